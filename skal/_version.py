@@ -1,0 +1,3 @@
+"""Version of skal, kept apart so that the build reads it without importing torch."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,27 @@
+"""Options and fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device", default="cpu", help="device the nets of the suite live on"
+    )
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """Device asked for by ``--device``."""
+    name = request.config.getoption("--device")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise pytest.UsageError("--device cuda was asked for, but there is no GPU.")
+    return name
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _two_threads() -> None:
+    """Keep workers from fighting over cores."""
+    torch.set_num_threads(min(2, torch.get_num_threads()))
