@@ -1,0 +1,273 @@
+"""What a query strategy may ask of a fitted net: read-only, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import is_classifier
+from skorch import NeuralNet
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.data import SequentialSampler
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.rows import Rows
+
+__all__ = ["NetAccess"]
+
+Parameters = Mapping[str, Tensor]
+
+
+class NetAccess:
+    """Reads a fitted skorch net without changing it.
+
+    Everything is computed in eval mode and without gradients; other weights are
+    swapped in by `torch.func.functional_call`, never written.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        A fitted net, skal's or skorch's own.
+    head : str, optional
+        Name of the head among ``net.module_.named_modules()``.  By default it is the
+        last `torch.nn.Linear` that a forward pass runs through.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The net's module.
+    """
+
+    def __init__(self, net: NeuralNet, head: str | None = None) -> None:
+        self.net = net
+        self.module: nn.Module = net.module_
+        self._head_name = head
+
+    # -- forward passes -----------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Eval mode and no gradients; every module's mode is restored afterwards."""
+        modes = [(module, module.training) for module in self.module.modules()]
+        try:
+            self.module.eval()
+            with torch.no_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    def batches(self, rows: Rows) -> Iterator[tuple[slice, Any]]:
+        """Yield ``(slice, batch)`` in order, tensors on the net's device."""
+        for block, X in rows.blocks():
+            start = block.start
+            dataset = self.net.get_dataset(self._prepare(X))
+            iterator = self.net.get_iterator(dataset, training=False)
+            self._check_order(iterator)
+            for data in iterator:
+                batch = to_tensor(unpack_data(data)[0], device=self.net.device)
+                stop = start + _length(batch)
+                yield slice(start, stop), batch
+                start = stop
+            if start != block.stop:
+                raise UnsuitableLearnerError(
+                    f"The validation iterator of {type(self.net).__name__} gave "
+                    f"{start - block.start} of {block.stop - block.start} rows. Set "
+                    "iterator_valid__drop_last=False."
+                )
+
+    def forward(self, batch: Any, parameters: Parameters | None = None) -> Tensor:
+        """Raw outputs of the module, ``(b, ...)``, by its own or other parameters."""
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        if isinstance(batch, Mapping):
+            kwargs = dict(batch)
+        else:
+            args = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+        if parameters is None:
+            output = self.module(*args, **kwargs)
+        else:
+            output = functional_call(self.module, dict(parameters), args, kwargs)
+        return output[0] if isinstance(output, tuple) else output
+
+    def forward_features(
+        self, batch: Any, parameters: Parameters | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Input of the head, ``(b, d)``, and raw outputs, in one pass."""
+        caught: dict[str, Tensor] = {}
+
+        def catcher(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            def catch(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+                caught.pop(name, None)  # so that the last module run comes last
+                caught[name] = args[0]
+
+            return catch
+
+        handles = [
+            module.register_forward_pre_hook(catcher(name))
+            for name, module in self._heads().items()
+        ]
+        try:
+            output = self.forward(batch, parameters)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not caught:
+            raise UnsuitableLearnerError(
+                f"The forward pass of {type(self.module).__name__} does not run "
+                f"through {list(self._heads())}, where its head was looked for. Name "
+                "another with head=."
+            )
+        self._head_name, features = list(caught.items())[-1]
+        if len(features) != len(output):
+            raise UnsuitableLearnerError(
+                f"The head {self._head_name!r} of {type(self.module).__name__} takes "
+                f"{len(features)} rows where the net gives {len(output)}. Name "
+                "another with head=."
+            )
+        return features.flatten(1), output
+
+    def collect(self, rows: Rows, read: Callable[[Any], Tensor]) -> Tensor:
+        """Apply ``read(batch) -> (b, ...)`` to all rows; ``(m, ...)`` on the device."""
+        (result,) = self.collect_all(rows, lambda batch: (read(batch),))
+        return result
+
+    def collect_all(
+        self, rows: Rows, read: Callable[[Any], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """Apply a function of several results to all rows, in one pass over them."""
+        results: tuple[Tensor, ...] = ()
+        with self.reading():
+            for block, batch in self.batches(rows):
+                parts = read(batch)
+                if not results:  # allocated once, so that nothing is held twice
+                    results = tuple(
+                        part.new_empty((len(rows), *part.shape[1:])) for part in parts
+                    )
+                for result, part in zip(results, parts, strict=True):
+                    result[block] = part
+        return results
+
+    def outputs(self, rows: Rows) -> Tensor:
+        """Raw outputs, ``(m, C)``: logits of a classifier, predictions otherwise."""
+        return self.collect(rows, lambda batch: as_columns(self.forward(batch)))
+
+    def features(self, rows: Rows) -> Tensor:
+        """Input of the head, ``(m, d)``: the penultimate features."""
+        return self.collect(rows, lambda batch: self.forward_features(batch)[0])
+
+    # -- probabilities ------------------------------------------------------------
+
+    @cached_property
+    def to_proba(self) -> Callable[[Tensor], Tensor]:
+        """Function from raw outputs to probabilities ``(b, C)``, float64.
+
+        It follows from the criterion: a softmax for cross-entropy, a sigmoid for the
+        binary one, nothing for skorch's negative log likelihood, whose modules end
+        in a softmax.  float64 keeps differences of confident rows.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If the criterion does not tell what the outputs are.
+        """
+        if not is_classifier(self.net):
+            raise UnsuitableLearnerError(
+                f"{type(self.net).__name__} is no classifier: it has no probabilities."
+            )
+        if callable(self.net.predict_nonlinearity):
+            user = self.net.predict_nonlinearity
+            return lambda outputs: _two_columns(user(outputs).double())
+        criterion = self.net.criterion_
+        if isinstance(criterion, nn.CrossEntropyLoss):
+            return lambda outputs: outputs.double().softmax(dim=1)
+        if isinstance(criterion, nn.BCEWithLogitsLoss):
+            return lambda outputs: _two_columns(outputs.double().sigmoid())
+        if isinstance(criterion, (nn.NLLLoss, nn.BCELoss)):
+            return lambda outputs: _two_columns(outputs.double())
+        raise UnsuitableLearnerError(
+            f"Cannot tell whether the outputs of a net trained by "
+            f"{type(criterion).__name__} are logits or probabilities. Train it by "
+            "CrossEntropyLoss, or pass predict_nonlinearity= to the net."
+        )
+
+    # -- the head -----------------------------------------------------------------
+
+    def _heads(self) -> dict[str, nn.Module]:
+        """Modules among which the head is the last one run."""
+        modules = dict(self.module.named_modules())
+        linear: dict[str, nn.Module] = {
+            name: module
+            for name, module in modules.items()
+            if isinstance(module, nn.Linear)
+        }
+        if self._head_name is not None:
+            if self._head_name not in modules:
+                raise UnsuitableLearnerError(
+                    f"{type(self.module).__name__} has no module named "
+                    f"{self._head_name!r}. Its Linear modules are {list(linear)}."
+                )
+            return {self._head_name: modules[self._head_name]}
+        if not linear:
+            raise UnsuitableLearnerError(
+                f"{type(self.module).__name__} has no torch.nn.Linear to take for its "
+                f"head. Name its last layer with head=, one of {list(modules)[1:]}."
+            )
+        return linear
+
+    @property
+    def head(self) -> nn.Module:
+        """The head; known once features were read, or by name."""
+        heads = self._heads()
+        if len(heads) > 1:
+            raise RuntimeError("The head is known once features were read.")
+        return next(iter(heads.values()))
+
+    # -- inside -------------------------------------------------------------------
+
+    def _prepare(self, X: Any) -> Any:
+        """Give X the type that the module computes in, as skal's nets do."""
+        if sparse.issparse(X):
+            X = X.toarray()
+        if isinstance(X, (np.ndarray, Tensor)) and X.dtype.__str__().endswith("64"):
+            dtype = next(
+                (p.dtype for p in self.module.parameters() if p.is_floating_point()),
+                None,
+            )
+            if dtype is not None and torch.as_tensor(X[:0]).is_floating_point():
+                return torch.as_tensor(X).to(dtype)
+        return X
+
+    def _check_order(self, iterator: Any) -> None:
+        sampler = getattr(iterator, "sampler", None)
+        if sampler is not None and not isinstance(sampler, SequentialSampler):
+            raise UnsuitableLearnerError(
+                f"The validation iterator of {type(self.net).__name__} does not keep "
+                f"the order of the rows ({type(sampler).__name__}). Set "
+                "iterator_valid__shuffle=False."
+            )
+
+
+def as_columns(outputs: Tensor) -> Tensor:
+    """Give outputs as ``(b, C)``, a single output as one column."""
+    return outputs[:, None] if outputs.ndim == 1 else outputs
+
+
+def _two_columns(proba: Tensor) -> Tensor:
+    """Complete the probability of the positive class by that of the negative."""
+    proba = as_columns(proba)
+    return torch.cat([1 - proba, proba], dim=1) if proba.shape[1] == 1 else proba
+
+
+def _length(batch: Any) -> int:
+    if isinstance(batch, Mapping):
+        return len(next(iter(batch.values())))
+    return len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)

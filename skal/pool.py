@@ -1,0 +1,319 @@
+"""A learner and its pool, unwrapped to what a query strategy reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier, is_regressor
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+
+from skal.access import NetAccess
+from skal.exceptions import UnsuitableLearnerError
+from skal.rows import Rows, n_rows
+
+__all__ = ["Member", "Pool"]
+
+
+@dataclass
+class Member:
+    """One fitted model of a learner, with the rows as it sees them.
+
+    Attributes
+    ----------
+    estimator : estimator
+        What is left when pipelines, searches and target transformers are taken off.
+    rows : Rows
+        The pool through the member's transformers.
+    labeled : Rows or None
+        The learner's labeled rows through the same transformers.
+    y : array-like or None
+        Labels of `labeled`, in the units of the learner.
+    target_transformers : list
+        Fitted transformers between `y` and the estimator's own target.
+    """
+
+    estimator: Any
+    rows: Rows
+    labeled: Rows | None
+    y: Any
+    target_transformers: list[Any] = field(default_factory=list)
+
+    def proba(self) -> list[torch.Tensor]:
+        """Class probabilities of the pool, float64, one ``(m, C)`` for each output."""
+        if not hasattr(self.estimator, "predict_proba"):
+            raise UnsuitableLearnerError(
+                f"{type(self.estimator).__name__} has no predict_proba, which this "
+                "strategy reads. Use a classifier that gives probabilities."
+            )
+        blocks: list[list[np.ndarray]] = []
+        for _, block in self.rows.blocks():
+            proba = self.estimator.predict_proba(_as_numpy(block, self.estimator))
+            blocks.append(proba if isinstance(proba, list) else [proba])
+        return [
+            torch.from_numpy(np.concatenate(parts).astype(np.float64, copy=False))
+            for parts in zip(*blocks, strict=True)
+        ]
+
+    @property
+    def classes(self) -> list[np.ndarray]:
+        """Classes of the columns of `proba`, one array for each output."""
+        classes = self.estimator.classes_
+        return list(classes) if isinstance(classes, list) else [np.asarray(classes)]
+
+
+class Pool:
+    """A learner and the rows it may ask labels for.
+
+    Parameters
+    ----------
+    learner : ActiveLearner, Committee or estimator
+        Fitted; `ActiveLearner`, `Committee`, `Pipeline`,
+        `TransformedTargetRegressor`, `GridSearchCV` and `RandomizedSearchCV` are
+        taken apart in any nesting.
+    X : array-like of shape (m, ...)
+        The pool as the user holds it; see `skal.rows.Rows` for the kinds.
+
+    Raises
+    ------
+    ValueError
+        If the pool is empty, or its columns are not those of the training data.
+    """
+
+    def __init__(self, learner: Any, X: Any) -> None:
+        self.learner = learner
+        self.X = X
+        self._n = n_rows(X)
+        if self._n == 0:
+            raise ValueError("The pool is empty: there is no row to query.")
+        shape = getattr(X, "shape", None)
+        if shape is not None and len(shape) == 1 and not _is_text(X):
+            raise ValueError(
+                f"The pool must have rows and columns, got shape {tuple(shape)}. Use "
+                "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row."
+            )
+
+    def __len__(self) -> int:
+        return self._n
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The fitted models: one for a learner, several for a committee.
+
+        Raises
+        ------
+        NotFittedError
+            If one of them is not fitted.
+        """
+        return [self._member(learner) for learner in _learners(self.learner)]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether every model is fitted."""
+        try:
+            _ = self.members
+        except NotFittedError:
+            return False
+        return True
+
+    def check_finite(self) -> None:
+        """Read the pool once, raising if a row cannot be given to the model."""
+        if self.is_fitted:
+            for member in self.members:
+                member.rows.check_finite()
+        else:
+            Rows(self.X, allow_nan=_allows_nan(self.learner)).check_finite()
+
+    @property
+    def task(self) -> str:
+        """``"classification"``, ``"regression"`` or ``"unknown"``."""
+        for learner in _learners(self.learner):
+            estimator = _strip(learner)
+            if is_classifier(estimator):
+                return "classification"
+            if is_regressor(estimator):
+                return "regression"
+        return "unknown"
+
+    def proba(self) -> list[torch.Tensor]:
+        """Class probabilities, float64, one ``(m, C)`` for each output.
+
+        Those of a committee are the mean of its members', columns matched by class;
+        a class that a member has not seen has probability 0 with it.
+        """
+        members = self.members
+        if len(members) == 1:
+            return members[0].proba()
+        classes = [
+            np.unique(np.concatenate(seen))
+            for seen in zip(*(member.classes for member in members), strict=True)
+        ]
+        total = [torch.zeros((self._n, len(c)), dtype=torch.float64) for c in classes]
+        for member in members:
+            for k, (proba, seen) in enumerate(
+                zip(member.proba(), member.classes, strict=True)
+            ):
+                columns = torch.from_numpy(np.searchsorted(classes[k], seen))
+                total[k][:, columns] += proba
+        return [proba / len(members) for proba in total]
+
+    def nets(self, head: str | None = None) -> Iterator[tuple[Member, NetAccess]]:
+        """Yield every model that is a skorch net, with what may be read from it.
+
+        Parameters
+        ----------
+        head : str, optional
+            Name of the head in the net's module; the last Linear by default.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If a model is not a skorch net.
+        """
+        for member in self.members:
+            if not isinstance(member.estimator, NeuralNet):
+                raise UnsuitableLearnerError(
+                    f"This strategy reads the net of a skorch estimator, and "
+                    f"{type(member.estimator).__name__} is none. Use "
+                    "skal.NetClassifier or skal.NetRegressor, alone or inside a "
+                    "Pipeline."
+                )
+            yield member, NetAccess(member.estimator, head=head)
+
+    def _member(self, learner: Any) -> Member:
+        labeled_X = getattr(learner, "X_training", None)
+        labeled_y = getattr(learner, "y_training", None)
+        if labeled_X is None and learner is not self.learner:
+            labeled_X = getattr(self.learner, "X_training", None)
+            labeled_y = getattr(self.learner, "y_training", None)
+        outer = _estimator_of(learner)
+        if isinstance(outer, NeuralNet):
+            if not getattr(outer, "initialized_", False):
+                raise _not_fitted(outer)
+        else:
+            check_is_fitted(outer)
+        self._check_columns(outer, labeled_X)
+        estimator, transformers, target_transformers = _unwrap(outer)
+        if isinstance(estimator, NeuralNet):
+            allow_nan = False
+        else:
+            allow_nan = _allows_nan(estimator)
+        rows = Rows(self.X, transformers, allow_nan=allow_nan)
+        labeled = None
+        if labeled_X is not None and n_rows(labeled_X) > 0:
+            labeled = Rows(
+                labeled_X, transformers, allow_nan=allow_nan, name="the labeled data"
+            )
+        return Member(estimator, rows, labeled, labeled_y, target_transformers)
+
+    def _check_columns(self, estimator: Any, labeled_X: Any) -> None:
+        names = getattr(estimator, "feature_names_in_", None)
+        if names is not None and hasattr(self.X, "columns"):
+            missing = [name for name in names if name not in self.X.columns]
+            if missing:
+                raise ValueError(
+                    f"The pool lacks {len(missing)} of the columns that the model was "
+                    f"trained on: {missing[:10]}."
+                )
+        expected = getattr(estimator, "n_features_in_", None)
+        if expected is None:
+            shape: tuple[int, ...] = getattr(labeled_X, "shape", ())
+            expected = shape[1] if len(shape) == 2 else None
+        shape = getattr(self.X, "shape", ())
+        if expected is not None and len(shape) == 2 and shape[1] != expected:
+            raise ValueError(
+                f"The pool has {shape[1]} features, but the model was trained on "
+                f"{expected}."
+            )
+
+
+def _learners(learner: Any) -> list[Any]:
+    """Members of a committee, or the learner alone."""
+    members = getattr(learner, "learner_list", None)
+    return [learner] if members is None else list(members)
+
+
+def _estimator_of(learner: Any) -> Any:
+    """Estimator of a modAL learner; a bare estimator is its own."""
+    if hasattr(learner, "query") and hasattr(learner, "estimator"):
+        return learner.estimator
+    return learner
+
+
+def _strip(learner: Any) -> Any:
+    """Follow the wrappers to the estimator inside, fitted or not."""
+    estimator = _estimator_of(learner)
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, TransformedTargetRegressor):
+            # Its default regressor is not a net, but it is a regressor.
+            return estimator
+        elif _is_search(estimator):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
+def _unwrap(estimator: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Take a fitted estimator apart: the last, its transformers, its target's."""
+    transformers: list[Any] = []
+    target_transformers: list[Any] = []
+    while True:
+        if isinstance(estimator, Pipeline):
+            transformers += [
+                step
+                for _, step in estimator.steps[:-1]
+                if step is not None and step != "passthrough"
+            ]
+            estimator = estimator.steps[-1][1]
+        elif isinstance(estimator, TransformedTargetRegressor):
+            target_transformers.append(estimator.transformer_)
+            estimator = estimator.regressor_
+        elif _is_search(estimator):
+            if not hasattr(estimator, "best_estimator_"):
+                raise UnsuitableLearnerError(
+                    f"{type(estimator).__name__} keeps no fitted estimator: set "
+                    "refit=True."
+                )
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, transformers, target_transformers
+
+
+def _is_search(estimator: Any) -> bool:
+    return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
+
+
+def _is_text(X: Any) -> bool:
+    return getattr(getattr(X, "dtype", None), "kind", "") in "OUST"
+
+
+def _allows_nan(estimator: Any) -> bool:
+    try:
+        return bool(get_tags(_estimator_of(estimator)).input_tags.allow_nan)
+    except (AttributeError, TypeError):  # not a scikit-learn estimator: let it judge
+        return True
+
+
+def _not_fitted(estimator: Any) -> NotFittedError:
+    return NotFittedError(
+        f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with "
+        "labeled data before querying."
+    )
+
+
+def _as_numpy(block: Any, estimator: Any) -> Any:
+    """Give a tensor to scikit-learn's own estimators as an array."""
+    if isinstance(block, torch.Tensor) and not isinstance(estimator, NeuralNet):
+        return block.detach().cpu().numpy()
+    return block

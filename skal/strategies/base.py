@@ -1,0 +1,232 @@
+"""The door: what every query strategy does before and after its own few lines."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.pool import Pool
+from skal.selection import Picks, top_k
+from skal.utils import preserve_global_rng, resolve_rng, seed_from
+
+__all__ = ["QueryStrategy", "ScoreStrategy", "Selection", "all_strategies"]
+
+
+class Selection(NamedTuple):
+    """Rows that a strategy wants labels for, in the order picked.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (n,), int64
+        Positions in the pool.
+    scores : ndarray of shape (n,)
+        What the strategy gave each of them; higher is more wanted.
+    """
+
+    indices: np.ndarray
+    scores: np.ndarray
+
+
+class QueryStrategy(BaseEstimator):
+    """Base of all query strategies.
+
+    A strategy is called as modAL does, ``strategy(learner, X_pool, n_instances)``, or
+    by `select`, and is a scikit-learn object: its constructor stores parameters, it
+    can be cloned, printed, pickled and searched over.
+
+    Notes
+    -----
+    A new strategy writes `_select(pool, n, rng)`, or inherits from `ScoreStrategy` and
+    writes `_score(pool, rng)`, and says what it is for in two class attributes:
+
+    ``_task``
+        ``"any"``, ``"classification"`` or ``"regression"``.
+    ``_reads``
+        ``"nothing"``, ``"proba"`` or ``"net"``.
+
+    A ``random_state`` parameter, where there is one, is resolved here.
+    """
+
+    _task: ClassVar[str] = "any"
+    _reads: ClassVar[str] = "net"
+
+    def __call__(
+        self, learner: Any, X_pool: Any, n_instances: int = 1
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Query as modAL does.
+
+        Parameters
+        ----------
+        learner : ActiveLearner, Committee or estimator
+            Who asks.
+        X_pool : array-like of shape (m, ...)
+            Unlabeled rows.
+        n_instances : int
+            How many rows to pick.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_instances,)
+            Or ``(indices, scores)`` where the learner's `query` takes
+            ``return_metrics``, as modAL 0.4.2's and skal's do: a bare array of two
+            indices would be unpacked there.
+        """
+        indices, scores = self.select(learner, X_pool, n_instances)
+        query = getattr(learner, "query", None)
+        if query and "return_metrics" in inspect.signature(query).parameters:
+            return indices, scores
+        return indices
+
+    def select(self, learner: Any, X_pool: Any, n_instances: int = 1) -> Selection:
+        """Pick rows of the pool, with their scores.
+
+        Parameters
+        ----------
+        learner : ActiveLearner, Committee or estimator
+            Fitted; pipelines, target transformers and searches are seen through.
+        X_pool : array-like of shape (m, ...)
+            Unlabeled rows: ndarray, memmap, sparse matrix, DataFrame, tensor, list,
+            dict, Dataset or dask array.
+        n_instances : int
+            How many rows to pick, from 1 to m.
+
+        Returns
+        -------
+        selection : Selection
+            Distinct indices in the order picked, and their scores.
+
+        Raises
+        ------
+        ValueError
+            If `n_instances` is no number from 1 to m, the pool is empty, has NaN or
+            infinity, or lacks columns.
+        UnsuitableLearnerError
+            If the learner does not give what the strategy reads.
+        sklearn.exceptions.NotFittedError
+            If the strategy reads the model and it is not fitted.
+        """
+        pool = Pool(learner, X_pool)
+        n = _check_n_instances(n_instances, len(pool))
+        self._check_task(pool)
+        rng = resolve_rng(getattr(self, "random_state", None))
+        # A DataLoader draws from the global generators at each pass: the seed makes
+        # such draws repeatable, and later training does not notice the query.
+        with preserve_global_rng(seed_from(rng)):
+            picks = self._select(pool, n, rng)
+        return self._check_picks(picks, n, len(pool))
+
+    @abstractmethod
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        """Pick `n` distinct rows of the pool."""
+
+    def _check_task(self, pool: Pool) -> None:
+        task = pool.task
+        if "any" in (self._task, task) or task in (self._task, "unknown"):
+            return
+        fitting = [
+            cls.__name__
+            for cls in all_strategies()
+            if cls._task in ("any", task) and cls is not type(self)
+        ]
+        learner = "classifier" if task == "classification" else "regressor"
+        raise UnsuitableLearnerError(
+            f"{type(self).__name__} is for {self._task}, and the learner is a "
+            f"{learner}. Strategies for it: {', '.join(fitting)}."
+        )
+
+    def _check_picks(self, picks: Picks, n: int, m: int) -> Selection:
+        indices = np.asarray(torch.as_tensor(picks[0]).cpu(), dtype=np.int64)
+        scores = torch.as_tensor(picks[1]).cpu().numpy()
+        distinct = len(np.unique(indices)) == n == len(indices) == len(scores)
+        if not distinct or indices.min() < 0 or indices.max() >= m:
+            raise RuntimeError(
+                f"{type(self).__name__} was to pick {n} distinct rows of {m} with a "
+                f"score each, and picked {indices.tolist()[:20]} with {len(scores)} "
+                "scores. This is a fault of the strategy."
+            )
+        return Selection(indices, scores)
+
+
+class ScoreStrategy(QueryStrategy):
+    """Base of the strategies that take the rows of the highest scores."""
+
+    def score_samples(self, learner: Any, X_pool: Any) -> np.ndarray:
+        """Score every row of the pool; higher is more wanted.
+
+        Parameters
+        ----------
+        learner, X_pool
+            As in `select`.
+
+        Returns
+        -------
+        scores : ndarray of shape (m,)
+            In pool order.
+        """
+        pool = Pool(learner, X_pool)
+        self._check_task(pool)
+        rng = resolve_rng(getattr(self, "random_state", None))
+        with preserve_global_rng(seed_from(rng)):
+            return self._checked_scores(pool, rng).cpu().numpy()
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        return top_k(self._checked_scores(pool, rng), n)
+
+    def _checked_scores(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        scores = self._score(pool, rng)
+        n_nan = int(scores.isnan().sum())
+        if n_nan:
+            raise ValueError(
+                f"{type(self).__name__} gave NaN for {n_nan} of {len(pool)} rows: the "
+                "outputs of the model are not finite. Did its training diverge?"
+            )
+        return scores
+
+    @abstractmethod
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        """Score the rows, ``(m,)``; higher is more wanted."""
+
+
+def all_strategies() -> list[type[QueryStrategy]]:
+    """List skal's public strategies by name.
+
+    Examples
+    --------
+    >>> from skal.strategies import all_strategies
+    >>> [cls.__name__ for cls in all_strategies()][:2]
+    ['CoreSet', 'Entropy']
+    """
+
+    def walk(cls: type[QueryStrategy]) -> Iterator[type[QueryStrategy]]:
+        for sub in cls.__subclasses__():
+            yield sub
+            yield from walk(sub)
+
+    found = {
+        cls
+        for cls in walk(QueryStrategy)
+        if cls.__module__.startswith("skal.")
+        and not cls.__name__.startswith("_")
+        and not inspect.isabstract(cls)
+    }
+    return sorted(found - {ScoreStrategy}, key=lambda cls: cls.__name__)
+
+
+def _check_n_instances(n_instances: Any, m: int) -> int:
+    if isinstance(n_instances, bool) or not isinstance(n_instances, Integral):
+        raise ValueError(f"n_instances must be an int, got {n_instances!r}.")
+    if not 1 <= n_instances <= m:
+        raise ValueError(
+            f"n_instances must be from 1 to the {m} rows of the pool, got "
+            f"{n_instances}."
+        )
+    return int(n_instances)

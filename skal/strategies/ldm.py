@@ -1,0 +1,219 @@
+"""The least disagree metric: rows that a small move of the head would flip."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from skal.access import NetAccess, as_columns
+from skal.embeddings import Cosine
+from skal.exceptions import UnsuitableLearnerError
+from skal.measures import least_disagree_metric
+from skal.pool import Pool
+from skal.rows import Rows
+from skal.selection import Picks, seeding
+from skal.strategies.base import QueryStrategy, ScoreStrategy
+from skal.validation import check_int, check_option
+
+__all__ = ["LDM", "LDMSeeding"]
+
+
+def _read(
+    strategy: LDM | LDMSeeding, pool: Pool, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Metric of the rows, ``(m,)``, and their features, ``(m, d)``."""
+    check_int("n_reference", strategy.n_reference)
+    check_int("n_unchanged", strategy.n_unchanged)
+    check_option("stop", strategy.stop, ["pool", "row"])
+    metrics: list[Tensor] = []
+    features: list[Tensor] = []
+    for member, access in pool.nets(strategy.head):
+        z = _features_of_the_decision(access, member.rows)
+        head = access.head
+        reference = torch.randperm(len(z), generator=rng)[: strategy.n_reference]
+        metrics.append(
+            least_disagree_metric(
+                z,
+                head.weight.detach(),
+                None if head.bias is None else head.bias.detach(),
+                z[reference.to(z.device)],
+                n_unchanged=strategy.n_unchanged,
+                sigmas=strategy.sigmas,
+                stop=strategy.stop,
+                rng=rng,
+            )
+        )
+        features.append(z)
+    return torch.stack(metrics).mean(0), torch.cat(features, dim=1)
+
+
+def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
+    """Features of the rows, once it is sure that the head alone decides the class."""
+
+    def read(batch: Any) -> tuple[Tensor, Tensor]:
+        z, outputs = access.forward_features(batch)
+        if not isinstance(access.head, nn.Linear):
+            raise UnsuitableLearnerError(
+                "The least disagree metric moves the weights of a torch.nn.Linear, "
+                f"and the head is a {type(access.head).__name__}. Name a Linear with "
+                "head=."
+            )
+        outputs, direct = as_columns(outputs), access.head(z)
+        if outputs.shape != direct.shape:
+            same = torch.zeros(len(z), dtype=torch.bool, device=z.device)
+        elif outputs.shape[1] == 1:
+            same = torch.ones(len(z), dtype=torch.bool, device=z.device)
+        else:
+            same = outputs.argmax(1) == direct.argmax(1)
+        return z, same
+
+    z, same = access.collect_all(rows, read)
+    # Rounding may swap near ties; a layer behind the head swaps far more.
+    if int((~same).sum()) > 0.01 * len(same):
+        raise UnsuitableLearnerError(
+            "The class that the net predicts is not that of its head's largest output: "
+            "something behind the head decides. Name the last layer with head=."
+        )
+    return z
+
+
+class LDM(ScoreStrategy):
+    r"""Smallest least disagree metric [1]_, without regard to diversity.
+
+    Parameters
+    ----------
+    n_reference : int
+        Number M of rows, drawn from the pool, on which the disagreement of two
+        hypotheses is counted; all rows if the pool has fewer.
+    n_unchanged : int
+        Number s of draws in a row without a decrease after which a scale is left.
+    sigmas : sequence of float, optional
+        Scales of the noise, ascending; by default :math:`10^{-5 + 0.1 k}` for
+        :math:`k = 0, \dots, 50`.
+    stop : {"pool", "row"}
+        Whether one count of draws without a decrease serves the whole pool, as in the
+        authors' program, or each row has its own, as in the paper.
+    head : str, optional
+        Name of the last Linear, if it is not the last one run.
+    random_state : int, RandomState, Generator or None
+        An int draws the same hypotheses each time.
+
+    Notes
+    -----
+    The metric of a row is the smallest share of inputs on which a hypothesis that
+    changes the row's class disagrees with the net,
+    :math:`L(x) = \inf \{\rho(h, g) : h(x) \neq g(x)\}`, estimated over Gaussian noise
+    on the weights and bias of the head.  Scores are :math:`-L`: a row that changes its
+    class easily is wanted.  Rows that no draw changes have :math:`L = 1`.
+
+    Reads the features in one forward pass and keeps them, m × d numbers; the cost is
+    in (number of draws) × (M + rows still open) × d × C multiply-adds.  For a
+    committee it is the mean over its nets.
+
+    References
+    ----------
+    .. [1] Cho, Kim, Kim and Yoo, "Querying easily flip-flopped samples for deep active
+       learning", ICLR 2024. https://arxiv.org/abs/2401.09787
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetClassifier
+    >>> from skal.strategies import LDM
+    >>> X = np.linspace(-1, 1, 41)[:, None]
+    >>> net = NetClassifier(max_epochs=30, lr=0.01, random_state=0).fit(X, X[:, 0] > 0)
+    >>> int(abs(LDM(random_state=0).select(net, X, 1).indices[0] - 20)) < 4
+    True
+    """
+
+    _task: ClassVar[str] = "classification"
+    _reads: ClassVar[str] = "net"
+
+    def __init__(
+        self,
+        n_reference: int = 2000,
+        n_unchanged: int = 10,
+        sigmas: Any = None,
+        stop: str = "pool",
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_reference = n_reference
+        self.n_unchanged = n_unchanged
+        self.sigmas = sigmas
+        self.stop = stop
+        self.head = head
+        self.random_state = random_state
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        return -_read(self, pool, rng)[0]
+
+
+class LDMSeeding(QueryStrategy):
+    r"""LDM-Seeding [1]_: easily flipped rows, spread out as by k-means++.
+
+    Parameters
+    ----------
+    n_reference, n_unchanged, sigmas, stop, head
+        As in `LDM`.
+    quantile : {"program", "paper"}
+        Whether :math:`L_q` below is the (q+1)-th smallest metric, as in the authors'
+        program, or the q-th, as in the paper.
+    random_state : int, RandomState, Generator or None
+        An int draws the same hypotheses and the same rows each time.
+
+    Notes
+    -----
+    With the metric :math:`L` of `LDM` and a batch of q rows, a row's weight is
+    :math:`\gamma = \exp(-\max(L - L_q, 0) / L_q)`, 1 on the q smallest, the others
+    together scaled to sum to q and cut at 1.  The first pick is the smallest
+    :math:`L`; then a row is drawn with probability proportional to
+    :math:`(\gamma_x \min_{s} d(x, s))^2` over the picks s, where d is the cosine
+    distance of the features.  Labeled rows play no part.  A pick's score is
+    :math:`-L`.
+
+    Costs q passes over the features beside `LDM`; nothing of size m × m is made.
+
+    References
+    ----------
+    .. [1] Cho, Kim, Kim and Yoo, "Querying easily flip-flopped samples for deep active
+       learning", ICLR 2024. https://arxiv.org/abs/2401.09787
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetClassifier
+    >>> from skal.strategies import LDMSeeding
+    >>> X = np.linspace(-1, 1, 41)[:, None]
+    >>> net = NetClassifier(max_epochs=5, random_state=0).fit(X, X[:, 0] > 0)
+    >>> LDMSeeding(random_state=0).select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    _task: ClassVar[str] = "classification"
+    _reads: ClassVar[str] = "net"
+
+    def __init__(
+        self,
+        n_reference: int = 2000,
+        n_unchanged: int = 10,
+        sigmas: Any = None,
+        stop: str = "pool",
+        quantile: str = "program",
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_reference = n_reference
+        self.n_unchanged = n_unchanged
+        self.sigmas = sigmas
+        self.stop = stop
+        self.quantile = quantile
+        self.head = head
+        self.random_state = random_state
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        check_option("quantile", self.quantile, ["program", "paper"])
+        metric, features = _read(self, pool, rng)
+        return seeding(metric, Cosine(features), n, rng, quantile=self.quantile)

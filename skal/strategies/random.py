@@ -1,0 +1,46 @@
+"""Random sampling: the baseline that every other strategy has to beat."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skal.pool import Pool
+from skal.strategies.base import ScoreStrategy
+
+__all__ = ["Random"]
+
+
+class Random(ScoreStrategy):
+    """Pick rows uniformly at random, without replacement.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        An int picks the same rows of the same pool each time.
+
+    Notes
+    -----
+    Reads nothing of the model, which need not be fitted; the rows are read once to
+    see that the model can take them.  Works with every learner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skal.strategies import Random
+    >>> X = np.arange(10.0)[:, None]
+    >>> Random(random_state=0).select(LinearRegression(), X, 3).indices.shape
+    (3,)
+    """
+
+    _reads: ClassVar[str] = "nothing"
+
+    def __init__(self, random_state: Any = None) -> None:
+        self.random_state = random_state
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        pool.check_finite()
+        return torch.rand(len(pool), generator=rng, dtype=torch.float64)

@@ -1,0 +1,29 @@
+"""Checks of parameters, with errors that name what was given and what is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = ["check_int", "check_option", "check_positive"]
+
+
+def check_option(name: str, value: Any, options: Sequence[str]) -> None:
+    """Raise ValueError unless `value` is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {list(options)}, got {value!r}.")
+
+
+def check_int(name: str, value: Any, minimum: int = 1) -> None:
+    """Raise ValueError unless `value` is an int of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise ValueError(f"{name} must be an int of at least {minimum}, got {value!r}.")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a finite number above 0."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number above 0, got {value!r}.")

@@ -1,0 +1,66 @@
+"""Small models and data that several test modules use."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skal.nets import NetClassifier, NetRegressor
+from skal.strategies import QueryStrategy, all_strategies
+
+N_FEATURES = 5
+
+#: Parameters that make a strategy quick without changing what it does.
+QUICK = {"n_draws": 4, "n_reference": 40}
+
+
+def make_strategy(cls: type[QueryStrategy], **parameters: Any) -> QueryStrategy:
+    """Construct a strategy, seeded and quick where it has such parameters."""
+    known = inspect.signature(cls).parameters
+    defaults = {"random_state": 0, **QUICK}
+    chosen = {k: v for k, v in defaults.items() if k in known}
+    return cls(**{**chosen, **parameters})
+
+
+def make_data(task: str, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows with a target that depends on two of the features."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, N_FEATURES))
+    signal = X[:, 0] + 0.5 * X[:, 1] ** 2
+    if task == "regression":
+        return X, signal
+    return X, np.array(["low", "mid", "top"])[np.digitize(signal, [0.0, 1.0])]
+
+
+def make_net(task: str, device: str = "cpu", **parameters: Any) -> Any:
+    """Construct a net that trains in a blink."""
+    cls = NetClassifier if task == "classification" else NetRegressor
+    settings: dict[str, Any] = {
+        "max_epochs": 4,
+        "batch_size": 32,
+        "lr": 0.01,
+        "random_state": 0,
+        "device": device,
+    }
+    if "module" not in parameters:
+        settings["module__hidden_sizes"] = (16, 12)
+    return cls(**{**settings, **parameters})
+
+
+def task_of(estimator: Any) -> str:
+    """Name the task of an estimator."""
+    return "classification" if is_classifier(estimator) else "regression"
+
+
+def cases() -> list[tuple[type[QueryStrategy], str]]:
+    """Pair every public strategy with each task it is for."""
+    tasks = ["classification", "regression"]
+    return [
+        (cls, task)
+        for cls in all_strategies()
+        for task in tasks
+        if cls._task in ("any", task)
+    ]

@@ -1,0 +1,418 @@
+"""Behavior that every public query strategy shares; it finds them by itself."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import random
+import subprocess
+import sys
+from typing import Any
+
+import modAL.models
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+import skal
+from skal import ActiveLearner
+from skal.exceptions import UnsuitableLearnerError
+from skal.strategies import all_strategies
+from tests.models import N_FEATURES, cases, make_data, make_net, make_strategy
+
+CASES = [pytest.param(*case, id=f"{case[0].__name__}-{case[1]}") for case in cases()]
+every_case = pytest.mark.parametrize(("cls", "task"), CASES)
+every_strategy = pytest.mark.parametrize(
+    "cls", all_strategies(), ids=lambda cls: cls.__name__
+)
+
+
+@pytest.fixture(scope="module")
+def nets(device: str) -> dict[str, Any]:
+    """Fitted nets by task."""
+    tasks = ["classification", "regression"]
+    return {task: make_net(task, device).fit(*make_data(task)) for task in tasks}
+
+
+@pytest.fixture
+def learner(task: str, nets: dict[str, Any]) -> ActiveLearner:
+    """A learner with labeled rows around a copy of the fitted net."""
+    X, y = make_data(task)
+    learner = ActiveLearner(copy.deepcopy(nets[task]))
+    learner.X_training, learner.y_training = X, y
+    return learner
+
+
+def make_pool(kind: str, m: int = 50) -> np.ndarray:
+    X = make_data("regression", m, seed=1)[0]
+    if kind == "tied":
+        return np.round(X)
+    if kind == "duplicated":
+        return X[np.arange(m) % 5]
+    if kind == "constant":
+        return np.ones_like(X)
+    return X
+
+
+# -- picks --------------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize("kind", ["continuous", "tied", "duplicated", "constant"])
+@pytest.mark.parametrize("n", [1, 2, 3, 50])
+def test_picks_are_distinct_rows_of_the_pool(cls, task, learner, kind, n):
+    selection = make_strategy(cls).select(learner, make_pool(kind), n)
+    assert selection.indices.dtype == np.int64
+    assert selection.indices.shape == selection.scores.shape == (n,)
+    assert len(set(selection.indices.tolist())) == n
+    assert set(selection.indices.tolist()) <= set(range(50))
+    assert not np.isnan(selection.scores).any()
+
+
+@every_case
+def test_first_pick_does_not_depend_on_how_many(cls, task, learner):
+    # Holds for greedy batches and for scores; the methods that weigh rows by the size
+    # of the batch start from their best row too.
+    X = make_pool("continuous")
+    first = [make_strategy(cls).select(learner, X, n).indices[0] for n in (1, 2, 5)]
+    assert len(set(first)) == 1
+
+
+@every_case
+def test_call_gives_what_the_learner_wants(cls, task, learner, nets):
+    strategy, X = make_strategy(cls), make_pool("continuous")
+    expected = strategy.select(learner, X, 2)
+    bare = strategy(nets[task], X, 2)
+    assert isinstance(bare, np.ndarray)
+    assert bare.shape == (2,)
+    result = strategy(learner, X, n_instances=2)
+    assert isinstance(result, tuple)
+    np.testing.assert_array_equal(result[0], expected.indices)
+    np.testing.assert_array_equal(result[1], expected.scores)
+
+
+@every_case
+@pytest.mark.parametrize("owner", [skal, modAL.models])
+@pytest.mark.parametrize("n", [1, 2, 3, 50])
+def test_query_of_skals_and_modals_learners(cls, task, nets, owner, n):
+    strategy, X = make_strategy(cls), make_pool("continuous")
+    learner = owner.ActiveLearner(copy.deepcopy(nets[task]), strategy)
+    learner.X_training, learner.y_training = make_data(task)
+    indices, rows = learner.query(X, n_instances=n)
+    assert len(set(np.asarray(indices).tolist())) == n
+    np.testing.assert_array_equal(rows, X[indices])
+    np.testing.assert_array_equal(indices, strategy.select(learner, X, n).indices)
+
+
+# -- scikit-learn object ------------------------------------------------------------
+
+
+@every_strategy
+def test_is_a_scikit_learn_object(cls):
+    strategy = make_strategy(cls)
+    assert isinstance(strategy, BaseEstimator)
+    for name, parameter in inspect.signature(cls).parameters.items():
+        assert parameter.default is not inspect.Parameter.empty, name
+        marker = object()
+        assert getattr(cls(**{name: marker}), name) is marker  # stored, not touched
+    copied = clone(strategy)
+    assert copied is not strategy
+    assert copied.get_params().keys() == strategy.get_params().keys()
+    assert cls.__name__ in repr(strategy)
+    strategy.set_params(**strategy.get_params())
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        strategy.set_params(no_such_parameter=1)
+    assert vars(strategy).keys() == strategy.get_params(deep=False).keys()
+
+
+@every_case
+def test_pickle_and_clone_pick_the_same(cls, task, learner):
+    strategy, X = make_strategy(cls), make_pool("continuous")
+    expected = strategy.select(learner, X, 4).indices
+    for other in (pickle.loads(pickle.dumps(strategy)), clone(strategy), strategy):
+        np.testing.assert_array_equal(other.select(learner, X, 4).indices, expected)
+
+
+@every_strategy
+def test_docstring_has_the_parts_of_a_reference_page(cls):
+    doc = inspect.getdoc(cls)
+    assert ">>> " in doc, "an example that runs"
+    assert "Notes\n-----" in doc, "formula and cost"
+    for name in inspect.signature(cls).parameters:
+        assert name in doc
+
+
+# -- nothing is changed -------------------------------------------------------------
+
+
+def snapshot(net: Any) -> dict[str, Any]:
+    module = net.module_
+    return {
+        "state": {k: v.clone() for k, v in module.state_dict().items()},
+        "modes": [m.training for m in module.modules()],
+        "grads": [p.grad is None for p in module.parameters()],
+        "requires_grad": [p.requires_grad for p in module.parameters()],
+        "hooks": [len(m._forward_pre_hooks) for m in module.modules()],
+        "optimizer": repr(net.optimizer_.state_dict()),
+        "history": len(net.history),
+        "params": repr(net.get_params()),
+    }
+
+
+def numpy_state() -> str:
+    return repr(np.random.get_state(legacy=False))  # noqa: NPY002
+
+
+@every_case
+@pytest.mark.parametrize("training", [True, False])
+def test_query_changes_neither_net_nor_learner_nor_generators(
+    cls, task, device, training
+):
+    module = nn.Sequential(
+        nn.Linear(N_FEATURES, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(8, 3 if task == "classification" else 1),
+    )
+    X, y = make_data(task)
+    net = make_net(task, device, module=module)
+    learner = ActiveLearner(net, X_training=X, y_training=y)
+    net = learner.estimator
+    net.module_.train(training)
+    net.module_[3].eval()  # a mixture of modes
+    for p in net.module_.parameters():
+        p.grad = None
+    before = snapshot(net)
+    states = torch.get_rng_state(), numpy_state(), random.getstate()
+    X_pool = make_pool("continuous")
+    kept = X_pool.copy(), X.copy(), y.copy()
+
+    make_strategy(cls).select(learner, X_pool, 3)
+    make_strategy(cls)(learner, X_pool, 3)
+
+    after = snapshot(net)
+    for name, tensor in before.pop("state").items():
+        assert torch.equal(tensor, after["state"][name]), name
+    after.pop("state")
+    assert after == before
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert numpy_state() == states[1]
+    assert random.getstate() == states[2]
+    for now, then in zip((X_pool, X, y), kept, strict=True):
+        np.testing.assert_array_equal(now, then)
+    assert learner.X_training is X
+
+
+# -- the same picks, however it is computed -----------------------------------------
+
+
+SCRIPT = """
+import json
+from tests.models import cases, make_data, make_net, make_strategy
+picks = {}
+for cls, task in cases():
+    X, y = make_data(task)
+    net = make_net(task).fit(X, y)
+    pool = make_data(task, 50, seed=1)[0]
+    picked = make_strategy(cls).select(net, pool, 5).indices
+    picks[cls.__name__ + task] = picked.tolist()
+print(json.dumps(picks, sort_keys=True))
+"""
+
+
+def test_same_seed_same_picks_in_two_processes():
+    run = [sys.executable, "-W", "ignore", "-c", SCRIPT]
+    first, second = (
+        subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert first == second
+    assert len(first) > 20 * len(CASES)
+
+
+@every_case
+def test_batch_block_and_threads_change_nothing(cls, task, learner):
+    strategy, X = make_strategy(cls), make_pool("continuous", 203)
+    expected = strategy.select(learner, X, 6).indices
+    net, threads = learner.estimator, torch.get_num_threads()
+    for batch_size in (7, 64, -1):
+        net.set_params(batch_size=batch_size)
+        np.testing.assert_array_equal(strategy.select(learner, X, 6).indices, expected)
+    for memory in (0.002, 0.05):
+        with config_context(working_memory=memory):
+            picked = strategy.select(learner, X, 6).indices
+        np.testing.assert_array_equal(picked, expected)
+    try:
+        torch.set_num_threads(1)
+        np.testing.assert_array_equal(strategy.select(learner, X, 6).indices, expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@every_case
+def test_containers_agree(cls, task, learner, tmp_path):
+    strategy, X = make_strategy(cls), make_pool("continuous")
+    expected = strategy.select(learner, X, 5).indices
+    np.save(tmp_path / "pool.npy", X)
+    dask_array = pytest.importorskip("dask.array")
+    pools = {
+        "frame": pd.DataFrame(X),
+        "csr": sparse.csr_matrix(X),
+        "csc array": sparse.csc_array(X),
+        "coo": sparse.coo_matrix(X),
+        "dok": sparse.dok_matrix(X),
+        "memmap": np.load(tmp_path / "pool.npy", mmap_mode="r"),
+        "tensor": torch.as_tensor(X),
+        "tensor with grad": torch.as_tensor(X).requires_grad_(),
+        "list": X.tolist(),
+        "fortran": np.asfortranarray(X),
+        "dask": dask_array.from_array(X, chunks=(20, N_FEATURES)),
+    }
+    for name, pool in pools.items():
+        picked = strategy.select(learner, pool, 5).indices
+        np.testing.assert_array_equal(picked, expected, err_msg=name)
+
+
+@every_case
+def test_sees_through_wrappers(cls, task, nets):
+    strategy, X_pool = make_strategy(cls), make_pool("continuous")
+    X, y = make_data(task)
+    scaler, net = StandardScaler().fit(X), make_net(task)
+    expected = strategy.select(
+        net.fit(scaler.transform(X), y), scaler.transform(X_pool), 4
+    ).indices
+    pipeline = make_pipeline(StandardScaler(), make_net(task))
+    wrapped = [
+        clone(pipeline),
+        Pipeline([("outer", "passthrough"), ("inner", clone(pipeline))]),
+        GridSearchCV(clone(pipeline), {pipeline.steps[-1][0] + "__lr": [0.01]}, cv=3),
+    ]
+    if task == "regression":
+        identity = StandardScaler(with_mean=False, with_std=False)
+        wrapped.append(
+            TransformedTargetRegressor(clone(pipeline), transformer=identity)
+        )
+        wrapped.append(GridSearchCV(clone(wrapped[-1]), {}, cv=3))
+    for estimator in wrapped:
+        estimator.fit(X, y)
+        for learner in (estimator, ActiveLearner(estimator)):
+            picked = strategy.select(learner, X_pool, 4).indices
+            np.testing.assert_array_equal(picked, expected, err_msg=repr(estimator))
+
+
+@every_case
+def test_committee_of_nets(cls, task, nets):
+    owner = skal.Committee if task == "classification" else skal.CommitteeRegressor
+    X, y = make_data(task)
+    members = [
+        ActiveLearner(make_net(task, random_state=seed), X_training=X, y_training=y)
+        for seed in range(2)
+    ]
+    committee = owner(members, query_strategy=make_strategy(cls))
+    indices, rows = committee.query(make_pool("continuous"), n_instances=4)
+    assert len(set(indices.tolist())) == 4
+    assert rows.shape == (4, N_FEATURES)
+
+
+# -- bad input ----------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize("n", [0, -1, 51, 1.5, True, "2", None])
+def test_bad_n_instances(cls, task, learner, n):
+    with pytest.raises(ValueError, match="n_instances must be"):
+        make_strategy(cls).select(learner, make_pool("continuous"), n)
+
+
+@every_case
+@pytest.mark.parametrize("empty", [np.empty((0, N_FEATURES)), [], pd.DataFrame()])
+def test_empty_pool(cls, task, learner, empty):
+    with pytest.raises(ValueError, match="pool is empty"):
+        make_strategy(cls).select(learner, empty, 1)
+
+
+@every_case
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, sparse.csr_matrix])
+def test_nan_and_infinity_are_counted_and_the_first_row_named(
+    cls, task, learner, value, kind
+):
+    X = make_pool("continuous")
+    X[[7, 9, 30], [0, 2, 1]] = value
+    with (
+        config_context(working_memory=0.01),
+        pytest.raises(ValueError, match=r"3 of 50 rows .*first is row 7"),
+    ):
+        make_strategy(cls).select(learner, kind(X), 1)
+
+
+@every_case
+def test_wrong_columns(cls, task, learner):
+    strategy, X = make_strategy(cls), make_pool("continuous")
+    with pytest.raises(ValueError, match=r"4 features.*trained on 5"):
+        strategy.select(learner, X[:, :4], 1)
+    with pytest.raises(ValueError, match="rows and columns"):
+        strategy.select(learner, X[:, 0], 1)
+    named = pd.DataFrame(make_data(task)[0], columns=list("abcde"))
+    net = make_net(task).fit(named, make_data(task)[1])
+    pool = pd.DataFrame(X, columns=list("abcxy"))
+    with pytest.raises(ValueError, match=r"lacks 2 of the columns.*'d', 'e'"):
+        strategy.select(net, pool, 1)
+
+
+@every_case
+def test_unfitted_learner(cls, task):
+    X = make_pool("continuous")
+    for estimator in (
+        make_net(task),
+        make_pipeline(StandardScaler(), make_net(task)),
+        GridSearchCV(make_net(task), {"lr": [0.01]}),
+    ):
+        for learner in (estimator, ActiveLearner(estimator)):
+            if cls._reads == "nothing":
+                assert len(make_strategy(cls).select(learner, X, 2).indices) == 2
+            else:
+                with pytest.raises(NotFittedError):
+                    make_strategy(cls).select(learner, X, 2)
+
+
+@pytest.mark.parametrize(
+    "cls", [c for c in all_strategies() if c._task != "any"], ids=lambda c: c.__name__
+)
+def test_wrong_task_names_strategies_that_fit(cls, nets):
+    other = "regression" if cls._task == "classification" else "classification"
+    with pytest.raises(UnsuitableLearnerError, match=f"is for {cls._task}.*Random"):
+        make_strategy(cls).select(nets[other], make_pool("continuous"), 1)
+
+
+@pytest.mark.parametrize(
+    ("cls", "task"), [c for c in CASES if c.values[0]._reads == "net"]
+)
+def test_a_net_is_asked_for_by_name(cls, task):
+    linear = LogisticRegression if task == "classification" else LinearRegression
+    X, y = make_data(task)
+    with pytest.raises(UnsuitableLearnerError, match=r"skorch.*Linear.*NetClassifier"):
+        make_strategy(cls).select(linear().fit(X, y), make_pool("continuous"), 1)
+
+
+@every_case
+def test_shuffling_validation_iterator_is_refused(cls, task):
+    if cls._reads == "nothing":
+        return
+    X, y = make_data(task)
+    net = make_net(task, iterator_valid__shuffle=True).fit(X, y)
+    with pytest.raises(ValueError, match="iterator_valid__shuffle"):
+        make_strategy(cls).select(net, make_pool("continuous"), 1)
