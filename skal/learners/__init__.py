@@ -1,0 +1,8 @@
+"""modAL's learners, working with current scikit-learn and every kind of rows."""
+
+from skal.learners.active import ActiveLearner
+from skal.learners.bayesian import BayesianOptimizer
+from skal.learners.committee import Committee
+from skal.learners.committee_regressor import CommitteeRegressor
+
+__all__ = ["ActiveLearner", "BayesianOptimizer", "Committee", "CommitteeRegressor"]

@@ -1,0 +1,244 @@
+"""ActiveLearner: one estimator, its labeled rows and a query strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from modAL.models import ActiveLearner as ModALActiveLearner
+from modAL.uncertainty import uncertainty_sampling
+
+from skal.learners.answers import ask
+from skal.learners.checks import accepts_nan, check_labeled
+from skal.learners.delegating import EstimatorMethods
+from skal.learners.rows import n_rows, stack_rows, take_rows
+from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.utils import resolve_rng
+
+__all__ = ["ActiveLearner"]
+
+
+class ActiveLearner(EstimatorMethods, ModALActiveLearner):
+    """An estimator that asks which rows to label next.
+
+    modAL's ``ActiveLearner``, working with current scikit-learn and pandas and with
+    arrays, DataFrames, Series, sparse matrices, lists, tensors and dicts of these.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any scikit-learn estimator, net, Pipeline or search. It is fitted in place.
+    query_strategy : callable, default=uncertainty_sampling of modAL
+        Called as ``query_strategy(learner, X_pool, ...)``: a strategy of
+        ``skal.strategies``, one of modAL's functions, or one of your own that returns
+        indices or (indices, metrics). The default needs ``predict_proba``: give
+        another with a regressor.
+    X_training : rows of shape (n, ...), optional
+        The first labeled rows; the estimator is fitted on them at once.
+    y_training : array-like of shape (n,) or (n, n_outputs), optional
+        Their labels.
+    bootstrap_init : bool, default=False
+        Fit the first time on a bootstrap sample of the rows.
+    on_transformed : bool, default=False
+        Let modAL's ranked batch measure distances between rows as the steps of a
+        Pipeline transform them.
+    force_all_finite : bool, default=True
+        Refuse NaN and infinite values in labeled rows. NaN passes all the same if
+        the estimator says that it takes missing values, or in a DataFrame, where the
+        estimator judges.
+    random_state : int, RandomState, Generator or None, default=None
+        Draws the bootstrap samples. An int draws the same one each time.
+    **fit_kwargs
+        Passed to the fit on `X_training`; not allowed without it.
+
+    Attributes
+    ----------
+    X_training, y_training : as given, or None
+        All labeled rows so far.
+    classes_, n_features_in_, feature_names_in_ : as of the estimator
+        Present when the fitted estimator has them.
+
+    See Also
+    --------
+    Committee : Several learners that vote.
+
+    Notes
+    -----
+    `fit` and `teach` do all or nothing: if the estimator raises, learner and
+    estimator are as before. For this a copy of the fitted estimator is kept while it
+    trains.
+
+    Labeled rows are state, not parameters: `get_params` leaves them out, and
+    ``clone`` gives an unfitted learner without rows, as cross-validation needs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.learners import ActiveLearner
+    >>> X, y = load_iris(return_X_y=True)
+    >>> start = [0, 50, 100]
+    >>> learner = ActiveLearner(
+    ...     LogisticRegression(), X_training=X[start], y_training=y[start]
+    ... )
+    >>> indices, rows = learner.query(X, n_instances=2)
+    >>> learner.teach(rows, y[indices])
+    >>> learner.X_training.shape
+    (5, 4)
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        query_strategy: Callable[..., Any] = uncertainty_sampling,
+        X_training: Any = None,
+        y_training: Any = None,
+        bootstrap_init: bool = False,
+        on_transformed: bool = False,
+        force_all_finite: bool = True,
+        random_state: Any = None,
+        **fit_kwargs: Any,
+    ) -> None:
+        # modAL's own __init__ fits before its parameters are stored; nothing of it
+        # is needed.
+        self.estimator = estimator
+        self.query_strategy = query_strategy
+        self.X_training = None
+        self.y_training = None
+        self.bootstrap_init = bootstrap_init
+        self.on_transformed = on_transformed
+        self.force_all_finite = force_all_finite
+        self.random_state = random_state
+        if X_training is not None or y_training is not None:
+            self.fit(X_training, y_training, bootstrap=bootstrap_init, **fit_kwargs)
+        elif fit_kwargs:
+            raise TypeError(
+                f"Unexpected arguments {sorted(fit_kwargs)}: arguments of fit are "
+                "allowed only together with X_training and y_training."
+            )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, without the labeled rows.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Include those of the estimator and the strategy (``estimator__C``,
+            ``query_strategy__n_draws``).
+        """
+        params = super().get_params(deep=deep)
+        return {
+            k: v for k, v in params.items() if k not in ("X_training", "y_training")
+        }
+
+    def fit(
+        self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any
+    ) -> ActiveLearner:
+        """Fit on these rows and forget all others.
+
+        Parameters
+        ----------
+        X : rows of shape (n, ...)
+        y : array-like of shape (n,) or (n, n_outputs)
+        bootstrap : bool, default=False
+            Fit on a bootstrap sample of the rows; all of them are kept.
+        **fit_kwargs
+            Passed to the estimator. What holds one value a row (``sample_weight``) is
+            drawn along with a bootstrap sample.
+        """
+        self._check(X, y)
+        self._train(X, y, X, y, bootstrap, fit_kwargs)
+        return self
+
+    def teach(
+        self,
+        X: Any,
+        y: Any,
+        bootstrap: bool = False,
+        only_new: bool = False,
+        **fit_kwargs: Any,
+    ) -> None:
+        """Add labeled rows and fit again.
+
+        Parameters
+        ----------
+        X : rows of shape (n, ...)
+            Converted to the kind and type of the rows so far; a DataFrame's columns
+            are matched by name.
+        y : array-like of shape (n,) or (n, n_outputs)
+        bootstrap : bool, default=False
+            Fit on a bootstrap sample.
+        only_new : bool, default=False
+            Fit on the new rows alone, for estimators whose ``fit`` continues. The
+            rows join the training data all the same.
+        **fit_kwargs
+            Passed to the estimator.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, `X` and `y` differ in length, or the rows do not
+            match those so far. Nothing is changed then, nor if the estimator raises.
+        """
+        self._check(X, y)
+        X_all, y_all = self._grown(X, y)
+        if only_new:
+            added = np.arange(n_rows(X_all) - n_rows(X), n_rows(X_all))
+            X_fit, y_fit = take_rows(X_all, added), take_rows(y_all, added)
+        else:
+            X_fit, y_fit = X_all, y_all
+        self._train(X_fit, y_fit, X_all, y_all, bootstrap, fit_kwargs)
+
+    def query(
+        self,
+        X_pool: Any,
+        *query_args: Any,
+        return_metrics: bool = False,
+        **query_kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Ask the strategy, once, which rows to label next.
+
+        Parameters
+        ----------
+        X_pool : rows of shape (m, ...)
+        *query_args, **query_kwargs
+            Passed to the strategy, such as ``n_instances=5``.
+        return_metrics : bool, default=False
+            Return the strategy's scores as well (None, with a warning, if it gives
+            none).
+
+        Returns
+        -------
+        indices : ndarray of shape (n,), int64
+            Distinct positions in the pool, in the strategy's order.
+        rows : as `X_pool`
+            Those rows.
+        metrics : ndarray of shape (n,)
+            Only with `return_metrics`.
+        """
+        return ask(self, X_pool, query_args, query_kwargs, return_metrics)
+
+    def _check(self, X: Any, y: Any) -> None:
+        check_X = self.force_all_finite and not accepts_nan(self.estimator)
+        check_labeled(X, y, check_X=check_X, check_y=self.force_all_finite)
+
+    def _grown(self, X: Any, y: Any) -> tuple[Any, Any]:
+        if self.X_training is None:
+            return X, y
+        return stack_rows(self.X_training, X), stack_rows(self.y_training, y, "y")
+
+    def _train(
+        self,
+        X_fit: Any,
+        y_fit: Any,
+        X_all: Any,
+        y_all: Any,
+        bootstrap: bool,
+        fit_kwargs: dict[str, Any],
+    ) -> None:
+        """Fit, and keep all rows once that has succeeded."""
+        rng = resolve_rng(self.random_state) if bootstrap else None
+        with unchanged_on_error([self.estimator]):
+            fit_estimator(self.estimator, X_fit, y_fit, fit_kwargs, rng)
+        self.X_training, self.y_training = X_all, y_all

@@ -1,0 +1,122 @@
+"""BayesianOptimizer: a learner that looks for the largest target."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from modAL.acquisition import max_EI
+from modAL.models import BayesianOptimizer as ModALBayesianOptimizer
+from sklearn.pipeline import Pipeline
+
+from skal.learners.active import ActiveLearner
+from skal.learners.rows import as_array, take_row
+
+__all__ = ["BayesianOptimizer"]
+
+
+class BayesianOptimizer(ActiveLearner, ModALBayesianOptimizer):
+    """Looks for the row with the largest target.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Its ``predict`` takes ``return_std=True``, as that of
+        ``GaussianProcessRegressor`` or ``BayesianRidge`` does, or a Pipeline that
+        ends in such a one.
+    query_strategy : callable, default=max_EI of modAL
+        Also ``max_PI``, ``max_UCB``.
+    X_training, y_training, bootstrap_init, on_transformed, force_all_finite, \
+random_state, **fit_kwargs
+        As of `ActiveLearner`.
+
+    Attributes
+    ----------
+    X_max : one row of X_training, or None
+        The row of the largest target so far.
+    y_max : float
+        The largest target so far, minus infinity if there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process import GaussianProcessRegressor
+    >>> from skal.learners import BayesianOptimizer
+    >>> X = np.linspace(0, 6, 50)[:, None]
+    >>> y = np.sin(X[:, 0])
+    >>> optimizer = BayesianOptimizer(
+    ...     GaussianProcessRegressor(), X_training=X[[5, 40]], y_training=y[[5, 40]]
+    ... )
+    >>> for _ in range(4):
+    ...     indices, rows = optimizer.query(X)
+    ...     optimizer.teach(rows, y[indices])
+    >>> round(optimizer.y_max, 2)
+    1.0
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        query_strategy: Callable[..., Any] = max_EI,
+        X_training: Any = None,
+        y_training: Any = None,
+        bootstrap_init: bool = False,
+        on_transformed: bool = False,
+        force_all_finite: bool = True,
+        random_state: Any = None,
+        **fit_kwargs: Any,
+    ) -> None:
+        ActiveLearner.__init__(
+            self,
+            estimator,
+            query_strategy,
+            X_training,
+            y_training,
+            bootstrap_init,
+            on_transformed,
+            force_all_finite,
+            random_state,
+            **fit_kwargs,
+        )
+
+    def predict(self, X: Any, **predict_kwargs: Any) -> Any:
+        """Predict with the estimator.
+
+        Raises
+        ------
+        TypeError
+            If ``return_std`` is asked of an estimator that does not know it.
+        """
+        if predict_kwargs.get("return_std") and not _gives_std(self.estimator):
+            raise TypeError(
+                "BayesianOptimizer needs a regressor whose predict takes "
+                "return_std=True, such as GaussianProcessRegressor or BayesianRidge; "
+                f"{type(self.estimator).__name__} does not."
+            )
+        return super().predict(X, **predict_kwargs)
+
+    @property
+    def X_max(self) -> Any:
+        """Row of the largest target so far."""
+        if self.y_training is None:
+            return None
+        return take_row(self.X_training, int(np.argmax(as_array(self.y_training))))
+
+    @property
+    def y_max(self) -> float:
+        """Largest target so far."""
+        if self.y_training is None:
+            return -np.inf
+        return float(np.max(as_array(self.y_training)))
+
+    def get_max(self) -> tuple[Any, float]:
+        """Get the best row so far and its target."""
+        return self.X_max, self.y_max
+
+
+def _gives_std(estimator: Any) -> bool:
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return "return_std" in inspect.signature(estimator.predict).parameters

@@ -1,0 +1,135 @@
+"""What labeled rows must satisfy before a learner takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from skal.learners.rows import n_rows, row_shape
+
+__all__ = ["accepts_nan", "check_labeled", "is_fitted"]
+
+
+def is_fitted(estimator: Any) -> bool:
+    """Whether an estimator has been fitted."""
+    # A skorch net has attributes with a trailing underscore before it is fitted.
+    if getattr(estimator, "initialized_", True) is False:
+        return False
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    except TypeError:  # not a scikit-learn estimator: nothing is known against it
+        return True
+    return True
+
+
+def accepts_nan(estimator: Any) -> bool:
+    """Whether an estimator says, by its tags, that it takes missing values.
+
+    A Pipeline does if they pass all its steps, or all up to an imputer.
+    """
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            if type(step).__module__.startswith("sklearn.impute"):
+                return True
+            if step not in (None, "passthrough") and not accepts_nan(step):
+                return False
+        return True
+    # Wrappers of targets and searches do not always pass on what they wrap.
+    for name in ("regressor", "estimator"):
+        if hasattr(getattr(estimator, name, None), "fit"):
+            return accepts_nan(getattr(estimator, name))
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return False
+    return bool(get_tags(estimator).input_tags.allow_nan)
+
+
+def check_labeled(X: Any, y: Any, *, check_X: bool, check_y: bool) -> None:
+    """Check labeled rows: some, as many of X as of y, finite where asked.
+
+    Parameters
+    ----------
+    X : rows of any kind
+    y : array-like of shape (n,) or (n, n_outputs)
+    check_X, check_y : bool
+        Whether NaN and infinite values are refused. In a DataFrame NaN is a missing
+        value, which a first step may fill: only infinite values are refused there.
+
+    Raises
+    ------
+    ValueError
+        Naming what is wrong.
+    """
+    if X is None or y is None:
+        missing = "X" if X is None else "y"
+        raise ValueError(f"Labeled rows need X and y, but {missing} is None.")
+    n, n_labels = n_rows(X), n_rows(y)
+    if n == 0:
+        raise ValueError("X has no rows: give at least one labeled row.")
+    if n != n_labels:
+        hint = ""
+        if n_labels == 1 and _row_shape_or_none(X) == ():
+            hint = " A single row must be 2-dimensional: X.reshape(1, -1)."
+        raise ValueError(f"X has {n} rows, but y has {n_labels} labels.{hint}")
+    if check_X:
+        _check_finite(X, "X")
+    if check_y:
+        _check_finite(y, "y")
+
+
+def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:
+    """Shape of one row, None of a dict."""
+    if isinstance(X, Mapping) and not sp.issparse(X):
+        return None
+    return row_shape(X)
+
+
+def _check_finite(X: Any, name: str) -> None:
+    bad = _not_finite_rows(X)
+    if bad is not None and bad.any():
+        raise ValueError(
+            f"{name} holds NaN or infinite values in {int(bad.sum())} rows, the first "
+            f"is row {int(np.argmax(bad))}. Remove or fill them, or construct the "
+            "learner with force_all_finite=False if the estimator takes them."
+        )
+
+
+def _not_finite_rows(X: Any) -> np.ndarray | None:
+    """Mark rows with a NaN or infinite value; None if that cannot be asked of `X`."""
+    if sp.issparse(X):
+        rows = X.tocoo()
+        bad = np.zeros(X.shape[0], dtype=bool)
+        if rows.dtype.kind == "f":
+            bad[rows.row[~np.isfinite(rows.data)]] = True
+        return bad
+    if isinstance(X, Mapping):
+        found = [_not_finite_rows(value) for value in X.values()]
+        marks = [bad for bad in found if bad is not None]
+        return np.logical_or.reduce(marks) if marks else None
+    if isinstance(X, torch.Tensor):
+        if X.is_meta or not X.is_floating_point():
+            return None
+        finite = X.detach().isfinite().reshape(len(X), -1)
+        return (~finite.all(dim=1)).cpu().numpy()
+    if isinstance(X, pd.DataFrame):
+        return np.isinf(X.select_dtypes("floating").to_numpy()).any(axis=1)
+    if isinstance(X, list | tuple):
+        try:
+            X = np.asarray(X)
+        except ValueError:  # rows of unequal length: for the estimator to judge
+            return None
+    values = X.to_numpy() if hasattr(X, "to_numpy") else X
+    if getattr(getattr(values, "dtype", None), "kind", None) != "f":
+        return None
+    bad = ~np.isfinite(values)
+    return bad.reshape(len(bad), -1).any(axis=1)

@@ -1,0 +1,133 @@
+"""Fitting estimators on labeled rows: what they are handed, and how to undo it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+
+from skal.learners.rows import n_rows, take_rows
+
+__all__ = ["as_input", "bootstrap_sample", "fit_estimator", "unchanged_on_error"]
+
+
+def as_input(X: Any, estimator: Any) -> Any:
+    """Give rows as `estimator` can take them, copying only where it must.
+
+    Tensors lose their gradient, and become arrays for scikit-learn's own estimators;
+    sparse rows that are neither csr nor csc, or of scipy's newer array classes,
+    become csr matrices, the one kind that every estimator indexes. Anything else
+    passes as it is, so that names of columns are kept.
+    """
+    if sp.issparse(X):
+        if X.format in ("csr", "csc") and sp.isspmatrix(X):
+            return X
+        return sp.csr_matrix(X)
+    if isinstance(X, torch.Tensor):
+        X = X.detach()
+        return X.cpu().numpy() if _is_of_scikit_learn(estimator) else X
+    if isinstance(X, Mapping):
+        return {key: as_input(value, estimator) for key, value in X.items()}
+    return X
+
+
+def _is_of_scikit_learn(estimator: Any) -> bool:
+    """Whether an estimator has more of scikit-learn than its base classes."""
+    modules = {base.__module__ for base in type(estimator).__mro__}
+    return any(
+        name.startswith("sklearn.")
+        and not name.startswith(("sklearn.base", "sklearn.utils"))
+        for name in modules
+    )
+
+
+def bootstrap_sample(
+    X: Any, y: Any, fit_kwargs: Mapping[str, Any], rng: torch.Generator
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Draw as many rows as there are, with replacement.
+
+    Arguments of `fit` that hold one value a row, such as ``sample_weight``, are drawn
+    along with the rows.
+    """
+    n = n_rows(X)
+    drawn = torch.randint(n, (n,), generator=rng).numpy()
+    along = {
+        key: take_rows(value, drawn) if _has_rows(value, n) else value
+        for key, value in fit_kwargs.items()
+    }
+    return take_rows(X, drawn), take_rows(y, drawn), along
+
+
+def _has_rows(value: Any, n: int) -> bool:
+    if isinstance(value, list | np.ndarray | torch.Tensor) or hasattr(value, "iloc"):
+        return np.ndim(value) > 0 and len(value) == n
+    return False
+
+
+def fit_estimator(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    fit_kwargs: Mapping[str, Any],
+    bootstrap_rng: torch.Generator | None = None,
+) -> None:
+    """Fit in place, on a bootstrap sample if a generator is given."""
+    along = dict(fit_kwargs)
+    if bootstrap_rng is not None:
+        X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
+    estimator.fit(as_input(X, estimator), as_input(y, estimator), **along)
+
+
+@contextmanager
+def unchanged_on_error(estimators: Iterable[Any]) -> Iterator[None]:
+    """Put estimators back as they were if the block raises.
+
+    Notes
+    -----
+    Memory: one more copy of each fitted estimator while the block runs. The
+    estimators are fitted in place, so whoever holds one sees it fitted, and one that
+    continues from its last fit (``warm_start=True``) does so.
+    """
+    saved: dict[int, tuple[Any, dict[str, Any]]] = {}
+    try:
+        for estimator in estimators:
+            if id(estimator) not in saved:
+                saved[id(estimator)] = estimator, _save(estimator)
+        yield
+    except BaseException:
+        for estimator, state in saved.values():
+            object.__setattr__(estimator, "__dict__", state)
+        raise
+
+
+def _save(estimator: Any) -> dict[str, Any]:
+    """Give attributes that `estimator` can be set back to, whatever it does next."""
+    try:
+        return vars(copy.deepcopy(estimator))
+    # Copying runs whatever the estimator's parts define and may raise anything: a
+    # skorch net, for one, is copied by pickling, which a local class does not allow.
+    except Exception as error:
+        if _continues(estimator):
+            raise TypeError(
+                f"{type(estimator).__name__} cannot be copied, so that a failing fit "
+                "could not be undone, and with warm_start=True it cannot start anew "
+                "either. Define the classes it uses at the top of a module, so that "
+                "it can be pickled."
+            ) from error
+        # What starts anew at each fit may as well do so from an unfitted clone.
+        state = vars(estimator)
+        object.__setattr__(estimator, "__dict__", vars(clone(estimator)))
+        return state
+
+
+def _continues(estimator: Any) -> bool:
+    return any(
+        key.rpartition("__")[2] == "warm_start" and bool(value)
+        for key, value in estimator.get_params().items()
+    )
