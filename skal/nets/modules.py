@@ -1,0 +1,120 @@
+"""Modules to build nets from."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.utils import is_dataset
+from torch import nn
+
+__all__ = ["MLP", "make_module", "row_size"]
+
+
+class MLP(nn.Module):
+    """Multi-layer perceptron, the default module of skal's nets.
+
+    Parameters
+    ----------
+    n_features : int
+        Numbers in a row. Rows of more dimensions are flattened.
+    n_outputs : int
+        Classes (their logits are given) or targets.
+    hidden_sizes : sequence of int, default=(128, 128)
+        Width of each hidden layer; empty gives a linear model.
+    dropout : float, default=0.0
+        Probability of dropping a hidden unit in training.
+    activation : callable, default=torch.nn.ReLU
+        Makes the module that follows each hidden layer; called without arguments.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.nets import MLP
+    >>> MLP(n_features=4, n_outputs=3, hidden_sizes=(8,))(torch.zeros(5, 4)).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        hidden_sizes: Sequence[int] = (128, 128),
+        dropout: float = 0.0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = n_features
+        for size in hidden_sizes:
+            layers += [nn.Linear(width, size), activation()]
+            if dropout > 0:
+                layers.append(nn.Dropout(dropout))
+            width = size
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(width, n_outputs)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        """Raw outputs, (m, n_outputs), of rows (m, ...)."""
+        outputs: torch.Tensor = self.head(self.body(X.flatten(1)))
+        return outputs
+
+
+def row_size(X: Any) -> dict[str, int]:
+    """Numbers in a row of X as ``{"n_features": ...}``; empty if that cannot be said.
+
+    Parameters
+    ----------
+    X : array of shape (m, ...), Dataset, or dict or tuple of several inputs
+    """
+    if is_dataset(X):
+        row = X[0][0]
+        shape = None if isinstance(row, (dict, list, tuple)) else np.shape(row)
+    else:
+        shape = X.shape[1:] if hasattr(X, "shape") else None
+    return {} if shape is None else {"n_features": prod(shape)}
+
+
+def make_module(
+    module: Any, options: dict[str, Any], sizes: dict[str, int]
+) -> nn.Module:
+    """Make a module anew, told the sizes that it asks for by name.
+
+    Parameters
+    ----------
+    module : class or other callable, or instance of torch.nn.Module
+        An instance is copied or, if there are options, its class is called again.
+    options : dict
+        What the user has set; comes first.
+    sizes : dict
+        ``n_features`` and ``n_outputs``, as far as known.
+
+    Returns
+    -------
+    module : torch.nn.Module
+
+    Raises
+    ------
+    ValueError
+        If a size that the module cannot do without is not known.
+    """
+    if isinstance(module, nn.Module):
+        if not options:
+            return deepcopy(module)
+        module = type(module)
+    asked = inspect.signature(module).parameters
+    known = {k: v for k, v in sizes.items() if k in asked and k not in options}
+    for name in ("n_features", "n_outputs"):
+        needed = name in asked and asked[name].default is inspect.Parameter.empty
+        if needed and name not in known and name not in options:
+            raise ValueError(
+                f"The module's {name} is not known before fit, nor from a dict or "
+                f"tuple of inputs; set module__{name}."
+            )
+    made: nn.Module = module(**known, **options)
+    return made
