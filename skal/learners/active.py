@@ -220,8 +220,12 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         return ask(self, X_pool, query_args, query_kwargs, return_metrics)
 
     def _check(self, X: Any, y: Any) -> None:
-        check_X = self.force_all_finite and not accepts_nan(self.estimator)
-        check_labeled(X, y, check_X=check_X, check_y=self.force_all_finite)
+        check_labeled(
+            X,
+            y,
+            finite=self.force_all_finite,
+            allow_nan=accepts_nan(self.estimator),
+        )
 
     def _grown(self, X: Any, y: Any) -> tuple[Any, Any]:
         if self.X_training is None:

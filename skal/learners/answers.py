@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skal.learners.builtin import adapt
+from skal.learners.builtin import adapt, metrics_of
 from skal.learners.rows import n_rows, take_rows
 
 __all__ = ["ask", "read_answer"]
@@ -55,6 +55,8 @@ def ask(
     rows = take_rows(X_pool, indices)
     if not return_metrics:
         return indices, rows
+    if metrics is None:
+        metrics = metrics_of(strategy, asked, pool, query_args, query_kwargs, indices)
     if metrics is None:
         warnings.warn(
             f"The strategy {name} gives no metrics: None is returned in their place.",

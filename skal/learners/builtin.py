@@ -2,17 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
 from skal.learners.rows import as_array, n_rows
 
-__all__ = ["adapt"]
+__all__ = ["adapt", "metrics_of"]
+
+# What each of modAL's strategies ranks by.
+_UTILITIES: dict[Callable[..., Any], Callable[..., Any]] = {
+    uncertainty.uncertainty_sampling: uncertainty.classifier_uncertainty,
+    uncertainty.margin_sampling: uncertainty.classifier_margin,
+    uncertainty.entropy_sampling: uncertainty.classifier_entropy,
+    uncertainty_batch_sampling: uncertainty.classifier_uncertainty,
+    disagreement.vote_entropy_sampling: disagreement.vote_entropy,
+    disagreement.consensus_entropy_sampling: disagreement.consensus_entropy,
+    disagreement.max_disagreement_sampling: disagreement.KL_max_disagreement,
+    disagreement.max_std_sampling: lambda learner, X, **kwargs: learner.predict(
+        X, return_std=True, **kwargs
+    )[1],
+    acquisition.max_PI: acquisition.optimizer_PI,
+    acquisition.max_EI: acquisition.optimizer_EI,
+    acquisition.max_UCB: acquisition.optimizer_UCB,
+}
+
+
+def metrics_of(
+    strategy: Any,
+    learner: Any,
+    X: Any,
+    query_args: tuple[Any, ...],
+    query_kwargs: Mapping[str, Any],
+    indices: np.ndarray,
+) -> np.ndarray | None:
+    """Give the metrics of rows that a function of modAL picked, if it is one.
+
+    modAL 0.4.1 returns indices alone, so what it ranked by is computed again, on all
+    rows as some of it depends on them. Returns None for any other strategy.
+    """
+    function: Any = strategy
+    kwargs = dict(query_kwargs)
+    while isinstance(function, partial):
+        query_args = (*function.args, *query_args)
+        function, kwargs = function.func, {**function.keywords, **kwargs}
+    try:
+        utility = _UTILITIES[function]
+    except (KeyError, TypeError):  # not modAL's, or without a hash
+        return None
+    signature = inspect.signature(function)
+    named = dict(signature.bind(learner, X, *query_args, **kwargs).arguments)
+    collected = [
+        p.name for p in signature.parameters.values() if p.kind == p.VAR_KEYWORD
+    ]
+    passed = named.pop(collected[0], {}) if collected else {}
+    known = list(inspect.signature(utility).parameters)[2:]
+    passed = {**{k: v for k, v in named.items() if k in known}, **passed}
+    return np.asarray(utility(learner, X, **passed)).reshape(n_rows(X), -1)[indices, 0]
 
 
 def adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
@@ -64,17 +116,22 @@ class _Table(dict[str, Any]):
 
 
 class _ArrayView:
-    """A learner whose rows, when asked for transformed, are arrays."""
+    """A learner whose rows, as modAL's ranked batch asks for them, are arrays."""
 
     on_transformed = True
 
     def __init__(self, learner: Any) -> None:
         self._learner = learner
+        labeled = learner.X_training
+        self.X_training = None if labeled is None else self._as_array(labeled)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._learner, name)
 
     def transform_without_estimating(self, X: Any) -> Any:
+        return X if X is self.X_training else self._as_array(X)
+
+    def _as_array(self, X: Any) -> Any:
         if self._learner.on_transformed:
             X = self._learner.transform_without_estimating(X)
         return as_array(X)

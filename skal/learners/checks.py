@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,18 @@ def accepts_nan(estimator: Any) -> bool:
     return bool(get_tags(estimator).input_tags.allow_nan)
 
 
-def check_labeled(X: Any, y: Any, *, check_X: bool, check_y: bool) -> None:
+def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
     """Check labeled rows: some, as many of X as of y, finite where asked.
 
     Parameters
     ----------
     X : rows of any kind
     y : array-like of shape (n,) or (n, n_outputs)
-    check_X, check_y : bool
-        Whether NaN and infinite values are refused. In a DataFrame NaN is a missing
-        value, which a first step may fill: only infinite values are refused there.
+    finite : bool
+        Whether NaN and infinite values are refused.
+    allow_nan : bool
+        Whether NaN passes in `X` all the same. In a DataFrame it always does: there
+        it is a missing value, which a first step may fill.
 
     Raises
     ------
@@ -81,10 +83,9 @@ def check_labeled(X: Any, y: Any, *, check_X: bool, check_y: bool) -> None:
         if n_labels == 1 and _row_shape_or_none(X) == ():
             hint = " A single row must be 2-dimensional: X.reshape(1, -1)."
         raise ValueError(f"X has {n} rows, but y has {n_labels} labels.{hint}")
-    if check_X:
-        _check_finite(X, "X")
-    if check_y:
-        _check_finite(y, "y")
+    if finite:
+        _check_finite(X, "X", allow_nan or isinstance(X, pd.DataFrame))
+        _check_finite(y, "y", False)
 
 
 def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:
@@ -94,42 +95,48 @@ def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:
     return row_shape(X)
 
 
-def _check_finite(X: Any, name: str) -> None:
-    bad = _not_finite_rows(X)
+def _check_finite(X: Any, name: str, allow_nan: bool) -> None:
+    bad = _not_finite_rows(X, np.isinf if allow_nan else _not_finite)
     if bad is not None and bad.any():
+        what = "infinite values" if allow_nan else "NaN or infinite values"
         raise ValueError(
-            f"{name} holds NaN or infinite values in {int(bad.sum())} rows, the first "
-            f"is row {int(np.argmax(bad))}. Remove or fill them, or construct the "
-            "learner with force_all_finite=False if the estimator takes them."
+            f"{name} holds {what} in {int(bad.sum())} rows, the first is row "
+            f"{int(np.argmax(bad))}. Remove or fill them, or construct the learner "
+            "with force_all_finite=False if the estimator takes them."
         )
 
 
-def _not_finite_rows(X: Any) -> np.ndarray | None:
-    """Mark rows with a NaN or infinite value; None if that cannot be asked of `X`."""
+def _not_finite(values: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(values)
+
+
+def _not_finite_rows(
+    X: Any, is_bad: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray | None:
+    """Mark rows with a bad value; None if that cannot be asked of `X`."""
     if sp.issparse(X):
         rows = X.tocoo()
         bad = np.zeros(X.shape[0], dtype=bool)
         if rows.dtype.kind == "f":
-            bad[rows.row[~np.isfinite(rows.data)]] = True
+            bad[rows.row[is_bad(rows.data)]] = True
         return bad
     if isinstance(X, Mapping):
-        found = [_not_finite_rows(value) for value in X.values()]
+        found = [_not_finite_rows(value, is_bad) for value in X.values()]
         marks = [bad for bad in found if bad is not None]
         return np.logical_or.reduce(marks) if marks else None
     if isinstance(X, torch.Tensor):
         if X.is_meta or not X.is_floating_point():
             return None
-        finite = X.detach().isfinite().reshape(len(X), -1)
-        return (~finite.all(dim=1)).cpu().numpy()
-    if isinstance(X, pd.DataFrame):
-        return np.isinf(X.select_dtypes("floating").to_numpy()).any(axis=1)
-    if isinstance(X, list | tuple):
+        values: Any = X.detach().double().cpu().numpy()
+    elif isinstance(X, pd.DataFrame):
+        values = X.select_dtypes("floating").to_numpy()
+    elif isinstance(X, list | tuple):
         try:
-            X = np.asarray(X)
+            values = np.asarray(X)
         except ValueError:  # rows of unequal length: for the estimator to judge
             return None
-    values = X.to_numpy() if hasattr(X, "to_numpy") else X
+    else:
+        values = X.to_numpy() if hasattr(X, "to_numpy") else X
     if getattr(getattr(values, "dtype", None), "kind", None) != "f":
         return None
-    bad = ~np.isfinite(values)
-    return bad.reshape(len(bad), -1).any(axis=1)
+    return np.asarray(is_bad(values).reshape(len(values), -1).any(axis=1))

@@ -164,12 +164,12 @@ class CommitteeMixin:
     def _check(self, X: Any, y: Any) -> None:
         if not self.learner_list:
             raise ValueError("The committee has no members: learner_list is empty.")
-        finite = [getattr(m, "force_all_finite", True) for m in self.learner_list]
-        check_X = any(
-            wanted and not accepts_nan(m.estimator)
-            for wanted, m in zip(finite, self.learner_list, strict=True)
+        check_labeled(
+            X,
+            y,
+            finite=any(getattr(m, "force_all_finite", True) for m in self.learner_list),
+            allow_nan=all(accepts_nan(m.estimator) for m in self.learner_list),
         )
-        check_labeled(X, y, check_X=check_X, check_y=any(finite))
 
     def _train(
         self,

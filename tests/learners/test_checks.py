@@ -21,8 +21,8 @@ X = np.arange(20.0).reshape(5, 4) + 1
 y = np.arange(5)
 
 
-def check(X, y):
-    check_labeled(X, y, check_X=True, check_y=True)
+def check(X, y, allow_nan=False):
+    check_labeled(X, y, finite=True, allow_nan=allow_nan)
 
 
 @pytest.mark.parametrize("kind", [*TABLES, "dict"])
@@ -46,6 +46,17 @@ def test_what_is_not_finite_is_counted_and_located(kind, value):
 
 def test_missing_values_of_a_frame_are_left_to_the_estimator():
     check(pd.DataFrame({"a": [1.0, np.nan], "b": ["x", None]}), [0, 1])
+
+
+@pytest.mark.parametrize("kind", [*TABLES, "dict"])
+def test_nan_may_be_allowed_but_not_infinity(kind):
+    bad = X.copy()
+    bad[2, 1] = np.nan
+    check(convert(bad, kind), y, allow_nan=True)
+    bad[4, 1] = np.inf
+    with pytest.raises(ValueError, match="X holds infinite values in 1 rows"):
+        check(convert(bad, kind), y, allow_nan=True)
+    check_labeled(bad, y, finite=False, allow_nan=False)
 
 
 def test_targets_must_be_finite():

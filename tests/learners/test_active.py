@@ -1,0 +1,474 @@
+from __future__ import annotations
+
+import pickle
+from functools import partial
+
+import modAL.models
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from modAL.batch import uncertainty_batch_sampling
+from modAL.uncertainty import entropy_sampling, margin_sampling, uncertainty_sampling
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from skal.learners import ActiveLearner
+from tests.learners.conftest import (
+    KINDS,
+    LABELS,
+    TABLES,
+    DictClassifier,
+    as_dense,
+    convert,
+    convert_labels,
+    same_kind,
+)
+
+BUILT_IN = [uncertainty_sampling, margin_sampling, entropy_sampling]
+
+
+def learner_for(kind, **kwargs):
+    estimator = DictClassifier() if kind == "dict" else LogisticRegression()
+    return ActiveLearner(estimator, **kwargs)
+
+
+class Fragile(DecisionTreeClassifier):
+    """Fails to fit, half way, on rows that hold a value above 100."""
+
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        if np.max(X) > 100:
+            raise RuntimeError("too large")
+        return self
+
+
+class TestEveryKindOfRows:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_campaign(self, kind, data):
+        X, y = data
+        start, pool = convert(X[:9], kind), convert(X[9:], kind)
+        learner = learner_for(kind, X_training=start, y_training=y[:9])
+        expected = LogisticRegression().fit(X[:9], y[:9])
+
+        indices, rows, scores = learner.query(pool, n_instances=2, return_metrics=True)
+        uncertainty = 1 - expected.predict_proba(X[9:]).max(1)
+        best = np.argsort(-uncertainty)[:2]
+        assert set(indices) == set(best)
+        assert np.allclose(scores, uncertainty[indices])
+        assert same_kind(rows, pool)
+        assert np.array_equal(as_dense(rows), X[9:][indices])
+
+        learner.teach(rows, y[9:][indices])
+        assert same_kind(learner.X_training, start)
+        all_X = np.vstack((X[:9], X[9:][indices]))
+        all_y = np.append(y[:9], y[9:][indices])
+        assert np.array_equal(as_dense(learner.X_training), all_X)
+        expected.fit(all_X, all_y)
+        assert np.allclose(
+            learner.predict_proba(pool), expected.predict_proba(X[9:]), atol=1e-5
+        )
+        assert np.array_equal(learner.predict(pool), expected.predict(X[9:]))
+        assert learner.score(pool, y[9:]) == expected.score(X[9:], y[9:])
+        loaded = pickle.loads(pickle.dumps(learner))
+        assert np.array_equal(loaded.predict(pool), learner.predict(pool))
+        assert np.array_equal(as_dense(loaded.X_training), all_X)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"bootstrap": True},
+            {"only_new": True},
+            {"bootstrap": True, "only_new": True},
+        ],
+    )
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_ways_to_teach(self, kind, options, data):
+        X, y = data
+        learner = learner_for(kind, random_state=0)
+        learner.teach(convert(X[:30], kind), y[:30], **options)
+        learner.teach(convert(X[30:], kind), y[30:], **options)
+        assert np.array_equal(as_dense(learner.X_training), X)
+        assert np.array_equal(learner.y_training, y)
+        assert learner.score(convert(X, kind), y) > 0.4
+
+    @pytest.mark.parametrize("n", [1, 2, 3, 51])
+    @pytest.mark.parametrize("strategy", BUILT_IN)
+    def test_as_many_distinct_rows_as_asked(self, strategy, n, data):
+        X, y = data
+        learner = learner_for("", query_strategy=strategy).fit(X[:9], y[:9])
+        for indices, rows in (
+            learner.query(X[9:], n_instances=n),
+            learner.query(X[9:], n),
+        ):
+            assert len(set(indices)) == len(rows) == n
+
+    @pytest.mark.parametrize("kind", sorted({*TABLES} - {"grad_tensor"}))
+    def test_ranked_batch_of_modal(self, kind, data):
+        X, y = data
+        learner = learner_for(
+            kind,
+            query_strategy=uncertainty_batch_sampling,
+            X_training=convert(X[:9], kind),
+            y_training=y[:9],
+        )
+        reference = ActiveLearner(
+            LogisticRegression(), uncertainty_batch_sampling, X[:9], y[:9]
+        )
+        indices, rows = learner.query(convert(X[9:], kind), n_instances=4)
+        assert indices.tolist() == reference.query(X[9:], n_instances=4)[0].tolist()
+        assert np.array_equal(as_dense(rows), X[9:][indices])
+
+    @pytest.mark.parametrize("kind", LABELS)
+    def test_every_kind_of_labels(self, kind, data):
+        X, y = data
+        labels = convert_labels(y, kind)
+        first, rest = (labels[:9], labels[9:])
+        learner = ActiveLearner(
+            LogisticRegression(), X_training=X[:9], y_training=first
+        )
+        learner.teach(X[9:], rest, bootstrap=True)
+        assert type(learner.y_training) is type(labels)
+        assert list(learner.y_training) == list(labels)
+        assert learner.score(X, labels) > 0.6
+        assert (
+            learner.predict(X).dtype
+            == LogisticRegression().fit(X, np.asarray(labels)).predict(X).dtype
+        )
+
+    def test_columns_are_matched_by_name(self, data):
+        X, y = data
+        frame = convert(X, "frame")
+        learner = ActiveLearner(
+            LogisticRegression(), X_training=frame[:9], y_training=y[:9]
+        )
+        learner.teach(frame[9:][["f3", "f1", "f0", "f2"]], y[9:])
+        assert np.array_equal(learner.X_training.to_numpy(), X)
+        assert learner.feature_names_in_.tolist() == ["f0", "f1", "f2", "f3"]
+        assert learner.n_features_in_ == 4
+
+    def test_text(self):
+        learner = ActiveLearner(make_pipeline(TfidfVectorizer(), LogisticRegression()))
+        learner.teach(["good day", "bad day"], ["yes", "no"])
+        learner.teach(pd.Series(["good night"]), pd.Series(["yes"]))
+        assert learner.X_training == ["good day", "bad day", "good night"]
+        indices, rows = learner.query(["good", "bad"], n_instances=1)
+        assert rows == [["good", "bad"][indices[0]]]
+
+    def test_regression_with_several_outputs(self, data):
+        X, y = data
+        Y = np.column_stack((y, -y)).astype(float)
+        learner = ActiveLearner(Ridge(), lambda learner, X: [0], X[:9], Y[:9])
+        learner.teach(X[9:], Y[9:], bootstrap=True)
+        assert learner.predict(X).shape == (60, 2)
+
+
+class TestTeach:
+    def test_labels_may_come_first_without_rows_so_far(self, data):
+        X, y = data
+        learner = ActiveLearner(GaussianNB())
+        assert learner.X_training is None
+        learner.teach(X[:9], y[:9])
+        assert learner.X_training.shape == (9, 4)
+
+    def test_fit_forgets(self, data):
+        X, y = data
+        learner = ActiveLearner(GaussianNB(), X_training=X[:9], y_training=y[:9])
+        assert learner.fit(X[9:], y[9:]) is learner
+        assert np.array_equal(learner.X_training, X[9:])
+        assert np.allclose(
+            learner.estimator.theta_, GaussianNB().fit(X[9:], y[9:]).theta_
+        )
+
+    def test_only_new_fits_on_new_rows_and_keeps_all(self, data):
+        X, y = data
+        learner = ActiveLearner(GaussianNB(), X_training=X[:9], y_training=y[:9])
+        learner.teach(X[9:30], y[9:30], only_new=True)
+        expected = GaussianNB().fit(X[9:30], y[9:30])
+        assert np.array_equal(learner.estimator.theta_, expected.theta_)
+        assert np.array_equal(learner.X_training, X[:30])
+
+    def test_warm_start_continues(self, data):
+        X, y = data
+        options = {"warm_start": True, "random_state": 0, "max_iter": 5, "tol": None}
+        learner = ActiveLearner(SGDClassifier(**options))
+        expected = SGDClassifier(**options)
+        for end in (30, 60):
+            learner.teach(X[end - 30 : end], y[end - 30 : end], only_new=True)
+            expected.fit(X[end - 30 : end], y[end - 30 : end])
+        assert np.array_equal(learner.estimator.coef_, expected.coef_)
+
+    def test_bootstrap_is_seeded_and_leaves_the_global_generators_alone(self, data):
+        X, y = data
+        state = np.random.get_state()[1].copy()  # noqa: NPY002
+        torch_state = torch.get_rng_state()
+        fits = [
+            ActiveLearner(
+                GaussianNB(), uncertainty_sampling, X, y, True, random_state=seed
+            ).estimator.theta_
+            for seed in (0, 0, 1)
+        ]
+        assert np.array_equal(fits[0], fits[1])
+        assert not np.array_equal(fits[0], fits[2])
+        assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+        assert torch.equal(torch.get_rng_state(), torch_state)
+
+    def test_generator_moves_on(self, data):
+        X, y = data
+        learner = ActiveLearner(GaussianNB(), random_state=np.random.default_rng(0))
+        first = learner.fit(X, y, bootstrap=True).estimator.theta_
+        second = learner.fit(X, y, bootstrap=True).estimator.theta_
+        assert not np.array_equal(first, second)
+
+    def test_fit_arguments_reach_the_estimator(self, data):
+        X, y = data
+        weight = np.where(y == 0, 9.0, 1.0)
+        expected = LogisticRegression().fit(X, y, weight)
+        learner = ActiveLearner(
+            LogisticRegression(), X_training=X, y_training=y, sample_weight=weight
+        )
+        assert np.array_equal(learner.estimator.coef_, expected.coef_)
+        with pytest.raises(TypeError, match="sample_wieght"):
+            learner.teach(X, y, sample_wieght=weight)
+
+    def test_arguments_of_fit_without_rows_are_refused(self):
+        with pytest.raises(TypeError, match=r"\['sample_wieght'\]"):
+            ActiveLearner(LogisticRegression(), sample_wieght=[1])
+
+    def test_rows_and_labels_come_together(self, data):
+        with pytest.raises(ValueError, match="y is None"):
+            ActiveLearner(LogisticRegression(), X_training=data[0])
+        with pytest.raises(ValueError, match="X is None"):
+            ActiveLearner(LogisticRegression(), y_training=data[1])
+
+    def test_missing_values(self, data):
+        X, y = data
+        X = X.copy()
+        X[5, 0] = np.nan
+        with pytest.raises(ValueError, match="force_all_finite=False"):
+            ActiveLearner(GaussianNB(), X_training=X, y_training=y)
+        tree = DecisionTreeClassifier()
+        ActiveLearner(tree, X_training=X, y_training=y).teach(X, y)
+
+
+WRONG = {
+    "fewer labels": (lambda X, y: (X[:3], y[:2]), "3 rows, but y has 2 labels"),
+    "no rows": (lambda X, y: (X[:0], y[:0]), "no rows"),
+    "features": (lambda X, y: (X[:3, :2], y[:3]), "shape"),
+    "infinity": (lambda X, y: (X[:3] * np.inf, y[:3]), "infinite"),
+    "strings": (lambda X, y: (X[:3], ["a", "b", "c"]), "do not mix"),
+    "estimator": (lambda X, y: (X[:3] + 1e3, y[:3]), "too large"),
+}
+
+
+class TestAllOrNothing:
+    @pytest.mark.parametrize("options", [{}, {"only_new": True}, {"bootstrap": True}])
+    @pytest.mark.parametrize("kind", ["ndarray", "frame", "csr_matrix"])
+    @pytest.mark.parametrize("wrong", WRONG)
+    def test_failed_teach_changes_nothing(self, wrong, kind, options, data):
+        X, y = data
+        if kind == "csr_matrix":
+            X = np.abs(X)
+        estimator = Fragile()
+        learner = ActiveLearner(
+            estimator, X_training=convert(X, kind), y_training=y, random_state=0
+        )
+        X_before, y_before = learner.X_training, learner.y_training
+        proba, params = learner.predict_proba(convert(X, kind)), learner.get_params()
+        make, message = WRONG[wrong]
+        X_new, y_new = make(X, y)
+        for method in ("teach", "fit"):
+            if method == "fit" and (wrong in ("features", "strings") or options):
+                continue
+            with pytest.raises((ValueError, RuntimeError), match=message):
+                getattr(learner, method)(convert(X_new, kind), y_new, **options)
+        assert learner.X_training is X_before
+        assert learner.y_training is y_before
+        assert learner.estimator is estimator
+        assert learner.get_params() == params
+        assert np.array_equal(learner.predict_proba(convert(X, kind)), proba)
+        learner.teach(convert(X[:3], kind), y[:3])
+        assert len(learner.y_training) == 63
+
+    def test_failed_first_teach_leaves_nothing(self, data):
+        X, y = data
+        learner = ActiveLearner(Fragile())
+        with pytest.raises(RuntimeError, match="too large"):
+            learner.teach(X + 1e3, y)
+        assert learner.X_training is None
+        assert not hasattr(learner.estimator, "tree_")
+
+
+class TestAsEstimator:
+    def test_is_modals(self):
+        learner = ActiveLearner(LogisticRegression())
+        assert isinstance(learner, modAL.models.ActiveLearner)
+
+    def test_parameters(self, data):
+        learner = ActiveLearner(
+            LogisticRegression(C=2), margin_sampling, *data, bootstrap_init=True
+        )
+        assert learner.get_params(deep=False) == {
+            "estimator": learner.estimator,
+            "query_strategy": margin_sampling,
+            "bootstrap_init": True,
+            "on_transformed": False,
+            "force_all_finite": True,
+            "random_state": None,
+        }
+        assert learner.get_params()["estimator__C"] == 2
+        learner.set_params(estimator__C=3, random_state=1)
+        assert learner.estimator.C == 3
+        assert learner.random_state == 1
+        with pytest.raises(ValueError, match="Invalid parameter 'X_training'"):
+            learner.set_params(X_training=None)
+
+    def test_repr_is_short(self, data):
+        learner = ActiveLearner(LogisticRegression(C=2), margin_sampling, *data)
+        assert repr(learner).startswith(
+            "ActiveLearner(estimator=LogisticRegression(C=2)"
+        )
+        assert "margin_sampling" in repr(learner)
+        assert len(repr(learner)) < 200
+        assert "LogisticRegression" in learner._repr_html_()
+
+    @pytest.mark.parametrize("taught", [False, True])
+    def test_clone_is_unfitted_and_without_rows(self, taught, data):
+        X, y = data
+        learner = ActiveLearner(LogisticRegression(C=2), margin_sampling, X, y)
+        if taught:
+            learner.teach(X, y)
+        copy = clone(learner)
+        assert copy.X_training is None
+        assert copy.y_training is None
+        assert not hasattr(copy, "classes_")
+        assert copy.estimator is not learner.estimator
+        assert copy.estimator.C == 2
+        assert copy.query_strategy is margin_sampling
+        assert np.array_equal(copy.fit(X, y).predict(X), learner.predict(X))
+
+    def test_cross_validation_is_that_of_the_estimator(self, data):
+        X, y = data
+        y = np.sort(y)  # in order: unstratified folds would lack classes
+        learner = ActiveLearner(LogisticRegression(), X_training=X, y_training=y)
+        for scoring in (None, "neg_log_loss", "roc_auc_ovr"):
+            assert np.array_equal(
+                cross_val_score(learner, X, y, cv=3, scoring=scoring),
+                cross_val_score(LogisticRegression(), X, y, cv=3, scoring=scoring),
+            )
+        regressor = ActiveLearner(Ridge())
+        assert np.array_equal(
+            cross_val_score(regressor, X, y, cv=3, scoring="r2"),
+            cross_val_score(Ridge(), X, y, cv=3),
+        )
+
+    def test_search_over_estimator_and_strategy(self, data):
+        X, y = data
+        grid = {
+            "estimator__C": [1e-4, 1],
+            "query_strategy": [margin_sampling, entropy_sampling],
+        }
+        search = GridSearchCV(ActiveLearner(LogisticRegression()), grid, cv=3)
+        search.fit(X, y)
+        assert search.best_params_["estimator__C"] == 1
+        assert np.array_equal(search.best_estimator_.X_training, X)
+        assert search.best_estimator_.query(X, n_instances=2)[1].shape == (2, 4)
+
+    def test_scorers_that_need_a_decision_function(self, data):
+        X, y = data[0], data[1] > 0
+        learner = ActiveLearner(SGDClassifier(random_state=0))
+        score = cross_val_score(learner, X, y, scoring="roc_auc", cv=3)
+        assert np.array_equal(
+            score,
+            cross_val_score(
+                SGDClassifier(random_state=0), X, y, scoring="roc_auc", cv=3
+            ),
+        )
+        assert not hasattr(learner, "predict_proba")
+        assert not hasattr(ActiveLearner(GaussianNB()), "decision_function")
+
+    def test_uncertainty_of_a_regressor_is_refused(self, data):
+        X, y = data
+        for strategy in (uncertainty_sampling, partial(uncertainty_batch_sampling)):
+            learner = ActiveLearner(Ridge(), strategy, X, y)
+            with pytest.raises(TypeError, match=r"Ridge has no predict_proba.*CoreSet"):
+                learner.query(X)
+
+    def test_query_before_fit(self, data):
+        indices, rows = ActiveLearner(RandomForestClassifier()).query(data[0], 3)
+        assert len(set(indices)) == len(rows) == 3
+        indices, _ = ActiveLearner(GaussianNB()).query(data[0].tolist(), 3)
+        assert len(set(indices)) == 3
+
+    def test_query_changes_nothing(self, data):
+        X, y = data
+        learner = ActiveLearner(
+            LogisticRegression(), X_training=X[:9], y_training=y[:9]
+        )
+        before = pickle.dumps(learner)
+        learner.query(X[9:], n_instances=3)
+        assert pickle.dumps(learner) == before
+
+    def test_memmap_pool(self, data, tmp_path):
+        X, y = data
+        np.save(tmp_path / "pool.npy", X)
+        pool = np.load(tmp_path / "pool.npy", mmap_mode="r")
+        learner = ActiveLearner(
+            LogisticRegression(), X_training=pool[:9], y_training=y[:9]
+        )
+        indices, rows = learner.query(pool[9:], n_instances=2)
+        learner.teach(rows, y[9:][indices])
+        assert learner.X_training.shape == (11, 4)
+
+
+class TestOnTransformed:
+    def learner(self, X, y, scaler):
+        return ActiveLearner(
+            make_pipeline(scaler, LogisticRegression()),
+            uncertainty_batch_sampling,
+            X,
+            y,
+            on_transformed=True,
+        )
+
+    @pytest.mark.parametrize("output", ["default", "pandas"])
+    @pytest.mark.parametrize(
+        "kind", ["ndarray", "frame", "int_frame", "list", "tensor"]
+    )
+    def test_ranked_batch_measures_transformed_rows(self, kind, output, data):
+        X, y = data
+        X = X * [1, 10, 100, 1000]
+        scaler = StandardScaler().set_output(transform=output)
+        learner = self.learner(convert(X[:9], kind), y[:9], scaler)
+        transform = learner.estimator[0].transform
+        expected = self.learner(
+            np.asarray(
+                transform(convert(X[:9], kind if "frame" in kind else "ndarray"))
+            ),
+            y[:9],
+            "passthrough",
+        )
+        rows = transform(convert(X[9:], kind if "frame" in kind else "ndarray"))
+        indices, _ = learner.query(convert(X[9:], kind), n_instances=4)
+        assert (
+            indices.tolist()
+            == expected.query(np.asarray(rows), n_instances=4)[0].tolist()
+        )
+
+    def test_sparse(self, data):
+        X, y = np.abs(data[0]), data[1]
+        scaler = StandardScaler(with_mean=False)
+        learner = self.learner(sp.coo_matrix(X[:9]), y[:9], scaler)
+        dense = self.learner(X[:9], y[:9], StandardScaler(with_mean=False))
+        assert (
+            learner.query(sp.csc_matrix(X[9:]), n_instances=4)[0].tolist()
+            == dense.query(X[9:], n_instances=4)[0].tolist()
+        )

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+
+from skal.learners.training import (
+    as_input,
+    bootstrap_sample,
+    fit_estimator,
+    unchanged_on_error,
+)
+from tests.learners.conftest import SPARSE, convert
+
+X = np.random.default_rng(0).normal(size=(12, 4)).astype("f4")
+y = np.arange(12) % 2
+
+
+class Recorder(BaseEstimator):
+    """Keeps what it was fitted on."""
+
+    def fit(self, X, y, **fit_kwargs):
+        self.X_, self.y_, self.fit_kwargs_ = X, y, fit_kwargs
+        return self
+
+
+def local_net(**kwargs):
+    """A net whose module's class is local: it cannot be pickled once fitted."""
+
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(4, 2)
+
+        def forward(self, X):
+            return self.linear(X).softmax(-1)
+
+    return NeuralNetClassifier(
+        Module, train_split=None, max_epochs=2, verbose=0, **kwargs
+    )
+
+
+class TestAsInput:
+    @pytest.mark.parametrize(
+        "kind", [f"{f}_{c}" for f in SPARSE for c in ("matrix", "array")]
+    )
+    def test_sparse_rows_can_be_indexed(self, kind):
+        got = as_input(convert(X, kind), Recorder())
+        assert sp.isspmatrix(got)
+        assert got.format in ("csr", "csc")
+        assert np.array_equal(got.toarray(), X)
+
+    def test_csr_is_not_copied(self):
+        rows = sp.csr_matrix(X)
+        assert as_input(rows, Recorder()) is rows
+
+    def test_tensor_for_scikit_learn_is_an_array(self):
+        rows = torch.as_tensor(X).clone().requires_grad_()
+        for estimator in (Ridge(), make_pipeline(StandardScaler(), Recorder())):
+            assert isinstance(as_input(rows, estimator), np.ndarray)
+
+    def test_tensor_for_others_stays_a_tensor_where_it_is(self):
+        rows = torch.as_tensor(X).clone().requires_grad_()
+        for estimator in (Recorder(), local_net()):
+            got = as_input(rows, estimator)
+            assert isinstance(got, torch.Tensor)
+            assert not got.requires_grad
+        assert as_input(torch.ones(2, device="meta"), Recorder()).is_meta
+
+    def test_dict_is_converted_inside(self):
+        got = as_input({"a": sp.coo_matrix(X), "b": X}, Recorder())
+        assert got["a"].format == "csr"
+        assert got["b"] is X
+
+    def test_others_pass_as_they_are(self):
+        for rows in (X, X.tolist(), convert(X, "frame")):
+            assert as_input(rows, Ridge()) is rows
+
+
+class TestBootstrap:
+    def test_draws_rows_with_labels_and_weights(self):
+        rng = torch.Generator().manual_seed(0)
+        weight = np.arange(12.0)
+        fit_kwargs = {"sample_weight": weight, "ids": list(range(12)), "other": "a"}
+        X_drawn, y_drawn, along = bootstrap_sample(X, y, fit_kwargs, rng)
+        drawn = along["sample_weight"].astype(int)
+        assert np.array_equal(X_drawn, X[drawn])
+        assert np.array_equal(y_drawn, y[drawn])
+        assert along["ids"] == drawn.tolist()
+        assert along["other"] == "a"
+        assert len(set(drawn)) < 12
+
+    def test_frequencies_are_those_of_drawing_with_replacement(self):
+        rng = torch.Generator().manual_seed(1)
+        rows = np.arange(12)
+        drawn = [bootstrap_sample(rows, rows, {}, rng)[0] for _ in range(2000)]
+        counts = np.bincount(np.concatenate(drawn), minlength=12)
+        # Each count is binomial with mean 2000; five standard deviations.
+        assert np.all(np.abs(counts - 2000) < 5 * np.sqrt(2000))
+        distinct = np.mean([len(set(d)) for d in drawn]) / 12
+        assert abs(distinct - (1 - (11 / 12) ** 12)) < 0.01
+
+    def test_fit_on_sample_of_generator(self):
+        estimator = Recorder()
+        fit_estimator(estimator, X, y, {}, torch.Generator().manual_seed(0))
+        expected = bootstrap_sample(X, y, {}, torch.Generator().manual_seed(0))
+        assert np.array_equal(estimator.X_, expected[0])
+
+
+class TestUnchangedOnError:
+    def fail_after(self, *estimators, data=(X, y)):
+        def fit_and_fail():
+            with unchanged_on_error(estimators):
+                for estimator in estimators:
+                    estimator.fit(*data)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fit_and_fail()
+
+    def test_nothing_happens_without_error(self):
+        model = LogisticRegression()
+        with unchanged_on_error([model]):
+            model.fit(X, y)
+        assert np.array_equal(model.coef_, LogisticRegression().fit(X, y).coef_)
+
+    def test_fitted_state_is_restored(self):
+        models = [
+            LogisticRegression().fit(X, y),
+            make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y),
+            SGDClassifier(warm_start=True, random_state=0).fit(X, y),
+        ]
+        before = [model.decision_function(X) for model in models]
+        self.fail_after(*models, data=(X[:6] * 9, y[:6]))
+        for model, decision in zip(models, before, strict=True):
+            assert np.array_equal(model.decision_function(X), decision)
+
+    def test_unfitted_stays_unfitted(self):
+        model = LogisticRegression()
+        self.fail_after(model)
+        assert not hasattr(model, "coef_")
+
+    def test_same_estimator_twice(self):
+        model = LogisticRegression().fit(X, y)
+        coef = model.coef_.copy()
+        self.fail_after(model, model, data=(-X, y))
+        assert np.array_equal(model.coef_, coef)
+
+    def test_net_that_cannot_be_copied(self):
+        net = local_net().fit(X, y)
+        before = net.predict_proba(X)
+        self.fail_after(net, make_pipeline(StandardScaler(), clone(net)).fit(X, y))
+        assert np.array_equal(net.predict_proba(X), before)
+        with unchanged_on_error([net]):
+            net.fit(X, y)
+        assert not np.array_equal(net.predict_proba(X), before)
+
+    def test_net_that_can_neither_be_copied_nor_start_anew(self):
+        net = local_net(warm_start=True).fit(X, y)
+        before = net.predict_proba(X)
+        with (
+            pytest.raises(TypeError, match="top of a module"),
+            unchanged_on_error([net]),
+        ):
+            net.fit(X, y)
+        assert np.array_equal(net.predict_proba(X), before)
