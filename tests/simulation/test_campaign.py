@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skal.simulation import ActiveLearningSimulation
+from skal.strategies import Margin, Random
+from tests.simulation.helpers import FirstColumn, Shuffled
+
+Data = tuple[np.ndarray, np.ndarray]
+
+
+def simulation(
+    estimator: Any = None, query_strategy: Any = None, **kwargs: Any
+) -> ActiveLearningSimulation:
+    settings = {"n_initial": 10, "n_instances": 4, "n_queries": 3, "random_state": 0}
+    return ActiveLearningSimulation(
+        Ridge() if estimator is None else estimator,
+        Shuffled() if query_strategy is None else query_strategy,
+        **{**settings, **kwargs},
+    )
+
+
+def test_every_row_is_labeled_once_and_counted(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation().fit(X, y)
+    assert fitted.queried_indices_.shape == (3, 4)
+    used = np.concatenate([fitted.initial_indices_, fitted.queried_indices_.ravel()])
+    assert len(np.unique(used)) == 22
+    assert used.min() >= 0
+    assert used.max() < 80
+    assert fitted.n_labeled_.tolist() == [10, 14, 18, 22]
+    assert len(fitted.estimators_) == len(fitted.fit_times_) == 4
+    assert len(fitted.query_times_) == 3
+    assert (fitted.fit_times_ > 0).all()
+
+
+def test_estimators_are_those_of_a_loop_by_hand(regression: Data) -> None:
+    X, y = regression
+    start = [3, 1, 41, 5]
+    fitted = simulation(query_strategy=FirstColumn(), initial=start).fit(X, y)
+    labeled = list(start)
+    for step in range(4):
+        expected = Ridge().fit(X[labeled], y[labeled])
+        np.testing.assert_allclose(fitted.estimators_[step].coef_, expected.coef_)
+        rest = [row for row in range(80) if row not in labeled]
+        labeled += sorted(rest, key=lambda row: -abs(X[row, 0]))[:4]
+    assert fitted.initial_indices_.tolist() == start
+    assert fitted.queried_indices_.ravel().tolist() == labeled[4:16]
+    np.testing.assert_allclose(fitted.predict(X), fitted.estimators_[-1].predict(X))
+
+
+def test_score_is_the_mean_height_of_the_learning_curve(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation().fit(X[:60], y[:60])
+    curve = fitted.learning_curve(X[60:], y[60:])
+    by_hand = [model.score(X[60:], y[60:]) for model in fitted.estimators_]
+    np.testing.assert_allclose(curve, by_hand)
+    middle = (np.array(by_hand[1:]) + by_hand[:-1]) / 2
+    assert fitted.score(X[60:], y[60:]) == pytest.approx(middle.mean())
+
+
+@pytest.mark.parametrize(
+    "scoring",
+    [
+        "neg_mean_absolute_error",
+        make_scorer(mean_absolute_error, greater_is_better=False),
+        lambda model, X, y: -mean_absolute_error(y, model.predict(X)),
+    ],
+)
+def test_scoring_is_scikit_learns(regression: Data, scoring: Any) -> None:
+    X, y = regression
+    fitted = simulation(scoring=scoring).fit(X, y)
+    expected = [
+        get_scorer("neg_mean_absolute_error")(model, X, y)
+        for model in fitted.estimators_
+    ]
+    np.testing.assert_allclose(fitted.learning_curve(X, y), expected)
+
+
+def test_same_seed_same_campaign_and_other_seed_other(regression: Data) -> None:
+    X, y = regression
+    estimator = DecisionTreeRegressor(max_features=2)
+    first, second = (simulation(estimator).fit(X, y) for _ in range(2))
+    other = simulation(estimator, random_state=1).fit(X, y)
+    np.testing.assert_array_equal(first.queried_indices_, second.queried_indices_)
+    np.testing.assert_array_equal(first.predict(X), second.predict(X))
+    assert (first.queried_indices_ != other.queried_indices_).any()
+    assert (first.initial_indices_ != other.initial_indices_).any()
+
+
+def test_start_is_the_same_whatever_strategy_and_estimator(regression: Data) -> None:
+    X, y = regression
+    starts = [
+        simulation(*pair).fit(X, y).initial_indices_.tolist()
+        for pair in [(Ridge(), Shuffled()), (DecisionTreeRegressor(), FirstColumn())]
+    ]
+    assert starts[0] == starts[1]
+
+
+def test_random_states_are_set_at_any_depth(regression: Data) -> None:
+    X, y = regression
+    model = TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), DecisionTreeRegressor(random_state=7)),
+        check_inverse=False,
+    )
+    strategy = Shuffled(random_state=7)
+    fitted = simulation(model, strategy).fit(X, y)
+    inner = fitted.estimator_.regressor_[-1]
+    assert isinstance(inner.random_state, int)
+    assert inner.random_state != 7
+    # The user's own are not touched, and each query has a seed of its own: with one
+    # seed, positions in the shrinking pool would repeat.
+    assert strategy.random_state == 7
+    assert model.regressor[-1].random_state == 7
+    kept = simulation(model, strategy, random_state=None).fit(X, y)
+    assert kept.estimator_.regressor_[-1].random_state == 7
+
+
+class _SeedsSeen(Shuffled):
+    seeds: list[int] = []  # noqa: RUF012
+
+    def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1) -> Any:
+        self.seeds.append(self.random_state)
+        return super().__call__(learner, X_pool, n_instances)
+
+
+def test_each_query_has_a_seed_of_its_own(regression: Data) -> None:
+    _SeedsSeen.seeds.clear()
+    simulation(query_strategy=_SeedsSeen()).fit(*regression)
+    assert len(set(_SeedsSeen.seeds)) == 3
+
+
+class _GlobalNoise(BaseEstimator):
+    """Draws from the global generators, as a plain skorch net does."""
+
+    def fit(self, X: Any, y: Any) -> _GlobalNoise:
+        self.noise_ = np.random.rand() + float(torch.rand(()))  # noqa: NPY002
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return np.full(len(X), self.noise_)
+
+
+def test_estimators_on_the_global_generators_repeat_too(regression: Data) -> None:
+    X, y = regression
+    torch.manual_seed(3)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    noise = [
+        [model.noise_ for model in simulation(_GlobalNoise()).fit(X, y).estimators_]
+        for _ in range(2)
+    ]
+    assert noise[0] == noise[1]
+    assert len(set(noise[0])) == 4
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+
+
+def test_candidates_bound_what_a_strategy_is_offered(regression: Data) -> None:
+    X, y = regression
+    offered = []
+
+    def first(learner: Any, X_pool: Any, n_instances: int = 1) -> np.ndarray:
+        offered.append(len(X_pool))
+        return np.arange(n_instances)
+
+    fitted = simulation(query_strategy=first, n_candidates=9).fit(X, y)
+    assert offered == [9, 9, 9]
+    assert len(np.unique(fitted.queried_indices_)) == 12
+    assert fitted.queried_indices_.max() > 20  # drawn from all, not the first rows
+    offered.clear()
+    simulation(query_strategy=first, n_candidates=65).fit(X, y)
+    assert offered == [65, 65, 62]  # all that is left in the end
+
+
+def test_no_queries_leave_the_start(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation(n_queries=0).fit(X, y)
+    assert fitted.n_labeled_.tolist() == [10]
+    assert fitted.queried_indices_.shape == (0, 4)
+    assert fitted.score(X, y) == fitted.estimator_.score(X, y)
+
+
+def test_all_rows_may_be_used(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation(n_initial=8, n_instances=24).fit(X, y)
+    assert sorted([*fitted.initial_indices_, *fitted.queried_indices_.ravel()]) == list(
+        range(80)
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["ndarray", "DataFrame", "list", "csr", "coo", "tensor", "memmap"]
+)
+def test_kinds_of_rows_give_the_same_campaign(
+    regression: Data, kind: str, tmp_path: Any
+) -> None:
+    X, y = regression
+    expected = simulation().fit(X, y)
+    as_kind: dict[str, Any] = {
+        "ndarray": lambda: X,
+        "DataFrame": lambda: pd.DataFrame(X, columns=list("abcd"), index=range(5, 85)),
+        "list": lambda: X.tolist(),
+        "csr": lambda: sparse.csr_matrix(X),
+        "coo": lambda: sparse.coo_matrix(X),
+        "tensor": lambda: torch.from_numpy(X),
+        "memmap": lambda: _memmap(X, tmp_path),
+    }
+    labels = pd.Series(y, index=range(5, 85)) if kind == "DataFrame" else y
+    strategy = Random() if kind in ("csr", "coo") else Shuffled()
+    if kind in ("csr", "coo"):
+        expected = simulation(query_strategy=Random()).fit(X, y)
+    fitted = simulation(query_strategy=strategy).fit(as_kind[kind](), labels)
+    np.testing.assert_array_equal(fitted.queried_indices_, expected.queried_indices_)
+    np.testing.assert_allclose(fitted.predict(X[:5]), expected.predict(X[:5])) if (
+        kind != "DataFrame"
+    ) else np.testing.assert_array_equal(fitted.feature_names_in_, list("abcd"))
+
+
+def _memmap(X: np.ndarray, folder: Any) -> np.ndarray:
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
+
+
+def test_kind_of_estimator_shows(classification: Data, regression: Data) -> None:
+    classifier = simulation(LogisticRegression())
+    assert is_classifier(classifier)
+    assert not is_regressor(classifier)
+    assert is_regressor(simulation())
+    assert not hasattr(simulation(), "predict_proba")
+    assert not hasattr(simulation(), "decision_function")
+    X, y = classification
+    labels = np.array(["x", "y", "z"])[y]
+    fitted = clone(classifier).set_params(initial="stratified").fit(X, labels)
+    assert fitted.predict_proba(X).shape == (90, 3)
+    assert fitted.decision_function(X).shape == (90, 3)
+    assert fitted.classes_.tolist() == ["x", "y", "z"]
+    assert set(fitted.predict(X)) == {"x", "y", "z"}
+    assert fitted.n_features_in_ == 5
+    np.testing.assert_array_equal(
+        np.unique(labels[fitted.initial_indices_]), ["x", "y", "z"]
+    )
+
+
+def test_cross_validation_stratifies_and_scores_curves(classification: Data) -> None:
+    X, y = classification
+    # Sorted by class: KFold would leave a class out of each training part.
+    order = np.argsort(y, kind="stable")
+    campaign = simulation(LogisticRegression(), Margin(), initial="stratified")
+    result = cross_validate(campaign, X[order], y[order], cv=3, return_estimator=True)
+    assert [len(e.classes_) for e in result["estimator"]] == [3, 3, 3]
+    again = cross_val_score(campaign, X[order], y[order], cv=3, n_jobs=2)
+    np.testing.assert_array_equal(result["test_score"], again)
+
+
+def test_grid_search_over_strategies_and_their_parameters(regression: Data) -> None:
+    X, y = regression
+    search = GridSearchCV(
+        simulation(),
+        [
+            {"query_strategy": [FirstColumn()], "query_strategy__value": [0.0, 2.0]},
+            {"query_strategy": [Shuffled()], "estimator__alpha": [0.1, 10.0]},
+        ],
+        cv=2,
+    ).fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert len(scores) == 4
+    assert len(np.unique(scores)) == 4
+    assert search.best_estimator_.n_labeled_[-1] == 22
+
+
+def test_clone_and_pickle(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation().fit(X, y)
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(X)
+    with pytest.raises(NotFittedError):
+        clone(fitted).score(X, y)
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
+    assert "Ridge" in repr(fitted)
+
+
+def test_progress_bar_only_if_asked_for(
+    regression: Data, capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulation().fit(*regression)
+    assert capsys.readouterr() == ("", "")
+    simulation(verbose=1).fit(*regression)
+    assert "3/3" in capsys.readouterr().err
+
+
+class _Untouchable(Ridge):
+    def fit(self, X: Any, y: Any) -> Any:
+        raise AssertionError("fitted although the settings are wrong")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_initial": 70}, r"labels 70 \+ 3 \* 4 = 82 rows, but X has n_samples=80"),
+        ({"n_instances": 24}, r"10 \+ 3 \* 24 = 82"),
+        ({"initial": list(range(69))}, r"69 \+ 3 \* 4 = 81"),
+        ({"n_initial": 0}, "n_initial must be at least 1, got 0"),
+        ({"n_instances": 0}, "n_instances must be at least 1"),
+        ({"n_instances": 2.0}, r"n_instances must be an int, got 2\.0"),
+        ({"n_queries": -1}, "n_queries must be at least 0"),
+        ({"n_candidates": 3}, "n_candidates=3 must be at least n_instances=4"),
+        ({"initial": "nearest"}, "initial must be"),
+        ({"initial": [80]}, "the rows are 0 to 79"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_fit(
+    regression: Data, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        simulation(_Untouchable(), **settings).fit(*regression)
+
+
+def test_wrong_labels_are_refused(regression: Data, classification: Data) -> None:
+    X, y = regression
+    with pytest.raises(ValueError, match="X has 80 rows, but y has 79 labels"):
+        simulation(_Untouchable()).fit(X, y[:-1])
+    with pytest.raises(ValueError, match="requires y"):
+        simulation(_Untouchable()).fit(X, None)
+    one = np.r_[np.zeros(79, int), 1]
+    with pytest.raises(ValueError, match=r"all of one class, .*'stratified'"):
+        simulation(LogisticRegression(), initial=[0, 1, 2]).fit(X, one)
+    with pytest.raises(ValueError, match="Unknown label type"):
+        simulation(LogisticRegression()).fit(X, y)
+
+
+def test_a_strategy_that_names_too_few_rows_is_caught(regression: Data) -> None:
+    def lazy(learner: Any, X_pool: Any, n_instances: int = 1) -> np.ndarray:
+        return np.arange(n_instances - 1)
+
+    with pytest.raises(ValueError, match="asked for 4 rows and named 3"):
+        simulation(query_strategy=lazy).fit(*regression)
+
+
+def test_failure_leaves_the_last_campaign(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation().fit(X, y)
+    before = fitted.predict(X)
+    fitted.set_params(estimator=_Untouchable())
+    with pytest.raises(AssertionError):
+        fitted.fit(X, y)
+    np.testing.assert_array_equal(fitted.predict(X), before)
+
+
+def _expected_failures(estimator: Any) -> dict[str, str]:
+    if is_regressor(estimator):
+        return {
+            "check_dtype_object": "the bad value is in a row that is never labeled, "
+            "which the estimator does not see"
+        }
+    return {}
+
+
+@parametrize_with_checks(
+    [
+        simulation(model, Random(), n_initial=8, n_instances=2, n_queries=1).set_params(
+            initial="stratified"
+        )
+        for model in (Ridge(), LogisticRegression())
+    ],
+    expected_failed_checks=_expected_failures,
+)
+def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    check(estimator)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skal.simulation.starts import draw_start
+
+
+def draw(initial: object, y: object, n: int, classes: bool, seed: int = 0) -> list[int]:
+    rng = np.random.default_rng(seed)
+    return draw_start(initial, y, n, classes=classes, rng=rng).tolist()
+
+
+def test_random_rows_are_distinct_and_each_is_as_likely() -> None:
+    counts = np.zeros(6)
+    for seed in range(600):
+        rows = draw("random", np.zeros(6), 3, False, seed)
+        assert len(set(rows)) == 3
+        counts[rows] += 1
+    # Binomial(600, 1/2): five standard deviations.
+    assert np.abs(counts - 300).max() < 5 * np.sqrt(150)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stratified_start_keeps_the_shares_of_the_classes(seed: int) -> None:
+    y = np.array(["a"] * 60 + ["b"] * 30 + ["c"] * 10)
+    rows = draw("stratified", y, 20, True, seed)
+    assert len(set(rows)) == 20
+    # One each, then 17 in the ratio 59 : 29 : 9, by largest remainder.
+    assert np.unique(y[rows], return_counts=True)[1].tolist() == [11, 6, 3]
+
+
+def test_stratified_start_has_each_class_however_rare() -> None:
+    y = np.array([0] * 98 + [1, 2])
+    for seed in range(5):
+        assert set(y[draw("stratified", y, 3, True, seed)]) == {0, 1, 2}
+    assert sorted(draw("stratified", y, 100, True)) == list(range(100))
+
+
+def test_stratified_start_takes_labels_of_objects_and_several_outputs() -> None:
+    y = np.array([["a", 0], ["a", 1], ["b", 0]] * 4, dtype=object)
+    rows = draw("stratified", y, 3, True)
+    assert {tuple(y[row]) for row in rows} == {("a", 0), ("a", 1), ("b", 0)}
+
+
+def test_stratified_start_of_numbers_takes_one_from_each_quantile() -> None:
+    y = np.random.default_rng(1).permutation(np.arange(40.0)) ** 3
+    for seed in range(5):
+        rows = draw("stratified", y, 8, False, seed)
+        rank = np.argsort(np.argsort(y))[rows]
+        assert sorted(rank // 5) == list(range(8))
+
+
+def test_stratified_start_of_several_numbers_spreads_over_their_sum() -> None:
+    u = np.arange(20.0)
+    rows = draw("stratified", np.stack([u, 1000 * u], axis=1), 4, False)
+    assert sorted(np.array(rows) // 5) == [0, 1, 2, 3]
+
+
+def test_rows_may_be_named() -> None:
+    assert draw([5, 2], np.zeros(6), 99, False) == [5, 2]
+
+
+@pytest.mark.parametrize(
+    ("initial", "message"),
+    [
+        ("balanced", "must be 'random', 'stratified' or the indices"),
+        ([0, 6], "indices from 0 to 6, but the rows are 0 to 5"),
+        ([-1, 2], "indices from -1 to 2"),
+        ([1, 1], "more than once"),
+        ([], "at least one int index"),
+        ([0.5], "at least one int index"),
+        ([[1, 2]], "at least one int index"),
+        ([True, False], "at least one int index"),
+    ],
+)
+def test_bad_starts_are_refused(initial: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(initial, np.zeros(6), 2, False)
+
+
+def test_too_few_rows_for_the_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="each of the 3 classes, but n_initial=2"):
+        draw("stratified", np.array([0, 1, 2, 0]), 2, True)

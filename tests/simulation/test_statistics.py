@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from skal.simulation.statistics import area, mean_interval, paired_difference
+
+
+def test_area_is_the_mean_height_of_the_curve() -> None:
+    # By hand: (10 wide * 2.0 + 30 wide * 3.5) / 40.
+    n_labeled, scores = np.array([10, 20, 50]), np.array([1.0, 3.0, 4.0])
+    assert area(n_labeled, scores) == pytest.approx((10 * 2.0 + 30 * 3.5) / 40)
+    assert area(np.array([7]), np.array([0.25])) == 0.25
+    assert area(n_labeled, np.full(3, 0.3)) == pytest.approx(0.3)
+
+
+def test_paired_difference_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.3, 1, 12), rng.normal(0, 1, 12)
+    ours = paired_difference(a, b, confidence=0.9)
+    theirs = stats.ttest_rel(a, b)
+    low, high = theirs.confidence_interval(0.9)
+    assert ours.mean == pytest.approx((a - b).mean())
+    assert ours[1:] == pytest.approx((low, high, theirs.pvalue))
+
+
+def test_correction_widens_the_interval_as_published() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.3, 1, 10), rng.normal(0, 1, 10)
+    ours = paired_difference(a, b, test_train_ratio=1 / 9)
+    error = np.sqrt((1 / 10 + 1 / 9) * (a - b).var(ddof=1))
+    assert ours.high - ours.mean == pytest.approx(stats.t.ppf(0.975, 9) * error)
+    p_value = 2 * stats.t.sf(abs((a - b).mean()) / error, 9)
+    assert ours.p_value == pytest.approx(p_value)
+
+
+def test_same_scores_differ_by_nothing() -> None:
+    a = np.array([0.1, 0.5, 0.7])
+    assert paired_difference(a, a) == (0, 0, 0, 1)
+    ones = np.ones(3)
+    assert paired_difference(ones + 1, ones) == (1, 1, 1, 0)
+
+
+def test_one_run_has_no_interval() -> None:
+    ours = paired_difference(np.array([0.5]), np.array([0.25]))
+    assert ours.mean == 0.25
+    assert np.isnan(ours[1:]).all()
+
+
+def test_interval_covers_the_truth_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(0).normal(2.0, 3.0, (8, 4000))
+    _, low, high = mean_interval(draws, 0.8)
+    covered = ((low < 2) & (high > 2)).mean()
+    assert abs(covered - 0.8) < 5 * np.sqrt(0.8 * 0.2 / 4000)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, float("nan")])
+def test_confidence_must_be_a_share(confidence: float) -> None:
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
+        mean_interval(np.zeros(3), confidence)
