@@ -1,0 +1,129 @@
+"""Imports point one way, and nothing is imported that is not needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skal
+
+ROOT = Path(skal.__file__).parent
+
+_ANYWHERE = {"exceptions", "utils", "validation"}
+#: What each part of skal may import of skal, itself and `_ANYWHERE` aside. A new part
+#: needs a line here.
+ALLOWED: dict[str, set[str]] = {
+    "_version": set(),
+    "exceptions": set(),
+    "utils": set(),
+    "validation": set(),
+    # pure functions of tensors
+    "measures": set(),
+    "embeddings": set(),
+    "selection": {"embeddings", "measures"},
+    # what is read of a learner and its pool
+    "rows": set(),
+    "nets": {"rows"},
+    "access": {"rows"},
+    "factors": set(),
+    "gradients": {"access", "factors", "rows"},
+    "pool": {"access", "rows"},
+    "posteriors": {"access", "nets", "pool", "rows"},
+    # where it comes together
+    "strategies": {
+        *("access", "embeddings", "gradients", "measures"),
+        *("pool", "posteriors", "rows", "selection"),
+    },
+    "learners": {"rows"},
+    "simulation": {"learners", "plotting", "rows"},
+    "plotting": {"simulation"},
+    "datasets": set(),
+}
+#: Parts that import torch and nothing else from outside.
+PURE = {"measures", "embeddings", "selection"}
+#: The only part that may import modAL.
+MODAL = {"learners"}
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imports(source: str) -> set[str]:
+    """Collect the modules that a source imports, at any depth, dotted."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            # `from skal import pool` imports a part, too.
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+    return found
+
+
+
+    p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[:2] != "__"
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    part = _part(path)
+    assert part in ALLOWED, f"say in ALLOWED what skal.{part} may import"
+    allowed = ALLOWED[part] | _ANYWHERE | {part}
+    for name in _imports(path.read_text()):
+        head, *rest = name.split(".")
+        assert head != "", f"{name}: imports are absolute"
+        if head == "skal":
+            assert rest[0] in allowed, f"skal.{part} must not import {name}"
+        elif head == "modAL":
+            assert part in MODAL, f"skal.{part} must not import {name}"
+        elif part in PURE:
+            known = head == "torch" or head in sys.stdlib_module_names
+            assert known, f"skal.{part} must not import {name}"
+
+
+def test_table_has_no_line_too_many() -> None:
+    assert set(ALLOWED) <= {_part(path) for path in MODULES}
+
+
+def test_finder_sees_every_form_of_import() -> None:
+    source = """
+import a.b
+from c import d
+def f():
+    from e.f import g
+    import h as i
+"""
+    assert _imports(source) == {"a.b", "c.d", "e.f.g", "h"}
+
+
+def _loaded_after(statement: str, roots: set[str]) -> set[str]:
+    """Name those packages of `roots` that a fresh process loads by a statement."""
+    code = f"{statement}\nimport sys\nprint(*{roots!r}.intersection(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "roots"),
+    [
+        ("import skal", {"matplotlib", "dask", "distributed", "modAL"}),
+        ("import skal.strategies", {"matplotlib", "dask", "distributed", "modAL"}),
+        ("from skal import *", {"matplotlib", "dask", "distributed"}),
+        ("import skal.simulation", {"matplotlib", "dask", "distributed"}),
+    ],
+)
+def test_import_loads_no_more_than_it_needs(statement: str, roots: set[str]) -> None:
+    assert _loaded_after(statement, roots) == set()
+
+
+def test_learners_load_modal() -> None:
+    assert _loaded_after("import skal.learners", {"modAL"}) == {"modAL"}
