@@ -12,8 +12,9 @@ from modAL.uncertainty import uncertainty_sampling
 from skal.learners.answers import ask
 from skal.learners.checks import accepts_nan, check_labeled
 from skal.learners.delegating import EstimatorMethods
-from skal.learners.rows import n_rows, stack_rows, take_rows
+from skal.learners.rows import stack_rows, take_rows
 from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.rows import n_rows
 from skal.utils import resolve_rng
 
 __all__ = ["ActiveLearner"]

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from skal.learners.builtin import adapt, metrics_of
-from skal.learners.rows import n_rows, take_rows
+from skal.learners.rows import take_rows
+from skal.rows import n_rows
 
 __all__ = ["ask", "read_answer"]
 

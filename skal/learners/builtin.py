@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
-from skal.learners.rows import as_array, n_rows
+from skal.learners.rows import as_array
+from skal.rows import n_rows
 
 __all__ = ["adapt", "metrics_of"]
 

@@ -14,7 +14,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skal.learners.rows import n_rows, row_shape
+from skal.learners.rows import row_shape
+from skal.rows import n_rows
 
 __all__ = ["accepts_nan", "check_labeled", "is_fitted"]
 

@@ -1,4 +1,4 @@
-"""Rows of whatever holds data: counted, taken, stacked, without losing its kind."""
+"""Rows of whatever holds data: taken and stacked, without losing its kind."""
 
 from __future__ import annotations
 
@@ -11,33 +11,9 @@ import scipy.sparse as sp
 import torch
 from torch.utils.data import Dataset, Subset
 
-__all__ = ["as_array", "n_rows", "row_shape", "stack_rows", "take_row", "take_rows"]
+__all__ = ["as_array", "row_shape", "stack_rows", "take_row", "take_rows"]
 
 _NUMBERS = "biuf"
-
-
-def n_rows(X: Any) -> int:
-    """Count the rows of an array, table, sparse matrix, tensor, list or dict.
-
-    Raises
-    ------
-    ValueError
-        If the entries of a dict differ in length.
-    TypeError
-        If `X` has no rows, as a number has none.
-    """
-    # A dok_matrix is a dict, so sparse comes first, here and below.
-    if isinstance(X, Mapping) and not sp.issparse(X):
-        lengths = {key: n_rows(value) for key, value in X.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"The entries of the dict differ in length: {lengths}.")
-        return next(iter(lengths.values()), 0)
-    shape = getattr(X, "shape", None)
-    if shape is not None:
-        if len(shape) == 0:
-            raise TypeError(f"Rows were expected, got the single value {X!r}.")
-        return int(shape[0])
-    return len(X)
 
 
 def take_rows(X: Any, indices: np.ndarray) -> Any:
@@ -49,6 +25,7 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
     indices : ndarray of shape (n,)
         Positions, never labels.
     """
+    # A dok_matrix is a dict, so sparse comes first, here and below.
     if sp.issparse(X):
         return X.tocsr()[indices].asformat(X.format)
     if isinstance(X, Mapping):

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 
-from skal.learners.rows import n_rows, take_rows
+from skal.learners.rows import take_rows
+from skal.rows import n_rows
 
 __all__ = ["as_input", "bootstrap_sample", "fit_estimator", "unchanged_on_error"]
 

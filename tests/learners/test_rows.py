@@ -9,7 +9,6 @@ from torch.utils.data import TensorDataset
 
 from skal.learners.rows import (
     as_array,
-    n_rows,
     row_shape,
     stack_rows,
     take_row,
@@ -21,10 +20,9 @@ X = np.arange(20.0).reshape(5, 4) + 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_counted_and_taken_by_position(kind):
+def test_rows_are_taken_by_position(kind):
     rows = convert(X, kind)
     taken = take_rows(rows, np.array([3, 0, 1]))
-    assert n_rows(rows) == 5
     assert same_kind(taken, rows)
     assert np.array_equal(as_dense(taken), X[[3, 0, 1]])
 
@@ -140,16 +138,6 @@ def test_dict_needs_its_keys():
         stack_rows(rows, {"left": X[:, :2]})
     with pytest.raises(ValueError, match=r"X\['right'\] has rows of shape"):
         stack_rows(rows, {"left": X[:, :2], "right": X})
-
-
-def test_dict_of_unequal_lengths_is_refused():
-    with pytest.raises(ValueError, match="differ in length"):
-        n_rows({"a": X, "b": X[:2]})
-
-
-def test_a_number_has_no_rows():
-    with pytest.raises(TypeError, match="Rows were expected"):
-        n_rows(np.float64(3))
 
 
 def test_rows_of_many_dimensions():
