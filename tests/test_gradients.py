@@ -17,18 +17,20 @@ from tests.models import N_FEATURES, make_data, make_net
 
 
 class Twice(nn.Module):
-    """One linear layer passed twice, tied weights, and a sequence."""
+    """Linear layers passed twice, alone and with tied weights, and a sequence."""
 
     def __init__(self, n_features: int = N_FEATURES, n_outputs: int = 1) -> None:
         super().__init__()
         self.first = nn.Linear(n_features, n_features)
         self.tied = nn.Linear(n_features, n_features, bias=False)
         self.tied.weight = self.first.weight
+        self.again = nn.Linear(n_features, n_features)
         self.scalar = nn.Linear(1, 3)
         self.head = nn.Linear(3, n_outputs)
 
     def forward(self, X: Tensor) -> Tensor:
         hidden = self.first(self.first(X).tanh()).tanh() + self.tied(X)
+        hidden = self.again(self.again(hidden).tanh())
         return self.head(self.scalar(hidden[:, :, None]).tanh().mean(dim=1))
 
 
