@@ -85,7 +85,7 @@ def _check_n_instances(
     else:
         n_instances = {**given.kwargs, **given.arguments}.get("n_instances", 1)
     if isinstance(n_instances, bool) or not isinstance(n_instances, int | np.integer):
-        raise TypeError(f"n_instances must be an int, got {n_instances!r}.")
+        raise ValueError(f"n_instances must be an int, got {n_instances!r}.")
     if not 1 <= n_instances <= n_pool:
         raise ValueError(
             f"n_instances must be between 1 and the {n_pool} rows of the pool, got "

@@ -11,6 +11,7 @@ from modAL.acquisition import max_EI
 from modAL.models import BayesianOptimizer as ModALBayesianOptimizer
 from sklearn.pipeline import Pipeline
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
 from skal.learners.rows import as_array, take_row
 
@@ -86,11 +87,11 @@ random_state, **fit_kwargs
 
         Raises
         ------
-        TypeError
+        UnsuitableLearnerError
             If ``return_std`` is asked of an estimator that does not know it.
         """
         if predict_kwargs.get("return_std") and not _gives_std(self.estimator):
-            raise TypeError(
+            raise UnsuitableLearnerError(
                 "BayesianOptimizer needs a regressor whose predict takes "
                 "return_std=True, such as GaussianProcessRegressor or BayesianRidge; "
                 f"{type(self.estimator).__name__} does not."

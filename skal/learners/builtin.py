@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners.rows import as_array
 from skal.rows import n_rows
 
@@ -77,7 +78,7 @@ def adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
 
     Raises
     ------
-    TypeError
+    UnsuitableLearnerError
         If a function of modAL needs probabilities that the learner does not give.
     """
     function = strategy
@@ -91,7 +92,7 @@ def adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
         learner, "predict_proba"
     ):
         wrapped = type(getattr(learner, "estimator", learner)).__name__
-        raise TypeError(
+        raise UnsuitableLearnerError(
             f"{function.__name__} needs class probabilities, but {wrapped} has no "
             "predict_proba. For a regressor give the learner a query_strategy such as "
             "NoiseStability, CoreSet or Random of skal.strategies."

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners import ActiveLearner
 from tests.learners.conftest import (
     KINDS,
@@ -399,7 +400,9 @@ class TestAsEstimator:
         X, y = data
         for strategy in (uncertainty_sampling, partial(uncertainty_batch_sampling)):
             learner = ActiveLearner(Ridge(), strategy, X, y)
-            with pytest.raises(TypeError, match=r"Ridge has no predict_proba.*CoreSet"):
+            with pytest.raises(
+                UnsuitableLearnerError, match=r"Ridge has no predict_proba.*CoreSet"
+            ):
                 learner.query(X)
 
     def test_query_before_fit(self, data):

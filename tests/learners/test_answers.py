@@ -120,7 +120,7 @@ def test_n_instances_must_fit_the_pool(n):
 
 @pytest.mark.parametrize("n", [2.0, "2", True])
 def test_n_instances_must_be_an_int(n):
-    with pytest.raises(TypeError, match="n_instances must be an int"):
+    with pytest.raises(ValueError, match="n_instances must be an int"):
         query(first, n_instances=n)
 
 
