@@ -1,0 +1,169 @@
+"""Learners around skal's own nets, in the nestings that users have."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skal import ActiveLearner, Committee, CommitteeRegressor
+from skal.nets import NetClassifier, NetRegressor
+from skal.strategies import CoreSet, Entropy, LDMSeeding, NoiseStability, Random
+from tests.learners.conftest import TABLES, convert, same_kind
+
+QUICK = {"module__hidden_sizes": (8,), "max_epochs": 3, "random_state": 0}
+
+
+def classifier(**kwargs):
+    return NetClassifier(**{**QUICK, **kwargs})
+
+
+def regressor(**kwargs):
+    return NetRegressor(**{**QUICK, **kwargs})
+
+
+class TwoInputs(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+
+    def forward(self, left, right):
+        return self.left(left) + self.right(right)
+
+
+class Failing(torch.nn.Module):
+    """Trains for a while, then fails."""
+
+    steps = 10**9
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 3)
+        self.n = 0
+
+    def forward(self, X):
+        self.n += self.training
+        if self.n > self.steps:
+            raise RuntimeError("out of memory")
+        return self.linear(X)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize(
+    "strategy", [Random(0), Entropy(), LDMSeeding(n_reference=20, random_state=0)]
+)
+def test_campaign_of_a_classifier(strategy, kind, data):
+    X, y = data[0], np.array(["ant", "bee", "wasp"])[data[1]]
+    pool = convert(X[9:], kind)
+    learner = ActiveLearner(
+        classifier(), strategy, X_training=convert(X[:9], kind), y_training=y[:9]
+    )
+    for _ in range(2):
+        indices, rows, scores = learner.query(pool, n_instances=3, return_metrics=True)
+        assert len(set(indices)) == len(scores) == 3
+        assert same_kind(rows, pool)
+        learner.teach(rows, y[9:][indices])
+    assert len(learner.y_training) == 15
+    loaded = pickle.loads(pickle.dumps(learner))
+    assert np.array_equal(loaded.predict(pool), learner.predict(pool))
+
+
+@pytest.mark.parametrize("kind", ["ndarray", "frame", "csr_array", "tensor"])
+def test_campaign_of_a_scaled_regressor(kind, data):
+    X = data[0]
+    y = X.sum(axis=1) * 100
+    model = TransformedTargetRegressor(
+        make_pipeline(StandardScaler(with_mean=False), regressor()),
+        transformer=StandardScaler(),
+    )
+    learner = ActiveLearner(model, CoreSet(), convert(X[:9], kind), y[:9])
+    for strategy in (NoiseStability(n_draws=3, random_state=0), CoreSet()):
+        learner.set_params(query_strategy=strategy)
+        indices, rows = learner.query(convert(X[9:], kind), n_instances=3)
+        learner.teach(rows, y[9:][indices], bootstrap=True)
+    assert learner.predict(convert(X, kind)).shape == (60,)
+
+
+def test_several_inputs(data):
+    X, y = convert(data[0].astype("f4"), "dict"), data[1]
+    learner = ActiveLearner(NetClassifier(TwoInputs, max_epochs=2), Random(0))
+    learner.fit(X, y)
+    indices, rows = learner.query(X, n_instances=3)
+    learner.teach(rows, y[indices])
+    assert learner.X_training["left"].shape == (63, 2)
+
+
+def test_failing_training_leaves_the_net_as_it_was(data, monkeypatch):
+    X, y = data
+    net = NetClassifier(Failing, max_epochs=3, batch_size=10, warm_start=True)
+    learner = ActiveLearner(net, Random(0), X[:30], y[:30])
+    weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
+    monkeypatch.setattr(Failing, "steps", learner.estimator.module_.n + 4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        learner.teach(X[30:], y[30:])
+    assert learner.estimator is net
+    assert len(learner.X_training) == 30
+    for name, value in net.module_.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert len(net.history) == 3
+    monkeypatch.undo()
+    learner.teach(X[30:], y[30:])
+    assert len(net.history) == 6  # training goes on from where it was
+
+
+def test_teaching_starts_anew_without_warm_start(data):
+    X, y = data
+    learner = ActiveLearner(classifier(), Random(0), X[:30], y[:30])
+    learner.teach(X[30:], y[30:])
+    expected = classifier().fit(X, y)
+    assert np.array_equal(learner.predict_proba(X), expected.predict_proba(X))
+
+
+def test_committee_of_nets_that_missed_a_class(data):
+    X, y = data
+    nets = [classifier(classes=[0, 1, 2]), classifier(random_state=1)]
+    members = [
+        ActiveLearner(net, X_training=X[y != k], y_training=y[y != k])
+        for k, net in enumerate(nets)
+    ]
+    committee = Committee([*members, ActiveLearner(GaussianNB(), Random(0), X, y)])
+    proba = committee.vote_proba(X)
+    assert np.allclose(proba.sum(axis=2), 1)
+    assert np.all(proba[:, 1, 1] == 0)
+    assert set(committee.predict(X)) <= {0, 1, 2}
+    indices, rows = committee.query(X, 3)
+    committee.teach(rows, y[indices])
+
+
+def test_committee_of_net_regressors(data):
+    X = data[0]
+    y = X.sum(axis=1)
+    committee = CommitteeRegressor(
+        [ActiveLearner(regressor(random_state=k)) for k in range(2)]
+    ).fit(X, y)
+    assert committee.predict(X, return_std=True)[1].shape == (60,)
+    assert len(set(committee.query(X, 3)[0])) == 3
+
+
+def test_search_and_validation(data):
+    X, y = data
+    learner = ActiveLearner(
+        make_pipeline(StandardScaler(), classifier()),
+        NoiseStability(n_draws=3, random_state=0),
+    )
+    assert cross_val_score(learner, X, y, cv=3, n_jobs=1).shape == (3,)
+    grid = {
+        "estimator__netclassifier__lr": [0.0, 0.05],
+        "query_strategy__n_draws": [2, 3],
+    }
+    search = GridSearchCV(clone(learner), grid, cv=2).fit(X, y)
+    assert search.best_params_["estimator__netclassifier__lr"] == 0.05
+    assert len(search.best_estimator_.query(X, n_instances=2)[0]) == 2
