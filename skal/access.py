@@ -19,6 +19,7 @@ from torch.func import functional_call
 from torch.utils.data import SequentialSampler
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.nets.probabilities import find_nonlinearity
 from skal.rows import Rows
 
 __all__ = ["NetAccess"]
@@ -183,21 +184,13 @@ class NetAccess:
             raise UnsuitableLearnerError(
                 f"{type(self.net).__name__} is no classifier: it has no probabilities."
             )
-        if callable(self.net.predict_nonlinearity):
-            user = self.net.predict_nonlinearity
-            return lambda outputs: _two_columns(user(outputs).double())
-        criterion = self.net.criterion_
-        if isinstance(criterion, nn.CrossEntropyLoss):
-            return lambda outputs: outputs.double().softmax(dim=1)
-        if isinstance(criterion, nn.BCEWithLogitsLoss):
-            return lambda outputs: _two_columns(outputs.double().sigmoid())
-        if isinstance(criterion, (nn.NLLLoss, nn.BCELoss)):
-            return lambda outputs: _two_columns(outputs.double())
-        raise UnsuitableLearnerError(
-            f"Cannot tell whether the outputs of a net trained by "
-            f"{type(criterion).__name__} are logits or probabilities. Train it by "
-            "CrossEntropyLoss, or pass predict_nonlinearity= to the net."
-        )
+        try:
+            convert = find_nonlinearity(
+                self.net.predict_nonlinearity, self.net.criterion_
+            )
+        except ValueError as error:
+            raise UnsuitableLearnerError(str(error)) from error
+        return lambda outputs: convert(outputs.double())
 
     # -- the head -----------------------------------------------------------------
 
@@ -237,13 +230,11 @@ class NetAccess:
         """Give X the type that the module computes in, as skal's nets do."""
         if sparse.issparse(X):
             X = X.toarray()
-        if isinstance(X, (np.ndarray, Tensor)) and X.dtype.__str__().endswith("64"):
-            dtype = next(
-                (p.dtype for p in self.module.parameters() if p.is_floating_point()),
-                None,
-            )
-            if dtype is not None and torch.as_tensor(X[:0]).is_floating_point():
-                return torch.as_tensor(X).to(dtype)
+        single = any(p.dtype == torch.float32 for p in self.module.parameters())
+        if single and isinstance(X, np.ndarray) and X.dtype == np.float64:
+            return X.astype(np.float32)
+        if single and isinstance(X, Tensor) and X.dtype == torch.float64:
+            return X.float()
         return X
 
     def _check_order(self, iterator: Any) -> None:
@@ -259,12 +250,6 @@ class NetAccess:
 def as_columns(outputs: Tensor) -> Tensor:
     """Give outputs as ``(b, C)``, a single output as one column."""
     return outputs[:, None] if outputs.ndim == 1 else outputs
-
-
-def _two_columns(proba: Tensor) -> Tensor:
-    """Complete the probability of the positive class by that of the negative."""
-    proba = as_columns(proba)
-    return torch.cat([1 - proba, proba], dim=1) if proba.shape[1] == 1 else proba
 
 
 def _length(batch: Any) -> int:

@@ -50,11 +50,10 @@ class Member:
 
     def proba(self) -> list[torch.Tensor]:
         """Class probabilities of the pool, float64, one ``(m, C)`` for each output."""
-        if not hasattr(self.estimator, "predict_proba"):
-            raise UnsuitableLearnerError(
-                f"{type(self.estimator).__name__} has no predict_proba, which this "
-                "strategy reads. Use a classifier that gives probabilities."
-            )
+        if isinstance(self.estimator, NeuralNet):
+            access = NetAccess(self.estimator)
+            outputs = access.outputs(self.rows)
+            return [access.to_proba(outputs)]
         blocks: list[list[np.ndarray]] = []
         for _, block in self.rows.blocks():
             proba = self.estimator.predict_proba(_as_numpy(block, self.estimator))
@@ -138,6 +137,8 @@ class Pool:
         """``"classification"``, ``"regression"`` or ``"unknown"``."""
         for learner in _learners(self.learner):
             estimator = _strip(learner)
+            if not hasattr(estimator, "__sklearn_tags__"):
+                continue
             if is_classifier(estimator):
                 return "classification"
             if is_regressor(estimator):
@@ -167,27 +168,49 @@ class Pool:
         return [proba / len(members) for proba in total]
 
     def nets(self, head: str | None = None) -> Iterator[tuple[Member, NetAccess]]:
-        """Yield every model that is a skorch net, with what may be read from it.
+        """Yield every model, a skorch net, with what may be read from it.
 
         Parameters
         ----------
         head : str, optional
             Name of the head in the net's module; the last Linear by default.
+        """
+        for member in self.members:
+            yield member, NetAccess(member.estimator, head=head)
+
+    def check_gives(self, reads: str, strategy: str, others: list[str]) -> None:
+        """Raise unless every model gives what a strategy reads.
+
+        Parameters
+        ----------
+        reads : {"nothing", "proba", "net"}
+        strategy : str
+            Name of the strategy, for the error.
+        others : list of str
+            Strategies that read less.
 
         Raises
         ------
         UnsuitableLearnerError
-            If a model is not a skorch net.
+            If a model is no skorch net, or has no `predict_proba`.
         """
+        if reads == "nothing":
+            return
+        wanted = {
+            "net": "the net of a skorch estimator, such as skal.NetClassifier or "
+            "skal.NetRegressor (in a Pipeline or not)",
+            "proba": "predict_proba",
+        }[reads]
         for member in self.members:
-            if not isinstance(member.estimator, NeuralNet):
+            estimator = member.estimator
+            gives = isinstance(estimator, NeuralNet)
+            if reads == "proba":
+                gives = hasattr(estimator, "predict_proba")
+            if not gives:
                 raise UnsuitableLearnerError(
-                    f"This strategy reads the net of a skorch estimator, and "
-                    f"{type(member.estimator).__name__} is none. Use "
-                    "skal.NetClassifier or skal.NetRegressor, alone or inside a "
-                    "Pipeline."
+                    f"{strategy} reads {wanted}, and {type(estimator).__name__} has "
+                    f"none. Strategies that do without: {', '.join(others)}."
                 )
-            yield member, NetAccess(member.estimator, head=head)
 
     def _member(self, learner: Any) -> Member:
         labeled_X = getattr(learner, "X_training", None)
@@ -199,7 +222,7 @@ class Pool:
         if isinstance(outer, NeuralNet):
             if not getattr(outer, "initialized_", False):
                 raise _not_fitted(outer)
-        else:
+        elif hasattr(outer, "__sklearn_tags__"):  # others are taken at their word
             check_is_fitted(outer)
         self._check_columns(outer, labeled_X)
         estimator, transformers, target_transformers = _unwrap(outer)
@@ -299,10 +322,10 @@ def _is_text(X: Any) -> bool:
 
 
 def _allows_nan(estimator: Any) -> bool:
-    try:
-        return bool(get_tags(_estimator_of(estimator)).input_tags.allow_nan)
-    except (AttributeError, TypeError):  # not a scikit-learn estimator: let it judge
-        return True
+    estimator = _estimator_of(estimator)
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return True  # not a scikit-learn estimator: let it judge
+    return bool(get_tags(estimator).input_tags.allow_nan)
 
 
 def _not_fitted(estimator: Any) -> NotFittedError:

@@ -81,7 +81,7 @@ def _bad_rows(block: Any) -> np.ndarray | None:
         if np.isfinite(block.sum()):  # one read, no temporary
             return None
     finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
-    return None if finite.all() else ~finite
+    return None if finite.all() else np.logical_not(finite)
 
 
 class Rows:

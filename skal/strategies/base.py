@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
@@ -36,7 +36,7 @@ class Selection(NamedTuple):
     scores: np.ndarray
 
 
-class QueryStrategy(BaseEstimator):
+class QueryStrategy(BaseEstimator, ABC):
     """Base of all query strategies.
 
     A strategy is called as modAL does, ``strategy(learner, X_pool, n_instances)``, or
@@ -57,7 +57,7 @@ class QueryStrategy(BaseEstimator):
     """
 
     _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "net"
+    _reads: ClassVar[str] = "nothing"
 
     def __call__(
         self, learner: Any, X_pool: Any, n_instances: int = 1
@@ -116,7 +116,7 @@ class QueryStrategy(BaseEstimator):
         """
         pool = Pool(learner, X_pool)
         n = _check_n_instances(n_instances, len(pool))
-        self._check_task(pool)
+        self._check_learner(pool)
         rng = resolve_rng(getattr(self, "random_state", None))
         # A DataLoader draws from the global generators at each pass: the seed makes
         # such draws repeatable, and later training does not notice the query.
@@ -128,20 +128,22 @@ class QueryStrategy(BaseEstimator):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         """Pick `n` distinct rows of the pool."""
 
-    def _check_task(self, pool: Pool) -> None:
+    def _check_learner(self, pool: Pool) -> None:
+        """Raise, naming strategies that fit, if this one does not."""
         task = pool.task
-        if "any" in (self._task, task) or task in (self._task, "unknown"):
-            return
         fitting = [
-            cls.__name__
-            for cls in all_strategies()
-            if cls._task in ("any", task) and cls is not type(self)
+            cls for cls in all_strategies() if cls._task in ("any", task, self._task)
         ]
-        learner = "classifier" if task == "classification" else "regressor"
-        raise UnsuitableLearnerError(
-            f"{type(self).__name__} is for {self._task}, and the learner is a "
-            f"{learner}. Strategies for it: {', '.join(fitting)}."
-        )
+        if "unknown" != task != self._task != "any":
+            names = [cls.__name__ for cls in fitting if cls._task in ("any", task)]
+            learner = "classifier" if task == "classification" else "regressor"
+            raise UnsuitableLearnerError(
+                f"{type(self).__name__} is for {self._task}, and the learner is a "
+                f"{learner}. Strategies for it: {', '.join(names)}."
+            )
+        less = {"net": ("nothing", "proba"), "proba": ("nothing",)}.get(self._reads, ())
+        others = [cls.__name__ for cls in fitting if cls._reads in less]
+        pool.check_gives(self._reads, type(self).__name__, others)
 
     def _check_picks(self, picks: Picks, n: int, m: int) -> Selection:
         indices = np.asarray(torch.as_tensor(picks[0]).cpu(), dtype=np.int64)
@@ -173,7 +175,7 @@ class ScoreStrategy(QueryStrategy):
             In pool order.
         """
         pool = Pool(learner, X_pool)
-        self._check_task(pool)
+        self._check_learner(pool)
         rng = resolve_rng(getattr(self, "random_state", None))
         with preserve_global_rng(seed_from(rng)):
             return self._checked_scores(pool, rng).cpu().numpy()
@@ -206,8 +208,9 @@ def all_strategies() -> list[type[QueryStrategy]]:
     ['CoreSet', 'Entropy']
     """
 
-    def walk(cls: type[QueryStrategy]) -> Iterator[type[QueryStrategy]]:
-        for sub in cls.__subclasses__():
+    def walk(cls: type) -> Iterator[type[QueryStrategy]]:
+        subclasses: list[type[QueryStrategy]] = cls.__subclasses__()
+        for sub in subclasses:
             yield sub
             yield from walk(sub)
 
@@ -218,15 +221,15 @@ def all_strategies() -> list[type[QueryStrategy]]:
         and not cls.__name__.startswith("_")
         and not inspect.isabstract(cls)
     }
-    return sorted(found - {ScoreStrategy}, key=lambda cls: cls.__name__)
+    return sorted(found, key=lambda cls: cls.__name__)
 
 
 def _check_n_instances(n_instances: Any, m: int) -> int:
     if isinstance(n_instances, bool) or not isinstance(n_instances, Integral):
         raise ValueError(f"n_instances must be an int, got {n_instances!r}.")
-    if not 1 <= n_instances <= m:
+    n = int(n_instances)
+    if not 1 <= n <= m:
         raise ValueError(
-            f"n_instances must be from 1 to the {m} rows of the pool, got "
-            f"{n_instances}."
+            f"n_instances must be from 1 to the {m} rows of the pool, got {n}."
         )
-    return int(n_instances)
+    return n

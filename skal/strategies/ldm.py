@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ def _read(
     features: list[Tensor] = []
     for member, access in pool.nets(strategy.head):
         z = _features_of_the_decision(access, member.rows)
-        head = access.head
+        head = _linear_head(access)
         reference = torch.randperm(len(z), generator=rng)[: strategy.n_reference]
         metrics.append(
             least_disagree_metric(
@@ -54,13 +54,7 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
 
     def read(batch: Any) -> tuple[Tensor, Tensor]:
         z, outputs = access.forward_features(batch)
-        if not isinstance(access.head, nn.Linear):
-            raise UnsuitableLearnerError(
-                "The least disagree metric moves the weights of a torch.nn.Linear, "
-                f"and the head is a {type(access.head).__name__}. Name a Linear with "
-                "head=."
-            )
-        outputs, direct = as_columns(outputs), access.head(z)
+        outputs, direct = as_columns(outputs), _linear_head(access)(z)
         if outputs.shape != direct.shape:
             same = torch.zeros(len(z), dtype=torch.bool, device=z.device)
         elif outputs.shape[1] == 1:
@@ -77,6 +71,16 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
             "something behind the head decides. Name the last layer with head=."
         )
     return z
+
+
+def _linear_head(access: NetAccess) -> nn.Linear:
+    head = access.head
+    if not isinstance(head, nn.Linear):
+        raise UnsuitableLearnerError(
+            "The least disagree metric moves the weights of a torch.nn.Linear, and the "
+            f"head is a {type(head).__name__}. Name a Linear with head=."
+        )
+    return head
 
 
 class LDM(ScoreStrategy):
@@ -114,8 +118,8 @@ class LDM(ScoreStrategy):
 
     References
     ----------
-    .. [1] Cho, Kim, Kim and Yoo, "Querying easily flip-flopped samples for deep active
-       learning", ICLR 2024. https://arxiv.org/abs/2401.09787
+    .. [1] Cho, Kim, Lee, Shin and Yoo, "Querying easily flip-flopped samples for deep
+       active learning", ICLR 2024. https://arxiv.org/abs/2401.09787
 
     Examples
     --------
@@ -136,7 +140,7 @@ class LDM(ScoreStrategy):
         n_reference: int = 2000,
         n_unchanged: int = 10,
         sigmas: Any = None,
-        stop: str = "pool",
+        stop: Literal["pool", "row"] = "pool",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -178,8 +182,8 @@ class LDMSeeding(QueryStrategy):
 
     References
     ----------
-    .. [1] Cho, Kim, Kim and Yoo, "Querying easily flip-flopped samples for deep active
-       learning", ICLR 2024. https://arxiv.org/abs/2401.09787
+    .. [1] Cho, Kim, Lee, Shin and Yoo, "Querying easily flip-flopped samples for deep
+       active learning", ICLR 2024. https://arxiv.org/abs/2401.09787
 
     Examples
     --------
@@ -200,7 +204,7 @@ class LDMSeeding(QueryStrategy):
         n_reference: int = 2000,
         n_unchanged: int = 10,
         sigmas: Any = None,
-        stop: str = "pool",
+        stop: Literal["pool", "row"] = "pool",
         quantile: str = "program",
         head: str | None = None,
         random_state: Any = None,

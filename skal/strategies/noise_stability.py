@@ -50,9 +50,10 @@ class NoiseStability(QueryStrategy):
     Notes
     -----
     With draws :math:`\Delta\theta_k`, a row's deviation :math:`\delta(x)` is the vector
-    of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K.  The batch is picked by greedy k-center on :math:`\delta` (Euclidean) with the origin
-    as the only initial center: the first pick has the largest deviation; labeled rows
-    are not used.  A pick's score is its distance to the nearest center when picked.
+    of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K.  The batch
+    is picked by greedy k-center on :math:`\delta` (Euclidean) with the origin as the
+    only initial center: the first pick has the largest deviation; labeled rows are not
+    used.  A pick's score is its distance to the nearest center when picked.
 
     For small :math:`\zeta` the inner products of :math:`\delta` estimate those of the
     Jacobians, so that :math:`\lVert \delta(x) \rVert` ranks rows by the norm of theirs.

@@ -1,0 +1,43 @@
+"""The rows of the highest scores."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skal.selection.base import Picks
+
+__all__ = ["top_k"]
+
+
+def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
+    """Pick the `n` rows of the highest scores.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (m,)
+        Without NaN.
+    n : int
+        From 0 to m.
+    rng : torch.Generator, optional
+        Puts equal scores in a random order; without it they keep that of the pool.
+
+    Returns
+    -------
+    picks : Picks
+        Best first.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import top_k
+    >>> top_k(torch.tensor([1.0, 3.0, 2.0, 3.0]), 3).indices
+    tensor([1, 3, 2])
+    """
+    if rng is None:
+        indices = torch.sort(scores, descending=True, stable=True).indices[:n]
+    else:
+        order = torch.randperm(len(scores), generator=rng).to(scores.device)
+        ranked = torch.sort(scores[order], descending=True, stable=True).indices
+        indices = order[ranked[:n]]
+    return Picks(indices, scores[indices])

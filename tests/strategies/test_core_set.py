@@ -1,0 +1,79 @@
+"""Core-set against a slow k-center, and its guarantee."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+from skal import ActiveLearner
+from skal.strategies import CoreSet
+from tests.models import make_data, make_net
+
+POOL = make_data("regression", 30, seed=1)[0]
+
+
+def features(net, X: np.ndarray) -> np.ndarray:
+    layers = list(net.module_.children())
+    body = layers[0][:-1] if len(layers) == 1 else torch.nn.Sequential(*layers[:-1])
+    with torch.no_grad():
+        return body(torch.as_tensor(X, dtype=torch.float32)).double().numpy()
+
+
+def slow(Z: np.ndarray, centers: np.ndarray, n: int) -> tuple[list, list]:
+    picks: list[int] = []
+    scores: list[float] = []
+    for _ in range(n):
+        taken = np.vstack([centers, Z[picks]])
+        if len(taken):
+            nearest = np.linalg.norm(Z[:, None] - taken[None], axis=2).min(1)
+        else:
+            nearest = np.linalg.norm(Z, axis=1)
+        nearest[picks] = -1
+        picks.append(int(nearest.argmax()))
+        scores.append(nearest.max())
+    return picks, scores
+
+
+def test_picks_of_the_slow_version():
+    for task in ("classification", "regression"):
+        X, y = make_data(task)
+        learner = ActiveLearner(make_net(task), X_training=X, y_training=y)
+        Z, labeled = features(learner.estimator, POOL), features(learner.estimator, X)
+        picks, scores = slow(Z, labeled, 8)
+        selection = CoreSet().select(learner, POOL, 8)
+        assert selection.indices.tolist() == picks
+        np.testing.assert_allclose(selection.scores, scores, rtol=1e-4)
+        assert (np.diff(selection.scores) <= 1e-6).all()
+
+
+def test_without_labeled_rows_the_largest_norm_comes_first():
+    X, y = make_data("regression")
+    net = make_net("regression").fit(X, y)
+    Z = features(net, POOL)
+    picks, _ = slow(Z, np.empty((0, Z.shape[1])), 6)
+    assert picks[0] == np.linalg.norm(Z, axis=1).argmax()
+    assert CoreSet().select(net, POOL, 6).indices.tolist() == picks
+
+
+def test_covers_within_twice_the_optimal_radius():
+    X, y = make_data("regression", 20)
+    learner = ActiveLearner(make_net("regression"), X_training=X, y_training=y)
+    Z, L = features(learner.estimator, POOL[:12]), features(learner.estimator, X)
+
+    def radius(rows: tuple[int, ...] | list[int]) -> float:
+        centers = np.vstack([L, Z[list(rows)]])
+        return np.linalg.norm(Z[:, None] - centers[None], axis=2).min(1).max()
+
+    best = min(radius(rows) for rows in itertools.combinations(range(12), 3))
+    greedy = radius(CoreSet().select(learner, POOL[:12], 3).indices.tolist())
+    assert best <= greedy <= 2 * best
+
+
+def test_labeled_rows_in_the_pool_come_last():
+    X, y = make_data("regression", 20)
+    learner = ActiveLearner(make_net("regression"), X_training=X, y_training=y)
+    pool = np.vstack([X[:10], POOL[:10]])
+    indices = CoreSet().select(learner, pool, 20).indices
+    assert set(indices[:10].tolist()) == set(range(10, 20))
