@@ -9,7 +9,7 @@ from skal.embeddings import Embedding
 from skal.selection.base import Picks
 from skal.selection.nearest import NearestCenters
 
-__all__ = ["draw", "kmeans_pp"]
+__all__ = ["kmeans_pp"]
 
 
 def kmeans_pp(
@@ -61,18 +61,18 @@ def kmeans_pp(
     tensor([2, 1, 0])
     """
     nearest = NearestCenters(embedding, centers)
-    u = torch.rand(n, generator=rng, dtype=torch.float64)
     scores = nearest.sq_dist.new_empty(n)
     indices = torch.empty(n, dtype=torch.long, device=scores.device)
     left = torch.ones(len(embedding), dtype=torch.bool, device=scores.device)
+    proposals = _Proposals(nearest, rng)
     for k in range(n):
         if nearest.n_centers == 0:
             value = embedding.sq_norm()
             i = int(value.argmax())
         else:
             value = nearest.sq_dist
-            i = draw(torch.where(left, value, 0.0), float(u[k]))
-            if not left[i]:
+            i = proposals.next()
+            if i < 0:
                 i = int(left.byte().argmax())
         indices[k], scores[k], left[i] = i, value[i], False
         if k < n - 1:
@@ -80,21 +80,58 @@ def kmeans_pp(
     return Picks(indices, scores)
 
 
-def draw(weights: Tensor, u: float) -> int:
-    """Draw a row by its weight; row 0 if there is no weight.
+class _Proposals:
+    """Draws rows by their squared distances of now.
+
+    Several are drawn at a time by the distances of then, so that they can be compared
+    with all rows together.  Such a row is taken later with the probability of its
+    distance of now over that of then, which leaves the law what it is.
+    """
+
+    def __init__(self, nearest: NearestCenters, rng: torch.Generator) -> None:
+        self.nearest = nearest
+        self.rng = rng
+        self.waiting: list[tuple[int, float, float]] = []
+
+    def next(self) -> int:
+        """Draw a row; -1 if none has a distance."""
+        while True:
+            while self.waiting:
+                i, weight, u = self.waiting.pop(0)
+                if u * weight < float(self.nearest.sq_dist[i]):
+                    return i
+            rows = self._propose()
+            if not rows:
+                return -1
+
+    def _propose(self) -> list[int]:
+        weights = self.nearest.sq_dist
+        cumulative = weights.double().cumsum(0)
+        if cumulative[-1] <= 0:
+            return []
+        n_rows = max(1, self.nearest.n_guesses)
+        u, accept = torch.rand(n_rows, 2, generator=self.rng, dtype=torch.float64).T
+        rows = _search(cumulative, u.to(cumulative.device))
+        self.waiting = list(
+            zip(rows.tolist(), weights[rows].tolist(), accept.tolist(), strict=True)
+        )
+        if n_rows > 1:
+            self.nearest.guess(rows.unique())
+        return rows.tolist()
+
+
+def _search(cumulative: Tensor, u: Tensor) -> Tensor:
+    """Rows drawn by cumulative weights.
 
     Parameters
     ----------
-    weights : Tensor of shape (m,)
-        Not negative.
-    u : float
+    cumulative : Tensor of shape (m,), float64
+        Sums of weights up to and with each row, the last above 0.
+    u : Tensor of shape (n,)
         Uniform on [0, 1).
     """
-    cumulative = weights.double().cumsum(0)
-    total = cumulative[-1]
-    if total <= 0:
-        return 0
     # Right of equal values: a row without weight is never hit, but by the last one of
     # all, where rounding may leave u at the total.
-    i = int(torch.searchsorted(cumulative, total * u, right=True))
-    return min(i, int(torch.searchsorted(cumulative, total)))
+    total = cumulative[-1]
+    rows = torch.searchsorted(cumulative, total * u, right=True)
+    return rows.clamp(max=int(torch.searchsorted(cumulative, total)))

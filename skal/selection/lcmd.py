@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+
 import torch
+from torch import Tensor
 
 from skal.embeddings import Embedding
 from skal.selection.base import Picks
@@ -52,7 +55,7 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     >>> import torch
     >>> from skal.embeddings import Dense
     >>> from skal.selection.lcmd import lcmd
-    >>> rows = torch.tensor([[1.0, 0.0]] * 20 + [[2.0, 0.0], [9.0, 3.0]])
+    >>> rows = torch.tensor([[1.0, 0.0]] * 20 + [[2.0, 0.0], [9.0, 4.6]])
     >>> centers = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
     >>> lcmd(Dense(rows), 2, Dense(centers)).indices
     tensor([20, 21])
@@ -61,19 +64,71 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     scores = clusters.sq_dist.new_empty(n)
     indices = torch.empty(n, dtype=torch.long, device=scores.device)
     left = torch.ones(len(embedding), dtype=torch.bool, device=scores.device)
+    heaviest, weight, shares = -1, 0.0, 1.0
     for k in range(n):
         if clusters.n_centers == 0:
             value = embedding.sq_norm()
+            i = int(value.argmax())
         else:
-            weights = torch.zeros(
-                clusters.n_centers, dtype=torch.float64, device=scores.device
-            ).index_add_(0, clusters.center, clusters.sq_dist.double())
-            heaviest = clusters.center == weights.argmax()
-            value = torch.where(heaviest, clusters.sq_dist, -torch.inf)
-            if not weights.any():  # every row lies on a center
-                value = clusters.sq_dist
-        i = int(torch.where(left, value, -torch.inf).argmax())
+            value = torch.where(left, clusters.sq_dist, -torch.inf)
+            weights = _weights(clusters)
+            if heaviest >= 0:
+                # How much a pick takes from its cluster, in its own squared distance.
+                last = max(float(scores[k - 1]), torch.finfo(scores.dtype).tiny)
+                shares = (shares + (weight - float(weights[heaviest])) / last) / 2
+            heaviest = int(weights.argmax())
+            weight = float(weights[heaviest])
+            if weight > 0:
+                i = _top_rows(value, clusters.center, heaviest, 1)[0]
+                if not clusters.knows(i):
+                    guesses = {i, *_guesses(value, clusters, weights, shares)}
+                    clusters.guess(torch.tensor(sorted(guesses), device=value.device))
+            else:  # every row left lies on a center
+                i = int(value.argmax())
         indices[k], scores[k], left[i] = i, value[i], False
         if k < n - 1:
             clusters.add(i)
     return Picks(indices, scores)
+
+
+def _weights(clusters: NearestCenters) -> Tensor:
+    """Sum of squared distances of each cluster."""
+    sq_dist = clusters.sq_dist.double()
+    return sq_dist.new_zeros(clusters.n_centers).index_add_(0, clusters.center, sq_dist)
+
+
+def _top_rows(value: Tensor, center: Tensor, cluster: int, n: int) -> list[int]:
+    """Farthest rows of a cluster, some; the first of equally far ones comes first."""
+    rows = torch.nonzero(center == cluster)[:, 0]
+    far = value[rows]
+    if n == 1:
+        return [int(rows[far.argmax()])]
+    return rows[far.topk(min(n, len(far))).indices].tolist()
+
+
+def _guesses(
+    value: Tensor, clusters: NearestCenters, weights: Tensor, shares: float
+) -> list[int]:
+    """Rows that are picked next if each pick takes as much from its cluster."""
+    n = clusters.n_guesses
+    heavy = weights.topk(min(n, len(weights)))
+    heap = [
+        (-weight, cluster)
+        for weight, cluster in zip(
+            heavy.values.tolist(), heavy.indices.tolist(), strict=True
+        )
+    ]
+    rows: dict[int, list[int]] = {}
+    guesses: list[int] = []
+    while heap and len(guesses) < n:
+        weight, cluster = heap[0]
+        if cluster not in rows:
+            top = _top_rows(value, clusters.center, cluster, n)
+            rows[cluster] = top[::-1]
+        if rows[cluster]:
+            guesses.append(rows[cluster].pop())
+            drop = max(shares, 0.0) * float(value[guesses[-1]])
+            heapq.heapreplace(heap, (weight + drop, cluster))
+        else:
+            heapq.heappop(heap)
+    return guesses

@@ -7,16 +7,14 @@ from torch import Tensor
 
 from skal.embeddings import Dense, Embedding
 
-__all__ = ["NearestCenters", "nearest"]
+__all__ = ["NearestCenters", "nearest", "sq_dist_to", "sum_of_squares"]
 
 #: Numbers that are worked on together.
 _BLOCK = 2**21
-#: Columns that distances are bounded by before they are computed.
-_SHADOW = 32
-#: Rows that the directions of the shadow are learned from.
-_SAMPLE = 2048
-#: Bounds leave this share of the squared norms for rounding.
-_SLACK = 1e-5
+#: Numbers that stay in cache while a row is subtracted and squared.
+_CACHE = 2**18
+#: Guesses at a time.
+_FEW, _MANY = 4, 64
 
 
 def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
@@ -56,12 +54,34 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
     step = max(1, _BLOCK // max(len(points), rows.shape[1]))
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
-        found_here = torch.addmm(half_sq, block - origin, shifted.T, alpha=-1)
-        index = found_here.argmin(dim=1)
-        center[start : start + step] = index
-        difference = block - points[index]
-        sq_dist[start : start + step] = difference.square().sum(dim=1)
+        own = block - origin
+        values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
+        limit = values.amin(dim=1)
+        limit += 2 * _slack(rows) * (own.square().sum(dim=1) + 2 * half_sq.max())
+        sq_dist[start : start + step], center[start : start + step] = _nearest_of(
+            block, points, torch.nonzero(values <= limit[:, None])
+        )
     return sq_dist, center
+
+
+def _nearest_of(rows: Tensor, points: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest point of each row among some pairs, the first of equally near ones."""
+    row, point = pairs.T
+    distances = rows.new_empty(len(pairs))
+    step = max(1, _CACHE // rows.shape[1])
+    for start in range(0, len(pairs), step):
+        part = slice(start, start + step)
+        distances[part] = sum_of_squares(rows[row[part]] - points[point[part]])
+    sq_dist = rows.new_full((len(rows),), torch.inf)
+    sq_dist.scatter_reduce_(0, row, distances, "amin")
+    best = distances == sq_dist[row]
+    center = torch.full_like(sq_dist, len(points), dtype=torch.long)
+    return sq_dist, center.scatter_reduce_(0, row[best], point[best], "amin")
+
+
+def _slack(features: Tensor) -> float:
+    """Bound the rounding of matrix products, over the squared norms."""
+    return 4 * features.shape[1] ** 0.5 * torch.finfo(features.dtype).eps
 
 
 class NearestCenters:
@@ -72,113 +92,130 @@ class NearestCenters:
     embedding : Embedding of m rows
     centers : Embedding, optional
         Centers there are from the beginning, in the same space.
+    sq_dist : Tensor of shape (m,), optional
+        Squared distances to centers that are not given themselves; not changed.
 
     Attributes
     ----------
     sq_dist : Tensor of shape (m,)
         Infinity as long as there is no center.
     center : Tensor of shape (m,), int64
-        Number of the nearest center: first those given, then the rows added.  Of
-        equally near ones the older.
+        Number of the nearest center: first those given, then the rows added; -1 for
+        those behind `sq_dist`.  Of equally near ones the older.
     n_centers : int
 
     Notes
     -----
-    For `Dense` two bounds spare most distances and change none [1]_.  A row x of
-    center a stays where :math:`d(c, a) \ge 2 d(x, a)` for the new center c.  Of the
-    others those stay whose distance from c is too large already in 31 principal
-    directions, with the norm of the rest for one more.  Without them a new center takes
-    a pass over all numbers of the embedding.
-
-    References
-    ----------
-    .. [1] Elkan, "Using the triangle inequality to accelerate k-means", ICML 2003.
-       https://cdn.aaai.org/ICML/2003/ICML03-022.pdf
+    A new center alone takes a pass over all numbers of the embedding, at the speed of
+    the memory.  So rows that may become centers later are guessed and compared with
+    all rows in one matrix product, at the speed of the processor; its rounding is
+    bounded, and what the bound leaves open, mostly the rows that change their center,
+    is computed exactly.  Guesses, good or bad, change the speed and nothing else.
     """
 
-    def __init__(self, embedding: Embedding, centers: Embedding | None = None) -> None:
+    def __init__(
+        self,
+        embedding: Embedding,
+        centers: Embedding | None = None,
+        sq_dist: Tensor | None = None,
+    ) -> None:
         self.embedding = embedding
-        self.n_centers = 0 if centers is None else len(centers)
-        if centers is None or len(centers) == 0:
+        self.n_centers = 0
+        if sq_dist is not None:
+            self.sq_dist = sq_dist.clone()
+            self.center = torch.full_like(sq_dist, -1, dtype=torch.long)
+        elif centers is not None and len(centers) > 0:
+            self.n_centers = len(centers)
+            self.sq_dist, self.center = nearest(embedding, centers)
+        else:
             self.sq_dist = torch.full_like(embedding.sq_norm(), torch.inf)
             self.center = torch.full_like(self.sq_dist, -1, dtype=torch.long)
-        else:
-            self.sq_dist, self.center = nearest(embedding, centers)
-        self._bounds: _Bounds | None = None
-        if isinstance(embedding, Dense) and embedding.features.shape[1] > _SHADOW:
-            given = centers.features if isinstance(centers, Dense) else None
-            self._bounds = _Bounds(embedding.features, given)
+        self._bounds = _Bounds(embedding) if isinstance(embedding, Dense) else None
+        self.n_guesses = _FEW if self._bounds else 0
+
+    def knows(self, i: int) -> bool:
+        """Whether row `i` was guessed, or no guess would help."""
+        return self._bounds is None or i in self._bounds.known
+
+    def guess(self, rows: Tensor) -> None:
+        """Compare rows that may become centers with all others, `n_guesses` at best."""
+        if self._bounds is not None:
+            hits = self._bounds.n_used / max(1, len(self._bounds.known))
+            if hits > 0.7:
+                self.n_guesses = min(2 * self.n_guesses, _MANY)
+            elif hits < 0.3 and self._bounds.known:
+                self.n_guesses = max(self.n_guesses // 2, _FEW)
+            self._bounds.compare(rows)
 
     def add(self, i: int) -> None:
         """Make row `i` a center."""
-        rows = None
-        if self._bounds is not None:
-            rows = self._bounds.candidates(i, self.sq_dist, self.center)
-        if rows is None or not isinstance(self.embedding, Dense):
-            distances = self.embedding.sq_dist(i)
+        rows = None if self._bounds is None else self._bounds.closer(i, self.sq_dist)
+        if rows is None:
+            distances = self._all(i)
             closer = distances < self.sq_dist
             self.sq_dist = torch.where(closer, distances, self.sq_dist)
             self.center.masked_fill_(closer, self.n_centers)
-        else:
-            features = self.embedding.features
-            for part in rows.split(max(1, _BLOCK // features.shape[1])):
-                distances = _sq_dist(features[part], features[i])
-                closer = distances < self.sq_dist[part]
-                self.sq_dist[part[closer]] = distances[closer]
-                self.center[part[closer]] = self.n_centers
+        elif isinstance(self.embedding, Dense):
+            distances = sq_dist_to(self.embedding.features, i, rows)
+            closer = distances < self.sq_dist[rows]
+            rows = rows[closer]
+            self.sq_dist[rows] = distances[closer]
+            self.center[rows] = self.n_centers
         self.n_centers += 1
+
+    def _all(self, i: int) -> Tensor:
+        if isinstance(self.embedding, Dense):
+            return sq_dist_to(self.embedding.features, i)
+        return self.embedding.sq_dist(i)
 
 
 class _Bounds:
-    """Tells the rows that a new center may take."""
+    """Lower bounds on squared distances from a few rows to all."""
 
-    def __init__(self, features: Tensor, centers: Tensor | None) -> None:
-        self.features = features
-        self.centers = [] if centers is None else [centers]
-        sample = features[:: max(1, len(features) // _SAMPLE)]
-        self.origin = sample.mean(dim=0)
-        centered = sample - self.origin
-        directions = torch.linalg.eigh(centered.T @ centered).eigenvectors
-        basis = directions[:, 1 - _SHADOW :]
-        self.shadow = features.new_empty(len(features), _SHADOW)
-        self.sq_norm = features.new_empty(len(features))
+    def __init__(self, embedding: Dense) -> None:
+        self.features = features = embedding.features
+        self.known: dict[int, int] = {}
+        self.n_used = 0
+        self.origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
+        slack = _slack(features)
+        self.low = features.new_empty(len(features))
         step = max(1, _BLOCK // features.shape[1])
         for start in range(0, len(features), step):
-            block = features[start : start + step] - self.origin
-            shadow = block @ basis
-            sq_norm = block.square().sum(dim=1)
-            rest = (sq_norm - shadow.square().sum(dim=1)).clamp(min=0).sqrt()
-            self.shadow[start : start + step, :-1] = shadow
-            self.shadow[start : start + step, -1] = rest
-            self.sq_norm[start : start + step] = sq_norm
+            block = features[start : start + step]
+            sq_norm = (block - self.origin).square().sum(dim=1)
+            own = block.square().sum(dim=1)
+            self.low[start : start + step] = sq_norm - slack * (sq_norm + own)
 
-    def candidates(self, i: int, sq_dist: Tensor, center: Tensor) -> Tensor | None:
-        """Rows nearer to row `i` than to their centers, and some more; None for all."""
-        new = self.features[i]
-        known = self.centers
-        self.centers = [*known, new[None]]
-        if len(self.centers) > 64:
-            self.centers = [torch.cat(self.centers)]
-        if not known:
+    def compare(self, rows: Tensor) -> None:
+        shifted = self.features[rows] - self.origin
+        constant = self.low[rows] + 2 * (shifted @ self.origin)
+        products = shifted @ self.features.T
+        self.bounds = products.mul_(-2).add_(self.low).add_(constant[:, None])
+        self.known = {row: k for k, row in enumerate(rows.tolist())}
+        self.n_used = 0
+
+    def closer(self, i: int, sq_dist: Tensor) -> Tensor | None:
+        """Rows that may be nearer to row `i` than `sq_dist`; None for all."""
+        if i not in self.known:
             return None
-        from_centers = torch.cat([_sq_dist(points, new) for points in known])
-        near = sq_dist * (4 * (1 + _SLACK)) > from_centers[center]
-        near &= sq_dist > 0
-        rows = torch.nonzero(near)[:, 0]
-        if len(rows) > len(sq_dist) // 4:  # cheaper to look at all than to pick out
-            close = self._close(slice(None), i, sq_dist)
-            rows = torch.nonzero(close & near)[:, 0]
-        else:
-            rows = rows[self._close(rows, i, sq_dist[rows])]
-        return None if len(rows) > len(sq_dist) // 3 else rows
-
-    def _close(self, rows: Tensor | slice, i: int, sq_dist: Tensor) -> Tensor:
-        """Whether the bound on the distance to row `i` is below another distance."""
-        bound = _sq_dist(self.shadow[rows], self.shadow[i])
-        return bound < sq_dist + _SLACK * (self.sq_norm[rows] + self.sq_norm[i])
+        self.n_used += 1
+        open_ = (self.bounds[self.known[i]] < sq_dist) & (sq_dist > 0)
+        rows = torch.nonzero(open_)[:, 0]
+        return None if len(rows) > len(sq_dist) // 2 else rows
 
 
-def _sq_dist(rows: Tensor, point: Tensor) -> Tensor:
-    """Squared distances, 0 to duplicates, as `Dense.sq_dist` has them."""
-    mode = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(rows, point[None], compute_mode=mode)[:, 0].square()
+def sq_dist_to(features: Tensor, i: int, rows: Tensor | None = None) -> Tensor:
+    """Squared distances to row `i`, of all rows or some; 0 to its duplicates."""
+    n_rows = len(features) if rows is None else len(rows)
+    result = features.new_empty(n_rows)
+    step = max(1, _CACHE // features.shape[1])
+    for start in range(0, n_rows, step):
+        stop = start + step
+        block = features[start:stop] if rows is None else features[rows[start:stop]]
+        result[start:stop] = sum_of_squares(block - features[i])
+    return result
+
+
+def sum_of_squares(differences: Tensor) -> Tensor:
+    """Squared norms of rows, which are overwritten; exact where the squares are."""
+    return differences.square_().sum(dim=1)

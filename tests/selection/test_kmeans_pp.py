@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import permutations
+
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import Tensor
+
+from skal.embeddings import Cosine, Dense
+from skal.selection.kmeans_pp import kmeans_pp
+from tests.selection.test_nearest import KINDS, all_sq_dist, features
+
+
+def law(rows: Tensor, centers: Tensor, n: int) -> dict[tuple[int, ...], float]:
+    """Probability of each sequence of picks."""
+    m = len(rows)
+    first = int(rows.square().sum(dim=1).argmax())
+    found = {}
+    for sequence in permutations(range(m), n):
+        chance = 1.0
+        for k, i in enumerate(sequence):
+            known = torch.cat([centers, rows[list(sequence[:k])]])
+            if len(known):
+                near = all_sq_dist(rows, known).amin(dim=1)
+                chance *= float(near[i] / near.sum())
+            else:
+                chance *= i == first
+        if chance > 0:
+            found[sequence] = chance
+    return found
+
+
+@pytest.mark.parametrize("n_centers", [0, 2])
+@pytest.mark.parametrize("cls", [Dense, Cosine])
+def test_frequencies_follow_the_law(n_centers, cls):
+    rows, centers = features(5, 2), features(n_centers, 2, seed=1)
+    if cls is Cosine:
+        if n_centers:
+            return
+        # Distances of Cosine are squared halves of those of unit vectors.
+        unit = torch.nn.functional.normalize(rows)
+        gram = (1 - unit.double() @ unit.double().T).square()
+        first = 0
+        expected = {
+            (0, i, j): float(
+                gram[i, first]
+                / gram[:, first].sum()
+                * (near := torch.minimum(gram[first], gram[i]))[j]
+                / near.sum()
+            )
+            for i in range(1, 5)
+            for j in range(1, 5)
+            if i != j
+        }
+    else:
+        expected = law(rows, centers, 3)
+    assert sum(expected.values()) == pytest.approx(1)
+    rng = torch.Generator().manual_seed(0)
+    given = Dense(centers) if n_centers else None
+    counts = Counter(
+        tuple(kmeans_pp(cls(rows), 3, rng, given).indices.tolist()) for _ in range(1500)
+    )
+    assert set(counts) <= set(expected)
+    observed = [counts[s] for s in expected]
+    assert chisquare(observed, [1500 * p for p in expected.values()]).pvalue > 1e-3
+
+
+def test_frequencies_are_of_squared_distances_late_in_a_batch():
+    # The last pick of five, by which proposals are old, given the four before it.
+    rows = torch.tensor([[0.0], [1.0], [2.5], [4.5], [7.0], [10.0], [14.0]])
+    rng = torch.Generator().manual_seed(0)
+    counts: Counter[tuple[int, int]] = Counter()
+    for _ in range(2000):
+        *head, last = kmeans_pp(Dense(rows), 5, rng).indices.tolist()
+        counts[sum(1 << i for i in head), last] += 1
+    statistics = []
+    for head in {head for head, _ in counts}:
+        chosen = [i for i in range(7) if head >> i & 1]
+        near = all_sq_dist(rows, rows[chosen]).amin(dim=1)
+        others = [i for i in range(7) if i not in chosen]
+        observed = [counts[head, i] for i in others]
+        if sum(observed) > 100:
+            chance = near[others] / near.sum() * sum(observed)
+            statistics.append(chisquare(observed, chance.tolist()).pvalue)
+    assert len(statistics) > 3
+    assert min(statistics) > 1e-3 / len(statistics)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [0, 1, 30])
+def test_distinct_on_any_pool(kind, n):
+    rows = features(30, 4, kind=kind)
+    for seed in range(5):
+        rng = torch.Generator().manual_seed(seed)
+        for given in (None, Dense(rows[:3].clone())):
+            picks = kmeans_pp(Dense(rows), n, rng, given)
+            assert len(set(picks.indices.tolist())) == n == len(picks.scores)
+            assert picks.scores.isfinite().all()
+
+
+def test_rows_on_centers_come_last_and_in_order():
+    rows = features(5, 2)[torch.arange(15) % 5]
+    picks = kmeans_pp(Dense(rows), 15, torch.Generator().manual_seed(3))
+    first = {i % 5 for i in picks.indices[:5].tolist()}
+    assert len(first) == 5
+    rest = picks.indices[5:].tolist()
+    assert rest == sorted(rest)
+    assert (picks.scores[5:] == 0).all()
+    assert (picks.scores[:5] > 0).all()
+
+
+def test_same_seed_same_picks():
+    rows = Dense(features(200, 40))
+    runs = [
+        kmeans_pp(rows, 30, torch.Generator().manual_seed(s)).indices.tolist()
+        for s in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_scores_are_squared_distances_when_picked():
+    rows, centers = features(40, 3), features(4, 3, seed=1)
+    picks = kmeans_pp(Dense(rows), 10, torch.Generator().manual_seed(0), Dense(centers))
+    for k, i in enumerate(picks.indices.tolist()):
+        known = torch.cat([centers, rows[picks.indices[:k]]])
+        expected = float(all_sq_dist(rows[i : i + 1], known).min())
+        assert float(picks.scores[k]) == pytest.approx(expected, rel=1e-5)
