@@ -195,12 +195,11 @@ def _stack_frames(old: pd.DataFrame, new: Any, name: str) -> pd.DataFrame:
     if list(new.columns) != list(old.columns):
         missing = [c for c in old.columns if c not in new.columns]
         unknown = [c for c in new.columns if c not in old.columns]
-        if missing or unknown:
+        if missing or unknown or not old.columns.is_unique:
             raise ValueError(
                 f"The columns of {name} differ from those of the training data: "
                 f"missing {missing}, unknown {unknown}."
             )
-        new = new[old.columns]
     if not old.columns.is_unique:
         return pd.concat([old, new])
     stacked = {c: _stack_series(old[c], new[c], f"{name}[{c!r}]") for c in old.columns}

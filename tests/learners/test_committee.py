@@ -213,6 +213,15 @@ class TestTraining:
         assert np.array_equal(committee.X_training, X)
         assert committee.score(X, y) > 0.5
 
+    def test_only_new_fits_on_new_rows_and_keeps_all(self, data):
+        X, y = data
+        committee = committee_of(GaussianNB(), GaussianNB()).fit(X[:20], y[:20])
+        committee.teach(X[20:], y[20:], only_new=True)
+        expected = GaussianNB().fit(X[20:], y[20:])
+        for member in committee:
+            assert np.array_equal(member.estimator.theta_, expected.theta_)
+        assert np.array_equal(committee.X_training, X)
+
     def test_rebag_draws_another_sample_for_each(self, data):
         X, y = data
         committee = committee_of(GaussianNB(), GaussianNB(), random_state=0)

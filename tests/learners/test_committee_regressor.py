@@ -8,7 +8,7 @@ import pytest
 from modAL.disagreement import max_std_sampling
 from sklearn.base import clone, is_regressor
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -61,7 +61,12 @@ def test_several_outputs_and_columns(data, targets):
     committee = pair().fit(X, np.column_stack((targets, -targets)))
     assert committee.vote(X).shape == (60, 2, 2)
     assert committee.predict(X).shape == (60, 2)
-    assert pair().fit(X, targets[:, None]).vote(X).shape == (60, 2)
+    columns = CommitteeRegressor(
+        [ActiveLearner(LinearRegression()), ActiveLearner(Ridge())]
+    ).fit(X, targets[:, None])
+    assert columns.learner_list[0].predict(X).shape == (60, 1)
+    assert columns.vote(X).shape == (60, 2)
+    assert len(set(columns.query(X, 2)[0])) == 2
 
 
 def test_as_estimator(data, targets):

@@ -89,6 +89,8 @@ def test_integer_frame_is_promoted_by_column_and_keeps_its_index():
 def test_frame_with_repeated_column_labels():
     old = pd.DataFrame(X, columns=list("aabc"))
     assert np.array_equal(stack_rows(old, old).to_numpy(), np.vstack((X, X)))
+    with pytest.raises(ValueError, match="columns of X differ"):
+        stack_rows(old, old.iloc[:, ::-1])
 
 
 def test_frame_names_missing_and_unknown_columns():

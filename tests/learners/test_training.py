@@ -151,6 +151,10 @@ class TestUnchangedOnError:
         coef = model.coef_.copy()
         self.fail_after(model, model, data=(-X, y))
         assert np.array_equal(model.coef_, coef)
+        net = local_net().fit(X, y)
+        before = net.predict_proba(X)
+        self.fail_after(net, net)
+        assert np.array_equal(net.predict_proba(X), before)
 
     def test_net_that_cannot_be_copied(self):
         net = local_net().fit(X, y)
