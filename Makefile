@@ -36,7 +36,30 @@ unit: $(VENV)/.ready  ## tests and doctests, with the floor on coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --cov --cov-report=term
 
 docs: $(VENV)/.ready  ## the documentation, warnings as errors
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+# The same suite with the oldest versions that setup.cfg admits.
+.venv-oldest/.ready: setup.cfg pyproject.toml requirements/oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt torch
+	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt \
+		--editable '.[plot,dask]' pytest pytest-timeout pytest-xdist hypothesis
+	touch $@
+
+test-oldest: .venv-oldest/.ready  ## tests with the oldest versions admitted
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n $(WORKERS)
+
+# modAL 0.4.2 pins a skorch that does not import any more, so that it comes alone.
+.venv-modal/.ready: setup.cfg pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv .venv-modal
+	.venv-modal/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	.venv-modal/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
+	.venv-modal/bin/python -m pip install --quiet --no-deps modAL-python==0.4.2.1
+	touch $@
+
+test-modal: .venv-modal/.ready  ## learners and strategies with modAL 0.4.2
+	OMP_NUM_THREADS=1 .venv-modal/bin/python -m pytest -q -n $(WORKERS) \
+		tests/learners tests/test_modal_contract.py tests/test_common.py
 
 clean:  ## remove everything that the targets made
 	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated demo_output

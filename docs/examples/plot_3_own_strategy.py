@@ -1,0 +1,96 @@
+"""
+Write your own strategy
+=======================
+
+A strategy answers three questions: what is read from the model, what is wanted of a
+row, how a batch is chosen.  It is a class that stores parameters and joins a few
+functions; checks, seeds, unwrapping of pipelines and what modAL wants to have returned
+are its base class's business.
+"""
+
+# %%
+# A score for each row
+# --------------------
+# Where the rows with the highest scores are taken, a strategy is its score.  This one
+# is entropy, sharpened: raised to a power, probabilities count more or less.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.base import clone
+from sklearn.datasets import make_moons
+from sklearn.linear_model import LogisticRegression
+
+from skal import NetClassifier
+from skal.embeddings import Dense
+from skal.measures import entropy
+from skal.selection import Picks, k_center
+from skal.strategies import QueryStrategy, ScoreStrategy
+
+
+class TemperedEntropy(ScoreStrategy):
+    """Entropy of probabilities raised to a power.
+
+    Parameters
+    ----------
+    power : float, default=2.0
+        Above 0.
+    """
+
+    _task = "classification"
+    _reads = "proba"
+
+    def __init__(self, power=2.0):
+        self.power = power
+
+    def _score(self, pool, rng):
+        (proba,) = pool.proba()
+        tempered = proba**self.power
+        return entropy(tempered / tempered.sum(dim=1, keepdim=True))
+
+
+X, y = make_moons(300, noise=0.2, random_state=0)
+model = LogisticRegression().fit(X[:20], y[:20])
+TemperedEntropy(power=3.0).select(model, X[20:], 3)
+
+# %%
+# It is a scikit-learn object already.
+
+clone(TemperedEntropy(power=3.0))
+
+# %%
+# A batch
+# -------
+# Where picks depend on each other, `_select` returns them with a score each.  This one
+# reads the features of a net, keeps the tenth of the pool that is least certain, and
+# spreads the batch over it.
+
+
+class SpreadOverUncertain(QueryStrategy):
+    """k-center over the features of the least certain tenth of the pool."""
+
+    _task = "classification"
+    _reads = "net"
+
+    def __init__(self, share=0.1):
+        self.share = share
+
+    def _select(self, pool, n, rng):
+        ((member, access),) = pool.nets()
+        kept = max(n, int(self.share * len(pool)))
+        uncertain = entropy(pool.proba()[0]).topk(kept).indices
+        picks = k_center(Dense(access.features(member.rows)[uncertain]), n)
+        return Picks(uncertain[picks.indices], picks.scores)
+
+
+net = NetClassifier(max_epochs=50, lr=0.01, random_state=0).fit(X[:40], y[:40])
+indices, _ = SpreadOverUncertain().select(net, X[40:], 8)
+
+# %%
+# The picks lie along the boundary, apart from each other.
+
+figure, ax = plt.subplots(layout="constrained")
+ax.scatter(*X[40:].T, c=y[40:], s=12, alpha=0.4, cmap="coolwarm")
+ax.scatter(*X[40:][indices].T, marker="o", s=70, facecolor="none", edgecolor="black")
+ax.set_xlabel("first feature")
+ax.set_ylabel("second feature")
+ax.set_title(f"{len(np.unique(indices))} picks")
