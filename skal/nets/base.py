@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -124,21 +122,6 @@ class BaseNet(BatchedNet):
                 "Weights need a criterion with a `reduction` parameter, as torch's "
                 f"have; {type(self.criterion_).__name__} has none."
             )
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Have the net as it was if training cannot begin or breaks off.
-
-        Training goes on in place where the net has been trained before (`warm_start`,
-        `partial_fit`): of these, the checks come before any step.
-        """
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: X and y have been checked before."""

@@ -11,16 +11,17 @@ from skorch.utils import is_dataset, to_device
 from torch.utils.data import DataLoader, IterableDataset
 
 from skal.nets.batching import ArrayDataset
-from skal.nets.iterators import iterate, refuse_shuffling
+from skal.nets.iterators import (
+    STABLE_ROWS,
+    iterate,
+    refuse_shuffling,
+    refuse_weights,
+)
 from skal.nets.seeded import SeededNet
 from skal.nets.validation import check_inputs
 from skal.utils import preserve_global_rng
 
 __all__ = ["BatchedNet"]
-
-# Matrix products take other paths for few rows and round otherwise. Tables are padded
-# to this many, so that a row's prediction does not depend on the rows beside it.
-STABLE_ROWS = 32
 
 
 class BatchedNet(SeededNet):
@@ -75,6 +76,7 @@ class BatchedNet(SeededNet):
             or isinstance(dataset, IterableDataset)
             or options.keys() & {"sampler", "batch_sampler"}
         ):
+            refuse_weights(dataset)
             iterator = super().get_iterator(dataset, training=training)
         else:
             iterator = iterate(dataset, self.batch_size, training, options)

@@ -46,8 +46,12 @@ def take(data: Any, rows: Any) -> Any:
         return data[rows]
     if sparse.issparse(data):
         return torch.from_numpy(data[rows].toarray())
+    batch = data[rows]
     # A tensor cannot share negative strides, and warns of read-only memory (memmaps).
-    return torch.from_numpy(np.require(data[rows], requirements=["C", "W"]))
+    plain = batch.flags.c_contiguous and batch.flags.writeable
+    if not plain or min(batch.strides) < 0:
+        batch = batch.copy(order="C")
+    return torch.from_numpy(batch)
 
 
 class ArrayDataset(Dataset):
@@ -67,13 +71,14 @@ class ArrayDataset(Dataset):
         self.sample_weight = sample_weight
 
     def batch(self, rows: Any) -> tuple[Any, torch.Tensor]:
-        """X and y of the rows as tensors; y carries the rows' weights, if any."""
+        """X and y of the rows as tensors; y carries the rows and their weights."""
         X = take(self.X, rows)
         if self.y is None:
             return X, NO_TARGET
         y = take(self.y, rows)
+        # skorch hands (X, y) from the iterator to get_loss and callbacks, nothing else.
+        y.rows = rows
         if self.sample_weight is not None:
-            # skorch hands (X, y) from the iterator to get_loss and nothing else.
             y.sample_weight = take(self.sample_weight, rows)
         return X, y
 

@@ -34,9 +34,9 @@ class NetClassifier(CodedNet):
     optimizer : class, default=torch.optim.Adam
     lr : float, default=1e-3
         Learning rate.
-    max_epochs : int, default=100
+    max_epochs : int, default=50
         Passes over the rows in each `fit`.
-    batch_size : int, default=32
+    batch_size : int, default=128
         Rows in a training step; -1 for all. Tables are predicted in larger batches.
     classes : array-like, optional
         All classes, where `y` may lack some; fixes the columns of `predict_proba`,
@@ -106,8 +106,8 @@ class NetClassifier(CodedNet):
         criterion: Any = nn.CrossEntropyLoss,
         optimizer: Any = torch.optim.Adam,
         lr: float = 1e-3,
-        max_epochs: int = 100,
-        batch_size: int = 32,
+        max_epochs: int = 50,
+        batch_size: int = 128,
         classes: Any = None,
         class_weight: Any = None,
         train_split: Any = None,

@@ -14,11 +14,15 @@ from torch.utils.data import (
 
 from skal.nets.batching import Batches, BatchOrder, array_source
 
-__all__ = ["iterate", "refuse_shuffling"]
+__all__ = ["STABLE_ROWS", "iterate", "refuse_shuffling", "refuse_weights"]
 
 # Rows of a table are predicted this many at a time, of a wide one fewer: more does not
 # pay, and the activations stay small. Images keep the batch size of the net.
 PREDICT_ROWS, PREDICT_NUMBERS = 4096, 2**20
+
+# Matrix products take other paths for few rows and round otherwise. Tables are padded
+# to this many, so that a row's prediction does not depend on the rows beside it.
+STABLE_ROWS = 32
 
 
 def iterate(
@@ -52,8 +56,7 @@ def iterate(
         )
     source = array_source(dataset)
     if options.keys() - {"batch_size"}:  # what only a DataLoader can do
-        if source is not None and source[0].sample_weight is not None:
-            raise ValueError("sample_weight needs the default iterator_train.")
+        refuse_weights(dataset)
         source = None
     if source is not None and not training:
         batch_size = predict_batch_size(batch_size, source[0].X)
@@ -78,7 +81,20 @@ def predict_batch_size(batch_size: int, X: Any) -> int:
     shape: tuple[int, ...] = getattr(X, "shape", ())
     if batch_size == -1 or len(shape) != 2:
         return batch_size
-    return max(batch_size, min(PREDICT_ROWS, PREDICT_NUMBERS // max(shape[1], 1)))
+    fitting = PREDICT_NUMBERS // max(shape[1], 1)
+    return max(batch_size, STABLE_ROWS, min(PREDICT_ROWS, fitting))
+
+
+def refuse_weights(dataset: Any) -> None:
+    """Raise an error where a DataLoader would lose the weights of the rows.
+
+    Raises
+    ------
+    ValueError
+    """
+    source = array_source(dataset)
+    if source is not None and source[0].sample_weight is not None:
+        raise ValueError("sample_weight needs the default iterators and their options.")
 
 
 def refuse_shuffling(iterator: Any) -> Any:

@@ -38,9 +38,9 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
     optimizer : class, default=torch.optim.Adam
     lr : float, default=1e-3
         Learning rate.
-    max_epochs : int, default=100
+    max_epochs : int, default=50
         Passes over the rows in each `fit`.
-    batch_size : int, default=32
+    batch_size : int, default=128
         Rows in a training step; -1 for all. Tables are predicted in larger batches.
     train_split : callable, optional
         skorch's split for validation while training; by default all labels train.
@@ -106,8 +106,8 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         criterion: Any = nn.MSELoss,
         optimizer: Any = torch.optim.Adam,
         lr: float = 1e-3,
-        max_epochs: int = 100,
-        batch_size: int = 32,
+        max_epochs: int = 50,
+        batch_size: int = 128,
         train_split: Any = None,
         callbacks: Any = None,
         warm_start: bool = False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,21 +53,41 @@ class SeededNet(NeuralNet):
         Returns
         -------
         net : self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; none has been set then.
         """
-        if not self.initialized_:
-            # skorch would initialize the callbacks, old and new, at once.
-            direct = [name for name in params if name == "callbacks"]
-        else:
+        if self.initialized_:
             # skorch sets these, then raises an error that asks to report it.
             readers = ("dataset", "iterator_train", "iterator_valid")
             direct = [name for name in params if name.split("__")[0] in readers]
-        for name in direct:
-            setattr(self, name, params.pop(name))
+        else:
+            # skorch would initialize the callbacks, old and new, at once, and does not
+            # allow a module instance here.
+            direct = [name for name in params if name in ("callbacks", "module")]
         redraws = self.initialized_ and any("module" in name for name in params)
-        seeded = preserve_global_rng(self._next_seed()) if redraws else nullcontext()
-        with seeded:
-            super().set_params(**params)
+        with self._all_or_nothing():
+            self.__dict__.update({name: params.pop(name) for name in direct})
+            with preserve_global_rng(self._next_seed()) if redraws else nullcontext():
+                super().set_params(**params)
         return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Have the net as it was if training cannot begin or breaks off.
+
+        Training goes on in place where the net has been trained before (`warm_start`,
+        `partial_fit`): of these, the checks come before any step.
+        """
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _next_seed(self) -> int:
         """Seed for what is drawn next; each comes from the one before."""

@@ -68,14 +68,15 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(net).pop(name, None)
         return X if is_dataset(X) else _check_parts(X)
-    X = validate_data(
-        net,
-        as_ndarray(X),
-        reset=reset,
-        accept_sparse="csr",
-        dtype=np.float32,
-        allow_nd=True,
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # too large: an error is next
+        X = validate_data(
+            net,
+            as_ndarray(X),
+            reset=reset,
+            accept_sparse="csr",
+            dtype=np.float32,
+            allow_nd=True,
+        )
     # skorch cannot index scipy's csr_array.
     return sparse.csr_matrix(X) if sparse.issparse(X) else X
 
@@ -160,9 +161,9 @@ def check_targets(net: Any, X: Any, y: Any) -> np.ndarray:
         _require_target(net, X, y), ensure_2d=False, input_name="y", estimator=net
     )
     _check_length(X, y)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # too large: an error is next
         y32 = y.astype(np.float32, copy=False)
-    assert_all_finite(y32, input_name="y")  # too large for float32
+        assert_all_finite(y32, input_name="y")
     return y32
 
 
