@@ -6,11 +6,13 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from skorch.utils import is_dataset
 from torch.utils.data import Subset
 
 from skal.nets.batched import BatchedNet
 from skal.nets.batching import ArrayDataset, TargetDataset
+from skal.nets.bayesian import bayesian_layers, kl_divergence
 from skal.nets.modules import row_size
 from skal.nets.validation import check_inputs, check_weights
 from skal.utils import preserve_global_rng
@@ -122,6 +124,24 @@ class BaseNet(BatchedNet):
                 "Weights need a criterion with a `reduction` parameter, as torch's "
                 f"have; {type(self.criterion_).__name__} has none."
             )
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
+    ) -> None:
+        """Begin a row of `history_`, as skorch does, and count the training rows."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
+        self._n_training_rows = len(dataset_train)
+
+    def _with_prior(
+        self, loss: torch.Tensor, n_rows: int, training: bool
+    ) -> torch.Tensor:
+        """Add a batch's share of the divergence from the prior, if the net has one."""
+        if not training or not bayesian_layers(self.module_):
+            return loss
+        # 1 / number of batches, over the rows of the batch where the loss is a mean.
+        summed = getattr(self.criterion_, "reduction", "mean") == "sum"
+        share = (n_rows if summed else 1) / vars(self).get("_n_training_rows", n_rows)
+        return loss + share * kl_divergence(self.module_)
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: X and y have been checked before."""

@@ -66,10 +66,12 @@ class CodedNet(BaseNet, NeuralNetClassifier):
             y_pred, y_true = self._match(y_pred, y_true.to(y_pred.device))
         if weight is None:
             loss: torch.Tensor = super().get_loss(y_pred, y_true, X, training)
-            return loss
+            return self._with_prior(loss, len(y_true), training)
         if isinstance(self.criterion_, nn.NLLLoss):  # of probabilities, as in skorch
             y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
-        return weighted_loss(self.criterion_, y_pred, y_true, weight.to(y_pred.device))
+        weight = weight.to(y_pred.device)
+        loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
+        return self._with_prior(loss, len(y_true), training)
 
     def _match(
         self, y_pred: torch.Tensor, y_true: torch.Tensor

@@ -205,8 +205,10 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
                 )
         if weight is None:
             loss: torch.Tensor = super().get_loss(y_pred, y_true, X, training)
-            return loss
-        return weighted_loss(self.criterion_, y_pred, y_true, weight.to(y_pred.device))
+            return self._with_prior(loss, len(y_true), training)
+        weight = weight.to(y_pred.device)
+        loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
+        return self._with_prior(loss, len(y_true), training)
 
     def _check_target(self, X: Any, y: Any, classes: Any, first: bool) -> np.ndarray:
         y = check_targets(self, X, y)
