@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skal.nets import NetRegressor
 from skal.simulation import StrategyComparison, compare_strategies
-from skal.simulation.labels import ScoreLabel, score_label
+from skal.simulation.labels import ScoreLabel
 from tests.simulation.helpers import FirstColumn, Shuffled
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -88,10 +88,9 @@ class _Slow(RegressorMixin, BaseEstimator):
     ("backend", "estimator"),
     [
         ("loky", DecisionTreeRegressor(max_features=2)),
-        ("multiprocessing", DecisionTreeRegressor(max_features=2)),
         ("threading", _Slow()),
     ],
-    ids=["loky", "multiprocessing", "threading"],
+    ids=["loky", "threading"],
 )
 def test_result_is_the_same_in_parallel(
     regression: Data, backend: str, estimator: Any
@@ -280,24 +279,3 @@ def test_wrong_settings_are_refused_before_any_fit(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         compare(regression, estimator=_Untouchable(), **settings)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "scoring", "expected"),
-    [
-        (Ridge(), None, ScoreLabel("R²")),
-        (LogisticRegression(), None, ScoreLabel("accuracy")),
-        (Ridge(), "neg_mean_absolute_error", ScoreLabel("MAE", -1)),
-        (Ridge(), "neg_median_absolute_error", ScoreLabel("median absolute error", -1)),
-        (Ridge(), "explained_variance", ScoreLabel("explained variance")),
-        (Ridge(), test_unknown_reference_is_named, None),
-    ],
-)
-def test_scores_are_named_for_people(
-    estimator: Any, scoring: Any, expected: ScoreLabel | None
-) -> None:
-    expected = expected or ScoreLabel("test_unknown_reference_is_named")
-    assert score_label(estimator, scoring) == expected
-    assert (
-        expected.direction == f"{'lower' if expected.sign < 0 else 'higher'} is better"
-    )

@@ -1,0 +1,95 @@
+"""Tables and notes that the benchmarks write."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from skal.simulation import StrategyComparison
+
+PACKAGES = ("skal", "torch", "scikit-learn", "skorch", "modAL-python", "numpy")
+
+
+def comparison_table(
+    comparison: StrategyComparison,
+    budgets: Sequence[int],
+    *,
+    reference: str = "Random",
+    digits: int = 3,
+) -> pd.DataFrame:
+    """Score at some budgets, area, and gain with its interval, as text."""
+    summary = comparison.summary(reference)
+    table = comparison.table(budgets).map(lambda v: f"{v:.{digits}f}")
+    table.columns = [str(n) for n in table.columns]
+    table["area"] = [f"{v:.{digits}f}" for v in summary["area"]]
+    gains, verdicts = [], []
+    for name, row in summary.iterrows():
+        if name == reference:
+            gains.append("")
+            verdicts.append("")
+            continue
+        half = row["gain_high"] - row["gain"]
+        gains.append(f"{row['gain']:+.{digits}f} ± {half:.{digits}f}")
+        verdicts.append(f"{row['verdict']} (p = {row['p_value']:.2g})")
+    table[f"gain over {reference}"] = gains
+    table["verdict"] = verdicts
+    table.index.name = "strategy"
+    return table
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Write a table of text in Markdown."""
+    flat = table.reset_index()
+    lines = [list(flat.columns), ["---"] * flat.shape[1], *flat.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def environment() -> list[str]:
+    """Versions and machine, a line each."""
+    lines = [
+        f"date: {date.today().isoformat()}",
+        f"python: {platform.python_version()}",
+    ]
+    for package in PACKAGES:
+        try:
+            lines.append(f"{package}: {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package}: not installed")
+    lines.append(f"commit of skal: {_commit()}")
+    lines.append(
+        f"machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}"
+    )
+    return lines
+
+
+def _commit() -> str:
+    root = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        run = subprocess.run(
+            ["git", *args], cwd=root, capture_output=True, text=True, check=True
+        )
+        return run.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "-uno", "--", "../skal", "*.py")
+        return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
