@@ -31,11 +31,12 @@ ALLOWED: dict[str, set[str]] = {
     "access": {"nets", "rows"},
     "factors": set(),
     "gradients": {"access", "factors", "rows"},
+    "kernels": {"embeddings", "factors", "selection"},
     "pool": {"access", "rows"},
     "posteriors": {"access", "nets", "pool", "rows"},
     # where it comes together
     "strategies": {
-        *("access", "embeddings", "gradients", "measures"),
+        *("access", "embeddings", "factors", "gradients", "kernels", "measures"),
         *("pool", "posteriors", "rows", "selection"),
     },
     "learners": {"rows"},

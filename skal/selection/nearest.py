@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor
 
 from skal.embeddings import Dense, Embedding
 
-__all__ = ["NearestCenters", "nearest", "sq_dist_to", "sum_of_squares"]
+__all__ = [
+    "NearestCenters",
+    "Table",
+    "nearest",
+    "nearest_of_pairs",
+    "sq_dist_to",
+    "sum_of_squares",
+]
 
 #: Numbers that are worked on together.
 _BLOCK = 2**21
@@ -58,24 +67,27 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
         values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
         limit = values.amin(dim=1)
         limit += 2 * _slack(rows) * (own.square().sum(dim=1) + 2 * half_sq.max())
-        sq_dist[start : start + step], center[start : start + step] = _nearest_of(
-            block, points, torch.nonzero(values <= limit[:, None])
+        row, point = torch.nonzero(values <= limit[:, None]).T
+        distances = values.new_empty(len(row))
+        size = max(1, _CACHE // rows.shape[1])
+        for pair in range(0, len(row), size):
+            part = slice(pair, pair + size)
+            distances[part] = sum_of_squares(block[row[part]] - points[point[part]])
+        part = slice(start, start + step)
+        sq_dist[part], center[part] = nearest_of_pairs(
+            row, point, distances, len(block)
         )
     return sq_dist, center
 
 
-def _nearest_of(rows: Tensor, points: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """Nearest point of each row among some pairs, the first of equally near ones."""
-    row, point = pairs.T
-    distances = rows.new_empty(len(pairs))
-    step = max(1, _CACHE // rows.shape[1])
-    for start in range(0, len(pairs), step):
-        part = slice(start, start + step)
-        distances[part] = sum_of_squares(rows[row[part]] - points[point[part]])
-    sq_dist = rows.new_full((len(rows),), torch.inf)
+def nearest_of_pairs(
+    row: Tensor, point: Tensor, distances: Tensor, n_rows: int
+) -> tuple[Tensor, Tensor]:
+    """Least distance of each row among its pairs, and the first point that has it."""
+    sq_dist = distances.new_full((n_rows,), torch.inf)
     sq_dist.scatter_reduce_(0, row, distances, "amin")
     best = distances == sq_dist[row]
-    center = torch.full_like(sq_dist, len(points), dtype=torch.long)
+    center = torch.full_like(sq_dist, torch.iinfo(torch.long).max, dtype=torch.long)
     return sq_dist, center.scatter_reduce_(0, row[best], point[best], "amin")
 
 
@@ -90,6 +102,7 @@ class NearestCenters:
     Parameters
     ----------
     embedding : Embedding of m rows
+        Guesses help with `Dense` ones, and those that are a `Table`.
     centers : Embedding, optional
         Centers there are from the beginning, in the same space.
     sq_dist : Tensor of shape (m,), optional
@@ -130,52 +143,77 @@ class NearestCenters:
         else:
             self.sq_dist = torch.full_like(embedding.sq_norm(), torch.inf)
             self.center = torch.full_like(self.sq_dist, -1, dtype=torch.long)
-        self._bounds = _Bounds(embedding) if isinstance(embedding, Dense) else None
-        self.n_guesses = _FEW if self._bounds else 0
+        self._table = _table(embedding)
+        self.n_guesses = _FEW if self._table else 0
+        self._guessed: dict[int, int] = {}
+        self._n_used = 0
 
     def knows(self, i: int) -> bool:
         """Whether row `i` was guessed, or no guess would help."""
-        return self._bounds is None or i in self._bounds.known
+        return self._table is None or i in self._guessed
 
     def guess(self, rows: Tensor) -> None:
         """Compare rows that may become centers with all others, `n_guesses` at best."""
-        if self._bounds is not None:
-            hits = self._bounds.n_used / max(1, len(self._bounds.known))
+        if self._table is None:
+            return
+        if self._guessed:
+            hits = self._n_used / len(self._guessed)
             if hits > 0.7:
                 self.n_guesses = min(2 * self.n_guesses, _MANY)
-            elif hits < 0.3 and self._bounds.known:
+            elif hits < 0.3:
                 self.n_guesses = max(self.n_guesses // 2, _FEW)
-            self._bounds.compare(rows)
+        self._bounds = self._table.bounds(rows)
+        self._guessed = {row: k for k, row in enumerate(rows.tolist())}
+        self._n_used = 0
 
     def add(self, i: int) -> None:
         """Make row `i` a center."""
-        rows = None if self._bounds is None else self._bounds.closer(i, self.sq_dist)
-        if rows is None:
-            distances = self._all(i)
-            closer = distances < self.sq_dist
-            self.sq_dist = torch.where(closer, distances, self.sq_dist)
-            self.center.masked_fill_(closer, self.n_centers)
-        elif isinstance(self.embedding, Dense):
-            distances = sq_dist_to(self.embedding.features, i, rows)
+        rows = self._closer(i)
+        if self._table is not None and rows is not None:
+            distances = self._table.sq_dist(i, rows)
             closer = distances < self.sq_dist[rows]
             rows = rows[closer]
             self.sq_dist[rows] = distances[closer]
             self.center[rows] = self.n_centers
+        else:
+            distances = (self._table or self.embedding).sq_dist(i)
+            closer = distances < self.sq_dist
+            self.sq_dist = torch.where(closer, distances, self.sq_dist)
+            self.center.masked_fill_(closer, self.n_centers)
         self.n_centers += 1
 
-    def _all(self, i: int) -> Tensor:
-        if isinstance(self.embedding, Dense):
-            return sq_dist_to(self.embedding.features, i)
-        return self.embedding.sq_dist(i)
+    def _closer(self, i: int) -> Tensor | None:
+        """Rows that may be nearer to row `i` than to their centers; None for all."""
+        if i not in self._guessed:
+            return None
+        self._n_used += 1
+        bounds = self._bounds[self._guessed[i]]
+        rows = torch.nonzero((bounds < self.sq_dist) & (self.sq_dist > 0))[:, 0]
+        return None if len(rows) > len(bounds) // 2 else rows
 
 
-class _Bounds:
-    """Lower bounds on squared distances from a few rows to all."""
+@runtime_checkable
+class Table(Protocol):
+    """An embedding of which few rows compare with all at the price of one."""
 
-    def __init__(self, embedding: Dense) -> None:
-        self.features = features = embedding.features
-        self.known: dict[int, int] = {}
-        self.n_used = 0
+    def bounds(self, rows: Tensor) -> Tensor:
+        """Lower bounds on the squared distances of some rows to all, ``(t, m)``."""
+
+    def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
+        """Squared distances of all rows, or some, to row `i`; 0 to its duplicates."""
+
+
+def _table(embedding: Embedding) -> Table | None:
+    if isinstance(embedding, Dense):
+        return _DenseTable(embedding.features)
+    return embedding if isinstance(embedding, Table) else None
+
+
+class _DenseTable:
+    """Comparisons of dense rows by matrix products, near the origin for precision."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
         self.origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
         slack = _slack(features)
         self.low = features.new_empty(len(features))
@@ -186,22 +224,14 @@ class _Bounds:
             own = block.square().sum(dim=1)
             self.low[start : start + step] = sq_norm - slack * (sq_norm + own)
 
-    def compare(self, rows: Tensor) -> None:
+    def bounds(self, rows: Tensor) -> Tensor:
         shifted = self.features[rows] - self.origin
         constant = self.low[rows] + 2 * (shifted @ self.origin)
         products = shifted @ self.features.T
-        self.bounds = products.mul_(-2).add_(self.low).add_(constant[:, None])
-        self.known = {row: k for k, row in enumerate(rows.tolist())}
-        self.n_used = 0
+        return products.mul_(-2).add_(self.low).add_(constant[:, None])
 
-    def closer(self, i: int, sq_dist: Tensor) -> Tensor | None:
-        """Rows that may be nearer to row `i` than `sq_dist`; None for all."""
-        if i not in self.known:
-            return None
-        self.n_used += 1
-        open_ = (self.bounds[self.known[i]] < sq_dist) & (sq_dist > 0)
-        rows = torch.nonzero(open_)[:, 0]
-        return None if len(rows) > len(sq_dist) // 2 else rows
+    def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
+        return sq_dist_to(self.features, i, rows)
 
 
 def sq_dist_to(features: Tensor, i: int, rows: Tensor | None = None) -> Tensor:
