@@ -73,9 +73,10 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
     ValueError
         Naming what is wrong.
     """
-    if X is None or y is None:
-        missing = "X" if X is None else "y"
-        raise ValueError(f"Labeled rows need X and y, but {missing} is None.")
+    if X is None:
+        raise ValueError("Training requires X to be passed, but X is None.")
+    if y is None:
+        raise ValueError("Training requires y to be passed, but the target y is None.")
     n, n_labels = n_rows(X), n_rows(y)
     if n == 0:
         raise ValueError("X has no rows: give at least one labeled row.")

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils import ClassifierTags
 
-from skal.learners.committees import CommitteeMixin
+from skal.learners.committees import CommitteeMixin, input_tags_of
 from skal.learners.rows import as_array
 
 __all__ = ["Committee"]
@@ -143,7 +143,7 @@ class Committee(CommitteeMixin, ModALCommittee):
         return classes
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+        tags = input_tags_of(self.learner_list, super().__sklearn_tags__())
         tags.estimator_type = "classifier"
         tags.classifier_tags = ClassifierTags()
         tags.target_tags.required = True

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.utils import RegressorTags
 
-from skal.learners.committees import CommitteeMixin
+from skal.learners.committees import CommitteeMixin, input_tags_of
 from skal.learners.rows import as_array
 
 __all__ = ["CommitteeRegressor"]
@@ -104,7 +104,7 @@ class CommitteeRegressor(CommitteeMixin, ModALCommitteeRegressor):
         )
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+        tags = input_tags_of(self.learner_list, super().__sklearn_tags__())
         tags.estimator_type = "regressor"
         tags.regressor_tags = RegressorTags()
         tags.target_tags.required = True

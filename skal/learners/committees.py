@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
 
 from skal.learners.answers import ask
 from skal.learners.checks import accepts_nan, check_labeled, is_fitted
@@ -16,7 +17,7 @@ from skal.learners.transforming import hstack_rows, transform_inputs
 from skal.rows import n_rows
 from skal.utils import resolve_rng, seed_from
 
-__all__ = ["CommitteeMixin"]
+__all__ = ["CommitteeMixin", "input_tags_of"]
 
 
 class CommitteeMixin:
@@ -38,6 +39,19 @@ class CommitteeMixin:
     def y_training(self) -> Any:
         """Their labels, or None."""
         return self._shared("y_training")
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features of the fitted members."""
+        return self._first_estimator().n_features_in_
+
+    @property
+    def feature_names_in_(self) -> Any:
+        """Names of the features of the fitted members."""
+        return self._first_estimator().feature_names_in_
+
+    def _first_estimator(self) -> Any:
+        return self.learner_list[0].estimator if self.learner_list else None
 
     def _shared(self, name: str) -> Any:
         first = getattr(self.learner_list[0], name, None) if self.learner_list else None
@@ -198,6 +212,16 @@ class CommitteeMixin:
         return bool(self.learner_list) and all(
             is_fitted(m.estimator) for m in self.learner_list
         )
+
+
+def input_tags_of(members: list[Any], tags: Any) -> Any:
+    """Let the tags of a committee take what all its members take."""
+    known = [get_tags(m).input_tags for m in members if hasattr(m, "__sklearn_tags__")]
+    for name in ("sparse", "allow_nan"):
+        setattr(
+            tags.input_tags, name, bool(known) and all(getattr(t, name) for t in known)
+        )
+    return tags
 
 
 def _last_rows(data: tuple[Any, Any], n: int) -> tuple[Any, Any]:

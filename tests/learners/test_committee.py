@@ -12,7 +12,7 @@ from modAL.disagreement import (
     vote_entropy_sampling,
 )
 from modAL.uncertainty import uncertainty_sampling
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +21,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
 
 from skal.learners import ActiveLearner, Committee
@@ -296,6 +297,19 @@ class TestAsEstimator:
         assert copy.learner_list[0] is not committee.learner_list[0]
         assert np.array_equal(copy.fit(X, y).vote(X), committee.vote(X))
         assert repr(committee).startswith("Committee(learner_list=[ActiveLearner(")
+
+    def test_features_and_tags_are_those_of_the_members(self, data):
+        X, y = data
+        committee = pair()
+        assert not hasattr(committee, "n_features_in_")
+        committee.fit(convert(X, "frame"), y)
+        assert committee.n_features_in_ == 4
+        assert committee.feature_names_in_.tolist() == ["f0", "f1", "f2", "f3"]
+        assert is_classifier(committee)
+        assert get_tags(committee).input_tags.sparse
+        assert not get_tags(committee).input_tags.allow_nan
+        assert not get_tags(committee_of(GaussianNB())).input_tags.sparse
+        assert not hasattr(Committee([]), "n_features_in_")
 
     def test_cross_validation(self, data):
         X, y = data
