@@ -183,7 +183,8 @@ class Pool:
 
         Parameters
         ----------
-        reads : {"nothing", "proba", "net"}
+        reads : {"nothing", "proba", "posterior", "net"}
+            A posterior says itself what it misses.
         strategy : str
             Name of the strategy, for the error.
         others : list of str
@@ -194,7 +195,7 @@ class Pool:
         UnsuitableLearnerError
             If a model is no skorch net, or has no `predict_proba`.
         """
-        if reads == "nothing":
+        if reads not in ("net", "proba"):
             return
         wanted = {
             "net": "the net of a skorch estimator, such as skal.NetClassifier or "

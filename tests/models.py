@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import NetClassifier, NetRegressor, WeightSnapshots
 from skal.strategies import QueryStrategy, all_strategies
 
 N_FEATURES = 5
 
 #: Parameters that make a strategy quick without changing what it does.
-QUICK = {"n_draws": 4, "n_reference": 40}
+QUICK = {"n_draws": 4, "n_reference": 40, "n_samples": 200}
 
 
 def make_strategy(cls: type[QueryStrategy], **parameters: Any) -> QueryStrategy:
@@ -36,7 +36,7 @@ def make_data(task: str, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.nda
 
 
 def make_net(task: str, device: str = "cpu", **parameters: Any) -> Any:
-    """Construct a net that trains in a blink."""
+    """Construct a net that trains in a blink, and has all kinds of posteriors."""
     cls = NetClassifier if task == "classification" else NetRegressor
     settings: dict[str, Any] = {
         "max_epochs": 4,
@@ -44,9 +44,11 @@ def make_net(task: str, device: str = "cpu", **parameters: Any) -> Any:
         "lr": 0.01,
         "random_state": 0,
         "device": device,
+        "callbacks": [WeightSnapshots()],
     }
     if "module" not in parameters:
         settings["module__hidden_sizes"] = (16, 12)
+        settings["module__dropout"] = 0.2
     return cls(**{**settings, **parameters})
 
 

@@ -1,6 +1,29 @@
 """Pure functions from tensors to one score a row; higher is more wanted."""
 
+from skal.measures.disagreement import (
+    bald,
+    consensus_entropy,
+    gaussian_bald,
+    kl_divergence,
+    mean_std,
+    predictive_variance,
+    variation_ratio,
+    vote_entropy,
+)
 from skal.measures.ldm import least_disagree_metric
 from skal.measures.uncertainty import entropy, least_confidence, margin
 
-__all__ = ["entropy", "least_confidence", "least_disagree_metric", "margin"]
+__all__ = [
+    "bald",
+    "consensus_entropy",
+    "entropy",
+    "gaussian_bald",
+    "kl_divergence",
+    "least_confidence",
+    "least_disagree_metric",
+    "margin",
+    "mean_std",
+    "predictive_variance",
+    "variation_ratio",
+    "vote_entropy",
+]

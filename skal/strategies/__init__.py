@@ -1,5 +1,6 @@
 """Query strategies: which rows of a pool are worth a label."""
 
+from skal.strategies.bald import BALD
 from skal.strategies.base import (
     QueryStrategy,
     ScoreStrategy,
@@ -7,22 +8,47 @@ from skal.strategies.base import (
     all_strategies,
 )
 from skal.strategies.core_set import CoreSet
+from skal.strategies.disagreement import (
+    ConsensusEntropy,
+    KLDivergence,
+    LabelDispersion,
+    MeanStd,
+    PredictiveEntropy,
+    VariationRatio,
+    VoteEntropy,
+)
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.random import Random
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
+from skal.strategies.variance import (
+    PredictiveVariance,
+    QBCVariance,
+    VariationOfPrediction,
+)
 
 __all__ = [
+    "BALD",
     "LDM",
+    "ConsensusEntropy",
     "CoreSet",
     "Entropy",
+    "KLDivergence",
     "LDMSeeding",
+    "LabelDispersion",
     "LeastConfident",
     "Margin",
+    "MeanStd",
     "NoiseStability",
+    "PredictiveEntropy",
+    "PredictiveVariance",
+    "QBCVariance",
     "QueryStrategy",
     "Random",
     "ScoreStrategy",
     "Selection",
+    "VariationOfPrediction",
+    "VariationRatio",
+    "VoteEntropy",
     "all_strategies",
 ]

@@ -51,7 +51,7 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_task``
         ``"any"``, ``"classification"`` or ``"regression"``.
     ``_reads``
-        ``"nothing"``, ``"proba"`` or ``"net"``.
+        ``"nothing"``, ``"proba"``, ``"posterior"`` or ``"net"``.
 
     A ``random_state`` parameter, where there is one, is resolved here.
     """
@@ -205,7 +205,7 @@ def all_strategies() -> list[type[QueryStrategy]]:
     --------
     >>> from skal.strategies import all_strategies
     >>> [cls.__name__ for cls in all_strategies()][:2]
-    ['CoreSet', 'Entropy']
+    ['BALD', 'BatchBALD']
     """
 
     def walk(cls: type) -> Iterator[type[QueryStrategy]]:

@@ -15,7 +15,7 @@ POOL = make_data("regression", 30, seed=1)[0]
 
 
 def features(net, X: np.ndarray) -> np.ndarray:
-    layers = list(net.module_.children())
+    layers = list(net.module_.eval().children())
     body = layers[0][:-1] if len(layers) == 1 else torch.nn.Sequential(*layers[:-1])
     with torch.no_grad():
         return body(torch.as_tensor(X, dtype=torch.float32)).double().numpy()

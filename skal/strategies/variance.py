@@ -1,0 +1,140 @@
+"""Disagreement of regressors: the variance of their predictions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skal.measures import predictive_variance
+from skal.pool import Pool
+from skal.posteriors import Posterior, Snapshots
+from skal.strategies.disagreement import Disagreement
+from skal.validation import check_option
+
+__all__ = ["PredictiveVariance", "QBCVariance", "VariationOfPrediction"]
+
+
+class PredictiveVariance(Disagreement):
+    r"""Predictive variance: plausible models predict different values.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        Where the K models come from; `skal.posteriors.resolve_posterior` says what
+        ``"auto"`` takes.
+    reduction : {"sum", "max"}
+        What is made of the variances of several targets; their scales matter.
+    random_state : int, RandomState, Generator or None
+        Draws the models.
+
+    Notes
+    -----
+    Scores :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`, in squared units of the
+    model's own target.  Costs K forward passes over the pool, read in blocks.
+
+    References
+    ----------
+    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
+       https://arxiv.org/abs/1506.02142
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from skal.strategies import PredictiveVariance
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> forest = RandomForestRegressor(random_state=0).fit(X[:100], y[:100])
+    >>> PredictiveVariance().select(forest, X[100:], 3).indices.shape
+    (3,)
+    """
+
+    _task: ClassVar[str] = "regression"
+
+    def __init__(
+        self,
+        posterior: Any = "auto",
+        reduction: str = "sum",
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(posterior, random_state)
+        self.reduction = reduction
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        check_option("reduction", self.reduction, ["sum", "max"])
+        return super()._score(pool, rng)
+
+    def _measure(self, outputs: Tensor) -> Tensor:
+        return predictive_variance(outputs, self.reduction)
+
+
+class QBCVariance(PredictiveVariance):
+    r"""Query by committee for regression [1]_: the members' predictions vary.
+
+    Parameters
+    ----------
+    posterior, reduction, random_state
+        As in `PredictiveVariance`, whose name this is among committees: ``"auto"``
+        takes their members.
+
+    Notes
+    -----
+    Scores the variance of the members' predictions,
+    :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`.  Costs one pass of every member.
+
+    References
+    ----------
+    .. [1] Burbidge, Rowland and King, "Active learning for regression based on query by
+       committee", IDEAL 2007. https://doi.org/10.1007/978-3-540-77226-2_22
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.ensemble import BaggingRegressor
+    >>> from skal.strategies import QBCVariance
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> bagging = BaggingRegressor(random_state=0).fit(X[:100], y[:100])
+    >>> QBCVariance().select(bagging, X[100:], 3).indices.shape
+    (3,)
+    """
+
+
+class VariationOfPrediction(PredictiveVariance):
+    r"""Variance of the predictions over epochs: label dispersion for regression.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        ``"auto"`` takes the epochs that a `skal.nets.WeightSnapshots` in the net's
+        callbacks has kept.
+    reduction, random_state
+        As in `PredictiveVariance`.
+
+    Notes
+    -----
+    The analogue for regression of `LabelDispersion` [1]_, which is about classes:
+    scores :math:`\frac1T \sum_t (f_t(x) - \bar f(x))^2` over the epochs t that were
+    kept.  Leave the first ones out by ``WeightSnapshots(warmup=...)``: all rows move
+    then.  Costs T forward passes over the pool.
+
+    References
+    ----------
+    .. [1] Bengar, Raducanu and van de Weijer, "When deep learners change their mind:
+       learning dynamics for active learning", CAIP 2021.
+       https://arxiv.org/abs/2107.14707
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skal import NetRegressor
+    >>> from skal.nets import WeightSnapshots
+    >>> from skal.strategies import VariationOfPrediction
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = NetRegressor(max_epochs=9, callbacks=[WeightSnapshots(warmup=4)])
+    >>> net = net.fit(X[:100], y[:100] / 100)
+    >>> VariationOfPrediction().select(net, X[100:], 3).indices.shape
+    (3,)
+    """
+
+    _auto: ClassVar[type[Posterior] | None] = Snapshots
