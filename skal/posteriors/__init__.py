@@ -1,5 +1,23 @@
 """Where alternative predictions come from: plausible models beside the fitted one."""
 
-from skal.posteriors.weight_noise import perturb_weights
+from skal.posteriors.auto import resolve_posterior
+from skal.posteriors.base import Draws, Posterior
+from skal.posteriors.bayes_weights import BayesWeights
+from skal.posteriors.laplace import LastLayerLaplace
+from skal.posteriors.mc_dropout import MCDropout
+from skal.posteriors.members import Members
+from skal.posteriors.snapshots import Snapshots
+from skal.posteriors.weight_noise import WeightNoise, perturb_weights
 
-__all__ = ["perturb_weights"]
+__all__ = [
+    "BayesWeights",
+    "Draws",
+    "LastLayerLaplace",
+    "MCDropout",
+    "Members",
+    "Posterior",
+    "Snapshots",
+    "WeightNoise",
+    "perturb_weights",
+    "resolve_posterior",
+]

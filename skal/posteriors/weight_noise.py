@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["perturb_weights"]
+from skal.posteriors.models import Model
+from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.utils import seed_from
+from skal.validation import check_int, check_option, check_positive
+
+__all__ = ["WeightNoise", "perturb_weights"]
 
 
 def perturb_weights(
@@ -65,3 +73,58 @@ def perturb_weights(
 def _norm(tensors: dict[str, Tensor]) -> float:
     """Euclidean norm of several tensors together."""
     return sum(float(t.double().square().sum()) for t in tensors.values()) ** 0.5
+
+
+class WeightNoise(NetPosterior):
+    """Weights near the trained ones, by isotropic Gaussian directions.
+
+    Parameters
+    ----------
+    n_draws : int
+        Number K of draws of the weights; of each net, where the learner has several.
+    noise_scale : float
+        Length of the step over the norm of the weights. At the 1e-3 of
+        `skal.strategies.NoiseStability` hardly any predicted label changes, so that
+        votes tie.
+    noise : {"per_tensor", "global"}
+        As in `perturb_weights`.
+
+    Notes
+    -----
+    No posterior in the sense of Bayes: how far the outputs of a row move says how
+    sharply they depend on the weights. K forward passes over the rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skal.nets import NetClassifier
+    >>> from skal.pool import Pool
+    >>> from skal.posteriors import WeightNoise
+    >>> X, y = load_iris(return_X_y=True)
+    >>> pool = Pool(NetClassifier(max_epochs=2, random_state=0).fit(X, y), X)
+    >>> WeightNoise(n_draws=4).draw(pool, torch.Generator()).collect().shape
+    torch.Size([4, 150, 3])
+    """
+
+    def __init__(
+        self, n_draws: int = 20, noise_scale: float = 0.1, noise: str = "per_tensor"
+    ) -> None:
+        self.n_draws = n_draws
+        self.noise_scale = noise_scale
+        self.noise = noise
+
+    def _check_parameters(self) -> None:
+        check_int("n_draws", self.n_draws)
+        check_positive("noise_scale", self.noise_scale)
+        check_option("noise", self.noise, ["per_tensor", "global"])
+
+    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
+        module = model.estimator.module_
+
+        def draw(seed: int) -> dict[str, Tensor]:
+            own = torch.Generator().manual_seed(seed)
+            return perturb_weights(module, self.noise, self.noise_scale, own)
+
+        seeds = [seed_from(rng) for _ in range(self.n_draws)]
+        return [with_weights(partial(draw, seed)) for seed in seeds]

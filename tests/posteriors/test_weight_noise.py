@@ -11,7 +11,9 @@ from scipy.stats import kstest, norm
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
-from skal.posteriors import perturb_weights
+from skal.posteriors import WeightNoise, perturb_weights
+from skal.utils import seed_from
+from tests.posteriors.helpers import X, draw, fit, unchanged
 
 
 def net() -> nn.Module:
@@ -137,3 +139,36 @@ def test_a_linear_head_is_exact_at_any_scale():
     np.testing.assert_allclose(
         delta.square().sum(2).mean(0) / expected, np.ones(4), atol=0.05
     )
+
+
+# -- as a posterior -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["per_tensor", "global"])
+def test_draws_are_the_net_by_perturbed_weights(noise):
+    net = fit()
+    with unchanged(net):
+        draws = draw(WeightNoise(n_draws=3, noise_scale=0.2, noise=noise), net)
+        outputs = draws.collect()
+    assert torch.equal(draws.collect(), outputs)
+    rng = torch.Generator().manual_seed(0)
+    module = net.module_.eval()
+    for output in outputs:
+        own = torch.Generator().manual_seed(int(seed_from(rng)))
+        weights = perturb_weights(module, noise, 0.2, own)
+        with torch.no_grad():
+            logits = functional_call(module, weights, (torch.from_numpy(X),))
+        assert torch.allclose(output, logits.double().softmax(1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_draws": 0}, "n_draws must be an int"),
+        ({"noise_scale": 0}, "noise_scale must be a number above 0"),
+        ({"noise": "loud"}, "noise must be one of"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        draw(WeightNoise(**parameters), fit())

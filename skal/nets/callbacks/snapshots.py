@@ -1,0 +1,181 @@
+"""A callback that keeps weights while a net is trained."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.validation import check_int
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["WeightSnapshots"]
+
+
+class WeightSnapshots(Callback):
+    """Keeps the weights of a net after epochs, for `skal.posteriors.Snapshots`.
+
+    Parameters
+    ----------
+    every : int
+        Keep those of every so many epochs.
+    warmup : int
+        Epochs at the beginning of which none is kept.
+    last : int or None
+        Keep the last so many; None keeps all.
+
+    Attributes
+    ----------
+    weights_ : list of dict of str to Tensor
+        Parameters and buffers (as of BatchNorm) by name, on the CPU, oldest first.
+    epochs_ : list of int
+        After which epoch each was kept, counted from 1.
+
+    Notes
+    -----
+    Memory: at most ``last`` × (parameters and buffers) × 4 bytes for float32, on the
+    CPU whatever the device, and as much in a pickle; a tensor that has not moved since
+    the last snapshot, as of a frozen layer, is kept once.
+
+    `fit` starts anew; `partial_fit`, and `fit` of a net with ``warm_start=True``, go on
+    counting and keeping.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skal.nets import NetClassifier
+    >>> from skal.nets.callbacks import WeightSnapshots
+    >>> X, y = load_iris(return_X_y=True)
+    >>> snapshots = WeightSnapshots(every=2, warmup=1)
+    >>> net = NetClassifier(max_epochs=6, callbacks=[snapshots]).fit(X, y)
+    >>> snapshots.epochs_
+    [3, 5]
+    """
+
+    def __init__(self, every: int = 1, warmup: int = 0, last: int | None = 50) -> None:
+        self.every = every
+        self.warmup = warmup
+        self.last = last
+
+    def initialize(self) -> Self:
+        """Check the parameters and forget what was kept.
+
+        Returns
+        -------
+        callback : self
+        """
+        check_int("every", self.every)
+        check_int("warmup", self.warmup, minimum=0)
+        if self.last is not None:
+            check_int("last", self.last, minimum=2)
+        self._clear()
+        return self
+
+    def _clear(self) -> None:
+        self.weights_: list[dict[str, Tensor]] = []
+        self.epochs_: list[int] = []
+        self.n_epochs_ = 0
+        self.owner_: Any = None
+
+    def on_train_begin(
+        self, net: Any, X: Any = None, y: Any = None, **kwargs: Any
+    ) -> None:
+        """Start anew if it is another module that is trained now.
+
+        Parameters
+        ----------
+        net : NeuralNet
+        X, y : optional
+        **kwargs : dict
+        """
+        if not self._belongs_to(net):
+            self._clear()
+        self.owner_ = weakref.ref(net.module_)
+
+    def on_epoch_end(
+        self,
+        net: Any,
+        dataset_train: Any = None,
+        dataset_valid: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the weights, if it is their turn.
+
+        Parameters
+        ----------
+        net : NeuralNet
+        dataset_train, dataset_valid : Dataset, optional
+        **kwargs : dict
+        """
+        self.n_epochs_ += 1
+        past = self.n_epochs_ - self.warmup
+        if past <= 0 or past % self.every:
+            return
+        before = self.weights_[-1] if self.weights_ else {}
+        tensors = [*net.module_.named_parameters(), *net.module_.named_buffers()]
+        self.weights_.append({name: _copy(t, before.get(name)) for name, t in tensors})
+        self.epochs_.append(self.n_epochs_)
+        if self.last is not None:
+            del self.weights_[: -self.last], self.epochs_[: -self.last]
+
+    def of(self, net: Any) -> list[dict[str, Tensor]]:
+        """Weights kept of a net, oldest first.
+
+        Parameters
+        ----------
+        net : NeuralNet
+
+        Returns
+        -------
+        weights : list of dict of str to Tensor
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If those that are kept are of another net or module.
+        """
+        if not self._belongs_to(net):
+            raise UnsuitableLearnerError(
+                f"The weights that {self!r} has kept are not of this "
+                f"{type(net).__name__}: its module was made anew, or the callback was "
+                "given to another net, too. Fit it again, each net with a "
+                "WeightSnapshots of its own."
+            )
+        return list(self.weights_)
+
+    def _belongs_to(self, net: Any) -> bool:
+        # A copy or an unpickled callback knows its module by its shapes only.
+        if self.owner_ is not None:
+            return self.owner_() is net.module_
+        if not self.weights_:
+            return True
+        now = [*net.module_.named_parameters(), *net.module_.named_buffers()]
+        return {name: t.shape for name, t in now} == {
+            name: t.shape for name, t in self.weights_[-1].items()
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if "owner_" in state:
+            state["owner_"] = None  # a weak reference cannot be pickled
+        return state
+
+    def __repr__(self) -> str:
+        return (
+            f"WeightSnapshots(every={self.every}, warmup={self.warmup}, "
+            f"last={self.last})"
+        )
+
+
+def _copy(tensor: Tensor, before: Tensor | None) -> Tensor:
+    """Copy a tensor to the CPU, or give the earlier copy if it is equal."""
+    now = tensor.detach().cpu()
+    if before is not None and torch.equal(now, before):
+        return before
+    return now.clone()

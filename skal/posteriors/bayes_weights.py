@@ -1,0 +1,66 @@
+"""Bayes by backprop as a posterior: weights drawn from what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.nets.bayesian import bayesian_layers, sample_weights
+from skal.posteriors.models import Model
+from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.utils import seed_from
+from skal.validation import check_int
+
+__all__ = ["BayesWeights"]
+
+
+class BayesWeights(NetPosterior):
+    r"""Weights drawn from a variational posterior, as Bayes by backprop learns it [1]_.
+
+    Parameters
+    ----------
+    n_draws : int
+        Number K of draws of all weights; of each net, where the learner has several.
+
+    Notes
+    -----
+    The weights of `skal.nets.BayesLinear` layers have means and scales, and a draw is
+
+    .. math:: w_k = \mu + \log(1 + e^\rho) \, \varepsilon_k, \quad
+              \varepsilon_k \sim N(0, I),
+
+    the same for all rows; other layers keep their weights.
+
+    K forward passes over the rows.
+
+    References
+    ----------
+    .. [1] Blundell, Cornebise, Kavukcuoglu and Wierstra, "Weight uncertainty in neural
+       networks", ICML 2015. https://arxiv.org/abs/1505.05424
+    """
+
+    def __init__(self, n_draws: int = 20) -> None:
+        self.n_draws = n_draws
+
+    def _check_parameters(self) -> None:
+        check_int("n_draws", self.n_draws)
+
+    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
+        module = model.estimator.module_
+        if not bayesian_layers(module):
+            raise UnsuitableLearnerError(
+                f"The module {type(module).__name__} has no Bayesian layers, whose "
+                "weights BayesWeights draws. Train "
+                "NetClassifier(skal.nets.BayesianMLP) or a module of "
+                "skal.nets.BayesLinear layers."
+            )
+        seeds = [seed_from(rng) for _ in range(self.n_draws)]
+        return [with_weights(partial(_draw_weights, module, seed)) for seed in seeds]
+
+
+def _draw_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
+    return sample_weights(module, torch.Generator().manual_seed(seed))

@@ -1,0 +1,150 @@
+"""Laplace's approximation on the last layer as a posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from torch import Tensor, nn
+
+from skal.access import NetAccess
+from skal.exceptions import UnsuitableLearnerError
+from skal.posteriors.models import Model
+from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.validation import check_int, check_positive
+
+__all__ = ["LastLayerLaplace"]
+
+#: Weights of a head up to which its Hessian is kept whole (32 MiB).
+_WHOLE = 2048
+
+
+class LastLayerLaplace(NetPosterior):
+    r"""Gaussian around the trained head, as curved as the loss is there [1]_.
+
+    Parameters
+    ----------
+    n_draws : int
+        Number K of draws of the head; of each net, where the learner has several.
+    prior_precision : float
+        Of the zero-mean Gaussian prior on each weight of the head.
+
+    Notes
+    -----
+    With features :math:`z_n` of the labeled rows (1 appended for the bias), heads are
+    drawn from :math:`N(W, H^{-1})`,
+
+    .. math:: H = \sum_n \Lambda_n \otimes z_n z_n^\top + \tau I,
+
+    the Gauss-Newton Hessian: :math:`\Lambda_n = \operatorname{diag}(p_n) - p_n
+    p_n^\top` for cross-entropy, and :math:`I / \sigma^2` for regression, with
+    :math:`\sigma^2` the mean squared residual, which makes it Bayesian linear
+    regression on the features. A classifier's head of more than 2048 weights takes the
+    Kronecker product of the mean :math:`\Lambda_n` and :math:`\sum_n z_n z_n^\top`.
+
+    Reads the features of the learner's labeled rows, then K forward passes.
+
+    References
+    ----------
+    .. [1] Daxberger et al., "Laplace redux: effortless Bayesian deep learning",
+       NeurIPS 2021. https://arxiv.org/abs/2106.14806
+    """
+
+    def __init__(self, n_draws: int = 20, prior_precision: float = 1.0) -> None:
+        self.n_draws = n_draws
+        self.prior_precision = prior_precision
+
+    def _check_parameters(self) -> None:
+        check_int("n_draws", self.n_draws)
+        check_positive("prior_precision", self.prior_precision)
+
+    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
+        if model.member.labeled is None or model.member.y is None:
+            raise UnsuitableLearnerError(
+                "LastLayerLaplace reads the labeled rows, which a bare estimator does "
+                "not keep. Use skal.ActiveLearner(estimator, X_training=, y_training=)."
+            )
+        access = NetAccess(model.estimator)
+        rows = model.rows(model.member.labeled)
+        features, outputs = access.collect_all(rows, access.forward_features)
+        outputs = outputs.double().reshape(len(outputs), -1)
+        head = _linear_head(access, features, outputs)
+        z = features.double()
+        if head.bias is not None:
+            z = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
+        curvature = _curvature(model, outputs)  # (n, C, C)
+        size = (self.n_draws, head.out_features, z.shape[1])
+        noise = torch.randn(size, generator=rng, dtype=torch.float64).to(z.device)
+        whole = is_classifier(model.estimator) and noise[0].numel() <= _WHOLE
+        sample = _by_cholesky if whole else _by_kronecker
+        steps = sample(z, curvature, self.prior_precision, noise)
+        name = next(n for n, m in access.module.named_modules() if m is head)
+        prefix = f"{name}." if name else ""
+        return [with_weights(partial(_moved, head, prefix, step)) for step in steps]
+
+
+def _linear_head(access: NetAccess, features: Tensor, outputs: Tensor) -> nn.Linear:
+    head = access.head
+    if isinstance(head, nn.Linear):
+        with torch.no_grad():
+            if torch.allclose(head(features).double(), outputs, atol=1e-4, rtol=1e-3):
+                return head
+    raise UnsuitableLearnerError(
+        f"LastLayerLaplace needs a torch.nn.Linear that gives the outputs of "
+        f"{type(access.module).__name__}, and its last is followed by something else. "
+        "End the module in a Linear (logits, with CrossEntropyLoss)."
+    )
+
+
+def _curvature(model: Model, outputs: Tensor) -> Tensor:
+    """Hessian of the loss of each row by its outputs, ``(n, C, C)``."""
+    net = model.estimator
+    eye = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
+    if not is_classifier(net):
+        y = np.asarray(model.member.y, dtype=np.float64).reshape(len(outputs), -1)
+        for transformer in model.target_transformers:
+            y = np.asarray(transformer.transform(y)).reshape(len(y), -1)
+        residual = outputs - torch.as_tensor(y, device=outputs.device)
+        variance = residual.square().mean().clamp(min=1e-12)
+        return (eye / variance).expand(len(outputs), -1, -1)
+    if isinstance(net.criterion_, nn.CrossEntropyLoss):
+        p = outputs.softmax(dim=1)
+        return p[:, :, None] * (eye - p[:, None, :])
+    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+        p = outputs.sigmoid()
+        return (p * (1 - p))[:, :, None] * eye
+    raise UnsuitableLearnerError(
+        f"LastLayerLaplace knows no curvature of {type(net.criterion_).__name__}. "
+        "Train by CrossEntropyLoss or BCEWithLogitsLoss."
+    )
+
+
+def _by_cholesky(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Tensor:
+    """Draw steps ``(K, C, d)`` from N(0, H^-1), H whole."""
+    c, d = noise.shape[1:]
+    rows = [
+        z.T @ (curvature[:, i, :, None] * z[:, None, :]).flatten(1) for i in range(c)
+    ]
+    hessian = torch.cat(rows) + tau * torch.eye(c * d, dtype=z.dtype, device=z.device)
+    lower = torch.linalg.cholesky(hessian)
+    steps = torch.linalg.solve_triangular(lower.T, noise.flatten(1).T, upper=True)
+    return steps.T.reshape(noise.shape)
+
+
+def _by_kronecker(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Tensor:
+    """Draw steps from N(0, (B x A + tau I)^-1), which is exact if rows share B."""
+    a, u = torch.linalg.eigh(z.T @ z)
+    b, v = torch.linalg.eigh(curvature.mean(dim=0))
+    precision = b.clamp(min=0)[:, None] * a.clamp(min=0) + tau
+    return v @ (noise / precision.sqrt()) @ u.T
+
+
+def _moved(head: nn.Linear, prefix: str, step: Tensor) -> dict[str, Tensor]:
+    weight = head.weight.detach()
+    moved = {f"{prefix}weight": weight + step[:, : weight.shape[1]].to(weight)}
+    if head.bias is not None:
+        moved[f"{prefix}bias"] = head.bias.detach() + step[:, -1].to(weight)
+    return moved

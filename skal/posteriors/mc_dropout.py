@@ -1,0 +1,197 @@
+"""Monte Carlo dropout: one mask a draw, the same for every row."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.posteriors.models import Model
+from skal.posteriors.net_reader import NetPosterior, Variant, tensors_of
+from skal.utils import seed_from
+from skal.validation import check_int
+
+__all__ = ["MCDropout", "dropout_layers"]
+
+_WHOLE_CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout)
+_ALPHA = (nn.AlphaDropout, nn.FeatureAlphaDropout)
+_KINDS = (nn.Dropout, *_WHOLE_CHANNELS, nn.AlphaDropout)
+
+#: What a dropped unit of alpha dropout is set to: the limit of SELU at -inf.
+_SELU_FLOOR = -1.7580993408473766
+
+#: Masks are kept up to this many bytes and drawn anew beyond, the same each time.
+_KEPT_BYTES = 2**26
+
+
+def dropout_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """Dropout layers of a module that drop anything, by name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, _KINDS) and layer.p > 0
+    }
+
+
+class MCDropout(NetPosterior):
+    r"""Monte Carlo dropout [1]_ with masks that all rows share.
+
+    Parameters
+    ----------
+    n_draws : int
+        Number K of masks; of each net, where the learner has several.
+
+    Notes
+    -----
+    A draw is a net with units removed: a mask over the features of every dropout
+    layer, drawn once and applied to all rows, whatever block or batch they are in.
+    Only so do the outputs of two rows in a draw come from one model, as joint measures
+    (BatchBALD) need [2]_. The k-th model multiplies features by
+    :math:`m_k / (1 - p)`, :math:`m_k \sim \text{Bernoulli}(1 - p)`; whole channels
+    in `torch.nn.Dropout1d` to ``3d``, and alpha dropout keeps mean and variance in its
+    own way. A layer that is run more than once in a pass has a mask for each run.
+
+    Everything else is as in prediction: BatchNorm is frozen. Seen are layers of
+    `torch.nn`; ``torch.nn.functional.dropout`` inside a ``forward`` and the
+    ``dropout=`` of `torch.nn.LSTM` or of attention are not. The rows must be the
+    first dimension of what is dropped.
+
+    K forward passes over the rows.
+
+    References
+    ----------
+    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
+       https://arxiv.org/abs/1506.02142
+    .. [2] Kirsch, van Amersfoort and Gal, "BatchBALD: efficient and diverse batch
+       acquisition for deep Bayesian active learning", NeurIPS 2019.
+       https://arxiv.org/abs/1906.08158
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skal.nets import NetClassifier
+    >>> from skal.pool import Pool
+    >>> from skal.posteriors import MCDropout
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(module__dropout=0.2, max_epochs=2, random_state=0)
+    >>> pool = Pool(net.fit(X, y), X)
+    >>> proba = MCDropout(n_draws=5).draw(pool, torch.Generator()).collect()
+    >>> proba.shape
+    torch.Size([5, 150, 3])
+    """
+
+    def __init__(self, n_draws: int = 20) -> None:
+        self.n_draws = n_draws
+
+    def _check_parameters(self) -> None:
+        check_int("n_draws", self.n_draws)
+
+    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
+        net = model.estimator
+        layers = dropout_layers(net.module_)
+        if not layers:
+            raise UnsuitableLearnerError(
+                f"The module of {type(net).__name__} ({type(net.module_).__name__}) "
+                "has no dropout layer with p > 0: MCDropout has nothing to draw. Add "
+                "torch.nn.Dropout layers to it; skal's MLP has them by "
+                "NetClassifier(module__dropout=0.2). torch.nn.functional.dropout in "
+                "forward cannot be seen from outside."
+            )
+        masks = _Masks(net.module_, layers)
+        seeds = [seed_from(rng) for _ in range(self.n_draws)]
+        return [partial(masks.applied, seed) for seed in seeds]
+
+
+class _Masks:
+    """Masks of the dropout layers of a module, made when a layer is first run."""
+
+    def __init__(self, module: nn.Module, layers: dict[str, nn.Module]) -> None:
+        self.module = module
+        self.layers = layers
+        self.kept: dict[tuple[Any, ...], Tensor] = {}
+        self.kept_bytes = 0
+
+    @contextmanager
+    def applied(self, seed: int) -> Iterator[None]:
+        """Have the layers drop what the seed says; they are in eval mode otherwise."""
+        run = _Run()
+        handles = [self.module.register_forward_pre_hook(run.start, with_kwargs=True)]
+        try:
+            for position, (name, layer) in enumerate(self.layers.items()):
+                hook = self._hook(run, seed, position, name)
+                handles.append(layer.register_forward_hook(hook))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not run.calls:
+            raise UnsuitableLearnerError(
+                f"The forward pass of {type(self.module).__name__} does not run its "
+                f"dropout layers {list(self.layers)} in eval mode, so that MCDropout "
+                "has nothing to draw. Call them as modules in forward."
+            )
+
+    def _hook(
+        self, run: _Run, seed: int, position: int, name: str
+    ) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+        def drop(layer: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
+            if len(output) != run.n_rows or output.ndim < 2:
+                raise UnsuitableLearnerError(
+                    f"The dropout layer {name!r} of {type(self.module).__name__} is "
+                    f"given shape {tuple(output.shape)} for {run.n_rows} rows. "
+                    "MCDropout shares a mask among rows and needs them as the first "
+                    "dimension (batch_first=True)."
+                )
+            shape = (1, *output.shape[1:])
+            if isinstance(layer, _WHOLE_CHANNELS):
+                shape = (1, output.shape[1], *(1 for _ in output.shape[2:]))
+            key = (seed, position, run.calls[position], shape)
+            run.calls[position] += 1
+            return _drop(layer, output, self._mask(key, layer.p, output.device))
+
+        return drop
+
+    def _mask(self, key: tuple[Any, ...], p: float, device: torch.device) -> Tensor:
+        """Units that stay; the same for the same key."""
+        if key in self.kept:
+            return self.kept[key]
+        *numbers, shape = key
+        mixed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+        own = torch.Generator().manual_seed(mixed)
+        mask = (torch.rand(shape, generator=own) >= p).to(device)
+        if self.kept_bytes + mask.numel() <= _KEPT_BYTES:
+            self.kept[key] = mask
+            self.kept_bytes += mask.numel()
+        return mask
+
+
+class _Run:
+    """What is known within a forward pass: its rows, and how often a layer has run."""
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self.calls: Counter[int] = Counter()
+
+    def start(self, _: nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
+        self.calls.clear()
+        self.n_rows = len(next(tensors_of((args, kwargs))))
+
+
+def _drop(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
+    p = float(layer.p)
+    if p == 1:
+        return torch.zeros_like(x)
+    if not isinstance(layer, _ALPHA):
+        return x * (mask.to(x.dtype) / (1 - p))
+    # Affine, so that mean 0 and variance 1 stay so [Klambauer et al. 2017].
+    scale = 1 / math.sqrt((1 - p) * (1 + p * _SELU_FLOOR**2))
+    return torch.where(mask, x, _SELU_FLOOR) * scale - scale * p * _SELU_FLOOR

@@ -1,0 +1,87 @@
+"""Weights kept while training as a posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.nets.callbacks import WeightSnapshots
+from skal.posteriors.models import Model
+from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.validation import check_int
+
+__all__ = ["Snapshots", "find_snapshots"]
+
+
+class Snapshots(NetPosterior):
+    """The net as it was after epochs of its training.
+
+    Parameters
+    ----------
+    n_draws : int, optional
+        The last so many snapshots, at least 2; all that there are by default.
+
+    Notes
+    -----
+    The net keeps its weights by the callback `skal.nets.WeightSnapshots`, which says
+    after which epochs. Any pool can be read by them, also one that was not known in
+    training. Nothing is drawn. One forward pass over the rows for each snapshot.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.datasets import load_iris
+    >>> from skal.nets import NetClassifier
+    >>> from skal.nets.callbacks import WeightSnapshots
+    >>> from skal.pool import Pool
+    >>> from skal.posteriors import Snapshots
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(max_epochs=6, callbacks=[WeightSnapshots(warmup=2)])
+    >>> draws = Snapshots().draw(Pool(net.fit(X, y), X), torch.Generator())
+    >>> draws.n_draws
+    4
+    """
+
+    def __init__(self, n_draws: int | None = None) -> None:
+        self.n_draws = n_draws
+
+    def _check_parameters(self) -> None:
+        if self.n_draws is not None:
+            check_int("n_draws", self.n_draws, minimum=2)
+
+    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
+        net = model.estimator
+        callback = find_snapshots(net)
+        name = type(net).__name__
+        if callback is None:
+            raise UnsuitableLearnerError(
+                f"{name} has kept no weights while training, which Snapshots reads. "
+                f"Fit it with {name}(callbacks=[WeightSnapshots()]), from skal.nets."
+            )
+        kept = callback.of(net)
+        wanted = 2 if self.n_draws is None else self.n_draws
+        if len(kept) < wanted:
+            raise UnsuitableLearnerError(
+                f"{name} has kept the weights of {len(kept)} epochs where Snapshots "
+                f"needs {wanted}. Train for more epochs than max_epochs="
+                f"{net.max_epochs}, or change the callback {callback!r}."
+            )
+        if self.n_draws is not None:
+            kept = kept[-self.n_draws :]
+        device = next((p.device for p in net.module_.parameters()), torch.device("cpu"))
+        return [with_weights(partial(_to, weights, device)) for weights in kept]
+
+
+def find_snapshots(net: Any) -> WeightSnapshots | None:
+    """Find the callback of a net that keeps weights, if it has one."""
+    callbacks = (callback for _, callback in getattr(net, "callbacks_", []))
+    return next((c for c in callbacks if isinstance(c, WeightSnapshots)), None)
+
+
+def _to(weights: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in weights.items()}

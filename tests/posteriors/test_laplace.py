@@ -1,0 +1,125 @@
+"""Laplace on the last layer against closed forms and autograd's Hessian."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetBinaryClassifier
+from torch import nn
+
+from skal import ActiveLearner
+from skal.exceptions import UnsuitableLearnerError
+from skal.nets import NetClassifier, NetRegressor
+from skal.posteriors import LastLayerLaplace
+from skal.posteriors.laplace import _by_cholesky, _by_kronecker
+from tests.posteriors.helpers import X, Y, collect, unchanged
+
+VALUES = X[:, 0] + 0.1 * np.random.default_rng(1).normal(size=60)
+
+
+def learner(net, X=X, y=Y):
+    return ActiveLearner(net, X_training=X, y_training=y)
+
+
+def test_regression_is_bayesian_linear_regression_on_the_features():
+    # A linear net, so that the features are X; targets scaled, so that units matter.
+    net = NetRegressor(module__hidden_sizes=(), max_epochs=200, lr=0.02)
+    model = TransformedTargetRegressor(net, transformer=StandardScaler())
+    fitted = learner(model, X[:40], 1000 * VALUES[:40] + 7)
+    posterior = LastLayerLaplace(n_draws=6000, prior_precision=2.0)
+    outputs = collect(posterior, fitted)[:, :, 0]
+    y = VALUES[:40] - VALUES[:40].mean()
+    y = y / y.std()
+    design = np.column_stack([X, np.ones(60)]).astype(float)
+    residual = fitted.estimator.regressor_.predict(X[:40]) - y
+    precision = design[:40].T @ design[:40] / np.mean(residual**2) + 2 * np.eye(6)
+    expected = np.einsum("md,de,me->m", design, np.linalg.inv(precision), design)
+    np.testing.assert_allclose(
+        outputs.numpy().var(0) / expected, np.ones(60), atol=0.12
+    )
+
+
+def test_the_whole_hessian_is_that_of_the_loss():
+    rng = np.random.default_rng(0)
+    z = torch.from_numpy(rng.normal(size=(30, 4)))
+    weight = torch.from_numpy(rng.normal(size=(3, 4)))
+    p = (z @ weight.T).softmax(1)
+    curvature = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+
+    def loss(flat):
+        logits = z @ flat.view(3, 4).T  # the Hessian does not depend on the labels
+        return nn.functional.cross_entropy(logits, p, reduction="sum")
+
+    hessian = torch.autograd.functional.hessian(loss, weight.flatten())
+    covariance = torch.linalg.inv(hessian + 0.5 * torch.eye(12))
+    basis = torch.eye(12, dtype=torch.float64).view(12, 3, 4)
+    steps = _by_cholesky(z, curvature, 0.5, basis).flatten(1)  # the factor's columns
+    assert torch.allclose(steps.T @ steps, covariance)
+
+
+def test_the_kronecker_product_is_exact_where_rows_share_their_curvature():
+    rng = np.random.default_rng(0)
+    z = torch.from_numpy(rng.normal(size=(30, 4)))
+    root = torch.from_numpy(rng.normal(size=(3, 3)))
+    curvature = (root @ root.T).expand(30, 3, 3)
+    basis = torch.eye(12, dtype=torch.float64).view(12, 3, 4)
+    one = _by_cholesky(z, curvature, 0.5, basis).flatten(1)
+    two = _by_kronecker(z, curvature, 0.5, basis).flatten(1)
+    assert torch.allclose(one.T @ one, two.T @ two)
+
+
+def test_classification_spreads_away_from_the_labels():
+    net = NetClassifier(module__hidden_sizes=(20,), max_epochs=50, random_state=0)
+    fitted = learner(net)
+    with unchanged(fitted.estimator):
+        proba = collect(LastLayerLaplace(n_draws=200), fitted)
+    assert proba.shape == (200, 60, 3)
+    assert torch.allclose(proba.sum(2), torch.ones(200, 60).double())
+    far = collect(LastLayerLaplace(n_draws=200), fitted, 30 * X)
+    assert float(far.var(0).mean()) > 2 * float(proba.var(0).mean())
+    tight = LastLayerLaplace(n_draws=50, prior_precision=1e8)
+    np.testing.assert_allclose(
+        collect(tight, fitted).mean(0), fitted.predict_proba(X), atol=1e-3
+    )
+
+
+def test_a_wide_head_takes_the_kronecker_product():
+    net = NetClassifier(module__hidden_sizes=(800,), max_epochs=1, random_state=0)
+    proba = collect(LastLayerLaplace(n_draws=5), learner(net))
+    assert torch.allclose(proba.sum(2), torch.ones(5, 60).double())
+
+
+def test_binary_by_one_logit():
+    def make():
+        return nn.Linear(5, 1)
+
+    net = NeuralNetBinaryClassifier(
+        make, max_epochs=30, lr=0.5, verbose=0, train_split=None
+    )
+    y = (Y > 0).astype(np.float32)
+    fitted = learner(net.fit(X, y), X, y)
+    proba = collect(LastLayerLaplace(n_draws=3000), fitted)
+    assert proba.shape == (3000, 60, 2)
+    logits = proba[:, :, 1].log() - proba[:, :, 0].log()
+    design = np.column_stack([X, np.ones(60)]).astype(float)
+    p = fitted.estimator.predict_proba(X)[:, 1].astype(float)
+    precision = design.T @ (design * (p * (1 - p))[:, None]) + np.eye(6)
+    expected = np.einsum("md,de,me->m", design, np.linalg.inv(precision), design)
+    np.testing.assert_allclose(logits.numpy().var(0) / expected, np.ones(60), atol=0.15)
+
+
+def test_what_cannot_be_done_is_told():
+    net = NetClassifier(module__hidden_sizes=(4,), max_epochs=1).fit(X, Y)
+    with pytest.raises(UnsuitableLearnerError, match=r"labeled rows.*ActiveLearner"):
+        collect(LastLayerLaplace(), net)
+    ends = nn.Sequential(nn.Linear(5, 3), nn.Softmax(1))
+    with pytest.raises(UnsuitableLearnerError, match="followed by something else"):
+        collect(LastLayerLaplace(), learner(NetClassifier(ends, max_epochs=1)))
+    with pytest.raises(UnsuitableLearnerError, match="LogisticRegression is none"):
+        collect(LastLayerLaplace(), learner(LogisticRegression()))
+    with pytest.raises(ValueError, match="prior_precision must be a number above 0"):
+        collect(LastLayerLaplace(prior_precision=0), learner(net))
