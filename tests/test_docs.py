@@ -16,8 +16,20 @@ PAGES = sorted(DOCS.glob("*.rst"))
 DECISIONS = sorted((DOCS / "decisions").glob("*.rst"))
 #: Packages and modules whose every public name has a page in the reference.
 PUBLIC = [
-    *("skal.nets", "skal.learners", "skal.strategies", "skal.posteriors"),
-    *("skal.measures", "skal.embeddings", "skal.selection", "skal.simulation"),
+    *(
+        "skal.nets",
+        "skal.nets.bayesian",
+        "skal.learners",
+        "skal.strategies",
+        "skal.posteriors",
+    ),
+    *(
+        "skal.measures",
+        "skal.embeddings",
+        "skal.kernels",
+        "skal.selection",
+        "skal.simulation",
+    ),
     *("skal.datasets", "skal.plotting", "skal.exceptions"),
 ]
 

@@ -25,13 +25,13 @@ ALLOWED: dict[str, set[str]] = {
     "measures": set(),
     "embeddings": set(),
     "selection": {"embeddings", "measures"},
+    "factors": set(),
+    "kernels": {"embeddings", "factors", "selection"},
     # what is read of a learner and its pool
     "rows": set(),
     "nets": set(),
     "access": {"nets", "rows"},
-    "factors": set(),
     "gradients": {"access", "factors", "rows"},
-    "kernels": {"embeddings", "factors", "selection"},
     "pool": {"access", "rows"},
     "posteriors": {"access", "nets", "pool", "rows"},
     # where it comes together
@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": set(),
 }
 #: Parts that import torch and nothing else from outside.
-PURE = {"measures", "embeddings", "selection"}
+PURE = {"measures", "embeddings", "selection", "factors", "kernels"}
 #: The only part that may import modAL.
 MODAL = {"learners"}
 
