@@ -52,8 +52,8 @@ class BALD(Disagreement):
     :math:`H(\bar p) - \frac1K \sum_k H(p_k)`, from 0 to :math:`\log C`.  For
     regression, under a Gaussian, it is :math:`\frac12 \log\det(I + \Sigma/\sigma^2)`
     with the covariance :math:`\Sigma` of the row's targets over the models.  Rows near
-    each other score alike, so that a large batch repeats itself; `BatchBALD` mends that.
-    Costs K forward passes over the pool, read in blocks.
+    each other score alike, so that a large batch repeats itself; `BatchBALD` mends
+    that.  Costs K forward passes over the pool, read in blocks.
 
     References
     ----------

@@ -26,7 +26,7 @@ def _read(
     """Metric of the rows, ``(m,)``, and their features, ``(m, d)``."""
     check_int("n_reference", strategy.n_reference)
     check_int("n_unchanged", strategy.n_unchanged)
-    check_option("stop", strategy.stop, ["pool", "row"])
+    check_option("stop", strategy.stop, ["reference", "pool", "row"])
     metrics: list[Tensor] = []
     features: list[Tensor] = []
     for member, access in pool.nets(strategy.head):
@@ -96,9 +96,11 @@ class LDM(ScoreStrategy):
     sigmas : sequence of float, optional
         Scales of the noise, ascending; by default :math:`10^{-5 + 0.1 k}` for
         :math:`k = 0, \dots, 50`.
-    stop : {"pool", "row"}
-        Whether one count of draws without a decrease serves the whole pool, as in the
-        authors' program, or each row has its own, as in the paper.
+    stop : {"reference", "pool", "row"}
+        What must be lowered for the count of `n_unchanged` to begin anew: any of the M
+        rows, any row of the pool, or, row by row, its own, as in the paper.  The first
+        two are the same up to M rows, as in the authors' program; beyond that the
+        second goes on ever longer.
     head : str, optional
         Name of the last Linear, if it is not the last one run.
     random_state : int, RandomState, Generator or None
@@ -140,7 +142,7 @@ class LDM(ScoreStrategy):
         n_reference: int = 2000,
         n_unchanged: int = 10,
         sigmas: Any = None,
-        stop: Literal["pool", "row"] = "pool",
+        stop: Literal["reference", "pool", "row"] = "reference",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -204,7 +206,7 @@ class LDMSeeding(QueryStrategy):
         n_reference: int = 2000,
         n_unchanged: int = 10,
         sigmas: Any = None,
-        stop: Literal["pool", "row"] = "pool",
+        stop: Literal["reference", "pool", "row"] = "reference",
         quantile: str = "program",
         head: str | None = None,
         random_state: Any = None,

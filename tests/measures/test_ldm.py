@@ -42,7 +42,7 @@ def oracle(features, weight, bias, reference, *, rng, n_unchanged, sigmas, stop)
         head = np.c_[head, bias.double().numpy()]
     seeds = torch.randint(2**62, (len(sigmas),), generator=rng).tolist()
     before, before_mc = classes(head, rows), classes(head, mc)
-    ldm, n_draws = np.ones(len(rows)), 0
+    ldm, ldm_mc, n_draws = np.ones(len(rows)), np.ones(len(mc)), 0
     for sigma, seed in zip(sigmas, seeds, strict=True):
         draws = gen(seed)
         count = np.zeros(len(rows), dtype=int)
@@ -50,13 +50,17 @@ def oracle(features, weight, bias, reference, *, rng, n_unchanged, sigmas, stop)
             noise = torch.randn(head.shape, generator=draws).double().numpy()
             other = head + sigma * noise
             n_draws += 1
-            rho = np.mean(classes(other, mc) != before_mc)
+            flipped_mc = classes(other, mc) != before_mc
+            rho = np.mean(flipped_mc)
+            better_mc = flipped_mc & (rho < ldm_mc)
+            ldm_mc[better_mc] = rho
             better = (classes(other, rows) != before) & (rho < ldm)
             if stop == "row":
                 better &= count < n_unchanged
             ldm[better] = rho
-            if stop == "pool":
-                count = count * 0 if better.any() else count + 1
+            if stop != "row":
+                lowered = better if stop == "pool" else better_mc
+                count = count * 0 if lowered.any() else count + 1
             else:
                 # A row whose count is full stays out of this scale.
                 full = count >= n_unchanged
@@ -64,7 +68,7 @@ def oracle(features, weight, bias, reference, *, rng, n_unchanged, sigmas, stop)
     return ldm, n_draws
 
 
-@pytest.mark.parametrize("stop", ["pool", "row"])
+@pytest.mark.parametrize("stop", ["reference", "pool", "row"])
 @pytest.mark.parametrize("n_classes", [1, 2, 4])
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_equals_the_sequential_algorithm_whatever_the_batch(stop, n_classes, has_bias):
@@ -84,6 +88,18 @@ def test_equals_the_sequential_algorithm_whatever_the_batch(stop, n_classes, has
             *arguments, rng=gen(1), batch_size=batch_size, **options
         )
         np.testing.assert_allclose(fast.numpy(), slow, rtol=1e-6)
+
+
+def test_the_reference_decides_as_the_pool_does_where_it_is_the_pool():
+    features, weight, bias = problem(3, 80, 5, 3)
+    for order in (torch.arange(80), torch.arange(79, -1, -1)):
+        both = [
+            least_disagree_metric(
+                features, weight, bias, features[order], rng=gen(2), stop=stop
+            )
+            for stop in ("reference", "pool")
+        ]
+        assert torch.equal(*both)
 
 
 def closed_form(v: np.ndarray, rows: np.ndarray) -> np.ndarray:
