@@ -11,6 +11,8 @@ __all__ = ["Cosine", "Dense", "Embedding"]
 
 #: Squared distances between two embeddings are made in blocks of so many.
 _BLOCK = 2**22
+#: Numbers that stay in cache while a row is subtracted and squared.
+_CACHE = 2**17
 
 
 class Embedding(ABC):
@@ -63,11 +65,11 @@ class Dense(Embedding):
 
     def sq_norm(self) -> Tensor:
         """Squared norm of each row, ``(m,)``."""
-        return torch.linalg.vector_norm(self.features, dim=1).square()
+        return self._differences(torch.zeros_like(self.features[:1]))
 
     def sq_dist(self, i: int) -> Tensor:
         """Squared distance of each row to row `i`, ``(m,)``; 0 to its duplicates."""
-        return self._exact(self.features, self.features[i : i + 1])[:, 0]
+        return self._differences(self.features[i : i + 1])
 
     def min_sq_dist(self, other: Embedding) -> Tensor:
         """Squared distance of each row to the nearest of `other`, ``(m,)``.
@@ -78,21 +80,27 @@ class Dense(Embedding):
         if not isinstance(other, Dense):
             raise TypeError(f"Cannot compare Dense with {type(other).__name__}.")
         centers = other.features
-        half_sq = other.sq_norm() / 2
+        origin = centers.mean(dim=0)  # near the origin less is lost to rounding
+        shifted = centers - origin
+        half_sq = shifted.square().sum(dim=1) / 2
         result = self.features.new_empty(len(self))
         step = max(1, _BLOCK // max(1, len(centers)))
         for start in range(0, len(self), step):
             block = self.features[start : start + step]
-            nearest = torch.addmm(half_sq, block, centers.T, alpha=-1).argmin(dim=1)
-            difference = block - centers[nearest]
+            products = torch.addmm(half_sq, block - origin, shifted.T, alpha=-1)
+            difference = block - centers[products.argmin(dim=1)]
             result[start : start + step] = difference.square().sum(dim=1)
         return result
 
-    @staticmethod
-    def _exact(rows: Tensor, centers: Tensor) -> Tensor:
-        # |a|^2 - 2ab + |b|^2 would lose small distances, and duplicates, to rounding.
-        mode = "donot_use_mm_for_euclid_dist"
-        return torch.cdist(rows, centers, compute_mode=mode).square()
+    def _differences(self, center: Tensor) -> Tensor:
+        # |a|^2 - 2ab + |b|^2 would lose small distances, and duplicates, to rounding;
+        # the square of a root would lose ties.
+        result = self.features.new_empty(len(self))
+        step = max(1, _CACHE // max(1, center.shape[1]))
+        for start in range(0, len(self), step):
+            difference = self.features[start : start + step] - center
+            result[start : start + step] = difference.square_().sum(dim=1)
+        return result
 
 
 class Cosine(Embedding):
@@ -131,12 +139,14 @@ class Cosine(Embedding):
         """Squared cosine distance of each row to the nearest of `other`, ``(m,)``."""
         if not isinstance(other, Cosine):
             raise TypeError(f"Cannot compare Cosine with {type(other).__name__}.")
-        result = torch.ones_like(self.sq_norm())
+        # A row of zeros is at 1 from all that have a direction, and opposites are at 2.
         rows, centers = ~self.is_zero, ~other.is_zero
+        result = torch.ones_like(self.sq_norm())
         if bool(rows.any()) and bool(centers.any()):
             unit = Dense(self._unit.features[rows])
             nearest = unit.min_sq_dist(Dense(other._unit.features[centers]))
-            result[rows] = (nearest / 2).clamp(max=1.0).square()
+            result[rows] = (nearest / 2).square()
         if bool(other.is_zero.any()):
+            result.clamp_(max=1.0)
             result[self.is_zero] = 0.0
         return result

@@ -22,3 +22,11 @@ class Picks(NamedTuple):
 
     indices: Tensor
     scores: Tensor
+
+
+def check_n(n: int, n_rows: int, minimum: int = 0) -> None:
+    """Raise ValueError unless `n` distinct rows can be picked."""
+    if not minimum <= n <= n_rows:
+        raise ValueError(
+            f"n must be between {minimum} and {n_rows}, the number of rows, got {n}."
+        )

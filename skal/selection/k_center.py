@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Embedding
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 
 __all__ = ["k_center"]
 
@@ -29,6 +29,11 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
         Scores are squared distances to the nearest center when picked (the squared
         norm for a first pick without centers).  Equal distances go in pool order.
 
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
     Notes
     -----
     Takes n passes over the embedding.
@@ -39,6 +44,7 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
        Theoretical Computer Science 1985.
        https://doi.org/10.1016/0304-3975(85)90224-5
     """
+    check_n(n, len(embedding))
     nearest = embedding.sq_norm() if min_sq_dist is None else min_sq_dist.clone()
     no_center = min_sq_dist is None
     indices = torch.empty(n, dtype=torch.long, device=nearest.device)

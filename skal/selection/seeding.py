@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Embedding
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 
 __all__ = ["seeding", "seeding_weights"]
 
@@ -76,6 +76,11 @@ def seeding(
     picks : Picks
         Scores are the negative metric.
 
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
     Notes
     -----
     First the smallest metric; then x with a probability proportional to
@@ -87,6 +92,7 @@ def seeding(
     .. [1] Cho, Kim, Lee, Shin and Yoo, "Querying easily flip-flopped samples for deep
        active learning", ICLR 2024. https://arxiv.org/abs/2401.09787
     """
+    check_n(n, len(ldm), minimum=1)
     weights = seeding_weights(ldm, n, quantile).square()
     by_metric = iter(torch.sort(ldm, stable=True).indices.tolist())
     uniform = torch.rand(n, generator=rng, dtype=torch.float64).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 
 __all__ = ["top_k"]
 
@@ -27,6 +27,11 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     picks : Picks
         Best first.
 
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
     Examples
     --------
     >>> import torch
@@ -34,6 +39,7 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     >>> top_k(torch.tensor([1.0, 3.0, 2.0, 3.0]), 3).indices
     tensor([1, 3, 2])
     """
+    check_n(n, len(scores))
     if rng is None:
         indices = torch.sort(scores, descending=True, stable=True).indices[:n]
     else:
