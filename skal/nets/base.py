@@ -112,11 +112,9 @@ class BaseNet(BatchedNet):
             )
         dataset.sample_weight = weight
         # Rows of no weight are as good as not there, also for the number of batches.
-        return (
-            dataset
-            if weight.all()
-            else Subset(dataset, np.flatnonzero(weight).tolist())
-        )
+        if weight.all():
+            return dataset
+        return Subset(dataset, np.flatnonzero(weight).tolist())
 
     def _check_criterion(self, weighted: bool) -> None:
         if weighted and not hasattr(self.criterion_, "reduction"):

@@ -74,6 +74,16 @@ def test_every_kind_of_array_is_the_same_to_the_net(kind: str) -> None:
     net.partial_fit(given, y)  # goes on with the same kind
 
 
+@pytest.mark.parametrize("kind", ["csr", "coo_array", "csr_array", "dok"])
+def test_sparse_rows_through_a_dataloader(kind: str) -> None:
+    X, y = whole()
+    workers = {"iterator_train__num_workers": 0, "iterator_valid__num_workers": 0}
+    expected = NetClassifier(**QUICK).fit(X, y).predict_proba(X)
+    net = NetClassifier(**QUICK, **workers).fit(MAKERS[kind](X), y)
+    proba = net.predict_proba(MAKERS[kind](X))
+    np.testing.assert_allclose(proba, expected, atol=1e-5)
+
+
 def test_bool() -> None:
     X, y = blobs()
     net = NetClassifier(**QUICK)

@@ -91,6 +91,16 @@ def test_quiet_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert "train_loss" in capsys.readouterr().out
 
 
+def test_no_table_of_epochs_is_made_while_quiet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def table(*_: Any) -> str:
+        raise AssertionError("made")
+
+    monkeypatch.setattr("skorch.callbacks.PrintLog.table", table)
+    NetClassifier(**QUICK).fit(X, Y)
+
+
 @pytest.mark.parametrize("n_rows", [33, 32, 40, 2])
 @pytest.mark.parametrize("source", ["array", "dataset"])
 def test_batch_norm_with_a_last_batch_of_one_row(n_rows: int, source: str) -> None:

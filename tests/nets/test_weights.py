@@ -71,6 +71,12 @@ def test_balanced_is_scikit_learns() -> None:
     ours = class_weights("balanced", np.array([10, 20, 30]), codes)
     theirs = compute_class_weight("balanced", classes=np.arange(3), y=codes)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    # A class that y lacks counts for nothing.
+    ours = class_weights("balanced", np.array([10, 20, 30]), codes[codes != 1])
+    theirs = compute_class_weight(
+        "balanced", classes=np.array([0, 2]), y=codes[codes != 1]
+    )
+    np.testing.assert_allclose(ours[[0, 2]], theirs, rtol=1e-6)
 
 
 def test_class_weight_is_a_weight_of_rows() -> None:
