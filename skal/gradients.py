@@ -80,8 +80,7 @@ class GradientReader:
     def __call__(self, batch: Any) -> list[Factors]:
         """Factors of each layer for the rows of a batch, ``access.batches`` gives."""
         chunks = split(batch, _CHUNK)
-        if self._chosen is None:
-            self._chosen = self._choose(chunks[0])
+        self._choose_once(chunks[0])
         parts = [self._read(chunk) for chunk in chunks]
         if len(parts) == 1:
             return parts[0]
@@ -90,7 +89,20 @@ class GradientReader:
             for layer in zip(*parts, strict=True)
         ]
 
+    def apply(self, batch: Any, function: Callable[[list[Factors]], Tensor]) -> Tensor:
+        """Apply a function to the factors of a few rows at a time, ``(b, ...)``.
+
+        The factors of a large batch are never there together.
+        """
+        chunks = split(batch, _CHUNK)
+        self._choose_once(chunks[0])
+        return torch.cat([function(self._read(chunk)) for chunk in chunks])
+
     # -- which parameters, and how --------------------------------------------------
+
+    def _choose_once(self, batch: Any) -> None:
+        if self._chosen is None:
+            self._chosen = self._choose(batch)
 
     def _choose(self, batch: Any) -> tuple[dict[str, nn.Linear], list[str]]:
         """Linear layers for hooks, and names of parameters for `torch.func`."""

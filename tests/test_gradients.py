@@ -284,3 +284,24 @@ def test_on_the_device_of_the_net(cls, device):
     assert {x.device.type for layer in factors for x in layer} == {device[:4]} or (
         device == "cpu"
     )
+
+
+def test_a_function_of_few_rows_at_a_time(monkeypatch):
+    access = fitted(Mixed)
+    batch = torch.as_tensor(make_data("regression", 50, seed=1)[0]).float()
+    access.module.eval()
+    read = GradientReader(access)
+
+    def norms(factors: list[Factors]) -> Tensor:
+        return sum(a.square().sum(1) * g.square().sum(1) for a, g in factors)
+
+    expected = norms(read(batch))
+    monkeypatch.setattr("skal.gradients._CHUNK", 7)
+    lengths = []
+
+    def watched(factors: list[Factors]) -> Tensor:
+        lengths.append(len(factors[0].inputs))
+        return norms(factors)
+
+    torch.testing.assert_close(read.apply(batch, watched), expected)
+    assert lengths == [7] * 7 + [1]

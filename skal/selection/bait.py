@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 from skal.selection.max_det import first_of_largest, least_sq_noise, sq_norms
 
 __all__ = ["bait"]
@@ -44,6 +44,11 @@ def bait(
         In the order picked.  Scores are how much each took from the sum of variances,
         over :math:`\sigma^2`, float64.
 
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
     Notes
     -----
     With :math:`M = (I + \sigma^{-2} \Phi_S^\top \Phi_S)^{-1}` for the picks S and
@@ -70,6 +75,7 @@ def bait(
     >>> bait(rows, 2, noise=0.1).indices
     tensor([1, 0])
     """
+    check_n(n, len(features))
     features = features.double()
     m, d = features.shape
     fisher = _second_moments(features)

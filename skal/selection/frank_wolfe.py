@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 from skal.selection.max_det import first_of_largest, sq_norms
 
 __all__ = ["frank_wolfe"]
@@ -26,6 +26,11 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
     picks : Picks
         Scores are the inner products of their directions with what is left of the sum
         when picked, float64.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
 
     Notes
     -----
@@ -50,6 +55,7 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
     >>> frank_wolfe(rows, 3).indices
     tensor([1, 2, 0])
     """
+    check_n(n, len(features))
     norms = sq_norms(features).sqrt()
     positive = norms > 0
     inverse = torch.where(positive, 1 / norms, 0.0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Embedding
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 from skal.selection.nearest import NearestCenters
 
 __all__ = ["kmeans_pp"]
@@ -37,6 +37,11 @@ def kmeans_pp(
         Scores are squared distances to the nearest center when picked (the squared
         norm for a first pick without centers).
 
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
     Notes
     -----
     The next pick is x with a probability proportional to :math:`\min_c d(x, c)^2` over
@@ -60,6 +65,7 @@ def kmeans_pp(
     >>> kmeans_pp(Dense(rows), 3, torch.Generator().manual_seed(0)).indices
     tensor([2, 1, 0])
     """
+    check_n(n, len(embedding))
     nearest = NearestCenters(embedding, centers)
     scores = nearest.sq_dist.new_empty(n)
     indices = torch.empty(n, dtype=torch.long, device=scores.device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Embedding
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 from skal.selection.nearest import NearestCenters
 
 __all__ = ["lcmd"]
@@ -31,6 +31,11 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     picks : Picks
         Scores are squared distances to the nearest center when picked (the squared
         norm for a first pick without centers).
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
 
     Notes
     -----
@@ -60,6 +65,7 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     >>> lcmd(Dense(rows), 2, Dense(centers)).indices
     tensor([20, 21])
     """
+    check_n(n, len(embedding))
     clusters = NearestCenters(embedding, centers)
     scores = clusters.sq_dist.new_empty(n)
     indices = torch.empty(n, dtype=torch.long, device=scores.device)

@@ -7,7 +7,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks
+from skal.selection.base import Picks, check_n
 
 __all__ = ["first_of_largest", "least_sq_noise", "max_det", "sq_norms"]
 
@@ -38,6 +38,11 @@ def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
     picks : Picks
         Scores are the variances given the picks before, float64.
 
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
     Notes
     -----
     The next pick is :math:`\arg\max_x k(x, x) - k_{xS} (K_{SS} + \sigma^2 I)^{-1}
@@ -62,6 +67,7 @@ def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
     >>> max_det(torch.tensor([[3.0, 0.0], [2.9, 0.0], [0.0, 1.0]]), 2).indices
     tensor([0, 2])
     """
+    check_n(n, len(features))
     variance = _Variance(features, n)
     sq_noise = max(noise**2, least_sq_noise(variance.value))
     left = torch.ones_like(variance.value, dtype=torch.bool)
