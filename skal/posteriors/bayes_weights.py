@@ -28,7 +28,7 @@ class BayesWeights(NetPosterior):
 
     Notes
     -----
-    The weights of `skal.nets.BayesLinear` layers have means and scales, and a draw is
+    The weights of `skal.nets.bayesian.BayesLinear` have means and scales, and a draw is
 
     .. math:: w_k = \mu + \log(1 + e^\rho) \, \varepsilon_k, \quad
               \varepsilon_k \sim N(0, I),
@@ -55,8 +55,8 @@ class BayesWeights(NetPosterior):
             raise UnsuitableLearnerError(
                 f"The module {type(module).__name__} has no Bayesian layers, whose "
                 "weights BayesWeights draws. Train "
-                "NetClassifier(skal.nets.BayesianMLP) or a module of "
-                "skal.nets.BayesLinear layers."
+                "NetClassifier(skal.nets.bayesian.BayesianMLP) or a module of "
+                "skal.nets.bayesian.BayesLinear layers."
             )
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
         return [with_weights(partial(_draw_weights, module, seed)) for seed in seeds]

@@ -174,17 +174,21 @@ def test_alpha_dropout_keeps_mean_and_variance(kind):
 
 
 class Twice(nn.Module):
-    def __init__(self) -> None:
+    """Drops the same rows two times side by side, by one layer or by two."""
+
+    def __init__(self, layers: int = 1) -> None:
         super().__init__()
         self.drop = nn.Dropout(0.5)
+        self.other = self.drop if layers == 1 else nn.Dropout(0.5)
         self.head = nn.Linear(5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.drop(x), self.drop(x)], dim=1)
+        return torch.cat([self.drop(x), self.other(x)], dim=1)
 
 
-def test_a_layer_that_is_run_twice_has_two_masks():
-    out = collect(MCDropout(n_draws=40), fit(Twice(), X, X, max_epochs=0))
+@pytest.mark.parametrize("layers", [1, 2])
+def test_every_run_of_every_layer_has_a_mask_of_its_own(layers):
+    out = collect(MCDropout(n_draws=40), fit(Twice(layers), X, X, max_epochs=0))
     kept = out[:, 0] != 0
     assert 0.3 < float((kept[:, :5] == kept[:, 5:]).double().mean()) < 0.7
 
