@@ -12,11 +12,7 @@ from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import fetch_openml
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    OneHotEncoder,
-    StandardScaler,
-)
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,10 +108,8 @@ def load_house_prices(
 
     Raises
     ------
-    FileNotFoundError
-        If `path` is given and has no such file.
-    OSError
-        If the data are neither at hand nor to be had from OpenML.
+    FileNotFoundError, OSError
+        As in `load_ames`.
 
     Notes
     -----
@@ -183,13 +177,10 @@ def make_tabular_preprocessor(clip: float | None = 5.0) -> ColumnTransformer:
         ),
         OneHotEncoder(handle_unknown="ignore", sparse_output=False),
     )
+    numbers = make_pipeline(*steps)
     return ColumnTransformer(
         [
-            (
-                "number",
-                make_pipeline(*steps),
-                make_column_selector(dtype_include="number"),
-            ),
+            ("number", numbers, make_column_selector(dtype_include="number")),
             ("level", levels, make_column_selector(dtype_exclude="number")),
         ],
         sparse_threshold=0,
