@@ -200,10 +200,7 @@ def _as_object(X: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(
-    folder: str,
-    file: str,
-    path: str | os.PathLike[str] | None,
-    **openml: str | int,
+    folder: str, file: str, path: str | os.PathLike[str] | None, **openml: str | int
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -229,7 +226,7 @@ def _read(
             "www.openml.org: scikit-learn keeps what it fetched in its data home "
             "(sklearn.datasets.get_data_home())."
         ) from error
-    return table
+    return fetched.frame
 
 
 def _find(where: Path, folder: str, file: str) -> Path | None:
