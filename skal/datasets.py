@@ -205,9 +205,9 @@ def _read(
     import pandas as pd
 
     data_home = os.environ.get("SKAL_DATA")
-    where = path if path is not None else data_home
-    found = None if where is None else _find(Path(where), folder, file)
-    if found is not None:
+    where = data_home if path is None else path
+    found = where and _find(Path(where), folder, file)
+    if found:
         # MasVnrType has a level "None": only NA and nothing at all are missing.
         return pd.read_csv(found, keep_default_na=False, na_values=["NA", ""])
     if path is not None:
@@ -216,7 +216,7 @@ def _read(
             f"{folder!r}. Give path= the CSV file or a folder that has it."
         )
     try:
-        table: pd.DataFrame = fetch_openml(**openml, as_frame=True, parser="auto").frame
+        fetched = fetch_openml(**openml, as_frame=True, parser="auto")
     except (OSError, HTTPException) as error:
         tried = "is not set" if data_home is None else f"is {data_home!r}, without it"
         raise OSError(
@@ -232,9 +232,9 @@ def _read(
 def _find(where: Path, folder: str, file: str) -> Path | None:
     if where.is_file():
         return where
-    candidates = (where / name for name in (file, f"{file}.gz"))
-    nested = (where / folder / name for name in (file, f"{file}.gz"))
-    return next((p for p in (*nested, *candidates) if p.is_file()), None)
+    folders = (where / folder, where)
+    candidates = (at / name for at in folders for name in (file, f"{file}.gz"))
+    return next((p for p in candidates if p.is_file()), None)
 
 
 def _split(table: pd.DataFrame, clean: bool) -> tuple[pd.DataFrame, pd.Series]:
