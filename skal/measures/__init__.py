@@ -10,6 +10,7 @@ from skal.measures.disagreement import (
     variation_ratio,
     vote_entropy,
 )
+from skal.measures.epig import epig, gaussian_epig
 from skal.measures.ldm import least_disagree_metric
 from skal.measures.uncertainty import entropy, least_confidence, margin
 
@@ -17,7 +18,9 @@ __all__ = [
     "bald",
     "consensus_entropy",
     "entropy",
+    "epig",
     "gaussian_bald",
+    "gaussian_epig",
     "kl_divergence",
     "least_confidence",
     "least_disagree_metric",

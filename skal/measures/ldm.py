@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -124,11 +125,12 @@ def least_disagree_metric(
         (len(pool),), len(monte_carlo), dtype=torch.int32, device=features.device
     )
     watched = torch.full_like(counts[:1], len(monte_carlo)).repeat(len(monte_carlo))
-    lower = {
+    ways: dict[str, Callable[..., None]] = {
         "reference": partial(_lower_for_reference, watched=watched),
         "pool": _lower_for_pool,
         "row": _lower_for_rows,
-    }[stop]
+    }
+    lower = ways[stop]
     for sigma, seed in zip(scales, seeds, strict=True):
         draws = _Draws(head.shape, sigma, seed, batch_size)
         lower(counts, pool, monte_carlo, draws, n_unchanged)

@@ -7,6 +7,7 @@ from skal.strategies.base import (
     Selection,
     all_strategies,
 )
+from skal.strategies.batch_bald import BatchBALD, PowerBALD
 from skal.strategies.core_set import CoreSet
 from skal.strategies.disagreement import (
     ConsensusEntropy,
@@ -17,6 +18,7 @@ from skal.strategies.disagreement import (
     VariationRatio,
     VoteEntropy,
 )
+from skal.strategies.epig import EPIG
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.random import Random
@@ -29,7 +31,9 @@ from skal.strategies.variance import (
 
 __all__ = [
     "BALD",
+    "EPIG",
     "LDM",
+    "BatchBALD",
     "ConsensusEntropy",
     "CoreSet",
     "Entropy",
@@ -40,6 +44,7 @@ __all__ = [
     "Margin",
     "MeanStd",
     "NoiseStability",
+    "PowerBALD",
     "PredictiveEntropy",
     "PredictiveVariance",
     "QBCVariance",

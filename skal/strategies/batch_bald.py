@@ -1,0 +1,148 @@
+"""Batches by mutual information: BatchBALD, and PowerBALD as its cheap relative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skal.pool import Pool
+from skal.selection import Picks, batch_bald, gaussian_batch_bald, power_bald
+from skal.strategies.bald import BALD, resolve_noise
+from skal.validation import check_int, check_positive
+
+__all__ = ["BatchBALD", "PowerBALD"]
+
+
+class BatchBALD(BALD):
+    r"""BatchBALD [1]_: the rows whose labels together say most of the model.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        Where the K models come from; `skal.posteriors.resolve_posterior` says what
+        ``"auto"`` takes.
+    n_samples : int
+        Classification: values of the labels of the batch that the joint is held for.
+        With C classes it is exact up to :math:`b = \log_C` ``n_samples`` picks; from
+        there on so many values are drawn.  Takes 8·K·``n_samples`` bytes.
+    noise_variance : float, optional
+        Regression: variance of a label about its model, in squared units of the
+        model's own target; by default a tenth of the mean predictive variance over the
+        pool.  The larger, the more a row near a pick may still be worth.
+    random_state : int, RandomState, Generator or None
+        Draws the models and the values.
+
+    Notes
+    -----
+    Picks greedily by :math:`I(y_1, \dots, y_b; \theta)`, which a row near a pick adds
+    little to; for regression it is :math:`\frac12 \log\det(I + \Sigma_B/\sigma^2)`
+    under a Gaussian.  A pick's score is what it adds, in nats; the first is that of
+    `BALD`, and all add up to the mutual information of the batch, at most
+    :math:`\log K`: with K far below the size of the batch little is left to tell rows
+    apart.
+
+    Keeps the outputs of the K models for the pool, 8·K·m·C bytes.  Rows are scored
+    again only while they may be the best (gains never grow), so that a pick mostly
+    costs a few hundred rows × ``n_samples`` × K × C multiply-adds.
+
+    Raises
+    ------
+    ValueError
+        If `n_samples` is less than K or C, or the values would take more than 4 GiB.
+
+    References
+    ----------
+    .. [1] Kirsch, van Amersfoort and Gal, "BatchBALD: efficient and diverse batch
+       acquisition for deep Bayesian active learning", NeurIPS 2019.
+       https://arxiv.org/abs/1906.08158
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skal.strategies import BatchBALD
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(random_state=0).fit(X[::3], y[::3])
+    >>> scores = BatchBALD(random_state=0).select(forest, X, 4).scores
+    >>> bool((scores[1:] <= scores[:-1]).all())
+    True
+    """
+
+    def __init__(
+        self,
+        posterior: Any = "auto",
+        n_samples: int = 2000,
+        noise_variance: float | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(posterior, noise_variance, random_state)
+        self.n_samples = n_samples
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        check_int("n_samples", self.n_samples)
+        draws = self._draw(pool, rng)
+        outputs = draws.collect()
+        _check_finite(outputs)
+        if draws.task == "classification":
+            return batch_bald(outputs, n, rng, num_samples=self.n_samples)
+        noise = resolve_noise(self.noise_variance, outputs)
+        return gaussian_batch_bald(outputs, n, noise)
+
+
+def _check_finite(outputs: Tensor) -> None:
+    if not bool(torch.isfinite(outputs).all()):
+        raise ValueError(
+            "The outputs of the models are not finite. Did their training diverge?"
+        )
+
+
+class PowerBALD(BALD):
+    r"""PowerBALD [1]_: rows drawn with probabilities that grow with `BALD`.
+
+    Parameters
+    ----------
+    posterior, noise_variance
+        As in `BALD`.
+    power : float
+        Exponent :math:`\beta` of the scores: small is near `Random`, large near `BALD`.
+    random_state : int, RandomState, Generator or None
+        Draws the models and the rows.
+
+    Notes
+    -----
+    Draws without replacement, proportional to :math:`\mathrm{BALD}(x)^\beta`: as cheap
+    as `BALD`, and without its repetition in a large batch.  A pick's score is that of
+    `BALD`.
+
+    References
+    ----------
+    .. [1] Kirsch et al., "Stochastic batch acquisition: a simple baseline for deep
+       active learning", TMLR 2023. https://arxiv.org/abs/2106.12059
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skal.strategies import PowerBALD
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(random_state=0).fit(X[::3], y[::3])
+    >>> PowerBALD(random_state=0).select(forest, X, 4).indices.shape
+    (4,)
+    """
+
+    def __init__(
+        self,
+        posterior: Any = "auto",
+        noise_variance: float | None = None,
+        power: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(posterior, noise_variance, random_state)
+        self.power = power
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        check_positive("power", self.power)
+        scores = self._checked_scores(pool, rng)
+        return power_bald(scores, n, rng, power=self.power)
