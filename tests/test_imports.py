@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"embeddings", "factors", "selection"},
     # what is read of a learner and its pool
     "rows": set(),
-    "nets": set(),
+    "nets": {"pool", "posteriors"},  # only within predict(return_std=True)
     "access": {"nets", "rows"},
     "gradients": {"access", "factors", "rows"},
     "pool": {"access", "rows"},

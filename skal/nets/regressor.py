@@ -13,6 +13,7 @@ from skal.nets.base import BaseNet
 from skal.nets.losses import weighted_loss
 from skal.nets.modules import MLP
 from skal.nets.validation import check_targets
+from skal.utils import preserve_global_rng, resolve_rng, seed_from
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -133,7 +134,12 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         self.random_state = random_state
 
     def partial_fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, **fit_params: Any
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        classes: Any = None,
+        **fit_params: Any,
     ) -> Self:
         """Train for `max_epochs` more on these rows alone.
 
@@ -142,6 +148,8 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         X : as in `fit`
         y : array-like of shape (m,) or (m, n_targets), optional
         sample_weight : array-like of shape (m,), optional
+        classes : ignored
+            skorch tells scikit-learn's metadata routing that there is one.
         **fit_params : dict
             As in `fit`.
 
@@ -152,21 +160,53 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         with self._all_or_nothing():
             return self._train(X, y, None, sample_weight, fit_params, self.initialized_)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict targets.
+    def predict(
+        self, X: Any, return_std: bool = False, posterior: Any = "auto"
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Predict targets, and on demand how far plausible models differ on them.
 
         Parameters
         ----------
         X : as in `fit`
+        return_std : bool, default=False
+            Whether the standard deviation is given as well.
+        posterior : Posterior or "auto"
+            Where the plausible models come from, of `skal.posteriors`; ``"auto"``
+            takes what the net offers: Bayesian layers, snapshots, dropout.
 
         Returns
         -------
         y : float64 ndarray of shape (m,) or (m, n_targets)
             As `y` in `fit`.
+        std : float64 ndarray, of the shape of `y`
+            Only with `return_std`: standard deviation of the models' predictions, in
+            units of the target, without the noise of labels.  The same models are
+            drawn at each call.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If there are no plausible models; the message says what to add.
         """
-        outputs = self._outputs(X).double().numpy()
+        mean = self._shaped(self._outputs(X))
+        if not return_std:
+            return mean
+        # Posteriors read nets, so that a net can know of them only now.
+        from skal.pool import Pool
+        from skal.posteriors import resolve_posterior
+
+        pool = Pool(self, X)
+        rng = resolve_rng(self.seed_)
+        with preserve_global_rng(seed_from(rng)):
+            draws = resolve_posterior(posterior, pool).draw(pool, rng)
+            parts = [part.std(dim=0, correction=0) for _, part in draws.blocks()]
+        return mean, self._shaped(torch.cat(parts))
+
+    def _shaped(self, outputs: torch.Tensor) -> np.ndarray:
+        """Give outputs the shape of the targets in `fit`."""
+        array = outputs.cpu().double().numpy()
         shape = vars(self).get("target_shape_")
-        return outputs if shape is None else outputs.reshape(len(outputs), *shape)
+        return array if shape is None else array.reshape(len(array), *shape)
 
     @property
     def predict_proba(self) -> Any:
