@@ -78,8 +78,13 @@ class NetClassifier(CodedNet):
 
     Notes
     -----
-    The global random number generators are left as they were. A last batch of one row
-    joins the batch before it, so that BatchNorm can train.
+    The global random number generators are seeded for the time of a fit and then put
+    back. Threads of one process share them: where nets are fitted in parallel, only
+    processes (joblib's default) give the same result each time.
+
+    A last batch of one row joins the batch before it, so that BatchNorm can train.
+    Tables of few rows are padded for prediction, so that a row's prediction does not
+    depend on the rows beside it.
 
     References
     ----------

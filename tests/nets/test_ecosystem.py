@@ -71,7 +71,7 @@ def test_grid_search() -> None:
 def test_cross_validate(n_jobs: Any) -> None:
     scoring = ["accuracy", "neg_log_loss", "roc_auc_ovr"]
     scores = cross_validate(
-        clone(CLF), X, LABELS, cv=3, scoring=scoring, n_jobs=n_jobs, error_score="raise"
+        clone(CLF), X, LABELS, cv=2, scoring=scoring, n_jobs=n_jobs, error_score="raise"
     )
     assert scores["test_accuracy"].mean() > 0.9
     assert scores["test_roc_auc_ovr"].mean() > 0.9
