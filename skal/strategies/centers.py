@@ -1,0 +1,204 @@
+"""Batches that are centers for the pool: LCMD, k-means++ and the farthest-first."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+
+from skal.embeddings import Dense, Embedding
+from skal.pool import Pool
+from skal.selection import Picks, k_center
+from skal.selection.kmeans_pp import kmeans_pp
+from skal.selection.lcmd import lcmd
+from skal.selection.nearest import nearest
+from skal.strategies.base import QueryStrategy
+from skal.strategies.kernel import Space, read_space, update
+from skal.validation import check_option
+
+__all__ = ["LCMD", "KMeansPP", "MaxDist"]
+
+
+class _Centers(QueryStrategy):
+    """Reads a space and picks centers in it."""
+
+    _task: ClassVar[str] = "any"
+    _reads: ClassVar[str] = "net"
+
+    def __init__(
+        self,
+        kernel: Any = "grad",
+        sketch: int | None = 512,
+        mode: str = "auto",
+        posterior: bool | str = False,
+        noise: float = 1e-3,
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.kernel = kernel
+        self.sketch = sketch
+        self.mode = mode
+        self.posterior = posterior
+        self.noise = noise
+        self.head = head
+        self.random_state = random_state
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        check_option("mode", self.mode, ["auto", "P", "TP"])
+        rows, labeled = read_space(pool, self.kernel, self.sketch, self.head, rng)
+        if self.mode == "TP" and labeled is None:
+            raise ValueError(
+                'mode="TP" needs labeled rows, and the learner holds none. Give them '
+                'to it (X_training), or set mode="P".'
+            )
+        if self.posterior is not False:
+            known = labeled is not None
+            features, train = update(Space(rows, labeled), self.noise, self.posterior)
+            rows, labeled = Dense(features), Dense(train) if known else None
+        centers = None if self.mode == "P" else labeled
+        picks = self._pick(rows, n, rng, centers)
+        return Picks(picks.indices, picks.scores.clamp(min=0).sqrt())
+
+    @abstractmethod
+    def _pick(
+        self, rows: Embedding, n: int, rng: torch.Generator, centers: Embedding | None
+    ) -> Picks:
+        """Pick centers, with squared distances for scores."""
+
+
+class LCMD(_Centers):
+    r"""Largest cluster, maximum distance [1]_: the published best for tabular data.
+
+    Parameters
+    ----------
+    kernel : {"grad", "ll", "inputs"} or callable
+        Space that rows are compared in.  ``"grad"``: gradients of the outputs by all
+        parameters (for a classifier, of the loss at its own label).  ``"ll"``: those by
+        the last layer, which are the penultimate features with 1 appended.
+        ``"inputs"``: rows as the net sees them.  A callable gets ``(access, rows)``,
+        a `skal.access.NetAccess` and `skal.rows.Rows`, and gives features ``(m, d)``.
+    sketch : int or None
+        Numbers that ``"grad"`` is projected to; None keeps gradients exact, factored.
+    mode : {"auto", "P", "TP"}
+        Whether the labeled rows are centers from the beginning (TP) or not (P);
+        ``"auto"``: if the learner holds any.
+    posterior : bool or "auto"
+        Whether the kernel is that of a Gaussian process after the labels.
+    noise : float
+        Standard deviation of the labels there, for a mean training variance of 1.
+    head : str, optional
+        Name of the module whose input are the features; the last Linear by default.
+    random_state : int, RandomState, Generator or None
+        Draws the projection.
+
+    Notes
+    -----
+    Every row belongs to its nearest center, labeled or picked.  The next pick is the
+    row farthest from its center in the cluster with the largest sum of squared
+    distances.  Its score is that distance.
+
+    Reads, for ``"grad"``, one forward and one backward pass (one an output of several)
+    over pool and labeled rows, and keeps (m + L) × sketch numbers.  Then at most a pass
+    over them a pick, and a matrix product with the labeled rows.  The nets of a
+    committee are read side by side.
+
+    References
+    ----------
+    .. [1] Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for
+       deep batch active learning for regression", JMLR 2023.
+       https://arxiv.org/abs/2203.09410
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.centers import LCMD
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> LCMD(random_state=0).select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    def _pick(
+        self, rows: Embedding, n: int, rng: torch.Generator, centers: Embedding | None
+    ) -> Picks:
+        return lcmd(rows, n, centers)
+
+
+class KMeansPP(_Centers):
+    r"""k-means++ seeding in a space of the net [1]_, BADGE's for any kernel.
+
+    Parameters
+    ----------
+    kernel, sketch, mode, posterior, noise, head
+        As in `LCMD`.
+    random_state : int, RandomState, Generator or None
+        Draws the projection and the rows.
+
+    Notes
+    -----
+    Draws x with a probability proportional to its squared distance from the nearest
+    center, labeled (mode TP) or picked; a first pick without centers has the largest
+    norm.  A pick's score is its distance when picked.  Costs what `LCMD` costs.
+
+    References
+    ----------
+    .. [1] Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding",
+       SODA 2007. https://theory.stanford.edu/~sergei/papers/kMeansPP-soda.pdf
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.centers import KMeansPP
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> KMeansPP(kernel="ll", random_state=0).select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    def _pick(
+        self, rows: Embedding, n: int, rng: torch.Generator, centers: Embedding | None
+    ) -> Picks:
+        return kmeans_pp(rows, n, rng, centers)
+
+
+class MaxDist(_Centers):
+    r"""Farthest-first in a space of the net [1]_; `CoreSet` for any kernel.
+
+    Parameters
+    ----------
+    kernel, sketch, mode, posterior, noise, head
+        As in `LCMD`.
+    random_state : int, RandomState, Generator or None
+        Draws the projection.
+
+    Notes
+    -----
+    The next pick is the row farthest from every center, labeled (mode TP) or picked; a
+    first pick without centers has the largest norm.  A pick's score is its distance
+    when picked.  Costs what `LCMD` costs.
+
+    References
+    ----------
+    .. [1] Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for
+       deep batch active learning for regression", JMLR 2023.
+       https://arxiv.org/abs/2203.09410
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.centers import MaxDist
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> sorted(MaxDist(kernel="inputs").select(net, X, 2).indices.tolist())
+    [0, 19]
+    """
+
+    def _pick(
+        self, rows: Embedding, n: int, rng: torch.Generator, centers: Embedding | None
+    ) -> Picks:
+        sq_dist = None if centers is None else nearest(rows, centers)[0]
+        return k_center(rows, n, min_sq_dist=sq_dist)

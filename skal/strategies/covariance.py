@@ -1,0 +1,229 @@
+"""Batches by the covariance of a Gaussian process: BALD's kin, BAIT and ACS-FW."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skal.pool import Pool
+from skal.selection import Picks, top_k
+from skal.selection.bait import bait
+from skal.selection.frank_wolfe import frank_wolfe
+from skal.selection.max_det import max_det
+from skal.strategies.base import QueryStrategy
+from skal.strategies.kernel import read_space, update
+
+__all__ = ["BAIT", "FrankWolfe", "MaxDet", "MaxDiag"]
+
+
+class _Covariance(QueryStrategy):
+    """Reads features whose inner products are covariances, and picks by them."""
+
+    _task: ClassVar[str] = "regression"
+    _reads: ClassVar[str] = "net"
+
+    def __init__(
+        self,
+        kernel: Any = "grad",
+        sketch: int | None = 512,
+        posterior: bool | str = "auto",
+        noise: float = 1e-3,
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.kernel = kernel
+        self.sketch = sketch
+        self.posterior = posterior
+        self.noise = noise
+        self.head = head
+        self.random_state = random_state
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        space = read_space(pool, self.kernel, self.sketch, self.head, rng)
+        return self._pick(*update(space, self.noise, self.posterior), n)
+
+    @abstractmethod
+    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+        """Pick rows by their features, float64."""
+
+
+class MaxDet(_Covariance):
+    r"""MaxDet: the batch of the largest covariance determinant, greedily [1]_ [2]_.
+
+    Parameters
+    ----------
+    kernel : {"grad", "ll", "inputs"} or callable
+        Space whose inner products are the covariances, as in `skal.strategies.LCMD`.
+    sketch : int or None
+        Numbers that ``"grad"`` is projected to; needed for it.
+    posterior : bool or "auto"
+        Whether the process knows the labeled rows; ``"auto"``: if the learner holds
+        any.
+    noise : float
+        Standard deviation of the labels, for a mean training variance of 1.
+    head : str, optional
+        Name of the module whose input are the features; the last Linear by default.
+    random_state : int, RandomState, Generator or None
+        Draws the projection.
+
+    Notes
+    -----
+    The next pick has the largest variance given the picks before, its score.  This is
+    BatchBALD for a Gaussian process; the same as labeled rows conditioned on first
+    (MaxDet-TP).
+
+    Reads what `skal.strategies.LCMD` reads.  Keeps m × d float64 numbers for d
+    features, updated in m · d² multiply-adds; then at most a pass over them a pick.
+
+    References
+    ----------
+    .. [1] Kirsch, van Amersfoort and Gal, "BatchBALD: efficient and diverse batch
+       acquisition for deep Bayesian active learning", NeurIPS 2019.
+       https://arxiv.org/abs/1906.08158
+    .. [2] Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for
+       deep batch active learning for regression", JMLR 2023.
+       https://arxiv.org/abs/2203.09410
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.covariance import MaxDet
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> MaxDet(kernel="ll").select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+        return max_det(features, n, self.noise)
+
+
+class MaxDiag(_Covariance):
+    r"""MaxDiag: rows of the largest variance of a Gaussian process, BALD's [1]_.
+
+    Parameters
+    ----------
+    kernel, sketch, posterior, noise, head, random_state
+        As in `MaxDet`.
+
+    Notes
+    -----
+    Takes the rows of the largest :math:`k(x, x)`, their scores.  They are often alike:
+    published comparisons have it behind random batches [2]_.  Reads what `MaxDet`
+    reads.
+
+    References
+    ----------
+    .. [1] Houlsby, Huszár, Ghahramani and Lengyel, "Bayesian active learning for
+       classification and preference learning", 2011. https://arxiv.org/abs/1112.5745
+    .. [2] Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for
+       deep batch active learning for regression", JMLR 2023.
+       https://arxiv.org/abs/2203.09410
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.covariance import MaxDiag
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> sorted(MaxDiag(kernel="inputs").select(net, X, 2).indices.tolist())
+    [0, 19]
+    """
+
+    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+        return top_k(features.square().sum(dim=1), n)
+
+
+class BAIT(_Covariance):
+    r"""BAIT [1]_ for regression: the least variance over all rows, greedily.
+
+    Parameters
+    ----------
+    kernel, sketch, posterior, noise, head, random_state
+        As in `MaxDet`.
+    backward : bool
+        Pick twice as many and give back those missed least (BAIT-FB), in place of
+        forward steps alone (BAIT-F).
+
+    Notes
+    -----
+    The next pick takes most from the sum of the variances over pool and labeled rows,
+    :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)` in the features
+    after the picks before, with :math:`\Sigma = \sum \phi \phi^\top`; that is its
+    score.
+
+    Reads and keeps what `MaxDet` does, with a pass over it a pick.
+
+    References
+    ----------
+    .. [1] Ash, Goel, Krishnamurthy and Kakade, "Gone fishing: neural active learning
+       with Fisher embeddings", NeurIPS 2021. https://arxiv.org/abs/2106.09675
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.covariance import BAIT
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> BAIT(kernel="ll").select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        kernel: Any = "grad",
+        sketch: int | None = 512,
+        posterior: bool | str = "auto",
+        noise: float = 1e-3,
+        backward: bool = False,
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(kernel, sketch, posterior, noise, head, random_state)
+        self.backward = backward
+
+    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+        return bait(features, n, self.noise, labeled, self.backward)
+
+
+class FrankWolfe(_Covariance):
+    r"""ACS-FW [1]_: a batch whose weighted features stand for those of the pool.
+
+    Parameters
+    ----------
+    kernel, sketch, posterior, noise, head, random_state
+        As in `MaxDet`.
+
+    Notes
+    -----
+    Approximates the sum of all features by few of them, by Frank-Wolfe steps: see
+    `skal.selection.frank_wolfe`.  A pick's score is the inner product of its direction
+    with what was left of the sum.
+
+    Reads and keeps what `MaxDet` does, with a pass over it a pick.
+
+    References
+    ----------
+    .. [1] Pinsler, Gordon, Nalisnick and Hernández-Lobato, "Bayesian batch active
+       learning as sparse subset approximation", NeurIPS 2019.
+       https://arxiv.org/abs/1908.02144
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetRegressor
+    >>> from skal.strategies.covariance import FrankWolfe
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
+    >>> FrankWolfe(kernel="ll").select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+        return frank_wolfe(features, n)

@@ -1,0 +1,196 @@
+"""LCMD and its kin against their selectors on gradients taken row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skal import ActiveLearner, CommitteeRegressor
+from skal.embeddings import Dense
+from skal.kernels import posterior_features
+from skal.selection import k_center
+from skal.selection.kmeans_pp import kmeans_pp
+from skal.selection.lcmd import lcmd
+from skal.strategies import CoreSet
+from skal.strategies.centers import LCMD, KMeansPP, MaxDist
+from skal.utils import resolve_rng, seed_from
+from tests.models import N_FEATURES, make_data, make_net
+
+POOL = make_data("regression", 60, seed=1)[0]
+STRATEGIES = [LCMD, KMeansPP, MaxDist]
+
+
+def make_learner(task: str = "regression", two_targets: bool = False) -> ActiveLearner:
+    X, y = make_data(task, 20)
+    if two_targets:
+        y = np.stack([y, y**2], axis=1)
+    return ActiveLearner(make_net(task), X_training=X, y_training=y)
+
+
+def gradients(net, X: np.ndarray, task: str = "regression") -> torch.Tensor:
+    """Gradients of each output, or of the loss at the own label, row by row."""
+    module = net.module_.eval()
+    rows = []
+    for x in torch.as_tensor(X, dtype=torch.float32):
+        outputs = module(x[None]).reshape(1, -1)
+        if task == "classification":
+            values = [nn.functional.cross_entropy(outputs, outputs.argmax(dim=1))]
+        else:
+            values = list(outputs[0])
+        found = []
+        for value in values:
+            by_layer = torch.autograd.grad(
+                value, list(module.parameters()), retain_graph=True
+            )
+            found += [g.flatten() for g in by_layer]
+        rows.append(torch.cat(found))
+    return torch.stack(rows)
+
+
+def select(cls, rows, n, centers, seed=0):
+    rng = resolve_rng(seed)
+    seed_from(rng)
+    rows, centers = Dense(rows.double()), centers and Dense(centers[0].double())
+    if cls is LCMD:
+        return lcmd(rows, n, centers)
+    if cls is KMeansPP:
+        return kmeans_pp(rows, n, rng, centers)
+    return k_center(rows, n, centers and rows.min_sq_dist(centers))
+
+
+@pytest.mark.parametrize("cls", STRATEGIES)
+@pytest.mark.parametrize("mode", ["P", "TP", "auto"])
+@pytest.mark.parametrize(
+    ("task", "two_targets"),
+    [("regression", False), ("regression", True), ("classification", False)],
+)
+def test_exact_gradients(cls, mode, task, two_targets):
+    learner = make_learner(task, two_targets)
+    rows = gradients(learner.estimator, POOL, task)
+    labeled = gradients(learner.estimator, learner.X_training, task)
+    expected = select(cls, rows, 15, None if mode == "P" else (labeled,))
+    strategy = cls(sketch=None, mode=mode)
+    if cls is not MaxDist:
+        strategy.set_params(random_state=0)
+    selection = strategy.select(learner, POOL, 15)
+    assert selection.indices.tolist() == expected.indices.tolist()
+    np.testing.assert_allclose(
+        selection.scores, expected.scores.sqrt(), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("cls", [LCMD, MaxDist])
+def test_long_sketches_pick_as_exact_gradients(cls):
+    learner = make_learner()
+    exact = cls(sketch=None).select(learner, POOL, 3)
+    sketched = cls(sketch=100_000, random_state=0).select(learner, POOL, 3)
+    assert sketched.indices.tolist() == exact.indices.tolist()
+    np.testing.assert_allclose(sketched.scores, exact.scores, rtol=0.05)
+
+
+def test_pool_and_labeled_rows_share_the_sketch():
+    # A pool row that is labeled is at no distance, however short the sketch.
+    learner = make_learner()
+    X = np.concatenate([learner.X_training, POOL[:1]])
+    for cls in STRATEGIES:
+        selection = cls(sketch=3, random_state=0, mode="TP").select(learner, X, 1)
+        assert selection.indices.tolist() == [20]
+
+
+@pytest.mark.parametrize("cls", STRATEGIES)
+def test_other_kernels(cls):
+    learner = make_learner()
+    net, X = learner.estimator, learner.X_training
+    body = net.module_.eval().body
+    with torch.no_grad():
+        last = [
+            torch.cat([z := body(torch.as_tensor(x).float()), torch.ones(len(z), 1)], 1)
+            for x in (POOL, X)
+        ]
+    inputs = [torch.as_tensor(x) for x in (POOL, X)]
+
+    def first_two(access, rows):
+        return torch.cat([torch.as_tensor(b[:, :2]) for _, b in rows.blocks()])
+
+    for kernel, (rows, labeled) in {
+        "ll": last,
+        "inputs": inputs,
+        first_two: [x[:, :2] for x in inputs],
+    }.items():
+        expected = select(cls, rows, 10, (labeled,)).indices.tolist()
+        strategy = cls(kernel=kernel, random_state=0)
+        assert strategy.select(learner, POOL, 10).indices.tolist() == expected
+
+
+def test_max_dist_on_the_last_layer_is_core_set():
+    learner = make_learner()
+    found = MaxDist(kernel="ll").select(learner, POOL, 12)
+    expected = CoreSet().select(learner, POOL, 12)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cls", STRATEGIES)
+@pytest.mark.parametrize("mode", ["P", "TP"])
+def test_posterior_kernel(cls, mode):
+    learner = make_learner()
+    rows, labeled = (torch.as_tensor(x) for x in (POOL, learner.X_training))
+    after = posterior_features(rows, labeled, 0.1)
+    known = (posterior_features(labeled, labeled, 0.1),) if mode == "TP" else None
+    expected = select(cls, after, 8, known).indices.tolist()
+    strategy = cls("inputs", mode=mode, posterior=True, noise=0.1, random_state=0)
+    assert strategy.select(learner, POOL, 8).indices.tolist() == expected
+
+
+@pytest.mark.parametrize("sketch", [None, 10_000])
+def test_nets_of_a_committee_side_by_side(sketch):
+    X, y = make_data("regression", 20)
+    members = [
+        ActiveLearner(
+            make_net("regression", random_state=s), X_training=X, y_training=y
+        )
+        for s in range(2)
+    ]
+    rows, labeled = (
+        torch.cat([gradients(m.estimator, x) for m in members], dim=1)
+        for x in (POOL, X)
+    )
+    expected = select(LCMD, rows, 1 if sketch else 9, (labeled,)).indices.tolist()
+    committee = CommitteeRegressor(members)
+    selection = LCMD(sketch=sketch, random_state=0).select(committee, POOL, 9)
+    assert selection.indices.tolist()[: len(expected)] == expected
+
+
+def test_bad_input():
+    learner = make_learner()
+    net = learner.estimator
+    with pytest.raises(ValueError, match=r"kernel must be one of .*'rbf'"):
+        LCMD(kernel="rbf").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="sketch must be an int of at least 1"):
+        LCMD(sketch=0).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r"mode must be one of .*'T'"):
+        LCMD(mode="T").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r'mode="TP" needs labeled rows'):
+        LCMD(mode="TP").select(net, POOL, 1)
+    with pytest.raises(ValueError, match="posterior=True needs labeled rows"):
+        LCMD(posterior=True).select(net, POOL, 1)
+    with pytest.raises(ValueError, match='posterior must be True, False or "auto"'):
+        LCMD(posterior="yes").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="gradients as vectors"):
+        LCMD(posterior=True, sketch=None).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="noise must be a number above 0"):
+        LCMD(posterior=True, noise=0).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r"shape \(rows, d\), got Tensor .*\(60,\)"):
+        LCMD(lambda access, rows: torch.ones(len(rows))).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="gave 2 rows for 60"):
+        LCMD(lambda access, rows: torch.ones(2, 3)).select(learner, POOL, 1)
+    texts = np.array([["a"] * N_FEATURES] * 3, dtype=object)
+    with pytest.raises(ValueError, match="no distances"):
+        LCMD(kernel="inputs").select(net, texts, 1)
+    with torch.no_grad():
+        net.module_.head.weight.fill_(torch.inf)
+    for sketch in (None, 5):
+        with pytest.raises(ValueError, match="not finite"):
+            LCMD("grad", sketch).select(net, POOL, 1)
