@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skorch.dataset import ValidSplit
+from torch import nn
+from torch.nn import functional as F
+
+from skal.nets import MLP, NetClassifier, NetRegressor
+from skal.nets.bayesian import BayesianMLP
+from skal.nets.ensembles import SplitHeadEnsembleClassifier, SplitHeadEnsembleRegressor
+from skal.nets.ensembles.multi_head import MultiHead, multi_head_net
+from tests.nets.data import Softmax, WithBatchNorm, blobs, line
+
+X, Y = blobs(50)
+
+
+class Named(nn.Module):
+    """Has its head in a block, before an auxiliary layer that is registered last."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.block = nn.ModuleDict({"last": nn.Linear(8, n_outputs)})
+        self.first = nn.Linear(n_features, 8)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.block["last"](self.first(X).relu())
+
+
+def fit(net: Any = None, **options: Any) -> SplitHeadEnsembleClassifier:
+    return SplitHeadEnsembleClassifier(net, **options, random_state=0).fit(X, Y)
+
+
+def test_heads_differ_and_the_trunk_is_the_same() -> None:
+    members = fit(n_estimators=3).estimators_
+    for i, one in enumerate(members):
+        for other in members[:i]:
+            for a, b in zip(
+                one.module_.body.parameters(),
+                other.module_.body.parameters(),
+                strict=True,
+            ):
+                assert torch.equal(a, b)
+                assert a is not b
+            assert not torch.equal(one.module_.head.weight, other.module_.head.weight)
+
+
+def test_members_give_what_the_heads_give() -> None:
+    module = MultiHead(MLP(4, 3, hidden_sizes=(8,)), n_heads=2, head="head")
+    rows = torch.from_numpy(X)
+    outputs = module(rows)
+    for k in range(2):
+        alone = MLP(4, 3, hidden_sizes=(8,))
+        alone.load_state_dict(module.state_of(k))
+        torch.testing.assert_close(alone(rows), outputs[:, k])
+    torch.testing.assert_close(module.eval()(rows), outputs.mean(1))
+
+
+@pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
+def test_loss_is_the_mean_over_heads(Net: Any) -> None:
+    net = multi_head_net(
+        Net(lr=0.0, max_epochs=1, random_state=0), n_heads=3, head="head"
+    )
+    y = Y if Net is NetClassifier else line(50)[1]
+    net.fit(X, y)
+    outputs = net.module_.train()(torch.from_numpy(X)).detach()
+    target = torch.from_numpy(y)
+    losses = [
+        F.cross_entropy(outputs[:, k], target)
+        if Net is NetClassifier
+        else F.mse_loss(outputs[:, k, 0], target)
+        for k in range(3)
+    ]
+    assert len({v.item() for v in losses}) == 3
+    expected = torch.stack(losses).mean().item()
+    assert net.history_[0, "train_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_one_training_run_learns_all_heads() -> None:
+    ensemble = fit(NetClassifier(lr=0.01, max_epochs=30), n_estimators=4)
+    assert len(ensemble.estimators_[0].history_) == 30
+    for member in ensemble.estimators_:
+        assert member.score(X, Y) > 0.95
+
+
+def test_validation_sees_the_mean_of_heads() -> None:
+    net = NetClassifier(train_split=ValidSplit(5), max_epochs=2)
+    history = fit(net, n_estimators=3).estimators_[0].history_
+    assert np.isfinite(history[:, "valid_loss"]).all()
+    assert len(history[:, "valid_acc"]) == 2
+
+
+def test_weights_of_rows_and_classes() -> None:
+    net = multi_head_net(
+        NetClassifier(lr=0.0, max_epochs=1, class_weight={0: 3.0}, random_state=0),
+        n_heads=2,
+        head="head",
+    )
+    net.fit(X, Y, sample_weight=np.linspace(1, 2, 50))
+    outputs = net.module_.train()(torch.from_numpy(X)).detach()
+    weight = np.linspace(1, 2, 50) * np.where(Y == 0, 3.0, 1.0)
+    losses = [
+        F.cross_entropy(outputs[:, k], torch.from_numpy(Y), reduction="none").numpy()
+        for k in range(2)
+    ]
+    expected = np.mean([np.average(v, weights=weight) for v in losses])
+    assert net.history_[0, "train_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("head", [None, "block.last"])
+def test_head_is_the_last_linear_layer_run(head: str | None) -> None:
+    members = fit(NetClassifier(Named, max_epochs=2), head=head).estimators_
+    assert [type(m.module_) for m in members] == [Named] * 5
+    one, other = members[0].module_, members[1].module_
+    assert torch.equal(one.first.weight, other.first.weight)
+    assert not torch.equal(one.block["last"].weight, other.block["last"].weight)
+
+
+def test_a_layer_that_is_not_the_head() -> None:
+    with pytest.raises(ValueError, match="last step of Named is not its layer 'first'"):
+        fit(NetClassifier(Named, max_epochs=2), head="first")
+
+
+def test_buffers_and_positions_in_a_sequence() -> None:
+    members = fit(NetClassifier(WithBatchNorm, max_epochs=3)).estimators_
+    layers = [m.module_.layers for m in members]
+    assert all(int(s[1].num_batches_tracked) == 3 for s in layers)
+    assert torch.equal(layers[0][1].running_mean, layers[1][1].running_mean)
+    assert not torch.equal(layers[0][3].weight, layers[1][3].weight)
+
+
+@pytest.mark.parametrize("head", [None, ""])
+def test_a_linear_model_is_all_head(head: str | None) -> None:
+    net = NetClassifier(nn.Linear(4, 3), max_epochs=2)
+    one, other = fit(net, n_estimators=2, head=head).estimators_
+    assert not torch.equal(one.module_.weight, other.module_.weight)
+
+
+def test_bayesian_nets() -> None:
+    net = NetRegressor(BayesianMLP, module__hidden_sizes=(8,), max_epochs=2)
+    ensemble = SplitHeadEnsembleRegressor(net, 2, random_state=0).fit(*line())
+    one, other = (m.module_ for m in ensemble.estimators_)
+    assert torch.equal(one.body[0].weight_rho, other.body[0].weight_rho)
+    assert not torch.equal(one.head.weight_mu, other.head.weight_mu)
+
+
+def test_module_must_end_with_its_head() -> None:
+    net = NetClassifier(Softmax, criterion=nn.NLLLoss, max_epochs=2)
+    with pytest.raises(
+        ValueError, match="last step of Softmax is not its layer 'layer'"
+    ):
+        fit(net)
+
+
+@pytest.mark.parametrize("head", ["nowhere", "body"])
+def test_name_of_the_head_is_checked(head: str) -> None:
+    with pytest.raises(ValueError, match=rf"MLP has no layer '{head}' whose weights"):
+        fit(head=head)
+
+
+def test_module_without_a_linear_layer() -> None:
+    net = NetClassifier(nn.Sequential(nn.Bilinear(4, 4, 3), nn.ReLU()), max_epochs=1)
+    with pytest.raises(ValueError, match=r"no torch.nn.Linear .* one of \['0', '1'\]"):
+        fit(net)
