@@ -85,6 +85,21 @@ def test_training_goes_on_after_unpickling():
     assert snapshots.epochs_ == list(range(1, 13))
 
 
+def test_a_refit_after_unpickling_starts_anew():
+    net = pickle.loads(pickle.dumps(make_net(WeightSnapshots()).fit(X, Y)))
+    net.fit(X, Y)
+    snapshots = dict(net.callbacks_)["WeightSnapshots"]
+    assert snapshots.epochs_ == list(range(1, 7))
+
+
+def test_a_module_made_anew_starts_anew():
+    snapshots = WeightSnapshots()
+    net = make_net(snapshots, module__dropout=0.1).fit(X, Y)
+    net.set_params(module__dropout=0.2)  # makes the module anew, not the callbacks
+    net.partial_fit(X, Y)
+    assert snapshots.epochs_ == list(range(1, 7))
+
+
 def test_another_net_with_the_same_callback_starts_anew():
     snapshots = WeightSnapshots()
     make_net(snapshots).fit(X, Y)

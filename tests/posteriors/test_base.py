@@ -59,6 +59,9 @@ def test_logits_are_not_taken_for_probabilities():
     net = fit(nn.Linear(5, 3), criterion=nn.NLLLoss, lr=1e-6)
     with pytest.raises(UnsuitableLearnerError, match="not probabilities"):
         collect(WeightNoise(), net)
+    scores = fit(nn.Sequential(nn.Linear(5, 3), nn.Sigmoid()), criterion=nn.NLLLoss)
+    with pytest.raises(UnsuitableLearnerError, match="sums to 1 but for"):
+        collect(WeightNoise(), scores)
 
 
 def test_an_unfitted_learner_is_told():
