@@ -18,7 +18,7 @@ _STEP = 2.0**-36
 
 
 def batch_bald(
-    probs: Tensor, n: int, rng: torch.Generator, *, num_samples: int = 2000
+    probs: Tensor, n: int, rng: torch.Generator, *, n_samples: int = 2000
 ) -> Picks:
     r"""Pick greedily by the mutual information of a batch's labels and the model [1]_.
 
@@ -30,7 +30,7 @@ def batch_bald(
         From 0 to m.
     rng : torch.Generator
         On the CPU.
-    num_samples : int
+    n_samples : int
         Configurations of the picks' labels kept. All :math:`C^b` of b picks are, as
         long as they are no more than this; beyond, so many are sampled.
 
@@ -81,12 +81,12 @@ def batch_bald(
     >>> batch_bald(probs, 2, torch.Generator().manual_seed(0)).indices
     tensor([0, 2])
     """
-    _check(probs, n, num_samples)
+    _check(probs, n, n_samples)
     probs = probs.double()
     n_models, m, n_classes = probs.shape
     own = entropy(probs.reshape(-1, n_classes)).reshape(n_models, m).mean(dim=0)
     gains = _rounded(bald(probs))  # upper bounds, once there are picks
-    labels = _Configurations(n_models, num_samples, rng, probs)
+    labels = _Configurations(n_models, n_samples, rng, probs)
     indices: list[int] = []
     scores: list[Tensor] = []
     for k in range(n):
@@ -130,10 +130,10 @@ class _Configurations:
     """Labels that the picks may take: all of them, or samples once they are many."""
 
     def __init__(
-        self, n_models: int, num_samples: int, rng: torch.Generator, probs: Tensor
+        self, n_models: int, n_samples: int, rng: torch.Generator, probs: Tensor
     ) -> None:
         self._probs, self._rng = probs, rng
-        self._n_samples = num_samples
+        self._n_samples = n_samples
         self._picked: list[Tensor] = []
         # Posterior of the models after each configuration, and its probability.
         self._posterior = probs.new_full((1, n_models), 1 / n_models)
@@ -188,7 +188,7 @@ class _Configurations:
         self._posterior = joint / joint.sum(dim=1, keepdim=True)
 
 
-def _check(probs: Tensor, n: int, num_samples: int) -> None:
+def _check(probs: Tensor, n: int, n_samples: int) -> None:
     if probs.ndim != 3 or len(probs) < 2:
         raise ValueError(
             "probs must have the shape (K, m, C) with at least 2 models, got "
@@ -196,17 +196,17 @@ def _check(probs: Tensor, n: int, num_samples: int) -> None:
         )
     n_models, m, n_classes = probs.shape
     check_n(n, m)
-    check_int("num_samples", num_samples)
-    if num_samples < max(n_models, n_classes):
+    check_int("n_samples", n_samples)
+    if n_samples < max(n_models, n_classes):
         raise ValueError(
-            f"num_samples must be at least {max(n_models, n_classes)}, the larger of "
-            f"the numbers of models and classes, got {num_samples}."
+            f"n_samples must be at least {max(n_models, n_classes)}, the larger of "
+            f"the numbers of models and classes, got {n_samples}."
         )
-    kept = min(num_samples, n_classes ** min(n, 64))
+    kept = min(n_samples, n_classes ** min(n, 64))
     n_bytes = 8 * kept * (n_models + n_classes)
     if n_bytes > _MOST_BYTES:
         raise ValueError(
             f"A batch of {n} rows with {n_classes} classes would keep {kept} "
             f"configurations of labels under {n_models} models, {n_bytes / 2**30:.1f} "
-            "GiB: lower num_samples."
+            "GiB: lower n_samples."
         )

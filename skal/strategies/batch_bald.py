@@ -86,7 +86,7 @@ class BatchBALD(BALD):
         outputs = draws.collect()
         _check_finite(outputs)
         if draws.task == "classification":
-            return batch_bald(outputs, n, rng, num_samples=self.n_samples)
+            return batch_bald(outputs, n, rng, n_samples=self.n_samples)
         noise = resolve_noise(self.noise_variance, outputs)
         return gaussian_batch_bald(outputs, n, noise)
 

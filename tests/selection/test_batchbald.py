@@ -47,7 +47,7 @@ def information(probs: np.ndarray, rows: list[int]) -> float:
 @settings(max_examples=25, deadline=None)
 def test_every_pick_is_the_best_by_enumeration(seed, n_models, n_classes):
     probs = draws(seed, n_models, 6, n_classes)
-    picks = batch_bald(torch.from_numpy(probs), 4, gen(), num_samples=10_000)
+    picks = batch_bald(torch.from_numpy(probs), 4, gen(), n_samples=10_000)
     chosen: list[int] = []
     for index, score in zip(picks.indices.tolist(), picks.scores.tolist(), strict=True):
         before = information(probs, chosen)
@@ -67,7 +67,7 @@ def test_bounds(seed):
     """Max <= BatchBALD <= sum; gains never rise; one row is BALD."""
     probs = torch.from_numpy(draws(seed, 8, 7, 3))
     single = bald(probs)
-    picks = batch_bald(probs, 5, gen(), num_samples=10_000)
+    picks = batch_bald(probs, 5, gen(), n_samples=10_000)
     chosen, total = single[picks.indices], float(picks.scores.sum())
     assert float(chosen.max()) - 1e-9 <= total <= float(chosen.sum()) + 1e-9
     assert total <= np.log(8) + 1e-9  # no more can be told of 8 models
@@ -95,9 +95,9 @@ def test_a_batch_is_spread_where_the_best_row_repeats():
     assert batch_bald(probs, 2, gen()).indices.tolist() == [0, 3]
 
 
-@pytest.mark.parametrize("num_samples", [30, 10_000])
+@pytest.mark.parametrize("n_samples", [30, 10_000])
 @pytest.mark.parametrize("pool", ["constant", "duplicates", "certain", "random"])
-def test_never_the_same_row_twice(pool, num_samples):
+def test_never_the_same_row_twice(pool, n_samples):
     probs = torch.from_numpy(draws(2, 6, 12, 3))
     if pool == "constant":
         probs = probs[:, :1].repeat(1, 12, 1)
@@ -105,7 +105,7 @@ def test_never_the_same_row_twice(pool, num_samples):
         probs = probs[:, [0, 1, 2] * 4]
     elif pool == "certain":
         probs = torch.nn.functional.one_hot(probs.argmax(2), 3).double()
-    picks = batch_bald(probs, 12, gen(), num_samples=num_samples)
+    picks = batch_bald(probs, 12, gen(), n_samples=n_samples)
     assert sorted(picks.indices.tolist()) == list(range(12))
     assert picks.scores.isfinite().all()
     if pool == "constant":
@@ -117,8 +117,8 @@ def test_sampled_gains_are_right_on_average():
     # 26 samples hold all configurations of two labels, but not the 27 of three: the
     # third gain is exact still, the fourth is sampled.
     tensor = torch.from_numpy(probs)
-    exact = batch_bald(tensor, 4, gen(), num_samples=81)
-    runs = [batch_bald(tensor, 4, gen(s), num_samples=26) for s in range(200)]
+    exact = batch_bald(tensor, 4, gen(), n_samples=81)
+    runs = [batch_bald(tensor, 4, gen(s), n_samples=26) for s in range(200)]
     same = [r for r in runs if r.indices.tolist() == exact.indices.tolist()]
     assert len(same) > 150
     gains = np.array([r.scores[3] for r in same])
@@ -131,7 +131,7 @@ def test_sampled_gains_are_right_on_average():
 
 def test_many_picks_do_not_underflow():
     probs = torch.from_numpy(draws(4, 20, 400, 10))
-    picks = batch_bald(probs, 390, gen(), num_samples=20)  # 10**-390 is 0 in float64
+    picks = batch_bald(probs, 390, gen(), n_samples=20)  # 10**-390 is 0 in float64
     assert len(set(picks.indices.tolist())) == 390
     assert picks.scores.isfinite().all()
     assert (picks.scores >= 0).all()
@@ -139,38 +139,38 @@ def test_many_picks_do_not_underflow():
 
 def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch):
     probs = torch.from_numpy(draws(6, 10, 40, 3))
-    picks = batch_bald(probs, 6, gen(), num_samples=243)
+    picks = batch_bald(probs, 6, gen(), n_samples=243)
     monkeypatch.setattr("skal.selection.batchbald._BLOCK", 1)
     assert torch.equal(
-        batch_bald(probs, 6, gen(), num_samples=243).indices, picks.indices
+        batch_bald(probs, 6, gen(), n_samples=243).indices, picks.indices
     )
     monkeypatch.setattr("skal.selection.batchbald._BLOCK", 10**9)  # all rows each time
     assert torch.equal(
-        batch_bald(probs, 6, gen(), num_samples=243).indices, picks.indices
+        batch_bald(probs, 6, gen(), n_samples=243).indices, picks.indices
     )
 
 
 def test_same_seed_same_picks_and_the_global_generator_stays():
     probs = torch.from_numpy(draws(5, 10, 60, 4))
     state, copy = torch.get_rng_state(), probs.clone()
-    one, two = (batch_bald(probs, 15, gen(3), num_samples=50) for _ in range(2))
+    one, two = (batch_bald(probs, 15, gen(3), n_samples=50) for _ in range(2))
     assert torch.equal(one.indices, two.indices)
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(probs, copy)
 
 
 @pytest.mark.parametrize(
-    ("shape", "n", "num_samples", "message"),
+    ("shape", "n", "n_samples", "message"),
     [
         ((1, 5, 2), 1, 100, "at least 2 models"),
         ((5, 2), 1, 100, r"shape \(K, m, C\)"),
         ((3, 5, 2), 6, 100, "n must be between 0 and 5"),
-        ((3, 5, 2), 2, 0, "num_samples must be an int"),
-        ((8, 5, 2), 2, 7, "num_samples must be at least 8"),
-        ((3, 5, 9), 2, 7, "num_samples must be at least 9"),
-        ((2, 50, 10), 20, 10**9, r"would keep 1000000000 .* GiB: lower num_samples"),
+        ((3, 5, 2), 2, 0, "n_samples must be an int"),
+        ((8, 5, 2), 2, 7, "n_samples must be at least 8"),
+        ((3, 5, 9), 2, 7, "n_samples must be at least 9"),
+        ((2, 50, 10), 20, 10**9, r"would keep 1000000000 .* GiB: lower n_samples"),
     ],
 )
-def test_bad_arguments(shape, n, num_samples, message):
+def test_bad_arguments(shape, n, n_samples, message):
     with pytest.raises(ValueError, match=message):
-        batch_bald(torch.ones(shape) / shape[-1], n, gen(), num_samples=num_samples)
+        batch_bald(torch.ones(shape) / shape[-1], n, gen(), n_samples=n_samples)
