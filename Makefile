@@ -38,7 +38,7 @@ unit: $(VENV)/.ready  ## tests and doctests, with the floor on coverage
 docs: $(VENV)/.ready  ## the documentation, warnings as errors
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-# The same suite with the oldest versions that setup.cfg admits.
+# The same suite with the oldest versions that it is known to pass with.
 .venv-oldest/.ready: setup.cfg pyproject.toml requirements/oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt torch
