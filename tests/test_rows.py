@@ -71,9 +71,9 @@ def test_dict_and_dataset():
     assert len(subset) == 2
     assert torch.equal(subset[0][0], torch.as_tensor(X[3]))
     assert len(Rows(data)) == 10
-    with pytest.raises(ValueError, match="same length"):
+    with pytest.raises(ValueError, match="differ in length"):
         n_rows({"a": X, "b": X[:5]})
-    with pytest.raises(ValueError, match="scalar"):
+    with pytest.raises(TypeError, match="single value"):
         n_rows(np.float64(3))
 
 
