@@ -112,6 +112,8 @@ def test_rows_of_zeros_have_no_direction():
     assert embedding.min_sq_dist(Cosine(rows[:1])).tolist() == [0, 1, 0, 1]
     assert embedding.min_sq_dist(Cosine(rows[1:2])).tolist() == [1, 0, 1, 4]
     assert embedding.min_sq_dist(embedding).tolist() == [0] * 4
+    others = Cosine(torch.tensor([[0.0, 0.0], [-1.0, 0.0]]))
+    assert embedding.min_sq_dist(others).tolist() == [0, 1, 0, 0]
 
 
 @given(st.integers(0, 10**6))

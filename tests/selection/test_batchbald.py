@@ -137,17 +137,25 @@ def test_many_picks_do_not_underflow():
     assert (picks.scores >= 0).all()
 
 
-def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch):
-    probs = torch.from_numpy(draws(6, 10, 40, 3))
-    picks = batch_bald(probs, 6, gen(), n_samples=243)
-    monkeypatch.setattr("skal.selection.batchbald._BLOCK", 1)
-    assert torch.equal(
-        batch_bald(probs, 6, gen(), n_samples=243).indices, picks.indices
-    )
-    monkeypatch.setattr("skal.selection.batchbald._BLOCK", 10**9)  # all rows each time
-    assert torch.equal(
-        batch_bald(probs, 6, gen(), n_samples=243).indices, picks.indices
-    )
+@pytest.mark.parametrize("seed", range(6))
+def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch, seed):
+    probs = torch.from_numpy(draws(seed, 10, 40, 3))
+    probs = torch.cat([probs, probs], dim=1)[:, torch.randperm(80, generator=gen(seed))]
+    found = []
+    for block in (1, 10**9):  # row by row, and all rows each time
+        monkeypatch.setattr("skal.selection.batchbald._BLOCK", block)
+        found.append(batch_bald(probs, 5, gen(), n_samples=243))
+    assert torch.equal(found[0].indices, found[1].indices)  # duplicates in pool order
+    torch.testing.assert_close(found[0].scores, found[1].scores)
+
+
+def test_one_run_of_many_samples_is_near_enumeration():
+    probs = draws(7, 10, 8, 3)
+    picks = batch_bald(torch.from_numpy(probs), 8, gen(), n_samples=2000)  # of 3^7
+    rows = picks.indices.tolist()
+    truth = information(probs, rows) - information(probs, rows[:7])
+    assert float(picks.scores[7]) == pytest.approx(truth, abs=0.01)
+    assert float(picks.scores[7]) != pytest.approx(truth, abs=1e-9)  # sampled
 
 
 def test_same_seed_same_picks_and_the_global_generator_stays():

@@ -58,6 +58,14 @@ def test_weights(values, quantile, data):
     assert gamma[rest].sum() <= q + 1e-9 or not ldm.any()
 
 
+def test_many_ties_go_in_pool_order():
+    ldm = torch.ones(5000)
+    ldm[::2] = 0.5
+    gamma = seeding_weights(ldm, 100)
+    assert gamma[:200:2].tolist() == [1.0] * 100
+    assert (gamma[200:] < 1).all()
+
+
 def test_the_two_readings_of_the_quantile_differ():
     ldm = torch.tensor([0.1, 0.2, 0.4, 0.8])
     one, two = (seeding_weights(ldm, 2, quantile) for quantile in ("program", "paper"))

@@ -43,6 +43,8 @@ def test_scores_of_zero_come_last_in_a_random_order(power):
     for _ in range(600):
         picks = power_bald(scores, 5, rng, power=power).indices.tolist()
         assert set(picks[:2]) == {1, 3}
+        few = power_bald(scores, 2, rng, power=power).indices.tolist()
+        assert set(few) == {1, 3}
         tails.append(tuple(picks[2:]))
     assert_follows(tails, dict.fromkeys(itertools.permutations((0, 2, 4)), 1 / 6))
 
