@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import is_classifier, is_regressor
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
 from skal.rows import Rows, n_rows
+from skal.unwrapping import (
+    allows_nan,
+    estimator_of,
+    innermost,
+    learners_of,
+    unwrap,
+)
 
 __all__ = ["Member", "Pool"]
 
@@ -113,7 +117,7 @@ class Pool:
         NotFittedError
             If one of them is not fitted.
         """
-        return [self._member(learner) for learner in _learners(self.learner)]
+        return [self._member(learner) for learner in learners_of(self.learner)]
 
     @property
     def is_fitted(self) -> bool:
@@ -130,13 +134,13 @@ class Pool:
             for member in self.members:
                 member.rows.check_finite()
         else:
-            Rows(self.X, allow_nan=_allows_nan(self.learner)).check_finite()
+            Rows(self.X, allow_nan=allows_nan(self.learner)).check_finite()
 
     @property
     def task(self) -> str:
         """``"classification"``, ``"regression"`` or ``"unknown"``."""
-        for learner in _learners(self.learner):
-            estimator = _strip(learner)
+        for learner in learners_of(self.learner):
+            estimator = innermost(learner)
             if not hasattr(estimator, "__sklearn_tags__"):
                 continue
             if is_classifier(estimator):
@@ -219,18 +223,15 @@ class Pool:
         if labeled_X is None and learner is not self.learner:
             labeled_X = getattr(self.learner, "X_training", None)
             labeled_y = getattr(self.learner, "y_training", None)
-        outer = _estimator_of(learner)
+        outer = estimator_of(learner)
         if isinstance(outer, NeuralNet):
             if not getattr(outer, "initialized_", False):
                 raise _not_fitted(outer)
         elif hasattr(outer, "__sklearn_tags__"):  # others are taken at their word
             check_is_fitted(outer)
         self._check_columns(outer, labeled_X)
-        estimator, transformers, target_transformers = _unwrap(outer)
-        if isinstance(estimator, NeuralNet):
-            allow_nan = False
-        else:
-            allow_nan = _allows_nan(estimator)
+        estimator, transformers, target_transformers = unwrap(outer)
+        allow_nan = not isinstance(estimator, NeuralNet) and allows_nan(estimator)
         rows = Rows(self.X, transformers, allow_nan=allow_nan)
         labeled = None
         if labeled_X is not None and n_rows(labeled_X) > 0:
@@ -260,73 +261,8 @@ class Pool:
             )
 
 
-def _learners(learner: Any) -> list[Any]:
-    """Members of a committee, or the learner alone."""
-    members = getattr(learner, "learner_list", None)
-    return [learner] if members is None else list(members)
-
-
-def _estimator_of(learner: Any) -> Any:
-    """Estimator of a modAL learner; a bare estimator is its own."""
-    if hasattr(learner, "query") and hasattr(learner, "estimator"):
-        return learner.estimator
-    return learner
-
-
-def _strip(learner: Any) -> Any:
-    """Follow the wrappers to the estimator inside, fitted or not."""
-    estimator = _estimator_of(learner)
-    while True:
-        if isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, TransformedTargetRegressor):
-            # Its default regressor is not a net, but it is a regressor.
-            return estimator
-        elif _is_search(estimator):
-            estimator = estimator.estimator
-        else:
-            return estimator
-
-
-def _unwrap(estimator: Any) -> tuple[Any, list[Any], list[Any]]:
-    """Take a fitted estimator apart: the last, its transformers, its target's."""
-    transformers: list[Any] = []
-    target_transformers: list[Any] = []
-    while True:
-        if isinstance(estimator, Pipeline):
-            transformers += [
-                step
-                for _, step in estimator.steps[:-1]
-                if step is not None and step != "passthrough"
-            ]
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, TransformedTargetRegressor):
-            target_transformers.append(estimator.transformer_)
-            estimator = estimator.regressor_
-        elif _is_search(estimator):
-            if not hasattr(estimator, "best_estimator_"):
-                raise UnsuitableLearnerError(
-                    f"{type(estimator).__name__} keeps no fitted estimator: set "
-                    "refit=True."
-                )
-            estimator = estimator.best_estimator_
-        else:
-            return estimator, transformers, target_transformers
-
-
-def _is_search(estimator: Any) -> bool:
-    return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
-
-
 def _is_text(X: Any) -> bool:
     return getattr(getattr(X, "dtype", None), "kind", "") in "OUST"
-
-
-def _allows_nan(estimator: Any) -> bool:
-    estimator = _estimator_of(estimator)
-    if not hasattr(estimator, "__sklearn_tags__"):
-        return True  # not a scikit-learn estimator: let it judge
-    return bool(get_tags(estimator).input_tags.allow_nan)
 
 
 def _not_fitted(estimator: Any) -> NotFittedError:

@@ -32,8 +32,9 @@ ALLOWED: dict[str, set[str]] = {
     "nets": {"pool", "posteriors"},  # only within predict(return_std=True)
     "access": {"nets", "rows"},
     "gradients": {"access", "factors", "rows"},
-    "pool": {"access", "rows"},
-    "posteriors": {"access", "nets", "pool", "rows"},
+    "unwrapping": set(),
+    "pool": {"access", "rows", "unwrapping"},
+    "posteriors": {"access", "nets", "pool", "rows", "unwrapping"},
     # where it comes together
     "strategies": {
         *("access", "embeddings", "factors", "gradients", "kernels", "measures"),

@@ -23,8 +23,9 @@ from sklearn.ensemble import (
 from skorch import NeuralNet
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Member, Pool, _unwrap
+from skal.pool import Member, Pool
 from skal.rows import Rows, take_slice
+from skal.unwrapping import unwrap
 
 __all__ = ["Model", "ensemble_models", "is_ensemble", "member_models", "net_models"]
 
@@ -69,7 +70,7 @@ class Model:
 
     def unwrap(self) -> Model:
         """Take pipelines, searches and target transformers off the estimator."""
-        estimator, transformers, targets = _unwrap(self.estimator)
+        estimator, transformers, targets = unwrap(self.estimator)
         return Model(
             estimator,
             self.member,

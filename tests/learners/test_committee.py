@@ -306,7 +306,8 @@ class TestAsEstimator:
         assert committee.n_features_in_ == 4
         assert committee.feature_names_in_.tolist() == ["f0", "f1", "f2", "f3"]
         assert is_classifier(committee)
-        assert get_tags(committee).input_tags.sparse
+        taken = [get_tags(m.estimator).input_tags.sparse for m in committee]
+        assert get_tags(committee).input_tags.sparse == all(taken)
         assert not get_tags(committee).input_tags.allow_nan
         assert not get_tags(committee_of(GaussianNB())).input_tags.sparse
         assert not hasattr(Committee([]), "n_features_in_")
