@@ -12,11 +12,8 @@ from skal.strategies.core_set import CoreSet
 from skal.strategies.disagreement import (
     ConsensusEntropy,
     KLDivergence,
-    LabelDispersion,
     MeanStd,
     PredictiveEntropy,
-    VariationRatio,
-    VoteEntropy,
 )
 from skal.strategies.epig import EPIG
 from skal.strategies.ldm import LDM, LDMSeeding
@@ -28,6 +25,7 @@ from skal.strategies.variance import (
     QBCVariance,
     VariationOfPrediction,
 )
+from skal.strategies.votes import LabelDispersion, VariationRatio, VoteEntropy
 
 __all__ = [
     "BALD",

@@ -226,4 +226,4 @@ class FrankWolfe(_Covariance):
     """
 
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        return frank_wolfe(features, n)
+        return frank_wolfe(features.float(), n)  # half the memory to read
