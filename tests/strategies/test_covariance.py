@@ -25,7 +25,7 @@ def select(cls, rows, labeled, n, noise):
     if cls is BAIT:
         return bait(rows, n, noise, labeled).indices.tolist()
     if cls is FrankWolfe:
-        return frank_wolfe(rows, n).indices.tolist()
+        return frank_wolfe(rows.float(), n).indices.tolist()
     return rows.square().sum(dim=1).argsort(descending=True, stable=True)[:n].tolist()
 
 
