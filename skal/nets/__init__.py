@@ -2,13 +2,31 @@
 
 from skal.nets.callbacks import ForgettingEvents, WeightSnapshots
 from skal.nets.classifier import NetClassifier
+from skal.nets.ensembles import (
+    DeepEnsembleClassifier,
+    DeepEnsembleRegressor,
+    DiversityEncouragingEnsembleClassifier,
+    DiversityEncouragingEnsembleRegressor,
+    SnapshotEnsembleClassifier,
+    SnapshotEnsembleRegressor,
+    SplitHeadEnsembleClassifier,
+    SplitHeadEnsembleRegressor,
+)
 from skal.nets.modules import MLP
 from skal.nets.regressor import NetRegressor
 
 __all__ = [
     "MLP",
+    "DeepEnsembleClassifier",
+    "DeepEnsembleRegressor",
+    "DiversityEncouragingEnsembleClassifier",
+    "DiversityEncouragingEnsembleRegressor",
     "ForgettingEvents",
     "NetClassifier",
     "NetRegressor",
+    "SnapshotEnsembleClassifier",
+    "SnapshotEnsembleRegressor",
+    "SplitHeadEnsembleClassifier",
+    "SplitHeadEnsembleRegressor",
     "WeightSnapshots",
 ]

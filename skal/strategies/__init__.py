@@ -1,5 +1,6 @@
 """Query strategies: which rows of a pool are worth a label."""
 
+from skal.strategies.badge import BADGE
 from skal.strategies.bald import BALD
 from skal.strategies.base import (
     QueryStrategy,
@@ -8,7 +9,9 @@ from skal.strategies.base import (
     all_strategies,
 )
 from skal.strategies.batch_bald import BatchBALD, PowerBALD
+from skal.strategies.centers import LCMD, KMeansPP, MaxDist
 from skal.strategies.core_set import CoreSet
+from skal.strategies.covariance import BAIT, FrankWolfe, MaxDet, MaxDiag
 from skal.strategies.disagreement import (
     ConsensusEntropy,
     KLDivergence,
@@ -16,6 +19,7 @@ from skal.strategies.disagreement import (
     PredictiveEntropy,
 )
 from skal.strategies.epig import EPIG
+from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.random import Random
@@ -28,18 +32,27 @@ from skal.strategies.variance import (
 from skal.strategies.votes import LabelDispersion, VariationRatio, VoteEntropy
 
 __all__ = [
+    "BADGE",
+    "BAIT",
     "BALD",
     "EPIG",
+    "LCMD",
     "LDM",
     "BatchBALD",
     "ConsensusEntropy",
     "CoreSet",
     "Entropy",
+    "FrankWolfe",
+    "GreedySampling",
     "KLDivergence",
+    "KMeansPP",
     "LDMSeeding",
     "LabelDispersion",
     "LeastConfident",
     "Margin",
+    "MaxDet",
+    "MaxDiag",
+    "MaxDist",
     "MeanStd",
     "NoiseStability",
     "PowerBALD",
