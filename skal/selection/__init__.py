@@ -1,18 +1,30 @@
 """How a batch is chosen: pure functions from scores or an embedding to rows."""
 
+from skal.selection.bait import bait
 from skal.selection.base import Picks
 from skal.selection.batchbald import batch_bald
+from skal.selection.frank_wolfe import frank_wolfe
 from skal.selection.gaussian import gaussian_batch_bald
 from skal.selection.k_center import k_center
+from skal.selection.kmeans_pp import kmeans_pp
+from skal.selection.lcmd import lcmd
+from skal.selection.max_cover import max_cover
+from skal.selection.max_det import max_det
 from skal.selection.seeding import seeding
 from skal.selection.stochastic import power_bald
 from skal.selection.top_k import top_k
 
 __all__ = [
     "Picks",
+    "bait",
     "batch_bald",
+    "frank_wolfe",
     "gaussian_batch_bald",
     "k_center",
+    "kmeans_pp",
+    "lcmd",
+    "max_cover",
+    "max_det",
     "power_bald",
     "seeding",
     "top_k",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skal.embeddings import Embedding
 from skal.selection.base import Picks, check_n
+from skal.selection.nearest import NearestCenters
 
 __all__ = ["k_center"]
 
@@ -45,15 +46,19 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
        https://doi.org/10.1016/0304-3975(85)90224-5
     """
     check_n(n, len(embedding))
-    nearest = embedding.sq_norm() if min_sq_dist is None else min_sq_dist.clone()
-    no_center = min_sq_dist is None
-    indices = torch.empty(n, dtype=torch.long, device=nearest.device)
-    scores = nearest.new_empty(n)
+    centers = NearestCenters(embedding, sq_dist=min_sq_dist)
+    value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
+    left = torch.ones_like(value, dtype=torch.bool)
+    indices = torch.empty(n, dtype=torch.long, device=value.device)
+    scores = value.new_empty(n)
     for k in range(n):
-        i = int(nearest.argmax())
-        indices[k], scores[k] = i, nearest[i]
-        distances = embedding.sq_dist(i)
-        nearest = distances if no_center else torch.minimum(nearest, distances)
-        no_center = False
-        nearest[indices[: k + 1]] = -torch.inf  # never again
+        open_ = torch.where(left, value, -torch.inf)
+        i = int(open_.argmax())
+        if k and not centers.knows(i):
+            far = open_.topk(min(centers.n_guesses, len(open_))).indices
+            centers.guess(torch.cat([far, indices.new_tensor([i])]).unique())
+        indices[k], scores[k], left[i] = i, value[i], False
+        if k < n - 1:
+            centers.add(i)
+            value = centers.sq_dist
     return Picks(indices, scores)

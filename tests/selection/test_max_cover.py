@@ -34,7 +34,7 @@ def plain_greedy(rows: Tensor, n: int, candidates: list[int]) -> list[int]:
             next(
                 i
                 for i in candidates
-                if i not in picked and values[i] >= largest - 1e-7 * len(rows)
+                if i not in picked and values[i] >= largest - 1e-10 * len(rows)
             )
         )
     return picked
