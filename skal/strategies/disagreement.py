@@ -23,17 +23,18 @@ __all__ = [
     "Disagreement",
     "KLDivergence",
     "MeanStd",
+    "PosteriorStrategy",
     "PredictiveEntropy",
 ]
 
 
-class Disagreement(ScoreStrategy):
-    """Base of the strategies that measure the outputs of K models, block by block.
+class PosteriorStrategy(ScoreStrategy):
+    """Base of the strategies that read the outputs of K plausible models.
 
     Notes
     -----
-    A new one writes ``_measure(outputs)``; ``_auto`` names another posterior to take
-    for ``"auto"`` than the first that the learner offers.
+    ``_auto`` names another posterior to take for ``"auto"`` than the first that the
+    learner offers.
     """
 
     _task: ClassVar[str] = "classification"
@@ -55,6 +56,15 @@ class Disagreement(ScoreStrategy):
                 f"{draws.task}."
             )
         return draws
+
+
+class Disagreement(PosteriorStrategy):
+    """Base of the strategies that measure a row's outputs by themselves.
+
+    Notes
+    -----
+    A new one writes ``_measure(outputs)``; the pool is read block by block.
+    """
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         draws = self._draw(pool, rng)

@@ -10,13 +10,13 @@ from torch import Tensor
 from skal.measures import epig, gaussian_epig
 from skal.pool import Pool
 from skal.strategies.bald import resolve_noise
-from skal.strategies.disagreement import Disagreement
+from skal.strategies.disagreement import PosteriorStrategy
 from skal.validation import check_int
 
 __all__ = ["EPIG"]
 
 
-class EPIG(Disagreement):
+class EPIG(PosteriorStrategy):
     r"""Expected predictive information gain [1]_: of use for the predictions wanted.
 
     Parameters
@@ -99,6 +99,3 @@ class EPIG(Disagreement):
             for block, outputs in draws.blocks()
         ]
         return torch.cat(parts, dim=1)
-
-    def _measure(self, outputs: Tensor) -> Tensor:
-        raise AssertionError("EPIG scores by pairs of rows")
