@@ -1,7 +1,7 @@
 """Label dispersion's claim: accuracy falls over bins of dispersion.
 
-Run as ``python -m benchmarks.label_dispersion --sets letter pendigits mnist --seeds 5``.
-A net is trained on some labels drawn at random; rows that it has not seen are binned by
+Run as ``python -m benchmarks.label_dispersion --sets letter mnist --seeds 5``.
+A net is trained on labels drawn at random; rows that it has not seen are binned by
 how often its predicted class changed from epoch to epoch.
 """
 
