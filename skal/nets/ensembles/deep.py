@@ -94,7 +94,8 @@ class DeepEnsembleClassifier(DeepEnsemble, EnsembleClassifier):
     they are plain :class:`~skal.nets.NetClassifier` with an `MLP`, a usual activation,
     optimizer and criterion of torch, no callbacks, no `train_split`, and without
     weights of rows; else one by one. A member is what the net with its ``random_state``
-    comes to alone, to the rounding of float32.
+    comes to alone, to the rounding of float32, which long training amplifies as it
+    does between one machine and another.
 
     A *stochastic ensemble* is an ensemble of nets with dropout, whose members are asked
     repeatedly with dropout on: give the net ``module__dropout`` and read

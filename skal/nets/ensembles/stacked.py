@@ -13,6 +13,25 @@ from skal.nets.modules import MLP
 __all__ = ["StackedLoss", "StackedMLP"]
 
 
+class StackedLinear(torch.autograd.Function):
+    """K linear layers; autograd's own backward of a batched product copies weights."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_K_b_d: Tensor, weight_K_o_d: Tensor, bias_K_o: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(hidden_K_b_d, weight_K_o_d)
+        transposed = weight_K_o_d.transpose(1, 2)
+        return torch.baddbmm(bias_K_o[:, None], hidden_K_b_d, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        hidden, weight = ctx.saved_tensors
+        (grad,) = grads
+        of_hidden = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
+        return of_hidden, torch.bmm(grad.transpose(1, 2), hidden), grad.sum(1)
+
+
 class StackedMLP:
     """K perceptrons of the same shape, in training mode.
 
@@ -57,9 +76,9 @@ class StackedMLP:
         hidden = X.flatten(2)
         for name, layer in self.layers:
             if isinstance(layer, nn.Linear):
-                weight = self.parameters[f"{name}.weight"].transpose(1, 2)
-                bias = self.parameters[f"{name}.bias"][:, None]
-                hidden = torch.baddbmm(bias, hidden, weight)
+                weight = self.parameters[f"{name}.weight"]
+                bias = self.parameters[f"{name}.bias"]
+                hidden = StackedLinear.apply(hidden, weight, bias)
             elif isinstance(layer, nn.Dropout):
                 hidden = hidden * self._mask(hidden, 1 - layer.p)
             else:

@@ -123,10 +123,7 @@ def _run(nets: list[Any], dataset: ArrayDataset) -> None:
     generators = [torch.Generator().manual_seed(net.seed_) for net in nets]
     stack = StackedMLP([net.module_ for net in nets], generators)
     loss = StackedLoss(first.criterion_, getattr(first, "class_weights_", None))
-    args, options = first.get_params_for_optimizer(
-        "optimizer", list(stack.parameters.items())
-    )
-    optimizer = first.optimizer(*args, **options)
+    optimizer = _make_optimizer(first, stack)
     size = n_rows if first.batch_size == -1 else first.batch_size
     batches = list(BatchOrder(n_rows, size, merge_single=True))
     for _ in range(first.max_epochs):
@@ -147,6 +144,20 @@ def _run(nets: list[Any], dataset: ArrayDataset) -> None:
             _record(net.history, sizes, column, seconds)
     stack.unstack([net.module_ for net in nets])
     stack.unstack_state(optimizer, [net.optimizer_ for net in nets])
+
+
+def _make_optimizer(net: Any, stack: StackedMLP) -> torch.optim.Optimizer:
+    """Make the net's kind of optimizer for the weights of all."""
+    args, options = net.get_params_for_optimizer(
+        "optimizer", list(stack.parameters.items())
+    )
+    # The stack has outgrown the cache, where each of Adam's dozen operations on it
+    # would go through memory.
+    adam = net.optimizer in (torch.optim.Adam, torch.optim.AdamW)
+    if adam and not options.keys() & {"foreach", "capturable", "differentiable"}:
+        options.setdefault("fused", torch.device(net.device).type == "cpu" or None)
+    optimizer: torch.optim.Optimizer = net.optimizer(*args, **options)
+    return optimizer
 
 
 def _record(
