@@ -105,15 +105,15 @@ class NetAccess:
         """Input of the head, ``(b, d)``, and raw outputs, in one pass."""
         caught: dict[str, Tensor] = {}
 
-        def catcher(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-            def catch(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+        def catcher(name: str) -> Callable[..., None]:
+            def catch(_: nn.Module, args: tuple[Tensor, ...], named: Any) -> None:
                 caught.pop(name, None)  # so that the last module run comes last
-                caught[name] = args[0]
+                caught[name] = args[0] if args else next(iter(named.values()))
 
             return catch
 
         handles = [
-            module.register_forward_pre_hook(catcher(name))
+            module.register_forward_pre_hook(catcher(name), with_kwargs=True)
             for name, module in self._heads().items()
         ]
         try:
@@ -155,6 +155,11 @@ class NetAccess:
                     )
                 for result, part in zip(results, parts, strict=True):
                     result[block] = part
+        if not all(bool(result.isfinite().all()) for result in results):
+            raise ValueError(
+                f"What {type(self.module).__name__} gives for {rows.name} is not "
+                "finite. Did its training diverge?"
+            )
         return results
 
     def outputs(self, rows: Rows) -> Tensor:
@@ -191,6 +196,28 @@ class NetAccess:
         except ValueError as error:
             raise UnsuitableLearnerError(str(error)) from error
         return lambda outputs: convert(outputs.double())
+
+    def column_classes(self, n: int) -> np.ndarray:
+        """Give the classes of the `n` columns of the net's probabilities.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If they cannot be told.
+        """
+        try:
+            classes = np.asarray(self.net.classes_)
+        except AttributeError:  # skorch's, trained on a Dataset: targets are positions
+            classes = np.arange(n)
+        if len(classes) != n:
+            # skorch's classes_ are those that it saw; its columns are all positions.
+            if classes.dtype.kind not in "iu" or not np.isin(classes, range(n)).all():
+                raise UnsuitableLearnerError(
+                    f"{type(self.net).__name__} has {n} outputs for the classes "
+                    f"{classes.tolist()}. Name all classes with classes=."
+                )
+            classes = np.arange(n)
+        return classes
 
     # -- the head -----------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from skorch import NeuralNet
 
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
-from skal.rows import Rows, n_rows
+from skal.rows import ChainedRows, Rows, n_rows
 from skal.unwrapping import (
     allows_nan,
     estimator_of,
@@ -67,9 +67,10 @@ class Member:
             for parts in zip(*blocks, strict=True)
         ]
 
-    @property
-    def classes(self) -> list[np.ndarray]:
-        """Classes of the columns of `proba`, one array for each output."""
+    def classes(self, proba: list[torch.Tensor]) -> list[np.ndarray]:
+        """Give the classes of the columns of `proba`, one array for each output."""
+        if isinstance(self.estimator, NeuralNet):
+            return [NetAccess(self.estimator).column_classes(proba[0].shape[1])]
         classes = self.estimator.classes_
         return list(classes) if isinstance(classes, list) else [np.asarray(classes)]
 
@@ -117,7 +118,25 @@ class Pool:
         NotFittedError
             If one of them is not fitted.
         """
-        return [self._member(learner) for learner in learners_of(self.learner)]
+        members = [self._member(learner) for learner in learners_of(self.learner)]
+        sets = [m for m in members if m.labeled is not None]
+        distinct = {id(m.labeled.X): m for m in sets if m.labeled is not None}
+        if len(distinct) > 1:
+            # Members taught on rows of their own: all of them are labeled, and each
+            # member sees all of them in its own way.
+            held = [m.labeled.X for m in distinct.values() if m.labeled is not None]
+            y = np.concatenate([np.asarray(m.y) for m in distinct.values()])
+            for member in members:
+                name = "the labeled data"
+                parts = [self._rows(member, X, name) for X in held]
+                member.labeled, member.y = ChainedRows(parts), y
+        return members
+
+    @staticmethod
+    def _rows(member: Member, X: Any, name: str) -> Rows:
+        """Rows as a member sees them."""
+        seen = member.rows
+        return Rows(X, seen.transformers, allow_nan=seen.allow_nan, name=name)
 
     @property
     def is_fitted(self) -> bool:
@@ -158,17 +177,16 @@ class Pool:
         members = self.members
         if len(members) == 1:
             return members[0].proba()
+        probas = [member.proba() for member in members]
+        columns = [m.classes(p) for m, p in zip(members, probas, strict=True)]
         classes = [
-            np.unique(np.concatenate(seen))
-            for seen in zip(*(member.classes for member in members), strict=True)
+            np.unique(np.concatenate(seen)) for seen in zip(*columns, strict=True)
         ]
         total = [torch.zeros((self._n, len(c)), dtype=torch.float64) for c in classes]
-        for member in members:
-            for k, (proba, seen) in enumerate(
-                zip(member.proba(), member.classes, strict=True)
-            ):
-                columns = torch.from_numpy(np.searchsorted(classes[k], seen))
-                total[k][:, columns] += proba
+        for member, own in zip(probas, columns, strict=True):
+            for k, (proba, seen) in enumerate(zip(member, own, strict=True)):
+                places = torch.from_numpy(np.searchsorted(classes[k], seen))
+                total[k][:, places] += proba.cpu()
         return [proba / len(members) for proba in total]
 
     def nets(self, head: str | None = None) -> Iterator[tuple[Member, NetAccess]]:
@@ -203,7 +221,7 @@ class Pool:
             return
         wanted = {
             "net": "the net of a skorch estimator, such as skal.NetClassifier or "
-            "skal.NetRegressor (in a Pipeline or not)",
+            "skal.NetRegressor (in a Pipeline or not, or several in a Committee)",
             "proba": "predict_proba",
         }[reads]
         for member in self.members:
@@ -213,8 +231,8 @@ class Pool:
                 gives = hasattr(estimator, "predict_proba")
             if not gives:
                 raise UnsuitableLearnerError(
-                    f"{strategy} reads {wanted}, and {type(estimator).__name__} has "
-                    f"none. Strategies that do without: {', '.join(others)}."
+                    f"{strategy} reads {wanted}; {type(estimator).__name__} does not "
+                    f"give it. Strategies that do without: {', '.join(others)}."
                 )
 
     def _member(self, learner: Any) -> Member:

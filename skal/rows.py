@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn import get_config
 from torch.utils.data import Dataset, Subset
 
-__all__ = ["Rows", "n_rows", "take_slice"]
+__all__ = ["ChainedRows", "Rows", "n_rows", "take_slice"]
 
 #: Rows to a block where their size in bytes cannot be told beforehand.
 _DEFAULT_BLOCK = 4096
@@ -78,12 +78,22 @@ def _bad_rows(block: Any) -> np.ndarray | None:
         bad[coo.row[~np.isfinite(coo.data)]] = True
         return bad
     if isinstance(block, torch.Tensor):
-        block = block.detach().cpu().numpy() if block.is_floating_point() else None
-    elif hasattr(block, "iloc"):
-        block = block.select_dtypes("number") if hasattr(block, "columns") else block
-        block = block.to_numpy(dtype=float, na_value=np.nan)
+        # numpy knows no bfloat16
+        floating = block.is_floating_point()
+        block = block.detach().double().cpu().numpy() if floating else None
+    elif hasattr(block, "columns"):
+        found = [
+            bad
+            for name in range(block.shape[1])
+            if (bad := _bad_rows(block.iloc[:, name])) is not None
+        ]
+        return np.logical_or.reduce(found) if found else None
+    elif hasattr(block, "to_numpy"):
+        block = _as_floats(block)
     elif isinstance(block, list) and block and isinstance(block[0], (list, np.ndarray)):
         block = np.asarray(block)
+    if isinstance(block, np.ndarray) and block.dtype.kind == "O":
+        block = _as_floats(block)
     if not isinstance(block, np.ndarray) or block.dtype.kind not in "fc":
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -91,6 +101,16 @@ def _bad_rows(block: Any) -> np.ndarray | None:
             return None
     finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
     return None if finite.all() else np.logical_not(finite)
+
+
+def _as_floats(values: Any) -> np.ndarray | None:
+    """Give an object array, or a Series of any type, as floats; None if it is text."""
+    try:
+        if hasattr(values, "to_numpy"):
+            return values.to_numpy(dtype=float, na_value=np.nan)
+        return values.astype(float)
+    except (TypeError, ValueError):
+        return None
 
 
 class Rows:
@@ -185,3 +205,27 @@ array
             f"(the first is row {first}). Impute or drop them, for example with "
             "sklearn.impute.SimpleImputer as a step of the Pipeline."
         )
+
+
+class ChainedRows(Rows):
+    """Rows of several containers, one after the other.
+
+    Parameters
+    ----------
+    parts : sequence of Rows
+    """
+
+    def __init__(self, parts: Sequence[Rows]) -> None:
+        self.parts = tuple(parts)
+        self.name = self.parts[0].name
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def blocks(self) -> Iterator[tuple[slice, Any]]:
+        """Yield ``(slice, rows)`` in order; see `Rows.blocks`."""
+        first = 0
+        for part in self.parts:
+            for rows, block in part.blocks():
+                yield slice(first + rows.start, first + rows.stop), block
+            first += len(part)

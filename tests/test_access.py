@@ -256,3 +256,27 @@ def test_plain_neural_net():
         nn.Linear(5, 1), nn.MSELoss, max_epochs=1, verbose=0, train_split=None
     ).fit(X, X[:, :1])
     assert NetAccess(net).outputs(Rows(X)).shape == (40, 1)
+
+
+class ByKeyword(nn.Module):
+    """Calls its head with a named argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(input=x)
+
+
+def test_a_head_called_by_keyword():
+    features = NetAccess(fit(module=ByKeyword())).features(Rows(X))
+    assert torch.allclose(features, torch.as_tensor(X))
+
+
+def test_outputs_that_are_not_finite_are_reported():
+    net = fit()
+    with torch.no_grad():
+        net.module_[0].weight.fill_(torch.inf)
+    with pytest.raises(ValueError, match="gives for the pool is not finite"):
+        NetAccess(net).outputs(Rows(X))

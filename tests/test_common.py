@@ -419,3 +419,16 @@ def test_shuffling_validation_iterator_is_refused(cls, task):
     net = make_net(task, iterator_valid__shuffle=True).fit(X, y)
     with pytest.raises(ValueError, match="iterator_valid__shuffle"):
         make_strategy(cls).select(net, make_pool("continuous"), 1)
+
+
+@every_case
+def test_a_net_that_diverged_is_reported(cls, task):
+    if cls._reads in ("nothing", "predictions"):
+        return
+    net = make_net(task).fit(*make_data(task))
+    with torch.no_grad():
+        next(net.module_.parameters()).fill_(torch.nan)
+        for weights in dict(net.callbacks_)["WeightSnapshots"].weights_:
+            next(iter(weights.values())).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"finite|diverge"):
+        make_strategy(cls).select(net, make_pool("continuous"), 2)

@@ -11,7 +11,7 @@ from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
-from skal.rows import Rows, n_rows, take_slice
+from skal.rows import ChainedRows, Rows, n_rows, take_slice
 
 X = np.arange(20.0).reshape(10, 2)
 
@@ -96,6 +96,9 @@ def test_transformers_see_arrays():
         lambda x: {"a": np.ones(10), "b": x},
         lambda x: x.tolist(),
         lambda x: x.astype(np.float32),
+        lambda x: x.astype(object),
+        lambda x: pd.DataFrame(x.astype(object)),
+        lambda x: torch.as_tensor(x).bfloat16(),
     ],
 )
 @pytest.mark.parametrize("memory", [0.0005, 1024])
@@ -128,3 +131,11 @@ def test_text_and_integers_have_no_nan():
     Rows(np.arange(6).reshape(3, 2)).check_finite()
     Rows(torch.arange(6).reshape(3, 2)).check_finite()
     Rows(pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})).check_finite()
+
+
+def test_chained_rows_come_one_after_the_other():
+    chain = ChainedRows([Rows(X[:4]), Rows(X[4:])])
+    with config_context(working_memory=0.0005):
+        blocks = list(chain.blocks())
+    np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), X)
+    assert len(chain) == blocks[-1][0].stop == 10

@@ -77,6 +77,10 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
         raise ValueError("Training requires X to be passed, but X is None.")
     if y is None:
         raise ValueError("Training requires y to be passed, but the target y is None.")
+    if isinstance(y, str | bytes):
+        raise ValueError(
+            f"y must hold a label for each row, got the single value {y!r}."
+        )
     n, n_labels = n_rows(X), n_rows(y)
     if n == 0:
         raise ValueError("X has no rows: give at least one labeled row.")
@@ -133,6 +137,12 @@ def _not_finite_rows(
     elif isinstance(X, pd.DataFrame):
         values = X.select_dtypes("floating").to_numpy()
     elif isinstance(X, list | tuple):
+        # Beside strings numpy would make the word 'nan' of a NaN.
+        own: list[bool] = [
+            isinstance(v, float) and bool(is_bad(np.array([v]))[0]) for v in X
+        ]
+        if any(own):
+            return np.array(own)
         try:
             values = np.asarray(X)
         except ValueError:  # rows of unequal length: for the estimator to judge

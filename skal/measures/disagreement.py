@@ -166,4 +166,6 @@ def _vote_shares(probs: Tensor) -> Tensor:
     counts = torch.zeros((m, n_classes), dtype=torch.float64, device=probs.device)
     ones = torch.ones((m, n_draws), dtype=torch.float64, device=probs.device)
     counts.scatter_add_(1, probs.argmax(dim=2).T, ones)
-    return counts / n_draws
+    # No vote can be told of NaN.
+    unknown = probs.isnan().any(dim=2).any(dim=0)
+    return (counts / n_draws).masked_fill(unknown[:, None], torch.nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Literal
 
 import torch
@@ -115,7 +116,7 @@ def least_disagree_metric(
     if sigmas is None:
         sigmas = 10 ** (-5 + 0.1 * torch.arange(51, dtype=torch.float64))
     scales = [float(sigma) for sigma in sigmas]
-    if not scales or min(scales) <= 0:
+    if not scales or not all(0 < sigma < inf for sigma in scales):
         raise ValueError("sigmas must be positive, and there must be one at least.")
     head = stack_head(weight, bias)
     pool, monte_carlo = HeadRows(features, head), HeadRows(reference, head)

@@ -147,6 +147,15 @@ def _check_length(X: Any, y: Any) -> None:
 
 def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
     """Class labels as a 1-d array, one for each row of X."""
+    if isinstance(y, list | tuple):
+        missing = [
+            i for i, v in enumerate(y) if v is None or (isinstance(v, float) and v != v)
+        ]
+        if missing:  # beside strings numpy would make the word 'nan' of it
+            raise ValueError(
+                f"Input y contains NaN or None: {len(missing)} of {len(y)} labels, the "
+                f"first is that of row {missing[0]}."
+            )
     y = column_or_1d(_require_target(net, X, y), warn=True)
     _check_length(X, y)
     assert_all_finite(y, input_name="y")

@@ -132,9 +132,11 @@ class Draws:
                 "of one kind."
             )
         self.classes: np.ndarray | None = None
+        self._alike = True
         if labels:
-            alone = all(np.array_equal(labels[0], other) for other in labels)
-            self.classes = labels[0] if alone else np.unique(np.concatenate(labels))
+            self._alike = all(np.array_equal(labels[0], other) for other in labels)
+            merged = np.unique(np.concatenate(labels))
+            self.classes = labels[0] if self._alike else merged
             self.task, self.n_outputs = "classification", len(self.classes)
         else:
             sizes = sorted({reader.n_outputs for reader in self._readers})
@@ -230,7 +232,7 @@ class Draws:
         return result
 
     def _columns(self, reader: Reader) -> Any:
-        if self.classes is None or reader.labels is None:
+        if self.classes is None or reader.labels is None or self._alike:
             return slice(None)
         return torch.from_numpy(np.searchsorted(self.classes, reader.labels))
 

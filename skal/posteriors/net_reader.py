@@ -13,7 +13,6 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from skal.access import NetAccess, as_columns
-from skal.exceptions import UnsuitableLearnerError
 from skal.pool import Pool
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.posteriors.models import Model, net_models
@@ -93,20 +92,7 @@ class NetReader(Reader):
         return outputs
 
     def _labels(self) -> np.ndarray:
-        net, n = self.model.estimator, self.n_outputs
-        try:
-            classes = np.asarray(net.classes_)
-        except AttributeError:  # skorch's, trained on a Dataset: targets are positions
-            classes = np.arange(n)
-        if len(classes) != n:
-            # skorch's classes_ are those that it saw; its columns are all positions.
-            if classes.dtype.kind not in "iu" or not np.isin(classes, range(n)).all():
-                raise UnsuitableLearnerError(
-                    f"{type(net).__name__} has {n} outputs for the classes "
-                    f"{classes.tolist()}. Name all classes with classes=."
-                )
-            classes = np.arange(n)
-        return self.model.decode(classes)
+        return self.model.decode(self.access.column_classes(self.n_outputs))
 
 
 class NetPosterior(Posterior):

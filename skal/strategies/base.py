@@ -17,6 +17,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.pool import Pool
 from skal.selection import Picks, top_k
 from skal.utils import preserve_global_rng, resolve_rng, seed_from
+from skal.validation import check_option
 
 __all__ = ["QueryStrategy", "ScoreStrategy", "Selection", "all_strategies"]
 
@@ -36,6 +37,10 @@ class Selection(NamedTuple):
     scores: np.ndarray
 
 
+#: What a strategy may read of the learner.
+_READS = ("nothing", "predictions", "proba", "posterior", "net")
+
+
 class QueryStrategy(BaseEstimator, ABC):
     """Base of all query strategies.
 
@@ -51,13 +56,19 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_task``
         ``"any"``, ``"classification"`` or ``"regression"``.
     ``_reads``
-        ``"nothing"``, ``"proba"``, ``"posterior"`` or ``"net"``.
+        ``"nothing"``, ``"predictions"``, ``"proba"``, ``"posterior"`` or ``"net"``.
 
     A ``random_state`` parameter, where there is one, is resolved here.
     """
 
     _task: ClassVar[str] = "any"
     _reads: ClassVar[str] = "nothing"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Check what a new strategy says that it is for."""
+        super().__init_subclass__(**kwargs)
+        check_option("_task", cls._task, ["any", "classification", "regression"])
+        check_option("_reads", cls._reads, list(_READS))
 
     def __call__(
         self, learner: Any, X_pool: Any, n_instances: int = 1
@@ -141,14 +152,27 @@ class QueryStrategy(BaseEstimator, ABC):
                 f"{type(self).__name__} is for {self._task}, and the learner is a "
                 f"{learner}. Strategies for it: {', '.join(names)}."
             )
-        less = {"net": ("nothing", "proba"), "proba": ("nothing",)}.get(self._reads, ())
+        less = {"net": ("nothing", "proba", "posterior"), "proba": ("nothing",)}.get(
+            self._reads, ()
+        )
         others = [cls.__name__ for cls in fitting if cls._reads in less]
         pool.check_gives(self._reads, type(self).__name__, others)
 
     def _check_picks(self, picks: Picks, n: int, m: int) -> Selection:
+        if not isinstance(picks, tuple) or len(picks) != 2:
+            raise TypeError(
+                f"{type(self).__name__}._select must return Picks(indices, scores), "
+                f"got {type(picks).__name__}."
+            )
         indices = np.asarray(torch.as_tensor(picks[0]).cpu(), dtype=np.int64)
         scores = torch.as_tensor(picks[1]).cpu().numpy()
-        distinct = len(np.unique(indices)) == n == len(indices) == len(scores)
+        if np.isnan(scores).any():
+            raise ValueError(
+                f"{type(self).__name__} gave NaN as a score: the outputs of the model "
+                "are not finite. Did its training diverge?"
+            )
+        flat = indices.shape == scores.shape == (n,)
+        distinct = flat and len(np.unique(indices)) == n
         if not distinct or indices.min() < 0 or indices.max() >= m:
             raise RuntimeError(
                 f"{type(self).__name__} was to pick {n} distinct rows of {m} with a "
@@ -184,7 +208,13 @@ class ScoreStrategy(QueryStrategy):
         return top_k(self._checked_scores(pool, rng), n)
 
     def _checked_scores(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        scores = self._score(pool, rng)
+        scores = torch.as_tensor(self._score(pool, rng))
+        if scores.shape != (len(pool),):
+            raise RuntimeError(
+                f"{type(self).__name__}._score must give one score for each of the "
+                f"{len(pool)} rows, got shape {tuple(scores.shape)}. This is a fault "
+                "of the strategy."
+            )
         n_nan = int(scores.isnan().sum())
         if n_nan:
             raise ValueError(

@@ -30,7 +30,7 @@ class EPIG(PosteriorStrategy):
     n_targets : int
         Rows to draw where `X_target` is not given; all if the pool has fewer.
     noise_variance : float, optional
-        Regression: as in `BALD`.
+        Regression: as in `BALD`, its default taken over the targets.
     random_state : int, RandomState, Generator or None
         Draws the models and the targets.
 
@@ -79,6 +79,8 @@ class EPIG(PosteriorStrategy):
         draws = self._draw(pool, rng)
         if self.X_target is not None:
             members = Pool(pool.learner, self.X_target).members
+            for member in members:
+                member.rows.name = "X_target"
             targets = draws.collect([member.rows for member in members])
         else:
             chosen = torch.randperm(len(pool), generator=rng)[: self.n_targets]

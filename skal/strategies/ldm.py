@@ -54,7 +54,13 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
 
     def read(batch: Any) -> tuple[Tensor, Tensor]:
         z, outputs = access.forward_features(batch)
-        outputs, direct = as_columns(outputs), _linear_head(access)(z)
+        head = _linear_head(access)
+        if z.shape[1] != head.in_features:
+            raise UnsuitableLearnerError(
+                "The head runs on several positions of a row, where the least disagree "
+                "metric needs one vector a row. Name another with head=."
+            )
+        outputs, direct = as_columns(outputs), head(z)
         if outputs.shape != direct.shape:
             same = torch.zeros(len(z), dtype=torch.bool, device=z.device)
         elif outputs.shape[1] == 1:

@@ -123,3 +123,13 @@ def test_is_fitted():
     assert is_fitted(LogisticRegression().fit(np.eye(5), y))
     assert not is_fitted(Simple())
     assert is_fitted(Unknown())
+
+
+def test_a_missing_label_does_not_become_a_word():
+    X = np.eye(3)
+    with pytest.raises(
+        ValueError, match=r"y holds NaN .* in 1 rows, the first is row 1"
+    ):
+        check_labeled(X, ["a", float("nan"), "b"], finite=True, allow_nan=False)
+    with pytest.raises(ValueError, match="single value 'cat'"):
+        check_labeled(X, "cat", finite=True, allow_nan=False)

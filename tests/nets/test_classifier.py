@@ -171,3 +171,9 @@ def test_tags() -> None:
     assert not tags.input_tags.allow_nan
     assert tags.target_tags.required
     assert not tags.target_tags.multi_output
+
+
+@pytest.mark.parametrize("missing", [float("nan"), None])
+def test_a_missing_label_in_a_list_is_refused(missing):
+    with pytest.raises(ValueError, match=r"1 of 3 labels, the first is that of row 1"):
+        NetClassifier().fit(np.eye(3), ["a", missing, "b"])

@@ -153,3 +153,42 @@ def test_what_a_call_returns_follows_the_learner():
     assert indices.tolist() == [3, 1]
     assert scores.tolist() == [0.25, 0.5]
     assert strategy(Old.estimator, X, 2).tolist() == [3, 1]
+
+
+class Wide(ScoreStrategy):
+    """Forgets to reduce over the columns."""
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        return torch.zeros((len(pool), 2))
+
+
+class InNumpy(ScoreStrategy):
+    """Scores in numpy."""
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Any:
+        return np.arange(len(pool))[::-1].astype(float)
+
+
+class Bare(QueryStrategy):
+    """Gives indices and no scores."""
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Any:
+        return list(range(n))
+
+
+def test_mistakes_in_ones_own_strategy_are_named():
+    with pytest.raises(RuntimeError, match=r"one score for each of the 6 rows.*\(6, 2"):
+        Wide().select(DummyRegressor(), X, 2)
+    with pytest.raises(RuntimeError, match="Given was to pick 2"):
+        Given([[0, 1], [2, 3]], [0.0, 1.0]).select(DummyRegressor(), X, 2)
+    with pytest.raises(ValueError, match="NaN as a score"):
+        Given([0, 1], [0.0, float("nan")]).select(DummyRegressor(), X, 2)
+    with pytest.raises(
+        TypeError, match=r"must return Picks\(indices, scores\), got list"
+    ):
+        Bare().select(DummyRegressor(), X, 2)
+    assert InNumpy().select(DummyRegressor(), X, 2).indices.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="_reads must be one of"):
+        type("Typo", (Given,), {"_reads": "probs"})
+    with pytest.raises(ValueError, match="_task must be one of"):
+        type("Typo", (Given,), {"_task": "classificaton"})

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import torch
 
-from skal import ActiveLearner
+from skal import ActiveLearner, Committee
 from skal.strategies import CoreSet
 from tests.models import make_data, make_net
 
@@ -77,3 +77,22 @@ def test_labeled_rows_in_the_pool_come_last():
     pool = np.vstack([X[:10], POOL[:10]])
     indices = CoreSet().select(learner, pool, 20).indices
     assert set(indices[:10].tolist()) == set(range(10, 20))
+
+
+def test_members_with_rows_of_their_own_know_of_each_others():
+    X, y = make_data("classification", 40)
+    parts = [slice(0, 14), slice(14, 40)]
+    committee = Committee(
+        [
+            ActiveLearner(
+                make_net("classification", random_state=seed),
+                X_training=X[part],
+                y_training=y[part],
+            )
+            for seed, part in enumerate(parts)
+        ]
+    )
+    pool = np.vstack([X[:20], POOL[:5]])
+    selection = CoreSet().select(committee, pool, 25)
+    assert set(selection.indices[:5].tolist()) == set(range(20, 25))
+    np.testing.assert_allclose(selection.scores[5:], 0, atol=1e-5)

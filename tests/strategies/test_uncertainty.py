@@ -11,6 +11,8 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
 
 from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
@@ -94,3 +96,22 @@ def test_a_classifier_without_probabilities():
         UnsuitableLearnerError, match=r"Margin reads.*RidgeClassifier.*Random"
     ):
         Margin().select(RidgeClassifier().fit(X, Y), POOL)
+
+
+def test_a_committee_of_skorchs_nets_that_missed_a_class():
+    targets = np.arange(90) % 3
+    members = []
+    for known in (targets < 3, targets != 1):
+        net = NeuralNetClassifier(
+            nn.Linear(5, 3),
+            criterion=nn.CrossEntropyLoss,
+            max_epochs=1,
+            verbose=0,
+            train_split=None,
+        )
+        rows = X[known].astype(np.float32)
+        members.append(ActiveLearner(net, X_training=rows, y_training=targets[known]))
+    pool = POOL.astype(np.float32)
+    mean = np.mean([m.estimator.predict_proba(pool) for m in members], axis=0)
+    scores = Entropy().score_samples(Committee(members), pool)
+    np.testing.assert_allclose(scores, entropy(mean, axis=1), atol=1e-6)
