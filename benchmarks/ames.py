@@ -77,7 +77,7 @@ def report(how: Protocol, data: pd.DataFrame, command: str, folder: Path) -> str
         ]
     times = data.groupby("strategy")[["query_time", "fit_time"]].mean()
     parts += [
-        "Seconds a query and a fit, two campaigns at a time:",
+        "Seconds a query and a fit, other campaigns running beside:",
         markdown(times.loc[comparison.strategies].map(lambda v: f"{v:.3f}")),
         f"![learning curves]({stem}.png)",
         "\n".join(f"- {line}" for line in environment()),
