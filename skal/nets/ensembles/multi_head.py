@@ -41,7 +41,7 @@ def find_head(net: Any, X: Any, name: str | None = None) -> str:
     Raises
     ------
     ValueError
-        If there is no such layer, or outputs are not what it gives.
+        If there is no such layer, outputs are not what it gives, or it is run twice.
     """
     module, kind = net.module_, type(net.module_).__name__
     layers = dict(module.named_modules())
@@ -58,10 +58,13 @@ def find_head(net: Any, X: Any, name: str | None = None) -> str:
             f"layers are {linear}."
         )
     given: dict[str, Any] = {}
+    repeated: set[str] = set()
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(layer: nn.Module, inputs: Any, outputs: Any) -> None:
-            given.pop(name, None)  # so that the last layer run comes last
+            if name in given:
+                repeated.add(name)
+                del given[name]  # so that the last layer run comes last
             given[name] = outputs
 
         return note
@@ -75,13 +78,15 @@ def find_head(net: Any, X: Any, name: str | None = None) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    if not given or list(given.values())[-1] is not outputs:
+    head = list(given)[-1] if given else watched[-1]
+    if given.get(head) is not outputs:
         raise ValueError(
-            f"The last step of {kind} is not its layer "
-            f"{list(given)[-1] if given else watched[-1]!r}: a module to be split must "
-            "give what its head gives, or have the head named with head=."
+            f"The last step of {kind} is not its layer {head!r}: a module to be split "
+            "must give what its head gives, or have the head named with head=."
         )
-    return list(given)[-1]
+    if head in repeated:
+        raise ValueError(f"{kind} runs its layer {head!r} twice: it is no head alone.")
+    return head
 
 
 class MultiHead(nn.Module):

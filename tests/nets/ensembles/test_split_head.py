@@ -155,6 +155,22 @@ def test_module_must_end_with_its_head() -> None:
         fit(net)
 
 
+class Twice(nn.Module):
+    """Begins and ends with the same layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends, self.middle = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.ends(self.middle(self.ends(X)))
+
+
+def test_head_is_run_once() -> None:
+    with pytest.raises(ValueError, match="Twice runs its layer 'ends' twice"):
+        fit(NetClassifier(Twice, classes=[0, 1, 2, 3], max_epochs=2))
+
+
 @pytest.mark.parametrize("head", ["nowhere", "body"])
 def test_name_of_the_head_is_checked(head: str) -> None:
     with pytest.raises(ValueError, match=rf"MLP has no layer '{head}' whose weights"):
