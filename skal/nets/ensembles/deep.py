@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from skorch import NeuralNet
+from torch import nn
 
 from skal.nets.ensembles.base import (
     BaseEnsemble,
@@ -44,6 +46,7 @@ class DeepEnsemble(BaseEnsemble):
         fit_params: dict[str, Any],
         rng: torch.Generator,
     ) -> dict[str, Any]:
+        _check_starts(estimator)
         members = [
             seeded_clone(estimator, seed_from(rng)) for _ in range(self.n_estimators)
         ]
@@ -56,6 +59,16 @@ class DeepEnsemble(BaseEnsemble):
             for member in members:
                 member.fit(X, y, **fit_params)
         return {"estimators_": members, "trained_together_": together}
+
+
+def _check_starts(estimator: Any) -> None:
+    """Raise if the members would all start from the same weights."""
+    for part in (estimator, *estimator.get_params().values()):
+        if isinstance(part, NeuralNet) and isinstance(part.module, nn.Module):
+            raise ValueError(
+                "The net's module is an instance, so that all members would start from "
+                "its weights: pass the class, and its options as module__..."
+            )
 
 
 class DeepEnsembleClassifier(DeepEnsemble, EnsembleClassifier):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingRegressor
@@ -104,3 +105,9 @@ def test_spread_grows_away_from_the_data() -> None:
     ensemble = DeepEnsembleRegressor(net, 5, random_state=0).fit(X, np.sin(3 * X[:, 0]))
     _, std = ensemble.predict(np.float32([[0.0], [3.0]]), return_std=True)
     assert std[1] > 3 * std[0]
+
+
+def test_members_that_would_be_the_same_are_refused():
+    X, y = np.eye(6), np.arange(6.0)
+    with pytest.raises(ValueError, match="module is an instance"):
+        DeepEnsembleRegressor(NetRegressor(nn.Linear(6, 1))).fit(X, y)

@@ -12,7 +12,7 @@ from skorch.dataset import ValidSplit
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from skal.nets import MLP, NetClassifier, NetRegressor
+from skal.nets import NetClassifier, NetRegressor
 from skal.nets.ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
 from tests.nets.data import Unsized, blobs, line
 
@@ -151,7 +151,6 @@ ALONE = [
     {"optimizer": torch.optim.NAdam},
     {"optimizer__param_groups": [("head.*", {"lr": 0.1})]},
     {"criterion__label_smoothing": 0.1},
-    {"module": MLP(4, 3)},
     {"module": Unsized},
     {"module__activation": lambda: nn.ReLU()},
     {"module__activation": nn.PReLU},
