@@ -29,7 +29,10 @@ SCRIPTS = {
     "skal": ("skal_queries.py", ["entropy-draws", "BALD-draws", "BatchBALD-draws"]),
     "baal": ("baal_queries.py", ["entropy-draws", "BALD-draws", "BatchBALD-draws"]),
     "skal, nets": ("skal_queries.py", ["BALD-nets", "BatchBALD-nets"]),
-    "scikit-activeml": ("skactiveml_queries.py", ["BALD-nets", "BatchBALD-nets"]),
+    "scikit-activeml": (
+        "skactiveml_queries.py",
+        ["BALD-nets", "BatchBALD-nets", "BatchBALD2000-nets"],
+    ),
     "floor": ("skal_queries.py", ["floor-draws", "floor-nets"]),
 }
 N_LABELED, N_NETS = 500, 5
@@ -129,7 +132,7 @@ def table(data: pd.DataFrame) -> pd.DataFrame:
         rows, library, query = key
         if library == "floor":
             continue
-        measure, kind = query.split("-")
+        measure, kind = query.replace("2000", "").split("-")
         line = {
             "query": f"{measure}, {'20 draws' if kind == 'draws' else '5 nets'}",
             "rows": rows,
@@ -140,6 +143,9 @@ def table(data: pd.DataFrame) -> pd.DataFrame:
             continue
         own = medians.loc[key]
         floor = medians.loc[(rows, "floor", f"floor-{kind}"), "seconds"]
+        if query == "BatchBALD2000-nets":
+            query = "BatchBALD-nets"
+            line["library"] += ", 2000 values"
         skal = (rows, "skal" if kind == "draws" else "skal, nets", query)
         line |= {
             "s": f"{own['seconds']:.2f}",

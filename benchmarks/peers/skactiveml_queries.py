@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,5 +51,10 @@ def _committee(kind: Any) -> Callable[[Problem], Callable[[Any], Any]]:
 
 if __name__ == "__main__":
     measure(
-        {"BALD-nets": _committee(GreedyBALD), "BatchBALD-nets": _committee(BatchBALD)}
+        {
+            "BALD-nets": _committee(GreedyBALD),
+            "BatchBALD-nets": _committee(BatchBALD),
+            # As many values of the batch's labels as skal holds.
+            "BatchBALD2000-nets": _committee(partial(BatchBALD, n_MC_samples=2000)),
+        }
     )

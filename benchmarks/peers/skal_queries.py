@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,8 +73,8 @@ if __name__ == "__main__":
             "floor-nets": _passes(5),
             "entropy-draws": _dropout(PredictiveEntropy),
             "BALD-draws": _dropout(BALD),
-            "BatchBALD-draws": _dropout(BatchBALD),
+            "BatchBALD-draws": _dropout(partial(BatchBALD, n_samples=2000)),
             "BALD-nets": _members(BALD),
-            "BatchBALD-nets": _members(BatchBALD),
+            "BatchBALD-nets": _members(partial(BatchBALD, n_samples=2000)),
         }
     )

@@ -15,6 +15,8 @@ _BLOCK = 1 << 21  # conditional probabilities held at once
 _MOST_BYTES = 1 << 32
 # Gains are rounded to this, so that those of duplicates tie: beyond float64's error.
 _STEP = 2.0**-36
+# Samples whose posteriors agree to this are evaluated as one, at their mean.
+_GRID = 2.0**-20
 
 
 def batch_bald(
@@ -38,7 +40,8 @@ def batch_bald(
     -------
     picks : Picks
         Scores are the gains in mutual information, in nats; the first is `bald`. Ties
-        go in pool order.
+        go in pool order. Once no row gains anything, the labels of the picks tell the
+        models apart, and the rows of the largest `bald` are left to take.
 
     Raises
     ------
@@ -63,6 +66,8 @@ def batch_bald(
 
     Evaluating a row costs ``S * K * C`` multiply-adds and ``S * C`` logarithms for S
     configurations; memory beyond `probs` is ``8 * S * (K + C)`` bytes and a block.
+    Samples whose posteriors agree to :math:`2^{-20}` are evaluated as one: S falls as
+    the labels tell the models apart, and a large batch under few models costs little.
 
     References
     ----------
@@ -85,12 +90,17 @@ def batch_bald(
     probs = probs.double()
     n_models, m, n_classes = probs.shape
     own = entropy(probs.reshape(-1, n_classes)).reshape(n_models, m).mean(dim=0)
-    gains = _rounded(bald(probs))  # upper bounds, once there are picks
+    single = _rounded(bald(probs))
+    gains = single.clone()  # upper bounds, once there are picks
     labels = _Configurations(n_models, n_samples, rng, probs)
     indices: list[int] = []
     scores: list[Tensor] = []
     for k in range(n):
         pick = int(gains.argmax()) if k == 0 else _lazy_argmax(gains, own, labels)
+        if gains[pick] == 0:  # so are all the others, from here on
+            indices += _best_of(single, gains > -torch.inf, n - k)
+            scores += [gains[pick]] * (n - k)
+            break
         indices.append(pick)
         scores.append(gains[pick].clone())
         gains[pick] = -torch.inf
@@ -98,6 +108,12 @@ def batch_bald(
             labels.add(probs[:, pick])
     rows = torch.tensor(indices, dtype=torch.long, device=probs.device)
     return Picks(rows, torch.stack(scores) if scores else gains[:0])
+
+
+def _best_of(scores: Tensor, among: Tensor, n: int) -> list[int]:
+    """List the rows of the highest scores, ties in pool order."""
+    order = scores.where(among, -torch.inf).sort(descending=True, stable=True).indices
+    return order[:n].tolist()
 
 
 def _rounded(gains: Tensor) -> Tensor:
@@ -139,6 +155,7 @@ class _Configurations:
         self._posterior = probs.new_full((1, n_models), 1 / n_models)
         self._weight = probs.new_ones(1)
         self._source: Tensor | None = None  # the model that each sample comes from
+        self._samples = self._posterior  # posterior of each, once there are samples
 
     @property
     def block_size(self) -> int:
@@ -159,6 +176,7 @@ class _Configurations:
         self._picked.append(probs)
         if self._source is not None:
             self._sample(probs, self._source)
+            self._merge()
         elif len(self._weight) * probs.shape[1] <= self._n_samples:
             joint = self._posterior[:, None] * probs.T  # (S, C, K)
             shares = joint.sum(dim=2, keepdim=True)
@@ -173,10 +191,10 @@ class _Configurations:
             source = start[torch.arange(self._n_samples) % n_models]
             self._source = source.to(probs.device)
             shape = (self._n_samples, n_models)
-            self._posterior = probs.new_full(shape, 1 / n_models)
-            self._weight = probs.new_full((self._n_samples,), 1 / self._n_samples)
+            self._samples = probs.new_full(shape, 1 / n_models)
             for picked in self._picked:
                 self._sample(picked, self._source)
+            self._merge()
 
     def _sample(self, probs: Tensor, source: Tensor) -> None:
         """Draw a label for each sample from its model, and update the posteriors."""
@@ -184,8 +202,19 @@ class _Configurations:
         cumulative = probs.cumsum(dim=1)[source]
         point = uniform.to(probs.device) * cumulative[:, -1:]
         label = torch.searchsorted(cumulative, point, right=True)[:, 0]
-        joint = self._posterior * probs.T[label]
-        self._posterior = joint / joint.sum(dim=1, keepdim=True)
+        joint = self._samples * probs.T[label]
+        self._samples = joint / joint.sum(dim=1, keepdim=True)
+
+    def _merge(self) -> None:
+        """Evaluate samples of nearly one posterior together."""
+        cells = (self._samples / _GRID).round_()
+        _, cell, count = torch.unique(
+            cells, dim=0, return_inverse=True, return_counts=True
+        )
+        total = self._samples.new_zeros(len(count), self._samples.shape[1])
+        total.index_add_(0, cell, self._samples)
+        self._posterior = total / count[:, None]
+        self._weight = count.to(total) / self._n_samples
 
 
 def _check(probs: Tensor, n: int, n_samples: int) -> None:

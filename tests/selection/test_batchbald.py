@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from skal.measures import bald
 from skal.selection import batch_bald
+from skal.selection.batchbald import _GRID, _Configurations
 
 
 def gen(seed: int = 0) -> torch.Generator:
@@ -147,6 +148,60 @@ def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch, seed):
         found.append(batch_bald(probs, 5, gen(), n_samples=243))
     assert torch.equal(found[0].indices, found[1].indices)  # duplicates in pool order
     torch.testing.assert_close(found[0].scores, found[1].scores)
+
+
+def bits(*models: int) -> torch.Tensor:
+    """A row whose label is sure under each model: one of 4 classes."""
+    return torch.nn.functional.one_hot(torch.tensor(models), 4).double()
+
+
+@pytest.mark.parametrize("block", [1, 10**9])
+def test_of_equal_gains_the_first_in_the_pool_wins_however_late_it_is_found(
+    monkeypatch, block
+):
+    # Of 8 models row 0 asks two of three bits and row 3 two, one of them known then;
+    # row 2 asks for the third alone. Row 3 has the larger bound, so it is found first.
+    first, late = bits(0, 0, 1, 1, 2, 2, 3, 3), bits(0, 1, 0, 1, 2, 3, 2, 3)
+    nothing, third = bits(*[0] * 8), bits(*[0, 1] * 4)
+    probs = torch.stack([first, nothing, third, late], dim=1)
+    monkeypatch.setattr("skal.selection.batchbald._BLOCK", block)
+    picks = batch_bald(probs, 2, gen())
+    assert picks.indices.tolist() == [0, 2]
+    np.testing.assert_allclose(picks.scores, np.log([4, 2]), atol=1e-9)
+
+
+def test_once_the_models_are_told_apart_the_largest_bald_fill_the_batch():
+    # Row 1 tells all four models; what is left has nothing to add.
+    rows = [bits(0, 0, 0, 0), bits(0, 1, 2, 3), bits(0, 0, 0, 1), bits(0, 0, 1, 1)]
+    picks = batch_bald(torch.stack([*rows, rows[3]], dim=1), 5, gen())
+    assert picks.indices.tolist() == [1, 3, 4, 2, 0]
+    np.testing.assert_allclose(picks.scores, [np.log(4), 0, 0, 0, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("n_models", [3, 20])
+def test_samples_of_one_posterior_are_evaluated_together(monkeypatch, n_models):
+    probs = torch.from_numpy(draws(8, n_models, 60, 4))
+    found, kept = {}, {}
+    merge = _Configurations._merge
+    for grid in (1e-300, _GRID):
+        monkeypatch.setattr("skal.selection.batchbald._GRID", grid)
+        kept[grid] = []
+
+        def record(self, kept=kept[grid]):
+            merge(self)
+            kept.append(len(self._weight))
+            assert float(self._weight.sum()) == pytest.approx(1, abs=1e-12)
+
+        monkeypatch.setattr(_Configurations, "_merge", record)
+        labels = _Configurations(n_models, 1000, gen(), probs)
+        found[grid] = []
+        for k in range(30):
+            labels.add(probs[:, k])
+            found[grid].append(labels.mean_entropy(torch.arange(30, 60)))
+    for merged, apart in zip(found[_GRID], found[1e-300], strict=True):
+        torch.testing.assert_close(merged, apart, atol=1e-6, rtol=0)
+    assert kept[_GRID][-1] < kept[1e-300][-1]
+    assert kept[_GRID][-1] < 500
 
 
 def test_one_run_of_many_samples_is_near_enumeration():

@@ -213,6 +213,18 @@ def test_errors_say_what_is_missing():
         PredictiveVariance(reduction="mean").select(regressor, POOL)
 
 
+def test_batch_bald_says_what_it_samples_unless_told_how_many():
+    forest = RandomForestClassifier(4, random_state=0).fit(X, Y)  # 3^6 < 2000 < 3^7
+    with pytest.warns(UserWarning, match="9 labels of 3 classes.* exact for 6 picks.*"):
+        sampled = BatchBALD(random_state=0).select(forest, POOL, 9)
+    given = BatchBALD(n_samples=2000, random_state=0).select(forest, POOL, 9)
+    np.testing.assert_array_equal(sampled.indices, given.indices)
+    exact = BatchBALD(n_samples=3**8, random_state=0).select(forest, POOL, 7)
+    unasked = BatchBALD(random_state=0).select(forest, POOL, 7)  # not a word
+    np.testing.assert_array_equal(exact.indices, unasked.indices)
+    np.testing.assert_allclose(exact.scores, unasked.scores, atol=1e-12)
+
+
 def test_diverged_models_are_reported():
     net = make_net("classification").fit(X, Y)
     with torch.no_grad():
