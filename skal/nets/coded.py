@@ -12,7 +12,7 @@ from torch import nn
 
 from skal.nets.base import BaseNet
 from skal.nets.labels import check_classes, class_weights, encode
-from skal.nets.losses import weighted_loss
+from skal.nets.losses import row_losses, weighted_loss
 from skal.nets.probabilities import find_nonlinearity, is_binary
 from skal.nets.validation import check_labels
 
@@ -67,11 +67,31 @@ class CodedNet(BaseNet, NeuralNetClassifier):
         if weight is None:
             loss: torch.Tensor = super().get_loss(y_pred, y_true, X, training)
             return self._with_prior(loss, len(y_true), training)
-        if isinstance(self.criterion_, nn.NLLLoss):  # of probabilities, as in skorch
-            y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
-        weight = weight.to(y_pred.device)
+        y_pred, weight = self._logarithmic(y_pred), weight.to(y_pred.device)
         loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
         return self._with_prior(loss, len(y_true), training)
+
+    def row_losses(self, y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+        """Loss of each row of a batch, without weights of rows or classes.
+
+        Parameters
+        ----------
+        y_pred : Tensor of shape (b, n_outputs)
+        y_true : Tensor of shape (b,)
+            Places among the classes.
+
+        Returns
+        -------
+        losses : Tensor of shape (b,)
+        """
+        y_pred, y_true = self._match(y_pred, y_true.to(y_pred.device))
+        return row_losses(self.criterion_, self._logarithmic(y_pred), y_true)
+
+    def _logarithmic(self, y_pred: torch.Tensor) -> torch.Tensor:
+        """Take the logarithm of probabilities for NLLLoss, as skorch does."""
+        if not isinstance(self.criterion_, nn.NLLLoss):
+            return y_pred
+        return torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
 
     def _match(
         self, y_pred: torch.Tensor, y_true: torch.Tensor

@@ -10,7 +10,7 @@ from skorch import NeuralNetRegressor
 from torch import nn
 
 from skal.nets.base import BaseNet
-from skal.nets.losses import weighted_loss
+from skal.nets.losses import row_losses, weighted_loss
 from skal.nets.modules import MLP
 from skal.nets.validation import check_targets
 from skal.utils import preserve_global_rng, resolve_rng, seed_from
@@ -241,19 +241,27 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         """
         weight = getattr(y_true, "sample_weight", None)
         if isinstance(y_pred, torch.Tensor):
-            y_pred = y_pred.reshape(len(y_pred), -1)
-            y_true = y_true.to(y_pred.device).reshape(len(y_true), -1)
-            if y_pred.shape != y_true.shape:
-                raise ValueError(
-                    f"The module has {y_pred.shape[1]} outputs for {y_true.shape[1]} "
-                    "targets."
-                )
+            y_pred, y_true = _match(y_pred, y_true)
         if weight is None:
             loss: torch.Tensor = super().get_loss(y_pred, y_true, X, training)
             return self._with_prior(loss, len(y_true), training)
         weight = weight.to(y_pred.device)
         loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
         return self._with_prior(loss, len(y_true), training)
+
+    def row_losses(self, y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
+        """Loss of each row of a batch, without weights; of several targets their mean.
+
+        Parameters
+        ----------
+        y_pred : Tensor of shape (b, n_targets) or (b,)
+        y_true : Tensor of shape (b, n_targets) or (b,)
+
+        Returns
+        -------
+        losses : Tensor of shape (b,)
+        """
+        return row_losses(self.criterion_, *_match(y_pred, y_true))
 
     def _check_target(self, X: Any, y: Any, classes: Any, first: bool) -> np.ndarray:
         y = check_targets(self, X, y)
@@ -274,3 +282,16 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
         return tags
+
+
+def _match(
+    y_pred: torch.Tensor, y_true: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bring predictions and targets to one shape, (b, n_targets), on one device."""
+    y_pred = y_pred.reshape(len(y_pred), -1)
+    y_true = y_true.to(y_pred.device).reshape(len(y_true), -1)
+    if y_pred.shape != y_true.shape:
+        raise ValueError(
+            f"The module has {y_pred.shape[1]} outputs for {y_true.shape[1]} targets."
+        )
+    return y_pred, y_true

@@ -12,8 +12,8 @@ from torch import nn
 
 from skal.nets import NetClassifier, NetRegressor
 from skal.nets.labels import check_classes, class_weights, encode
-from skal.nets.losses import weighted_loss
-from tests.nets.data import blobs, line
+from skal.nets.losses import row_losses, weighted_loss
+from tests.nets.data import Softmax, blobs, line
 
 FULL = {"batch_size": -1, "max_epochs": 30, "random_state": 0}
 
@@ -35,6 +35,32 @@ def test_weight_is_repetition(criterion: Any, y_pred: Any, y_true: Any) -> None:
     )
     torch.testing.assert_close(loss, repeated)
     assert criterion.reduction == "mean"  # the criterion itself is left alone
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_losses_of_rows_are_those_of_batches_of_one(reduction: str) -> None:
+    y_pred, codes = torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    criterion = nn.CrossEntropyLoss(reduction=reduction)
+    singly = [criterion(y_pred[i : i + 1], codes[i : i + 1]) for i in range(5)]
+    torch.testing.assert_close(
+        row_losses(criterion, y_pred, codes), torch.stack(singly)
+    )
+    assert criterion.reduction == reduction  # the criterion itself is left alone
+    several = row_losses(nn.MSELoss(), y_pred, torch.zeros(5, 3))
+    torch.testing.assert_close(several, y_pred.square().mean(1))
+
+
+@pytest.mark.parametrize("options", [{}, {"criterion": nn.NLLLoss, "module": Softmax}])
+def test_a_net_gives_the_losses_of_rows_without_weights(options: Any) -> None:
+    X, y = blobs(20)
+    net = NetClassifier(class_weight={1: 5}, **options, **FULL).fit(X, y)
+    losses = net.row_losses(net.forward(X), torch.from_numpy(y))
+    expected = -np.log(net.predict_proba(X)[np.arange(20), y])
+    np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-6)
+    X, y = line(20)
+    net = NetRegressor(**FULL).fit(X, y)
+    losses = net.row_losses(net.forward(X), torch.from_numpy(y))
+    np.testing.assert_allclose(losses, (net.predict(X) - y) ** 2, rtol=1e-4, atol=1e-6)
 
 
 def test_summing_criterion_sums() -> None:
@@ -103,8 +129,6 @@ def test_class_weight_counts_together_with_row_weights() -> None:
 
 
 def test_weights_with_probabilities_from_the_module() -> None:
-    from tests.nets.data import Softmax
-
     X, y = blobs()
     rows = np.linspace(1, 2, len(y))
     nll = NetClassifier(Softmax, criterion=nn.NLLLoss, **FULL)
