@@ -16,7 +16,7 @@ from skorch import NeuralNet
 
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
-from skal.rows import ChainedRows, Rows, n_rows
+from skal.rows import ChainedRows, Rows, n_rows, take_rows
 from skal.unwrapping import (
     allows_nan,
     estimator_of,
@@ -86,6 +86,8 @@ class Pool:
         taken apart in any nesting.
     X : array-like of shape (m, ...)
         The pool as the user holds it; see `skal.rows.Rows` for the kinds.
+    name : str
+        What the rows are called in an error.
 
     Raises
     ------
@@ -93,9 +95,10 @@ class Pool:
         If the pool is empty, or its columns are not those of the training data.
     """
 
-    def __init__(self, learner: Any, X: Any) -> None:
+    def __init__(self, learner: Any, X: Any, name: str = "the pool") -> None:
         self.learner = learner
         self.X = X
+        self.name = name
         self._n = n_rows(X)
         if self._n == 0:
             raise ValueError("The pool is empty: there is no row to query.")
@@ -108,6 +111,18 @@ class Pool:
 
     def __len__(self) -> int:
         return self._n
+
+    def take(self, indices: torch.Tensor | np.ndarray) -> Pool:
+        """Give a pool of some of the rows, with the same learner.
+
+        Parameters
+        ----------
+        indices : Tensor or ndarray of shape (n,)
+            Positions.  Rows of arrays and tables are copied; a Dataset and a dask
+            array are read when the rows are.
+        """
+        X = take_rows(self.X, np.asarray(torch.as_tensor(indices).cpu()))
+        return Pool(self.learner, X, "the part of the pool that is looked at")
 
     @cached_property
     def members(self) -> list[Member]:
@@ -153,7 +168,8 @@ class Pool:
             for member in self.members:
                 member.rows.check_finite()
         else:
-            Rows(self.X, allow_nan=allows_nan(self.learner)).check_finite()
+            allow_nan = allows_nan(self.learner)
+            Rows(self.X, allow_nan=allow_nan, name=self.name).check_finite()
 
     @property
     def task(self) -> str:
@@ -250,7 +266,7 @@ class Pool:
         self._check_columns(outer, labeled_X)
         estimator, transformers, target_transformers = unwrap(outer)
         allow_nan = not isinstance(estimator, NeuralNet) and allows_nan(estimator)
-        rows = Rows(self.X, transformers, allow_nan=allow_nan)
+        rows = Rows(self.X, transformers, allow_nan=allow_nan, name=self.name)
         labeled = None
         if labeled_X is not None and n_rows(labeled_X) > 0:
             labeled = Rows(

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn import get_config
 from torch.utils.data import Dataset, Subset
 
-__all__ = ["ChainedRows", "Rows", "n_rows", "take_slice"]
+__all__ = ["ChainedRows", "Rows", "n_rows", "take_rows", "take_slice"]
 
 #: Rows to a block where their size in bytes cannot be told beforehand.
 _DEFAULT_BLOCK = 4096
@@ -52,6 +52,30 @@ def take_slice(X: Any, rows: slice) -> Any:
     block = X[rows]
     # A dask array is computed here, and only this part of it.
     return np.asarray(block) if hasattr(block, "compute") else block
+
+
+def take_rows(X: Any, indices: np.ndarray) -> Any:
+    """Take rows by position; the result is of the same kind as `X`.
+
+    Parameters
+    ----------
+    X : array, DataFrame, Series, sparse matrix, tensor, list, dict of these, Dataset
+    indices : ndarray of shape (n,)
+        Positions, never labels.
+    """
+    if sparse.issparse(X):
+        return X.tocsr()[indices].asformat(X.format)
+    if isinstance(X, Mapping):
+        return {key: take_rows(value, indices) for key, value in X.items()}
+    if hasattr(X, "iloc"):
+        return X.iloc[indices]
+    if isinstance(X, torch.Tensor):
+        return X[torch.as_tensor(indices, device=X.device)]
+    if isinstance(X, list | tuple):
+        return [X[i] for i in indices]
+    if isinstance(X, Dataset):
+        return Subset(X, [int(i) for i in indices])
+    return X[indices]
 
 
 def _row_bytes(X: Any) -> int | None:

@@ -9,40 +9,17 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from torch.utils.data import Dataset, Subset
+
+from skal.rows import take_rows
 
 __all__ = ["as_array", "row_shape", "stack_rows", "take_row", "take_rows"]
 
 _NUMBERS = "biuf"
 
 
-def take_rows(X: Any, indices: np.ndarray) -> Any:
-    """Take rows by position; the result is of the same kind as `X`.
-
-    Parameters
-    ----------
-    X : array, DataFrame, Series, sparse matrix, tensor, list, dict of these, Dataset
-    indices : ndarray of shape (n,)
-        Positions, never labels.
-    """
-    # A dok_matrix is a dict, so sparse comes first, here and below.
-    if sp.issparse(X):
-        return X.tocsr()[indices].asformat(X.format)
-    if isinstance(X, Mapping):
-        return {key: take_rows(value, indices) for key, value in X.items()}
-    if hasattr(X, "iloc"):
-        return X.iloc[indices]
-    if isinstance(X, torch.Tensor):
-        return X[torch.as_tensor(indices, device=X.device)]
-    if isinstance(X, list | tuple):
-        return [X[i] for i in indices]
-    if isinstance(X, Dataset):
-        return Subset(X, [int(i) for i in indices])
-    return X[indices]
-
-
 def take_row(X: Any, index: int) -> Any:
     """Take one row as `X` gives a single row: one dimension less where it can."""
+    # A dok_matrix is a dict, so sparse comes first, here and below.
     if sp.issparse(X):
         return X.tocsr()[[index]]
     if isinstance(X, Mapping):

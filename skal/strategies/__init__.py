@@ -23,6 +23,7 @@ from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.random import Random
+from skal.strategies.subsample import Subsample
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
 from skal.strategies.variance import (
     PredictiveVariance,
@@ -30,6 +31,7 @@ from skal.strategies.variance import (
     VariationOfPrediction,
 )
 from skal.strategies.votes import LabelDispersion, VariationRatio, VoteEntropy
+from skal.strategies.wrapping import WrappingStrategy
 
 __all__ = [
     "BADGE",
@@ -63,8 +65,10 @@ __all__ = [
     "Random",
     "ScoreStrategy",
     "Selection",
+    "Subsample",
     "VariationOfPrediction",
     "VariationRatio",
     "VoteEntropy",
+    "WrappingStrategy",
     "all_strategies",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
@@ -128,12 +129,25 @@ class QueryStrategy(BaseEstimator, ABC):
         pool = Pool(learner, X_pool)
         n = _check_n_instances(n_instances, len(pool))
         self._check_learner(pool)
-        rng = resolve_rng(getattr(self, "random_state", None))
+        return self._query(pool, n)
+
+    def _query(
+        self, pool: Pool, n: int, outer: torch.Generator | None = None
+    ) -> Selection:
+        """Pick rows of a pool whose learner was checked; see `_drawing`."""
+        with self._drawing(outer) as rng:
+            picks = self._select(pool, n, rng)
+        return self._check_picks(picks, n, len(pool))
+
+    @contextmanager
+    def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
+        """Give what to draw from: a `random_state` of one's own, or else `outer`."""
+        own = getattr(self, "random_state", None)
+        rng = resolve_rng(outer if own is None else own)
         # A DataLoader draws from the global generators at each pass: the seed makes
         # such draws repeatable, and later training does not notice the query.
         with preserve_global_rng(seed_from(rng)):
-            picks = self._select(pool, n, rng)
-        return self._check_picks(picks, n, len(pool))
+            yield rng
 
     @abstractmethod
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
@@ -200,9 +214,12 @@ class ScoreStrategy(QueryStrategy):
         """
         pool = Pool(learner, X_pool)
         self._check_learner(pool)
-        rng = resolve_rng(getattr(self, "random_state", None))
-        with preserve_global_rng(seed_from(rng)):
-            return self._checked_scores(pool, rng).cpu().numpy()
+        return self._scores(pool).cpu().numpy()
+
+    def _scores(self, pool: Pool, outer: torch.Generator | None = None) -> Tensor:
+        """Score a pool whose learner was checked; see `_drawing`."""
+        with self._drawing(outer) as rng:
+            return self._checked_scores(pool, rng)
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         return top_k(self._checked_scores(pool, rng), n)
