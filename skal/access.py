@@ -19,10 +19,11 @@ from torch.func import functional_call
 from torch.utils.data import SequentialSampler
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.nets.bayesian import LINEAR
 from skal.nets.probabilities import find_nonlinearity
 from skal.rows import Rows
 
-__all__ = ["NetAccess"]
+__all__ = ["LINEAR", "NetAccess", "as_columns"]
 
 Parameters = Mapping[str, Tensor]
 
@@ -39,7 +40,7 @@ class NetAccess:
         A fitted net, skal's or skorch's own.
     head : str, optional
         Name of the head among ``net.module_.named_modules()``.  By default it is the
-        last `torch.nn.Linear` that a forward pass runs through.
+        last `torch.nn.Linear` or `BayesLinear` that a forward pass runs through.
 
     Attributes
     ----------
@@ -227,7 +228,7 @@ class NetAccess:
         linear: dict[str, nn.Module] = {
             name: module
             for name, module in modules.items()
-            if isinstance(module, nn.Linear)
+            if isinstance(module, LINEAR)
         }
         if self._head_name is not None:
             if self._head_name not in modules:

@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader
 
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
+from skal.nets import BayesianMLP, BayesLinear, NetClassifier
 from skal.rows import Rows
+from skal.strategies import BADGE, LDM, CoreSet
 from tests.models import make_data, make_net
 
 X = make_data("regression", 40)[0].astype(np.float32)
@@ -207,6 +209,29 @@ def test_a_net_without_linear_head():
     with pytest.raises(UnsuitableLearnerError, match=r"no module named 'nope'"):
         NetAccess(net, head="nope").features(Rows(X[:, :, None]))
     assert NetAccess(net, head="0").features(Rows(X[:, :, None])).shape == (40, 5)
+
+
+def test_the_head_of_a_bayesian_net_is_found_and_read_at_its_mean():
+    net = NetClassifier(BayesianMLP, max_epochs=2, random_state=0).fit(X, Y)
+    layers = [m for m in net.module_.modules() if isinstance(m, BayesLinear)]
+    head = layers.pop()
+    z = torch.as_tensor(X)
+    for layer in layers:
+        z = nn.functional.linear(z, layer.weight_mu, layer.bias_mu).relu()
+    access = NetAccess(net)
+    assert torch.allclose(access.features(Rows(X)), z, atol=1e-6)
+    assert access.head is head
+    linear = nn.Linear(head.in_features, head.out_features)
+    plain = NetClassifier(nn.Sequential(nn.Identity(), linear), max_epochs=1)
+    plain.fit(z.detach().numpy(), Y)
+    with torch.no_grad():
+        plain.module_[1].weight.copy_(head.weight_mu)
+        plain.module_[1].bias.copy_(head.bias_mu)
+    for strategy in (LDM(random_state=0), CoreSet(), BADGE(random_state=0)):
+        np.testing.assert_array_equal(
+            strategy.select(net, X, 6).indices,
+            strategy.select(plain, z.detach().numpy(), 6).indices,
+        )
 
 
 class Bypassed(nn.Module):

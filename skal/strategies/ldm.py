@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from skal.access import NetAccess, as_columns
+from skal.access import LINEAR, NetAccess, as_columns
 from skal.embeddings import Cosine
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import least_disagree_metric
@@ -79,9 +79,9 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
     return z
 
 
-def _linear_head(access: NetAccess) -> nn.Linear:
+def _linear_head(access: NetAccess) -> nn.Module:
     head = access.head
-    if not isinstance(head, nn.Linear):
+    if not isinstance(head, LINEAR):
         raise UnsuitableLearnerError(
             "The least disagree metric moves the weights of a torch.nn.Linear, and the "
             f"head is a {type(head).__name__}. Name a Linear with head=."

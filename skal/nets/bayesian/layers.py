@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["BayesLinear"]
+__all__ = ["LINEAR", "BayesLinear"]
 
 
 class BayesLinear(nn.Module):
@@ -139,3 +139,7 @@ class BayesLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias_mu is not None}, prior_scale={self.prior_scale}"
         )
+
+
+#: Layers that can be the head of a net: outputs linear in what comes in.
+LINEAR = (nn.Linear, BayesLinear)

@@ -11,7 +11,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor, nn
 
 from skal.nets.base import BaseNet
-from skal.nets.bayesian import BayesLinear
+from skal.nets.bayesian import LINEAR
 from skal.utils import preserve_global_rng
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def find_head(net: Any, X: Any, name: str | None = None) -> str:
     """
     module, kind = net.module_, type(net.module_).__name__
     layers = dict(module.named_modules())
-    linear = [n for n, m in layers.items() if isinstance(m, (nn.Linear, BayesLinear))]
+    linear = [n for n, m in layers.items() if isinstance(m, LINEAR)]
     watched = linear if name is None else [name]
     if not watched:
         raise ValueError(
