@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skal.access import LINEAR, NetAccess, as_columns
 from skal.embeddings import Cosine
@@ -79,7 +79,7 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
     return z
 
 
-def _linear_head(access: NetAccess) -> nn.Module:
+def _linear_head(access: NetAccess) -> Any:
     head = access.head
     if not isinstance(head, LINEAR):
         raise UnsuitableLearnerError(
