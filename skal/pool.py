@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from skorch import NeuralNet
 
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
+from skal.member import Member
 from skal.rows import ChainedRows, Rows, n_rows, take_rows
 from skal.unwrapping import (
     allows_nan,
@@ -26,53 +26,6 @@ from skal.unwrapping import (
 )
 
 __all__ = ["Member", "Pool"]
-
-
-@dataclass
-class Member:
-    """One fitted model of a learner, with the rows as it sees them.
-
-    Attributes
-    ----------
-    estimator : estimator
-        What is left when pipelines, searches and target transformers are taken off.
-    rows : Rows
-        The pool through the member's transformers.
-    labeled : Rows or None
-        The learner's labeled rows through the same transformers.
-    y : array-like or None
-        Labels of `labeled`, in the units of the learner.
-    target_transformers : list
-        Fitted transformers between `y` and the estimator's own target.
-    """
-
-    estimator: Any
-    rows: Rows
-    labeled: Rows | None
-    y: Any
-    target_transformers: list[Any] = field(default_factory=list)
-
-    def proba(self) -> list[torch.Tensor]:
-        """Class probabilities of the pool, float64, one ``(m, C)`` for each output."""
-        if isinstance(self.estimator, NeuralNet):
-            access = NetAccess(self.estimator)
-            outputs = access.outputs(self.rows)
-            return [access.to_proba(outputs)]
-        blocks: list[list[np.ndarray]] = []
-        for _, block in self.rows.blocks():
-            proba = self.estimator.predict_proba(_as_numpy(block, self.estimator))
-            blocks.append(proba if isinstance(proba, list) else [proba])
-        return [
-            torch.from_numpy(np.concatenate(parts).astype(np.float64, copy=False))
-            for parts in zip(*blocks, strict=True)
-        ]
-
-    def classes(self, proba: list[torch.Tensor]) -> list[np.ndarray]:
-        """Give the classes of the columns of `proba`, one array for each output."""
-        if isinstance(self.estimator, NeuralNet):
-            return [NetAccess(self.estimator).column_classes(proba[0].shape[1])]
-        classes = self.estimator.classes_
-        return list(classes) if isinstance(classes, list) else [np.asarray(classes)]
 
 
 class Pool:
@@ -206,7 +159,7 @@ class Pool:
         return [proba / len(members) for proba in total]
 
     def nets(self, head: str | None = None) -> Iterator[tuple[Member, NetAccess]]:
-        """Yield every model, a skorch net, with what may be read from it.
+        """Yield every net, of learners and of ensembles, with what may be read from it.
 
         Parameters
         ----------
@@ -214,7 +167,8 @@ class Pool:
             Name of the head in the net's module; the last Linear by default.
         """
         for member in self.members:
-            yield member, NetAccess(member.estimator, head=head)
+            for net in member.nets():
+                yield member, NetAccess(net, head=head)
 
     def check_gives(self, reads: str, strategy: str, others: list[str]) -> None:
         """Raise unless every model gives what a strategy reads.
@@ -231,18 +185,20 @@ class Pool:
         Raises
         ------
         UnsuitableLearnerError
-            If a model is no skorch net, or has no `predict_proba`.
+            If a model is no skorch net or ensemble of such nets, or has no
+            `predict_proba`.
         """
         if reads not in ("net", "proba"):
             return
         wanted = {
             "net": "the net of a skorch estimator, such as skal.NetClassifier or "
-            "skal.NetRegressor (in a Pipeline or not, or several in a Committee)",
+            "skal.NetRegressor (in a Pipeline or not, or several in a Committee or an "
+            "ensemble of skal)",
             "proba": "predict_proba",
         }[reads]
         for member in self.members:
             estimator = member.estimator
-            gives = isinstance(estimator, NeuralNet)
+            gives = bool(member.nets())
             if reads == "proba":
                 gives = hasattr(estimator, "predict_proba")
             if not gives:
@@ -304,10 +260,3 @@ def _not_fitted(estimator: Any) -> NotFittedError:
         f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with "
         "labeled data before querying."
     )
-
-
-def _as_numpy(block: Any, estimator: Any) -> Any:
-    """Give a tensor to scikit-learn's own estimators as an array."""
-    if isinstance(block, torch.Tensor) and not isinstance(estimator, NeuralNet):
-        return block.detach().cpu().numpy()
-    return block

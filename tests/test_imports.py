@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "access": {"nets", "rows"},
     "gradients": {"access", "factors", "rows"},
     "unwrapping": set(),
-    "pool": {"access", "rows", "unwrapping"},
+    "member": {"access", "rows"},
+    "pool": {"access", "member", "rows", "unwrapping"},
     "posteriors": {"access", "nets", "pool", "rows", "unwrapping"},
     # where it comes together
     "strategies": {
