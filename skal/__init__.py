@@ -4,6 +4,7 @@ from skal._version import __version__
 from skal.learners import (
     ActiveLearner,
     BayesianOptimizer,
+    CEALLearner,
     Committee,
     CommitteeRegressor,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "ActiveLearner",
     "ActiveLearningSimulation",
     "BayesianOptimizer",
+    "CEALLearner",
     "Committee",
     "CommitteeRegressor",
     "NetClassifier",

@@ -2,7 +2,14 @@
 
 from skal.learners.active import ActiveLearner
 from skal.learners.bayesian import BayesianOptimizer
+from skal.learners.ceal import CEALLearner
 from skal.learners.committee import Committee
 from skal.learners.committee_regressor import CommitteeRegressor
 
-__all__ = ["ActiveLearner", "BayesianOptimizer", "Committee", "CommitteeRegressor"]
+__all__ = [
+    "ActiveLearner",
+    "BayesianOptimizer",
+    "CEALLearner",
+    "Committee",
+    "CommitteeRegressor",
+]

@@ -189,6 +189,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
             X_fit, y_fit = take_rows(X_all, added), take_rows(y_all, added)
         else:
             X_fit, y_fit = X_all, y_all
+        X_fit, y_fit, fit_kwargs = self._taught(X_fit, y_fit, fit_kwargs)
         self._train(X_fit, y_fit, X_all, y_all, bootstrap, fit_kwargs)
 
     def query(
@@ -232,6 +233,12 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         if self.X_training is None:
             return X, y
         return stack_rows(self.X_training, X), stack_rows(self.y_training, y, "y")
+
+    def _taught(
+        self, X: Any, y: Any, fit_kwargs: dict[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Give what `teach` fits on; a subclass may add to the labeled rows."""
+        return X, y, fit_kwargs
 
     def _train(
         self,

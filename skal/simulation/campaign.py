@@ -37,7 +37,9 @@ class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstim
     Parameters
     ----------
     estimator : estimator
-        What is trained; it is cloned.
+        What is trained; it is cloned.  A learner, such as
+        :class:`~skal.learners.CEALLearner`, plays with `query_strategy` in place of
+        its own.
     query_strategy : callable
         ``query_strategy(learner, X_pool, n_instances=...)``, a strategy of
         `skal.strategies` or any of modAL's; it is cloned.
@@ -72,7 +74,7 @@ class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstim
     n_labeled_ : ndarray of shape (n_queries + 1,)
         Labels used at each step.
     estimators_ : list of estimators
-        Fitted at each step.
+        Fitted at each step; of a learner its estimator.
     estimator_ : estimator
         The last one, which `predict` uses.
     query_times_, fit_times_ : ndarrays of shape (n_queries,) and (n_queries + 1,)

@@ -54,7 +54,7 @@ def compare_strategies(
     Parameters
     ----------
     estimator : estimator
-        What is trained.
+        What is trained, or a learner, as in `ActiveLearningSimulation`.
     strategies : dict of str to callable
         Query strategies by the name they are shown with.
     X, y : array-likes

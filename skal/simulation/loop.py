@@ -138,7 +138,11 @@ class Campaign:
         X, y = take_rows(self.X, self.initial), take_rows(self.y, self.initial)
         with self.streams.global_rng():
             start = perf_counter()
-            learner = ActiveLearner(estimator, strategy, X_training=X, y_training=y)
+            if isinstance(estimator, ActiveLearner):  # a learner that has its own ways
+                learner = estimator.set_params(query_strategy=strategy)
+                learner.fit(X, y, bootstrap=learner.bootstrap_init)
+            else:
+                learner = ActiveLearner(estimator, strategy, X_training=X, y_training=y)
             self.fit_times.append(perf_counter() - start)
         self.estimators.append(deepcopy(learner.estimator))
         return learner
