@@ -6,26 +6,18 @@ import gzip
 import os
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.datasets import fetch_openml
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.campaigns import Split
+
 POOL, TEST = 5000, 2000
 
 # Name and version in OpenML, for those who have no folder SKAL_DATA.
 _OPENML = {"letter": ("letter", 1), "pendigits": ("pendigits", 1)}
-
-
-class Split(NamedTuple):
-    """Rows float32 and labels, of the pool and of the test."""
-
-    X_pool: np.ndarray
-    X_test: np.ndarray
-    y_pool: np.ndarray
-    y_test: np.ndarray
 
 
 @cache

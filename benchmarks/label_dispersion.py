@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.classification_sets import TEST, split
 from benchmarks.report import environment, markdown
-from benchmarks.worth_classification import NET, SETS, net
+from benchmarks.worth_classification import NET, STUDY, net
 from skal.strategies import LabelDispersion
 
 mpl.use("Agg")
@@ -101,7 +101,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--sets", nargs="+", choices=STUDY.sets, default=list(STUDY.sets)
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args(argv)
