@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skal.nets import NetClassifier, NetRegressor, WeightSnapshots
+from skal.nets import (
+    LossPredictionClassifier,
+    LossPredictionRegressor,
+    NetClassifier,
+    NetRegressor,
+    WeightSnapshots,
+)
 from skal.strategies import QueryStrategy, all_strategies
 
 N_FEATURES = 5
 
 #: Parameters that make a strategy quick without changing what it does.
 QUICK = {"n_draws": 4, "n_reference": 40, "n_samples": 200}
+
+#: Classifier and regressor for the strategies that need nets of their own kind.
+NETS = {"LossPrediction": (LossPredictionClassifier, LossPredictionRegressor)}
 
 
 def make_strategy(cls: type[QueryStrategy], **parameters: Any) -> QueryStrategy:
@@ -35,9 +44,21 @@ def make_data(task: str, n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.nda
     return X, np.array(["low", "mid", "top"])[np.digitize(signal, [0.0, 1.0])]
 
 
-def make_net(task: str, device: str = "cpu", **parameters: Any) -> Any:
+def net_class(task: str, strategy: type[QueryStrategy] | None = None) -> Any:
+    """Class of the nets that a strategy is tested on."""
+    name = "" if strategy is None else strategy.__name__
+    classifier, regressor = NETS.get(name, (NetClassifier, NetRegressor))
+    return classifier if task == "classification" else regressor
+
+
+def make_net(
+    task: str,
+    device: str = "cpu",
+    strategy: type[QueryStrategy] | None = None,
+    **parameters: Any,
+) -> Any:
     """Construct a net that trains in a blink, and has all kinds of posteriors."""
-    cls = NetClassifier if task == "classification" else NetRegressor
+    cls = net_class(task, strategy)
     settings: dict[str, Any] = {
         "max_epochs": 4,
         "batch_size": 32,

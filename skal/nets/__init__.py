@@ -13,6 +13,10 @@ from skal.nets.ensembles import (
     SplitHeadEnsembleClassifier,
     SplitHeadEnsembleRegressor,
 )
+from skal.nets.loss_prediction import (
+    LossPredictionClassifier,
+    LossPredictionRegressor,
+)
 from skal.nets.modules import MLP
 from skal.nets.regressor import NetRegressor
 
@@ -26,6 +30,8 @@ __all__ = [
     "DiversityEncouragingEnsembleRegressor",
     "ForgettingEvents",
     "GaussianNLL",
+    "LossPredictionClassifier",
+    "LossPredictionRegressor",
     "NetClassifier",
     "NetRegressor",
     "SnapshotEnsembleClassifier",

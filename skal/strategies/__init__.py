@@ -21,6 +21,7 @@ from skal.strategies.disagreement import (
 from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
+from skal.strategies.loss_prediction import LossPrediction
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
@@ -51,6 +52,7 @@ __all__ = [
     "LDMSeeding",
     "LabelDispersion",
     "LeastConfident",
+    "LossPrediction",
     "Margin",
     "MaxDet",
     "MaxDiag",

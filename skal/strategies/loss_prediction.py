@@ -1,0 +1,71 @@
+"""Loss prediction: rows whose loss the net itself expects to be large."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.pool import Pool
+from skal.strategies.base import ScoreStrategy
+
+__all__ = ["LossPrediction"]
+
+
+class LossPrediction(ScoreStrategy):
+    r"""Loss prediction [1]_: the largest losses by a net's own prediction.
+
+    For a :class:`skal.nets.LossPredictionClassifier` or
+    :class:`skal.nets.LossPredictionRegressor`, which learn to rank the losses of rows
+    while they are trained.
+
+    Notes
+    -----
+    Scores a row with its predicted loss :math:`\hat l(x)`, which has no unit and no
+    zero: only the order of rows is learned.  Noise counts as much as what the net does
+    not know yet, so that rows nobody can predict are picked, too.
+
+    The scores of a committee are the means of its members' predictions: what one adds
+    to all rows changes no order, and the margin, which is the same unless it was
+    chosen otherwise, gives all of them one scale.
+
+    One forward pass over the pool for each net; m numbers are kept.
+
+    References
+    ----------
+    .. [1] Yoo and Kweon, "Learning loss for active learning", CVPR 2019.
+       https://arxiv.org/abs/1905.03677
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal.nets import LossPredictionRegressor
+    >>> from skal.strategies import LossPrediction
+    >>> X = np.linspace(-1, 1, 200)[:, None]
+    >>> noise = np.random.default_rng(0).normal(size=200)
+    >>> y = np.where(X[:, 0] > 0, noise, 0)
+    >>> net = LossPredictionRegressor(lr=0.01, random_state=0).fit(X, y)
+    >>> LossPrediction().select(net, [[-0.5], [0.5]]).indices
+    array([1])
+    """
+
+    _reads: ClassVar[str] = "net"
+
+    def _check_learner(self, pool: Pool) -> None:
+        super()._check_learner(pool)
+        for member in pool.members:
+            if not hasattr(member.estimator, "forward_loss"):
+                raise UnsuitableLearnerError(
+                    "LossPrediction reads the losses that a net predicts, and "
+                    f"{type(member.estimator).__name__} was not trained to: take "
+                    "skal.nets.LossPredictionClassifier or LossPredictionRegressor."
+                )
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        predicted = [
+            access.collect(member.rows, access.net.forward_loss).double().cpu()
+            for member, access in pool.nets()
+        ]
+        return torch.stack(predicted).mean(0)
