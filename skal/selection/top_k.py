@@ -30,7 +30,7 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     Raises
     ------
     ValueError
-        If `n` is out of range.
+        If `n` is out of range, or a score is NaN.
 
     Examples
     --------
@@ -40,6 +40,12 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     tensor([1, 3, 2])
     """
     check_n(n, len(scores))
+    n_nan = int(scores.isnan().sum())
+    if n_nan:
+        raise ValueError(
+            f"{n_nan} of {len(scores)} scores are NaN: they have no rank. Find out "
+            "where they come from."
+        )
     if rng is None:
         indices = torch.sort(scores, descending=True, stable=True).indices[:n]
     else:

@@ -54,3 +54,8 @@ def test_infinities_have_their_place():
 def test_bad_n(n):
     with pytest.raises(ValueError, match=r"between 0 and 4, the number of rows"):
         top_k(torch.zeros(4), n)
+
+
+def test_nan_is_refused_and_counted():
+    with pytest.raises(ValueError, match="2 of 4 scores are NaN"):
+        top_k(torch.tensor([0.0, torch.nan, 1.0, torch.nan]), 1)
