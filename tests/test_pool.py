@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
@@ -130,3 +131,29 @@ def test_the_expected_number_of_features_comes_from_labeled_rows_too():
     learner.X_training, learner.y_training = X, Y
     with pytest.raises(ValueError, match=r"2 features.*trained on 3"):
         _ = Pool(learner, POOL[:, :2]).members
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, torch.as_tensor])
+def test_part_of_a_pool(kind):
+    learner = ActiveLearner(
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        X_training=X,
+        y_training=Y,
+    )
+    whole = Pool(learner, kind(POOL))
+    part = whole.take(torch.tensor([2, 7, 8]))
+    assert (len(whole), len(part)) == (11, 3)
+    np.testing.assert_array_equal(
+        read(part.members[0].rows), read(whole.members[0].rows)[[2, 7, 8]]
+    )
+    assert part.members[0].labeled.X is X
+    np.testing.assert_array_equal(part.proba()[0], whole.proba()[0][[2, 7, 8]])
+
+
+def test_part_of_a_pool_of_an_unfitted_learner():
+    bad = POOL.copy()
+    bad[4] = np.nan
+    pool = Pool(LogisticRegression(), bad)
+    pool.take(np.array([0, 3, 5])).check_finite()
+    with pytest.raises(ValueError, match="1 of 2 rows of the part of the pool"):
+        pool.take(np.array([3, 4])).check_finite()

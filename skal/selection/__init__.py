@@ -5,6 +5,7 @@ from skal.selection.base import Picks
 from skal.selection.batchbald import batch_bald
 from skal.selection.frank_wolfe import frank_wolfe
 from skal.selection.gaussian import gaussian_batch_bald
+from skal.selection.interleave import interleave
 from skal.selection.k_center import k_center
 from skal.selection.kmeans_pp import kmeans_pp
 from skal.selection.lcmd import lcmd
@@ -20,6 +21,7 @@ __all__ = [
     "batch_bald",
     "frank_wolfe",
     "gaussian_batch_bald",
+    "interleave",
     "k_center",
     "kmeans_pp",
     "lcmd",

@@ -22,7 +22,9 @@ from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
+from skal.strategies.mixture import Alternate, Mixture
 from skal.strategies.noise_stability import NoiseStability
+from skal.strategies.prefilter import Prefilter
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
@@ -41,6 +43,7 @@ __all__ = [
     "EPIG",
     "LCMD",
     "LDM",
+    "Alternate",
     "BatchBALD",
     "ConsensusEntropy",
     "CoreSet",
@@ -58,10 +61,12 @@ __all__ = [
     "MaxDiag",
     "MaxDist",
     "MeanStd",
+    "Mixture",
     "NoiseStability",
     "PowerBALD",
     "PredictiveEntropy",
     "PredictiveVariance",
+    "Prefilter",
     "QBCVariance",
     "QueryStrategy",
     "Random",
