@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from skal.exceptions import UnsuitableLearnerError
 
-__all__ = ["allows_nan", "estimator_of", "innermost", "learners_of", "unwrap"]
+__all__ = [
+    "allows_nan",
+    "estimator_of",
+    "innermost",
+    "learners_of",
+    "rewrap",
+    "unwrap",
+]
 
 
 def learners_of(learner: Any) -> list[Any]:
@@ -39,6 +47,29 @@ def innermost(learner: Any) -> Any:
             estimator = estimator.estimator
         else:
             return estimator
+
+
+def rewrap(learner: Any, inner: Any) -> Any:
+    """Give unfitted copies of the wrappers of a learner, with `inner` inside.
+
+    Pipelines and target transformers are copied; a search is replaced by what it
+    found best, or what it is to start from.
+    """
+    estimator = estimator_of(learner)
+    if isinstance(estimator, Pipeline):
+        *before, (name, last) = estimator.steps
+        steps = [(key, clone(step, safe=False)) for key, step in before]
+        return Pipeline([*steps, (name, rewrap(last, inner))], memory=estimator.memory)
+    if isinstance(estimator, TransformedTargetRegressor):
+        params = estimator.get_params(deep=False)
+        params = {key: clone(value, safe=False) for key, value in params.items()}
+        return estimator.__class__(
+            **{**params, "regressor": rewrap(estimator.regressor, inner)}
+        )
+    if _is_search(estimator):
+        found = getattr(estimator, "best_estimator_", estimator.estimator)
+        return rewrap(found, inner)
+    return inner
 
 
 def unwrap(estimator: Any) -> tuple[Any, list[Any], list[Any]]:
