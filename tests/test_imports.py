@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     # where it comes together
     "strategies": {
         *("access", "embeddings", "factors", "gradients", "kernels", "measures"),
-        *("pool", "posteriors", "rows", "selection"),
+        *("nets", "pool", "posteriors", "rows", "selection", "unwrapping"),
     },
     "learners": {"rows"},
     "simulation": {"learners", "plotting", "rows"},

@@ -1,0 +1,202 @@
+"""A strategy that looks through a small model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from skorch import NeuralNet
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.nets import NetClassifier, NetRegressor
+from skal.pool import Pool
+from skal.rows import n_rows
+from skal.selection import Picks
+from skal.strategies.base import QueryStrategy
+from skal.strategies.wrapping import WrappingStrategy
+from skal.unwrapping import innermost, learners_of, rewrap
+from skal.utils import seed_from
+
+__all__ = ["ViaProxy"]
+
+
+class ViaProxy(WrappingStrategy):
+    r"""Selection via proxy [1]_: a small model picks for a large one.
+
+    Parameters
+    ----------
+    proxy : estimator, optional
+        A copy of it is fitted on the learner's labeled rows at each query.  An
+        estimator of the learner's task, or a Committee of such.  By default a
+        `NetClassifier` or `NetRegressor` with one hidden layer of 64 units and a
+        learning rate of 0.01, within the transformers of the learner's own pipeline.
+    strategy : QueryStrategy, optional
+        Asks the proxy; by default `Margin` for classifiers, `GreedySampling` for
+        regressors.
+    random_state : int, RandomState, Generator or None
+        Seeds each ``random_state`` of the proxy that is None, and draws for the
+        strategy if it has none of its own.
+
+    Notes
+    -----
+    The proxy is cloned and fitted on ``X_training`` and ``y_training`` of the learner
+    as they are, and the strategy sees the proxy in the learner's place, labeled rows
+    included.  The learner's own model is not looked at, and need not be fitted.
+    Picks follow the large model as far as the two agree on which rows are hard [1]_.
+
+    Costs one fit of the proxy, and what the strategy costs with it.  Nothing is kept
+    from query to query.  The default reads what its net reads, one table or array
+    with the learner's transformers before it; name a proxy for any other rows.
+
+    References
+    ----------
+    .. [1] Coleman et al., "Selection via proxy: efficient data selection for deep
+       learning", ICLR 2020. https://arxiv.org/abs/1906.11829
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal import ActiveLearner, NetClassifier
+    >>> from skal.strategies import Entropy
+    >>> from skal.strategies.via_proxy import ViaProxy
+    >>> X, y = load_digits(return_X_y=True)
+    >>> small, large = LogisticRegression(max_iter=1000), NetClassifier(max_epochs=1)
+    >>> strategy = ViaProxy(small, Entropy())
+    >>> learner = ActiveLearner(large, strategy, X[:50] / 16, y[:50])
+    >>> indices, rows = learner.query(X[50:] / 16, n_instances=3)
+    >>> picked = Entropy().select(small.fit(X[:50] / 16, y[:50]), X[50:] / 16, 3)
+    >>> bool((indices == picked.indices).all())
+    True
+    """
+
+    _reads: ClassVar[str] = "nothing"
+
+    def __init__(
+        self,
+        proxy: Any = None,
+        strategy: QueryStrategy | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.proxy = proxy
+        self.strategy = strategy
+        self.random_state = random_state
+
+    def _check_learner(self, pool: Pool) -> None:
+        """Raise unless learner, labeled rows, proxy and strategy go together."""
+        QueryStrategy._check_learner(self, pool)
+        _labeled(pool.learner)
+        proxy = Pool(self._proxy(pool), pool.X)
+        self._held("strategy", proxy)
+        if "unknown" not in (pool.task, proxy.task) and pool.task != proxy.task:
+            raise UnsuitableLearnerError(
+                f"The learner is for {pool.task}, and its proxy "
+                f"{type(proxy.learner).__name__} is for {proxy.task}. Give "
+                f"{type(self).__name__} a proxy of the learner's task."
+            )
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        X, y = _labeled(pool.learner)
+        proxy = clone(self._proxy(pool))
+        _seed(proxy, rng)
+        _fit(proxy, X, y)
+        asked = proxy if hasattr(proxy, "query") else _Proxy(proxy, X, y)
+        seen = Pool(asked, pool.X, pool.name)
+        strategy = self._held("strategy", seen)
+        strategy._check_learner(seen)
+        picks = strategy._query(seen, n, rng)
+        return Picks(torch.from_numpy(picks.indices), torch.as_tensor(picks.scores))
+
+    def _proxy(self, pool: Pool) -> Any:
+        """Give the proxy, not to be fitted but in a copy."""
+        if self.proxy is None:
+            return _default_proxy(pool)
+        is_estimator = hasattr(self.proxy, "fit") and hasattr(self.proxy, "get_params")
+        if isinstance(self.proxy, type) or not is_estimator:
+            raise TypeError(
+                f"proxy of {type(self).__name__} must be an estimator, such as "
+                f"LogisticRegression(), got {self.proxy!r}."
+            )
+        return self.proxy
+
+
+@dataclass
+class _Proxy:
+    """A fitted proxy as a learner: with the rows that it was fitted on."""
+
+    estimator: Any
+    X_training: Any
+    y_training: Any
+    query: ClassVar[None] = None  # by which learners are told from other estimators
+
+
+def _labeled(learner: Any) -> tuple[Any, Any]:
+    """Give the labeled rows of a learner, or those that all members share."""
+    holders = [learner, *learners_of(learner)]
+    pairs = [
+        (X, getattr(holder, "y_training", None))
+        for holder in holders
+        if (X := getattr(holder, "X_training", None)) is not None and n_rows(X) > 0
+    ]
+    if not pairs:
+        raise UnsuitableLearnerError(
+            "ViaProxy fits a proxy on labeled rows, and the learner has none. Query an "
+            "ActiveLearner or a Committee that was fitted or taught."
+        )
+    if not all(_same(pair, pairs[0]) for pair in pairs):
+        raise UnsuitableLearnerError(
+            "The members of the committee were taught on rows of their own, and a "
+            "proxy is fitted on one set of labeled rows. Teach the committee itself."
+        )
+    return pairs[0]
+
+
+def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    """Whether two pairs of rows and labels are one, or equal arrays."""
+    return all(
+        a is b or (isinstance(a, np.ndarray) and np.array_equal(a, b))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _default_proxy(pool: Pool) -> Any:
+    """Give a small net in the wrappers of the learner's estimator."""
+    nets = {"classification": NetClassifier, "regression": NetRegressor}
+    if pool.task not in nets:
+        raise UnsuitableLearnerError(
+            f"{type(pool.learner).__name__} does not tell whether it is a classifier "
+            "or a regressor. Name a proxy: ViaProxy(proxy=...)."
+        )
+    learner = learners_of(pool.learner)[0]
+    inner = innermost(learner)
+    device = inner.device if isinstance(inner, NeuralNet) else "cpu"
+    net = nets[pool.task](module__hidden_sizes=(64,), lr=0.01, device=device)
+    return rewrap(learner, net)
+
+
+def _seed(proxy: Any, rng: torch.Generator) -> None:
+    """Set each ``random_state`` that is None."""
+    params = proxy.get_params(deep=True)
+    proxy.set_params(
+        **{
+            name: seed_from(rng)
+            for name in sorted(params)
+            if name.rpartition("__")[2] == "random_state" and params[name] is None
+        }
+    )
+
+
+def _fit(proxy: Any, X: Any, y: Any) -> None:
+    """Fit, or say that it was the proxy that failed."""
+    try:
+        proxy.fit(X, y)
+    # Whatever a fit raises, the reader must know that it is not the learner's.
+    except Exception as error:
+        raise ValueError(
+            f"The proxy {type(proxy).__name__} could not be fitted on the {n_rows(X)} "
+            "labeled rows; give ViaProxy one that takes them. "
+            f"{type(error).__name__}: {error}"
+        ) from error
