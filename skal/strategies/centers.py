@@ -17,7 +17,7 @@ from skal.strategies.base import QueryStrategy
 from skal.strategies.kernel import Space, read_space, update
 from skal.validation import check_option
 
-__all__ = ["LCMD", "KMeansPP", "MaxDist"]
+__all__ = ["LCMD", "KMeansPP", "MaxDist", "farthest_first"]
 
 
 class _Centers(QueryStrategy):
@@ -72,12 +72,14 @@ class LCMD(_Centers):
 
     Parameters
     ----------
-    kernel : {"grad", "ll", "inputs"} or callable
+    kernel : {"grad", "ll", "features", "inputs"} or callable
         Space that rows are compared in.  ``"grad"``: gradients of the outputs by all
         parameters (for a classifier, of the loss at its own label).  ``"ll"``: those by
         the last layer, which are the penultimate features with 1 appended.
-        ``"inputs"``: rows as the net sees them.  A callable gets ``(access, rows)``,
-        a `skal.access.NetAccess` and `skal.rows.Rows`, and gives features ``(m, d)``.
+        ``"features"``: without the 1, which matters only where there are no centers
+        yet.  ``"inputs"``: rows as the net sees them.  A callable gets ``(access,
+        rows)``, a `skal.access.NetAccess` and `skal.rows.Rows`, and gives features
+        ``(m, d)``.
     sketch : int or None
         Numbers that ``"grad"`` is projected to; None keeps gradients exact, factored.
     mode : {"auto", "P", "TP"}
@@ -165,7 +167,7 @@ class KMeansPP(_Centers):
 
 
 class MaxDist(_Centers):
-    r"""Farthest-first in a space of the net [1]_; `CoreSet` for any kernel.
+    r"""Farthest-first in a space of the net [1]_; `CoreSet` with more options.
 
     Parameters
     ----------
@@ -200,5 +202,10 @@ class MaxDist(_Centers):
     def _pick(
         self, rows: Embedding, n: int, rng: torch.Generator, centers: Embedding | None
     ) -> Picks:
-        sq_dist = None if centers is None else nearest(rows, centers)[0]
-        return k_center(rows, n, min_sq_dist=sq_dist)
+        return farthest_first(rows, n, centers)
+
+
+def farthest_first(rows: Embedding, n: int, centers: Embedding | None) -> Picks:
+    """Pick the rows farthest from every center, with squared distances for scores."""
+    sq_dist = None if centers is None else nearest(rows, centers)[0]
+    return k_center(rows, n, min_sq_dist=sq_dist)

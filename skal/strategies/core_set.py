@@ -1,16 +1,16 @@
-"""Core-set: cover the pool with labeled rows in the space of the features."""
+"""Core-set: cover the pool with labeled rows in a space of the net."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
-from skal.embeddings import Dense
 from skal.pool import Pool
-from skal.selection import Picks, k_center
+from skal.selection import Picks
 from skal.strategies.base import QueryStrategy
+from skal.strategies.centers import farthest_first
+from skal.strategies.kernel import read_space
 
 __all__ = ["CoreSet"]
 
@@ -22,10 +22,16 @@ class CoreSet(QueryStrategy):
     ----------
     head : str, optional
         Name of the module whose input are the features; the last Linear by default.
+    kernel : {"features", "grad", "ll", "inputs"} or callable
+        Space that is to be covered, as in `LCMD`; by default the penultimate features.
+    sketch : int or None
+        Numbers that ``"grad"`` is projected to; None keeps gradients exact, factored.
+    random_state : int, RandomState, Generator or None
+        Draws the projection, for ``"grad"`` alone.
 
     Notes
     -----
-    With penultimate features z, labeled rows L and picks S, the next pick is
+    With rows z in the space, labeled rows L and picks S, the next pick is
     :math:`\arg\max_x \min_{c \in L \cup S} \lVert z_x - z_c \rVert`, which covers the
     pool within twice the optimal radius.  Where the learner holds no labeled rows, as
     a bare estimator, the first pick is the row of the largest norm.  A pick's score is
@@ -33,7 +39,8 @@ class CoreSet(QueryStrategy):
 
     Reads the features of pool and labeled rows, in one forward pass, and keeps them:
     m × d numbers.  Then one pass over them a pick, and a matrix product with the
-    labeled rows.  The nets of a committee are read side by side.
+    labeled rows.  For ``"grad"`` it reads and keeps what `LCMD` does.  The nets of a
+    committee are read side by side.
 
     References
     ----------
@@ -53,19 +60,19 @@ class CoreSet(QueryStrategy):
 
     _reads: ClassVar[str] = "net"
 
-    def __init__(self, head: str | None = None) -> None:
+    def __init__(
+        self,
+        head: str | None = None,
+        kernel: Any = "features",
+        sketch: int | None = 512,
+        random_state: Any = None,
+    ) -> None:
         self.head = head
+        self.kernel = kernel
+        self.sketch = sketch
+        self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        features: list[Tensor] = []
-        labeled: list[Tensor] = []
-        for member, access in pool.nets(self.head):
-            features.append(access.features(member.rows))
-            if member.labeled is not None:
-                labeled.append(access.features(member.labeled))
-        embedding = Dense(torch.cat(features, dim=1))
-        nearest = None
-        if labeled:
-            nearest = embedding.min_sq_dist(Dense(torch.cat(labeled, dim=1)))
-        picks = k_center(embedding, n, min_sq_dist=nearest)
+        rows, labeled = read_space(pool, self.kernel, self.sketch, self.head, rng)
+        picks = farthest_first(rows, n, labeled)
         return Picks(picks.indices, picks.scores.clamp(min=0).sqrt())

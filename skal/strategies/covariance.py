@@ -55,7 +55,7 @@ class MaxDet(_Covariance):
 
     Parameters
     ----------
-    kernel : {"grad", "ll", "inputs"} or callable
+    kernel : {"grad", "ll", "features", "inputs"} or callable
         Space whose inner products are the covariances, as in `skal.strategies.LCMD`.
     sketch : int or None
         Numbers that ``"grad"`` is projected to; needed for it.

@@ -46,10 +46,11 @@ def read_space(
     Parameters
     ----------
     pool : Pool
-    kernel : {"grad", "ll", "inputs"} or callable
+    kernel : {"grad", "ll", "features", "inputs"} or callable
         ``"grad"``: gradients of all parameters.  ``"ll"``: features with 1 appended,
-        those of the last layer.  ``"inputs"``: rows as the model sees them.  A callable
-        gets ``(access, rows)`` and gives features ``(rows, d)``.
+        those of the last layer.  ``"features"``: without the 1.  ``"inputs"``: rows as
+        the model sees them.  A callable gets ``(access, rows)`` and gives features
+        ``(rows, d)``.
     sketch : int or None
         Numbers that gradients are projected to; None keeps them, factored.
     head : str, optional
@@ -62,7 +63,7 @@ def read_space(
         If a parameter is none of these, or what was read is not finite.
     """
     if not callable(kernel):
-        check_option("kernel", kernel, ["grad", "ll", "inputs"])
+        check_option("kernel", kernel, ["grad", "ll", "features", "inputs"])
     if sketch is not None:
         check_int("sketch", sketch)
     if kernel == "inputs":
@@ -74,6 +75,8 @@ def read_space(
             read.append(_both(member, _gradient_reader(access, sketch, rng)))
         elif kernel == "ll":
             read.append(_both(member, partial(_last_layer, access)))
+        elif kernel == "features":
+            read.append(_both(member, access.features))
         elif callable(kernel):
             read.append(_both(member, partial(_own, kernel, access)))
     return _side_by_side(read)
