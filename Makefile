@@ -7,7 +7,7 @@ DATA ?= diabetes digits
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit docs test-modal test-oldest clean
+.PHONY: help demo test lint types unit docs test-modal test-oldest test-peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -60,6 +60,17 @@ test-oldest: .venv-oldest/.ready  ## tests with the oldest versions admitted
 test-modal: .venv-modal/.ready  ## learners and strategies with modAL 0.4.2
 	OMP_NUM_THREADS=1 .venv-modal/bin/python -m pytest -q -n $(WORKERS) \
 		tests/learners tests/test_modal_contract.py tests/test_common.py
+
+# bmdal_reg needs numpy < 2, so that it runs in a process of its own.
+.venv-peers/.ready: requirements/peers-bmdal.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint $< torch
+	.venv-peers/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+test-peers: $(VENV)/.ready .venv-peers/.ready  ## picks against those of bmdal_reg
+	OMP_NUM_THREADS=1 BMDAL_PYTHON=.venv-peers/bin/python \
+		$(BIN)/python -m pytest -q tests/peers
 
 clean:  ## remove everything that the targets made
 	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated demo_output
