@@ -27,9 +27,9 @@ class LossPrediction(ScoreStrategy):
     zero: only the order of rows is learned.  Noise counts as much as what the net does
     not know yet, so that rows nobody can predict are picked, too.
 
-    The scores of a committee are the means of its members' predictions: what one adds
-    to all rows changes no order, and the margin, which is the same unless it was
-    chosen otherwise, gives all of them one scale.
+    The scores of a committee or an ensemble are the means of its nets' predictions:
+    what one adds to all rows changes no order, and the margin, which is the same unless
+    it was chosen otherwise, gives all of them one scale.
 
     One forward pass over the pool for each net; m numbers are kept.
 
@@ -55,11 +55,11 @@ class LossPrediction(ScoreStrategy):
 
     def _check_learner(self, pool: Pool) -> None:
         super()._check_learner(pool)
-        for member in pool.members:
-            if not hasattr(member.estimator, "forward_loss"):
+        for _, access in pool.nets():
+            if not hasattr(access.net, "forward_loss"):
                 raise UnsuitableLearnerError(
                     "LossPrediction reads the losses that a net predicts, and "
-                    f"{type(member.estimator).__name__} was not trained to: take "
+                    f"{type(access.net).__name__} was not trained to: take "
                     "skal.nets.LossPredictionClassifier or LossPredictionRegressor."
                 )
 

@@ -119,8 +119,16 @@ class LossPredictionNet(BaseNet):
         Raises
         ------
         ValueError
-            If no rows are known to run the module on, or it has no blocks to read.
+            If no rows are known to run the module on, it has no blocks to read, or
+            the loss module is given parameters.
         """
+        options = self.get_params_for("loss_module")
+        if options:
+            names = [f"loss_module__{name}" for name in options]
+            raise ValueError(
+                f"{type(self).__name__} has no parameters {names}; width= is the size "
+                "of the loss module."
+            )
         super().initialize_module()
         if "_example" not in vars(self):
             raise ValueError(

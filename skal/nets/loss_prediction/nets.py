@@ -70,7 +70,9 @@ class LossPredictionClassifier(LossPredictionNet, NetClassifier):
     :class:`~skal.nets.NetClassifier` of the same ``random_state``.
 
     `partial_fit` and warm starts count epochs from their own beginning. As blocks are
-    found by running the module, `initialize` needs a `fit` before it.
+    found by running the module, `initialize` needs a `fit` before it. The members of a
+    snapshot ensemble share the loss module that its training ended with; a split-head
+    ensemble takes the module apart, and refuses such nets.
 
     References
     ----------
