@@ -1,0 +1,83 @@
+"""Tables for the study of regression on tables: where they lie, what is their target.
+
+They are read from the folder that SKAL_DATA names.  Exact duplicates are dropped, so
+that no row of the test is also one of the pool.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+Frame = tuple[pd.DataFrame, np.ndarray]
+
+
+class Source(NamedTuple):
+    """A file below SKAL_DATA, and how it is read.
+
+    Attributes
+    ----------
+    file : str
+    target : str or int
+        Column, by name or by its place in a file without a header.
+    transform : callable
+        Of the target.
+    drop : tuple of str
+        Columns that are not to be known.
+    """
+
+    file: str
+    target: str | int
+    transform: Callable[[np.ndarray], np.ndarray] = np.asarray
+    drop: tuple[str, ...] = ()
+
+
+_RUNS = tuple(f"Run{k} (ms)" for k in range(1, 5))
+LARGE = {
+    "fried": Source("fried/fried.csv.gz", "Y"),
+    "diamonds": Source("diamonds/diamonds.csv.gz", "price"),
+    "protein": Source("protein/CASP.csv.gz", "RMSD"),
+    "kegg_undirected": Source("kegg_undirected/data.csv.gz", 27),
+    # The target is made of four columns: see _sgemm.
+    "sgemm": Source("sgemm/sgemm_product.csv.gz", "median", np.log, _RUNS),
+}
+
+
+def _file(name: str) -> Path:
+    folder = os.environ.get("SKAL_DATA")
+    if not folder:
+        raise OSError(
+            "The tables are read from a folder: set SKAL_DATA to where "
+            f"{LARGE['fried'].file} and the others lie."
+        )
+    file = Path(folder) / name
+    if not file.exists():
+        raise OSError(f"There is no {name} below SKAL_DATA={folder}.")
+    return file
+
+
+def read(source: Source) -> Frame:
+    """Read a table; OSError if it is not to be had."""
+    header = None if isinstance(source.target, int) else "infer"
+    table = pd.read_csv(_file(source.file), header=header)
+    table = table.drop_duplicates(ignore_index=True)
+    if source.drop == _RUNS:
+        table["median"] = table[list(_RUNS)].median(axis=1)
+    y = source.transform(table[source.target].to_numpy(float))
+    return table.drop(columns=[source.target, *source.drop]), y
+
+
+@cache
+def load_large(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Give rows, one-hot where they hold levels, and the target at unit variance."""
+    X, y = read(LARGE[name])
+    levels = [c for c in X if not pd.api.types.is_numeric_dtype(X[c])]
+    X = pd.get_dummies(X, columns=levels, dtype=float)
+    X = X.loc[:, X.nunique() > 1]
+    return X.to_numpy(float), (y - y.mean()) / y.std()
