@@ -107,6 +107,19 @@ class Pool:
         return Rows(X, seen.transformers, allow_nan=seen.allow_nan, name=name)
 
     @property
+    def labeled(self) -> list[tuple[Any, Any]]:
+        """Labeled rows with their labels, as learner or members hold them.
+
+        A set that several members share is there once.  The models need not be fitted.
+        """
+        sets = {}
+        for holder in (self.learner, *learners_of(self.learner)):
+            X = getattr(holder, "X_training", None)
+            if X is not None and n_rows(X) > 0:
+                sets[id(X)] = X, getattr(holder, "y_training", None)
+        return list(sets.values())
+
+    @property
     def is_fitted(self) -> bool:
         """Whether every model is fitted."""
         try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
+from skal.learners import ActiveLearner
 from skal.nets import (
     LossPredictionClassifier,
     LossPredictionRegressor,
@@ -71,6 +72,13 @@ def make_net(
         settings["module__hidden_sizes"] = (16, 12)
         settings["module__dropout"] = 0.2
     return cls(**{**settings, **parameters})
+
+
+def with_labeled(estimator: Any, X: Any, y: Any) -> ActiveLearner:
+    """Put an estimator, as it is, into a learner with labeled rows."""
+    learner = ActiveLearner(estimator)
+    learner.X_training, learner.y_training = X, y
+    return learner
 
 
 def task_of(estimator: Any) -> str:

@@ -37,6 +37,7 @@ from tests.models import (
     make_net,
     make_strategy,
     net_class,
+    with_labeled,
 )
 
 CASES = [pytest.param(*case, id=f"{case[0].__name__}-{case[1]}") for case in cases()]
@@ -65,10 +66,12 @@ def net(cls: Any, task: str, nets: dict[Any, Any]) -> Any:
 @pytest.fixture
 def learner(task: str, net: Any) -> ActiveLearner:
     """A learner with labeled rows around a copy of the fitted net."""
-    X, y = make_data(task)
-    learner = ActiveLearner(copy.deepcopy(net))
-    learner.X_training, learner.y_training = X, y
-    return learner
+    return with_labeled(copy.deepcopy(net), *make_data(task))
+
+
+def asked(cls: Any, estimator: Any, X: Any, y: Any) -> Any:
+    """The estimator itself, or in a learner where a strategy needs labeled rows."""
+    return with_labeled(estimator, X, y) if cls._needs_labeled else estimator
 
 
 def make_pool(kind: str, m: int = 50) -> np.ndarray:
@@ -115,9 +118,10 @@ def test_first_pick_does_not_depend_on_how_many(cls, task, learner):
 def test_call_gives_what_the_learner_wants(cls, task, learner, net):
     strategy, X = make_strategy(cls), make_pool("continuous")
     expected = strategy.select(learner, X, 2)
-    bare = strategy(net, X, 2)
-    assert isinstance(bare, np.ndarray)
-    assert bare.shape == (2,)
+    if not cls._needs_labeled:
+        bare = strategy(net, X, 2)
+        assert isinstance(bare, np.ndarray)
+        assert bare.shape == (2,)
     result = strategy(learner, X, n_instances=2)
     assert isinstance(result, tuple)
     np.testing.assert_array_equal(result[0], expected.indices)
@@ -242,13 +246,14 @@ def test_query_changes_neither_net_nor_learner_nor_generators(
 
 SCRIPT = """
 import json
-from tests.models import cases, make_data, make_net, make_strategy
+from tests.models import cases, make_data, make_net, make_strategy, with_labeled
 picks = {}
 for cls, task in cases():
     X, y = make_data(task)
     net = make_net(task, strategy=cls).fit(X, y)
     pool = make_data(task, 50, seed=1)[0]
-    picked = make_strategy(cls).select(net, pool, 5).indices
+    learner = with_labeled(net, X, y) if cls._needs_labeled else net
+    picked = make_strategy(cls).select(learner, pool, 5).indices
     picks[cls.__name__ + task] = picked.tolist()
 print(json.dumps(picks, sort_keys=True))
 """
@@ -312,8 +317,9 @@ def test_sees_through_wrappers(cls, task):
     strategy, X_pool = make_strategy(cls), make_pool("continuous")
     X, y = make_data(task)
     scaler, net = StandardScaler().fit(X), make_net(task, strategy=cls)
+    seen = scaler.transform(X)
     expected = strategy.select(
-        net.fit(scaler.transform(X), y), scaler.transform(X_pool), 4
+        asked(cls, net.fit(seen, y), seen, y), scaler.transform(X_pool), 4
     ).indices
     pipeline = make_pipeline(StandardScaler(), make_net(task, strategy=cls))
     wrapped = [
@@ -329,7 +335,9 @@ def test_sees_through_wrappers(cls, task):
         wrapped.append(GridSearchCV(clone(wrapped[-1]), {}, cv=3))
     for estimator in wrapped:
         estimator.fit(X, y)
-        for learner in (estimator, ActiveLearner(estimator)):
+        bare = estimator, ActiveLearner(estimator)
+        labeled = (with_labeled(estimator, X, y),)
+        for learner in labeled if cls._needs_labeled else bare:
             picked = strategy.select(learner, X_pool, 4).indices
             np.testing.assert_array_equal(picked, expected, err_msg=repr(estimator))
 
@@ -393,7 +401,7 @@ def test_wrong_columns(cls, task, learner):
     net = make_net(task, strategy=cls).fit(named, make_data(task)[1])
     pool = pd.DataFrame(X, columns=list("abcxy"))
     with pytest.raises(ValueError, match=r"lacks 2 of the columns.*'d', 'e'"):
-        strategy.select(net, pool, 1)
+        strategy.select(asked(cls, net, named, make_data(task)[1]), pool, 1)
 
 
 @every_case
@@ -405,11 +413,26 @@ def test_unfitted_learner(cls, task):
         GridSearchCV(make_net(task, strategy=cls), {"lr": [0.01]}),
     ):
         for learner in (estimator, ActiveLearner(estimator)):
-            if cls._reads == "nothing":
+            if cls._needs_labeled:
+                with pytest.raises(UnsuitableLearnerError, match="labeled rows"):
+                    make_strategy(cls).select(learner, X, 2)
+            elif cls._reads == "nothing":
                 assert len(make_strategy(cls).select(learner, X, 2).indices) == 2
             else:
                 with pytest.raises(NotFittedError):
                     make_strategy(cls).select(learner, X, 2)
+
+
+@pytest.mark.parametrize(
+    ("cls", "task"), [c for c in CASES if c.values[0]._needs_labeled]
+)
+@pytest.mark.parametrize("in_learner", [False, True])
+def test_labeled_rows_are_asked_for(cls, task, net, in_learner):
+    learner = ActiveLearner(net) if in_learner else net
+    with pytest.raises(
+        UnsuitableLearnerError, match=rf"{cls.__name__} reads labeled rows.*Random"
+    ):
+        make_strategy(cls).select(learner, make_pool("continuous"), 1)
 
 
 @pytest.mark.parametrize(
@@ -431,7 +454,9 @@ def test_a_net_is_asked_for_by_name(cls, task):
     with pytest.raises(
         UnsuitableLearnerError, match=rf"{cls.__name__} reads.*NetClassifier.*Random"
     ):
-        make_strategy(cls).select(linear().fit(X, y), make_pool("continuous"), 1)
+        make_strategy(cls).select(
+            asked(cls, linear().fit(X, y), X, y), make_pool("continuous"), 1
+        )
 
 
 @every_case
@@ -442,17 +467,18 @@ def test_shuffling_validation_iterator_is_refused(cls, task):
     X, y = make_data(task)
     net = make_net(task, strategy=cls, iterator_valid__shuffle=True).fit(X, y)
     with pytest.raises(ValueError, match="iterator_valid__shuffle"):
-        make_strategy(cls).select(net, make_pool("continuous"), 1)
+        make_strategy(cls).select(asked(cls, net, X, y), make_pool("continuous"), 1)
 
 
 @every_case
 def test_a_net_that_diverged_is_reported(cls, task):
     if cls._reads in ("nothing", "predictions"):
         return
-    net = make_net(task, strategy=cls).fit(*make_data(task))
+    X, y = make_data(task)
+    net = make_net(task, strategy=cls).fit(X, y)
     with torch.no_grad():
         next(net.module_.parameters()).fill_(torch.nan)
         for weights in dict(net.callbacks_)["WeightSnapshots"].weights_:
             next(iter(weights.values())).fill_(torch.nan)
     with pytest.raises(ValueError, match=r"finite|diverge"):
-        make_strategy(cls).select(net, make_pool("continuous"), 2)
+        make_strategy(cls).select(asked(cls, net, X, y), make_pool("continuous"), 2)

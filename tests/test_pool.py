@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skal import ActiveLearner
+from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
 from skal.pool import Pool
 from skal.strategies import Margin, Random
@@ -157,3 +157,23 @@ def test_part_of_a_pool_of_an_unfitted_learner():
     pool.take(np.array([0, 3, 5])).check_finite()
     with pytest.raises(ValueError, match="1 of 2 rows of the part of the pool"):
         pool.take(np.array([3, 4])).check_finite()
+
+
+def test_labeled_rows_as_they_are_held():
+    X, other = np.ones((4, 2)), np.zeros((3, 2))
+    y, others = np.array([0, 1, 0, 1]), np.array([1, 0, 1])
+    members = [ActiveLearner(LogisticRegression()) for _ in range(3)]
+    committee = Committee(members)
+    assert Pool(committee, X).labeled == []
+    assert Pool(LogisticRegression(), X).labeled == []
+    for member in members:
+        member.X_training, member.y_training = X, y
+    for learner in (members[0], committee):
+        ((rows, labels),) = Pool(learner, X).labeled
+        assert rows is X
+        assert labels is y
+    members[1].X_training, members[1].y_training = other, others
+    sets = Pool(committee, X).labeled
+    assert [rows is held for (rows, _), held in zip(sets, (X, other), strict=True)]
+    assert [labels is held for (_, labels), held in zip(sets, (y, others), strict=True)]
+    assert [len(rows) for rows, _ in sets] == [4, 3]

@@ -59,11 +59,15 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_reads``
         ``"nothing"``, ``"predictions"``, ``"proba"``, ``"posterior"`` or ``"net"``.
 
+    One that cannot do without the learner's labeled rows says ``_needs_labeled = True``
+    as well.
+
     A ``random_state`` parameter, where there is one, is resolved here.
     """
 
     _task: ClassVar[str] = "any"
     _reads: ClassVar[str] = "nothing"
+    _needs_labeled: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Check what a new strategy says that it is for."""
@@ -166,6 +170,13 @@ class QueryStrategy(BaseEstimator, ABC):
                 f"{type(self).__name__} is for {self._task}, and the learner is a "
                 f"{learner}. Strategies for it: {', '.join(names)}."
             )
+        if self._needs_labeled and not pool.labeled:
+            names = [cls.__name__ for cls in fitting if not cls._needs_labeled]
+            raise UnsuitableLearnerError(
+                f"{type(self).__name__} reads labeled rows, and the learner holds "
+                "none. Query an ActiveLearner or a Committee that was fitted or "
+                f"taught. Strategies that do without: {', '.join(names)}."
+            )
         less = {"net": ("nothing", "proba", "posterior"), "proba": ("nothing",)}.get(
             self._reads, ()
         )
@@ -251,7 +262,8 @@ def all_strategies() -> list[type[QueryStrategy]]:
     Examples
     --------
     >>> from skal.strategies import all_strategies
-    >>> [cls.__name__ for cls in all_strategies() if cls._reads == "nothing"]
+    >>> found = all_strategies()
+    >>> [cls.__name__ for cls in found if cls.__name__.startswith("Ran")]
     ['Random']
     """
 

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.learners import ActiveLearner, Committee
 from skal.pool import Pool
 from skal.selection import Picks
 from skal.strategies import QueryStrategy, ScoreStrategy, all_strategies
@@ -130,6 +131,28 @@ def test_own_strategies_are_checked_for_their_task():
     with pytest.raises(UnsuitableLearnerError, match="is for regression"):
         ForRegression([0], [0.0]).select(model, X)
     assert ForRegression([0], [0.0]).select(DummyRegressor(), X).indices == [0]
+
+
+class OfLabeled(Given):
+    """A strategy that cannot do without labeled rows."""
+
+    _needs_labeled: ClassVar[bool] = True
+
+
+def test_labeled_rows_are_asked_for_where_they_are_needed():
+    learner = ActiveLearner(DummyClassifier())
+    committee = Committee([learner])
+    empty = ActiveLearner(DummyClassifier())
+    empty.X_training, empty.y_training = X[:0], np.array([])
+    for asks in (DummyClassifier().fit(X, X[:, 0] > 4), learner, committee, empty):
+        with pytest.raises(
+            UnsuitableLearnerError, match=r"OfLabeled reads labeled rows.*Random"
+        ):
+            OfLabeled().select(asks, X, 1)
+        assert Given().select(asks, X, 1).indices.tolist() == [0]
+    learner.fit(X, X[:, 0] > 4)
+    for asks in (learner, committee):
+        assert OfLabeled().select(asks, X, 1).indices.tolist() == [0]
 
 
 def test_own_strategies_are_not_skals():
