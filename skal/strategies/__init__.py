@@ -22,17 +22,20 @@ from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
+from skal.strategies.mal import MAL
 from skal.strategies.mixture import Alternate, Mixture
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prefilter import Prefilter
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
+from skal.strategies.vaal import VAAL
 from skal.strategies.variance import (
     PredictiveVariance,
     QBCVariance,
     VariationOfPrediction,
 )
+from skal.strategies.via_proxy import ViaProxy
 from skal.strategies.votes import LabelDispersion, VariationRatio, VoteEntropy
 from skal.strategies.wrapping import WrappingStrategy
 
@@ -43,6 +46,8 @@ __all__ = [
     "EPIG",
     "LCMD",
     "LDM",
+    "MAL",
+    "VAAL",
     "Alternate",
     "BatchBALD",
     "ConsensusEntropy",
@@ -75,6 +80,7 @@ __all__ = [
     "Subsample",
     "VariationOfPrediction",
     "VariationRatio",
+    "ViaProxy",
     "VoteEntropy",
     "WrappingStrategy",
     "all_strategies",

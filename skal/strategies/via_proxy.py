@@ -61,8 +61,7 @@ class ViaProxy(WrappingStrategy):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.linear_model import LogisticRegression
     >>> from skal import ActiveLearner, NetClassifier
-    >>> from skal.strategies import Entropy
-    >>> from skal.strategies.via_proxy import ViaProxy
+    >>> from skal.strategies import Entropy, ViaProxy
     >>> X, y = load_digits(return_X_y=True)
     >>> small, large = LogisticRegression(max_iter=1000), NetClassifier(max_epochs=1)
     >>> strategy = ViaProxy(small, Entropy())
@@ -74,6 +73,7 @@ class ViaProxy(WrappingStrategy):
     """
 
     _reads: ClassVar[str] = "nothing"
+    _needs_labeled: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class ViaProxy(WrappingStrategy):
     def _check_learner(self, pool: Pool) -> None:
         """Raise unless learner, labeled rows, proxy and strategy go together."""
         QueryStrategy._check_learner(self, pool)
-        _labeled(pool.learner)
+        _labeled(pool)
         proxy = Pool(self._proxy(pool), pool.X)
         self._held("strategy", proxy)
         if "unknown" not in (pool.task, proxy.task) and pool.task != proxy.task:
@@ -99,7 +99,7 @@ class ViaProxy(WrappingStrategy):
             )
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        X, y = _labeled(pool.learner)
+        X, y = _labeled(pool)
         proxy = clone(self._proxy(pool))
         _seed(proxy, rng)
         _fit(proxy, X, y)
@@ -133,25 +133,15 @@ class _Proxy:
     query: ClassVar[None] = None  # by which learners are told from other estimators
 
 
-def _labeled(learner: Any) -> tuple[Any, Any]:
+def _labeled(pool: Pool) -> tuple[Any, Any]:
     """Give the labeled rows of a learner, or those that all members share."""
-    holders = [learner, *learners_of(learner)]
-    pairs = [
-        (X, getattr(holder, "y_training", None))
-        for holder in holders
-        if (X := getattr(holder, "X_training", None)) is not None and n_rows(X) > 0
-    ]
-    if not pairs:
-        raise UnsuitableLearnerError(
-            "ViaProxy fits a proxy on labeled rows, and the learner has none. Query an "
-            "ActiveLearner or a Committee that was fitted or taught."
-        )
-    if not all(_same(pair, pairs[0]) for pair in pairs):
+    first, *others = pool.labeled
+    if not all(_same(pair, first) for pair in others):
         raise UnsuitableLearnerError(
             "The members of the committee were taught on rows of their own, and a "
             "proxy is fitted on one set of labeled rows. Teach the committee itself."
         )
-    return pairs[0]
+    return first
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

@@ -36,8 +36,8 @@ from skal.strategies import (
     QBCVariance,
     Random,
     Subsample,
+    ViaProxy,
 )
-from skal.strategies.via_proxy import ViaProxy
 from tests.models import make_data, make_net
 
 POOL = make_data("regression", 50, seed=1)[0]
