@@ -22,14 +22,12 @@ from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
-from skal.strategies.mal import MAL
 from skal.strategies.mixture import Alternate, Mixture
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prefilter import Prefilter
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
-from skal.strategies.vaal import VAAL
 from skal.strategies.variance import (
     PredictiveVariance,
     QBCVariance,
@@ -46,8 +44,6 @@ __all__ = [
     "EPIG",
     "LCMD",
     "LDM",
-    "MAL",
-    "VAAL",
     "Alternate",
     "BatchBALD",
     "ConsensusEntropy",
