@@ -77,7 +77,7 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
             i = int(value.argmax())
         else:
             value = torch.where(left, clusters.sq_dist, -torch.inf)
-            weights = _weights(clusters)
+            weights = clusters.weights()
             if heaviest >= 0:
                 # How much a pick takes from its cluster, in its own squared distance.
                 last = max(float(scores[k - 1]), torch.finfo(scores.dtype).tiny)
@@ -95,12 +95,6 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
         if k < n - 1:
             clusters.add(i)
     return Picks(indices, scores)
-
-
-def _weights(clusters: NearestCenters) -> Tensor:
-    """Sum of squared distances of each cluster."""
-    sq_dist = clusters.sq_dist.double()
-    return sq_dist.new_zeros(clusters.n_centers).index_add_(0, clusters.center, sq_dist)
 
 
 def _top_rows(value: Tensor, center: Tensor, cluster: int, n: int) -> list[int]:

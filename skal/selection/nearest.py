@@ -182,6 +182,11 @@ class NearestCenters:
             self.center.masked_fill_(closer, self.n_centers)
         self.n_centers += 1
 
+    def weights(self) -> Tensor:
+        """Sum of the squared distances of each center's rows, float64."""
+        sq_dist = self.sq_dist.double()
+        return sq_dist.new_zeros(self.n_centers).index_add_(0, self.center, sq_dist)
+
     def _closer(self, i: int) -> Tensor | None:
         """Rows that may be nearer to row `i` than to their centers; None for all."""
         if i not in self._guessed:

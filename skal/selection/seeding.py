@@ -8,7 +8,7 @@ from torch import Tensor
 from skal.embeddings import Embedding
 from skal.selection.base import Picks, check_n
 
-__all__ = ["seeding", "seeding_weights"]
+__all__ = ["order_statistic", "seeding", "seeding_weights"]
 
 #: Distances below this count as none.
 _NO_DISTANCE = 1e-5
@@ -34,19 +34,37 @@ def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
     """
     ldm = ldm.double()
     order = torch.sort(ldm, stable=True).indices
-    rank = min(n if quantile == "program" else n - 1, len(ldm) - 1)
-    scale = ldm[order[rank]]
-    if scale <= 0:
-        positive = ldm[ldm > 0]
-        if not len(positive):
-            return torch.ones_like(ldm)
-        scale = positive.min()
+    scale = order_statistic(ldm, n + 1 if quantile == "program" else n)
+    if scale is None:
+        return torch.ones_like(ldm)
     gamma = torch.exp(-(ldm - scale).clamp(min=0) / scale)
     gamma[order[:n]] = 1.0
     rest = order[n:]
     if len(rest):
         gamma[rest] = (gamma[rest] * (n / gamma[rest].sum())).clamp(max=1.0)
     return gamma
+
+
+def order_statistic(ldm: Tensor, rank: int) -> Tensor | None:
+    """Metric that others are measured by, above 0.
+
+    Parameters
+    ----------
+    ldm : Tensor of shape (m,)
+        Least disagree metric.
+    rank : int
+        1 for the smallest; above m the largest is meant.
+
+    Returns
+    -------
+    scale : Tensor of shape () or None
+        The smallest positive metric if the one of that rank is 0; None if all are.
+    """
+    scale = ldm.kthvalue(min(rank, len(ldm))).values
+    if scale > 0:
+        return scale
+    positive = ldm[ldm > 0]
+    return positive.min() if len(positive) else None
 
 
 def seeding(
