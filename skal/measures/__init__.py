@@ -1,5 +1,6 @@
 """Pure functions from tensors to one score a row; higher is more wanted."""
 
+from skal.measures.contrast import contrast
 from skal.measures.disagreement import (
     bald,
     consensus_entropy,
@@ -11,16 +12,25 @@ from skal.measures.disagreement import (
     vote_entropy,
 )
 from skal.measures.epig import epig, gaussian_epig
+from skal.measures.gradient_length import (
+    expected_model_change,
+    gradient_gram,
+    gradient_lengths,
+)
 from skal.measures.ldm import least_disagree_metric
 from skal.measures.uncertainty import entropy, least_confidence, margin
 
 __all__ = [
     "bald",
     "consensus_entropy",
+    "contrast",
     "entropy",
     "epig",
+    "expected_model_change",
     "gaussian_bald",
     "gaussian_epig",
+    "gradient_gram",
+    "gradient_lengths",
     "kl_divergence",
     "least_confidence",
     "least_disagree_metric",

@@ -1,0 +1,61 @@
+"""How far a row's prediction is from those of its neighbors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["contrast"]
+
+#: Probabilities of neighbors that are there together.
+_BLOCK = 2**21
+
+
+def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
+    r"""Mean Kullback-Leibler divergence of the neighbors from the row, in nats.
+
+    Parameters
+    ----------
+    probs : Tensor of shape (m, C)
+        Class probabilities of the rows.
+    other_probs : Tensor of shape (L, C)
+        Those of the rows among which the neighbors are.
+    neighbors : Tensor of shape (m, k), int64
+        Positions among these.
+
+    Returns
+    -------
+    scores : Tensor of shape (m,), float64
+        :math:`\frac1k \sum_j \mathrm{KL}(p_j \,\|\, p) = \frac1k \sum_j \sum_c p_{jc}
+        (\log p_{jc} - \log p_c)`, not negative.  0 log 0 is 0; a class that a neighbor
+        expects and the row excludes counts with the least probability above 0, so
+        that scores are finite.
+
+    Notes
+    -----
+    Costs m·k·C operations, in blocks.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import contrast
+    >>> sure, split = [1.0, 0.0], [0.5, 0.5]
+    >>> neighbors = torch.tensor([[0, 0], [0, 1]])
+    >>> others = torch.tensor([sure, split])
+    >>> contrast(torch.tensor([split, split]), others, neighbors).tolist()
+    [0.6931471805599453, 0.34657359027997264]
+    """
+    probs, other_probs = probs.double(), other_probs.double()
+    logs, other_logs = _log(probs), _log(other_probs)
+    step = max(1, _BLOCK // max(1, neighbors.shape[1] * probs.shape[1]))
+    scores = probs.new_empty(len(probs))
+    for start in range(0, len(probs), step):
+        part = slice(start, start + step)
+        near = neighbors[part]
+        ratios = other_logs[near] - logs[part, None]
+        scores[part] = (other_probs[near] * ratios).sum(dim=2).mean(dim=1)
+    return scores.clamp_(min=0)
+
+
+def _log(probs: Tensor) -> Tensor:
+    return probs.clamp(min=torch.finfo(probs.dtype).tiny).log()

@@ -1,0 +1,87 @@
+"""Nearest points against sorting all distances, and scikit-learn."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from skal.selection import k_nearest
+from tests.selection.test_nearest import KINDS, features
+
+module_under_test = sys.modules["skal.selection.k_nearest"]
+
+
+def by_sorting(rows: Tensor, points: Tensor, k: int) -> list[list[int]]:
+    """Distances to all points of each row, in the order of (distance, position)."""
+    found = []
+    for row in rows:
+        distances = [float((row - point).square().sum()) for point in points]
+        found.append(sorted(range(len(points)), key=lambda j: (distances[j], j))[:k])
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 4, 23])
+@pytest.mark.parametrize("block", [1, 100, 2**21])
+def test_equals_sorting_all_distances(monkeypatch, kind, k, block):
+    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+    monkeypatch.setattr(module_under_test, "_CACHE", max(7, block // 10))
+    rows, points = features(31, 7, kind=kind), features(23, 7, seed=1, kind=kind)
+    assert k_nearest(rows, points, k).tolist() == by_sorting(rows, points, k)
+
+
+def test_agrees_with_scikit_learn():
+    rows, points = features(200, 16).double(), features(90, 16, seed=1).double()
+    expected = NearestNeighbors(n_neighbors=10).fit(points).kneighbors(rows)[1]
+    np.testing.assert_array_equal(k_nearest(rows, points, 10), expected)
+
+
+def test_of_equally_near_points_the_first():
+    points = torch.tensor([[2.0], [-1.0], [1.0], [-1.0], [1.0]])
+    assert k_nearest(torch.zeros(1, 1), points, 3).tolist() == [[1, 2, 3]]
+    assert (
+        k_nearest(torch.ones(2, 3), torch.ones(5, 3), 4).tolist() == [[0, 1, 2, 3]] * 2
+    )
+
+
+def test_a_row_does_not_depend_on_those_beside_it():
+    rows = torch.nn.functional.normalize(features(300, 33).abs(), dim=1)
+    points = rows[torch.arange(80) % 20]  # many ties
+    together = k_nearest(rows, points, 7)
+    for size in (1, 13):
+        apart = [k_nearest(part, points, 7) for part in rows.split(size)]
+        assert torch.equal(torch.cat(apart), together)
+    assert together[:20, 0].tolist() == list(range(20))
+    assert together[3, :4].tolist() == [3, 23, 43, 63]
+
+
+def test_no_rows():
+    assert k_nearest(torch.ones(0, 2), torch.ones(3, 2), 2).shape == (0, 2)
+
+
+def test_bad_input():
+    rows = torch.ones(4, 2)
+    for k in (0, 4):
+        with pytest.raises(ValueError, match=f"from 1 to the 3 points, got {k}"):
+            k_nearest(rows, torch.ones(3, 2), k)
+    with pytest.raises(ValueError, match=r"\(4, 2\) and \(3, 5\)"):
+        k_nearest(rows, torch.ones(3, 5), 1)
+    with pytest.raises(ValueError, match="shapes"):
+        k_nearest(rows[:, 0], torch.ones(3, 2), 1)
+    for value in (torch.nan, torch.inf):
+        with pytest.raises(ValueError, match="must be finite"):
+            k_nearest(rows * value, torch.ones(3, 2), 1)
+        with pytest.raises(ValueError, match="must be finite"):
+            k_nearest(rows, torch.full((3, 2), value), 1)
+
+
+def test_on_the_device_of_the_rows(device):
+    rows, points = features(40, 5).to(device), features(30, 5, seed=1).to(device)
+    found = k_nearest(rows, points, 6)
+    assert found.device == rows.device
+    assert found.cpu().tolist() == k_nearest(rows.cpu(), points.cpu(), 6).tolist()
