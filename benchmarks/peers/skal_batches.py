@@ -1,0 +1,112 @@
+"""Batches picked by skal, and what this machine's products and copies reach."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from measure import Problem, measure
+from sklearn.linear_model import LinearRegression
+
+import skal.strategies
+from skal import ActiveLearner, NetClassifier, NetRegressor
+
+#: Strategies of each problem, and how they are made.
+CLASSIFICATION: dict[str, dict[str, Any]] = {
+    "BADGE": {},
+    "CoreSet": {},
+    "CAL": {},
+    "TypiClust": {},
+    "ProbCover": {},
+    "EGL": {},
+    "InformationDensity": {},
+    "DiverseMiniBatch": {},
+    "SuggestiveAnnotation": {},
+}
+REGRESSION: dict[str, dict[str, Any]] = {
+    "LCMD": {},
+    "KMeansPP": {},
+    "MaxDist": {},
+    "MaxDet": {},
+    "BAIT": {},
+    "FrankWolfe": {},
+    "EMCM": {},
+    "TESSAR": {},
+}
+INPUTS: dict[str, dict[str, Any]] = {"GreedySampling": {"space": "inputs"}}
+
+
+def _classifier(problem: Problem) -> Any:
+    return NetClassifier(
+        module__hidden_sizes=(128,), module__dropout=0.2, max_epochs=1, random_state=0
+    )
+
+
+def _regressor(problem: Problem) -> Any:
+    return NetRegressor(module__hidden_sizes=(512, 512), max_epochs=1, random_state=0)
+
+
+def _batch(
+    make_learner: Callable[[Problem], Any], name: str, options: dict[str, Any]
+) -> Callable[[Problem], Callable[[Any], Any]]:
+    def prepare(problem: Problem) -> Callable[[Any], Any]:
+        kind = getattr(skal.strategies, name)
+        if "random_state" in kind().get_params():
+            options["random_state"] = 0
+        estimator = make_learner(problem)
+        learner = ActiveLearner(
+            estimator, X_training=problem.X_labeled, y_training=problem.y_labeled
+        )
+        if hasattr(estimator, "module"):
+            learner.estimator.module_.load_state_dict(problem.weights[0])
+        strategy = kind(**options)
+        return lambda X: strategy.select(learner, X, problem.batch).indices
+
+    return prepare
+
+
+def _rates(problem: Problem) -> Callable[[Any], Any]:
+    """Print multiply-adds of products, and bytes of copies, a second."""
+
+    def best(function: Callable[[], Any], work: float) -> float:
+        function()
+        times = []
+        for _ in range(15):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+        return work / sorted(times)[len(times) // 2]
+
+    def run(X: Any) -> None:
+        rates = {}
+        for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
+            a, b = (torch.randn(n, 512).to(dtype) for n in (4096, 512))
+            rates[name] = best(partial(torch.mm, a, b), 4096 * 512 * 512)
+        long = torch.randn(2**25)
+        rates["bytes"] = best(long.clone, 2 * 4 * 2**25)
+        if len(X) > 1000:  # not the run that warms up
+            print(json.dumps(rates))
+
+    return run
+
+
+if __name__ == "__main__":
+    named = [
+        (_classifier, CLASSIFICATION),
+        (_regressor, REGRESSION),
+        (lambda problem: LinearRegression(), INPUTS),
+    ]
+    measure(
+        {
+            "rates": _rates,
+            **{
+                name: _batch(make, name, options)
+                for make, queries in named
+                for name, options in queries.items()
+            },
+        }
+    )

@@ -1,0 +1,340 @@
+"""Speed and memory of batches, against peers and against their floor.
+
+Run as ``python -m benchmarks.queries --rows 10000 50000 --peers-python
+scikit-activeml=/path/to/python bmdal_reg=/path/to/python``; a peer not named is left
+out, and requirements/peers-*.txt say what its environment holds.  Every batch is picked
+in a process of its own from the same pool by the same nets, repeats interleaved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.datasets import make_classification
+
+from benchmarks.report import environment, markdown
+from skal.nets import NetClassifier, NetRegressor
+
+PEERS = Path(__file__).parent / "peers"
+SCRIPTS = {
+    "skal": "skal_batches.py",
+    "scikit-activeml": "skactiveml_batches.py",
+    "bmdal_reg": "bmdal_batches.py",
+}
+N_CLASSES, SKETCH = 10, 512
+
+
+class Work(NamedTuple):
+    """Numbers that a floor is made of: multiply-adds."""
+
+    float32: float = 0.0
+    float64: float = 0.0
+
+
+def _classifier(m: int) -> float:
+    return m * 128 * (64 + N_CLASSES)
+
+
+def _gradients(m: int) -> float:
+    """Forward, backward, and the sketch of the factors of three layers."""
+    forward, backward = 512 * (32 + 512 + 1), 512 * (512 + 1)
+    return m * (forward + backward + SKETCH * (33 + 512 + 513 + 512 + 513 + 1))
+
+
+def _features(m: int, labeled: int) -> Work:
+    """Gradients, and their features after the labels."""
+    return Work(_gradients(m + labeled), (m + 2 * labeled) * SKETCH**2)
+
+
+class Query(NamedTuple):
+    """A strategy, its problem, who has it, and the least that it computes."""
+
+    problem: str
+    peer: str | None
+    work: Any = None
+
+
+#: Work is a function of rows, labeled rows and batch; none where none is evident.
+QUERIES: dict[str, Query] = {
+    "BADGE": Query(
+        "classification",
+        "scikit-activeml",
+        lambda m, L, n: Work(_classifier(m) + n * m * (128 + N_CLASSES)),
+    ),
+    "CoreSet": Query(
+        "classification",
+        "scikit-activeml",
+        lambda m, L, n: Work(_classifier(m + L) + (L + n) * m * 128),
+    ),
+    "CAL": Query(
+        "classification",
+        "scikit-activeml",
+        lambda m, L, n: Work(_classifier(m + L) + L * m * 128),
+    ),
+    "TypiClust": Query("classification", "scikit-activeml"),
+    "ProbCover": Query("classification", "scikit-activeml"),
+    "GreedySampling": Query(
+        "inputs", "scikit-activeml", lambda m, L, n: Work(0, (L + n) * m * 64)
+    ),
+    "EGL": Query("classification", None, lambda m, L, n: Work(_classifier(m))),
+    "InformationDensity": Query(
+        "classification", None, lambda m, L, n: Work(_classifier(m))
+    ),
+    "DiverseMiniBatch": Query("classification", None),
+    "SuggestiveAnnotation": Query("classification", None),
+    **dict.fromkeys(
+        ("LCMD", "KMeansPP", "MaxDist"),
+        Query(
+            "regression",
+            "bmdal_reg",
+            lambda m, L, n: Work(_gradients(m + L) + (L + n) * m * SKETCH),
+        ),
+    ),
+    "MaxDet": Query("regression", "bmdal_reg", lambda m, L, n: _features(m, L)),
+    "BAIT": Query(
+        "regression",
+        "bmdal_reg",
+        # Second moments, their quadratic form, and two products a pick.
+        lambda m, L, n: Work(
+            _features(m, L).float32,
+            _features(m, L).float64 + 2 * m * SKETCH**2 + 2 * n * m * SKETCH,
+        ),
+    ),
+    "FrankWolfe": Query(
+        "regression",
+        "bmdal_reg",
+        lambda m, L, n: Work(
+            _features(m, L).float32 + n * m * SKETCH, _features(m, L).float64
+        ),
+    ),
+    "EMCM": Query("regression", None),
+    "TESSAR": Query("regression", None),
+}
+
+
+def write_problems(work: Path, rows: int, args: argparse.Namespace) -> None:
+    """Write pools, labeled rows, and the weights of nets trained on those."""
+    X, y = make_classification(
+        rows + 500,
+        64,
+        n_informative=20,
+        n_classes=N_CLASSES,
+        class_sep=1.5,
+        random_state=0,
+    )
+    X = X.astype(np.float32)
+    classifier = NetClassifier(
+        module__hidden_sizes=(128,), module__dropout=0.2, random_state=0
+    ).fit(X[:500], y[:500])
+    weights = classifier.module_.state_dict()
+    _write(work / "classification", X, y, 500, weights, args.batch[0])
+    _write(work / "inputs", X, X[:, 0] * X[:, 1], 500, {}, args.batch[0])
+    X = np.random.default_rng(0).normal(size=(rows + 256, 32)).astype(np.float32)
+    y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2]
+    regressor = NetRegressor(module__hidden_sizes=(512, 512), random_state=0)
+    weights = regressor.fit(X[:256], y[:256]).module_.state_dict()
+    for batch in args.sketch_batch:
+        _write(work / f"regression-{batch}", X, y, 256, weights, batch)
+
+
+def _write(
+    work: Path, X: np.ndarray, y: np.ndarray, n_labeled: int, weights: Any, batch: int
+) -> None:
+    work.mkdir(parents=True, exist_ok=True)
+    torch.save([weights], work / "weights.pt")
+    np.savez(
+        work / "problem.npz",
+        X=X[n_labeled:],
+        X_labeled=X[:n_labeled],
+        y_labeled=y[:n_labeled],
+        n_draws=0,
+        batch=batch,
+    )
+
+
+def run_one(
+    python: str, script: str, query: str, work: Path, rows: int, args: Any
+) -> dict[str, Any]:
+    """Pick a batch in a process; an outcome says why there is no figure."""
+    command = [python, str(PEERS / script), "--work", str(work), "--query", query]
+    command += ["--rows", str(rows), "--threads", str(args.threads)]
+    extra = {"PYTHONPATH": str(PEERS.parent.parent)} if "skal_" in script else {}
+    most = int(args.memory * 2**30)
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=args.limit,
+            env={**os.environ, "OMP_NUM_THREADS": str(args.threads), **extra},
+            # Distances of all pairs would take the machine down.
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (most, most)),
+        )
+    except subprocess.TimeoutExpired:
+        return {"outcome": f"over {args.limit} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"code {done.returncode}"]
+        return {"outcome": lines[-1][:100]}
+    lines = [json.loads(line) for line in done.stdout.strip().splitlines()[-2:]]
+    return {**(lines[0] if query == "rates" else {}), **lines[-1], "outcome": "done"}
+
+
+def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """List what is to be run, those of one query side by side."""
+    import skal.strategies
+
+    found: list[dict[str, Any]] = []
+    for rows in args.rows:
+        found.append({"rows": rows, "library": "skal", "query": "rates", "batch": 0})
+        for name, query in QUERIES.items():
+            missing = not hasattr(skal.strategies, name)
+            if missing or (args.only and name not in args.only):
+                continue
+            sketched = query.problem == "regression"
+            batches = args.sketch_batch if sketched else args.batch[:1]
+            for batch in batches:
+                for library in ("skal", query.peer):
+                    if library in args.pythons:
+                        case = {"rows": rows, "library": library, "query": name}
+                        found.append({**case, "batch": batch})
+    return found
+
+
+def collect(args: argparse.Namespace) -> pd.DataFrame:
+    """Run everything; a row a process."""
+    results, failed = [], set()
+    for repeat in range(args.repeats):
+        for case in cases(args):
+            key = tuple(case.values())
+            if key in failed:
+                continue
+            name = "BADGE" if case["query"] == "rates" else str(case["query"])
+            problem = QUERIES[name].problem
+            if problem == "regression":
+                problem = f"{problem}-{case['batch']}"
+            library = str(case["library"])
+            result = run_one(
+                args.pythons[library],
+                SCRIPTS[library],
+                str(case["query"]),
+                args.work / problem,
+                int(case["rows"]),
+                args,
+            )
+            if result["outcome"] != "done":
+                failed.add(key)
+            print(repeat, *key, result, file=sys.stderr, flush=True)
+            results.append({"repeat": repeat, **case, **result})
+    return pd.DataFrame(results)
+
+
+def table(data: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
+    """Medians over repeats, and ratios of what was measured in this run."""
+    keys = ["query", "rows", "batch", "library"]
+    numbers = ["seconds", "cpu_seconds", "added_mb", "distinct"]
+    done = data[data["outcome"] == "done"]
+    medians = done.groupby(keys, sort=False)[numbers].median()
+    lines = []
+    for key, part in data.groupby(keys, sort=False):
+        name, rows, batch, _ = key
+        if name == "rates":
+            continue
+        line = dict(zip(keys, map(str, key), strict=True))
+        if key not in medians.index:
+            lines.append({**line, "s": part["outcome"].iloc[0]})
+            continue
+        own = medians.loc[key]
+        skal = (name, rows, batch, "skal")
+        query = QUERIES[name]
+        line |= {
+            "s": f"{own['seconds']:.2f}",
+            "CPU-s": f"{own['cpu_seconds']:.2f}",
+            "times skal": f"{own['seconds'] / medians.loc[skal, 'seconds']:.1f}"
+            if skal in medians.index
+            else "",
+            "MiB added": f"{own['added_mb']:.0f}",
+            "distinct picks": f"{own['distinct']:.0f}",
+        }
+        if query.work is not None:
+            n_labeled = 256 if query.problem == "regression" else 500
+            work = query.work(rows, n_labeled, batch)
+            floor = sum(n / rates[kind] for kind, n in work._asdict().items())
+            line["times floor"] = f"{own['seconds'] / floor:.1f}"
+        lines.append(line)
+    found = pd.DataFrame(lines).fillna("")
+    order = {name: k for k, name in enumerate(QUERIES)}
+    found = found.sort_values("query", key=lambda q: q.map(order), kind="stable")
+    return found.set_index("query")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and write what was printed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 50_000])
+    parser.add_argument("--batch", type=int, nargs=1, default=[100])
+    parser.add_argument("--sketch-batch", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--only", nargs="*", default=[], choices=[*QUERIES])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=150, help="seconds a process")
+    parser.add_argument("--memory", type=float, default=12, help="GiB a process")
+    parser.add_argument("--peers-python", nargs="*", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work/queries"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--name", default="queries", help="of the files written")
+    args = parser.parse_args(argv)
+    given = dict(pair.split("=", 1) for pair in args.peers_python)
+    args.pythons = {"skal": sys.executable, **given}
+    if unknown := set(args.pythons) - set(SCRIPTS):
+        parser.error(f"unknown peers {sorted(unknown)}")
+    torch.set_num_threads(args.threads)
+    write_problems(args.work, max(args.rows), args)
+    data = collect(args)
+    kinds = list(Work._fields)
+    rates = data[data["query"] == "rates"][[*kinds, "bytes"]].median()
+    loads = data["load"].dropna()
+    parts = [
+        "# Batches: time and memory against peers and their floor",
+        f"`python -m benchmarks.queries --rows {' '.join(map(str, args.rows))} "
+        f"--repeats {args.repeats} --threads {args.threads}`",
+        "BADGE to SuggestiveAnnotation: pool of N x 64, 10 classes, MLP 64-128-10 "
+        "trained beforehand on 500 labels, in its 128 features. GreedySampling: the "
+        "same pool by its inputs. LCMD and those below: pool of N x 32, MLP "
+        f"32-512-512-1 trained on 256 labels, gradients projected to {SKETCH} numbers. "
+        f"Medians of {args.repeats} interleaved repeats, each in a process of its own "
+        "after a batch of 1000 rows, from inputs to picks.",
+        "The floor is the least number of multiply-adds that the method takes as "
+        "products of matrices, at what this machine's product reaches: "
+        + ", ".join(f"{rates[k] / 1e9:.1f} billion a second ({k})" for k in kinds)
+        + f"; its copy moves {rates['bytes'] / 1e9:.1f} GB a second. Load of the "
+        f"machine while measuring: {loads.min():.1f} to {loads.max():.1f} on "
+        f"{os.cpu_count()} cores.",
+        "scikit-activeml's batches are given the net's features by its own wrapper. "
+        "bmdal_reg computes in float64 after the labels, as skal does and its authors' "
+        f"experiments do. No process may take more than {args.memory:g} GiB.",
+        markdown(table(data, rates)),
+        "\n".join(f"- {line}" for line in environment()),
+    ]
+    text = "\n\n".join(parts) + "\n"
+    args.output.mkdir(parents=True, exist_ok=True)
+    data.to_csv(args.output / f"{args.name}.csv", index=False, float_format="%.4g")
+    (args.output / f"{args.name}.md").write_text(text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
