@@ -11,10 +11,13 @@ from torch import Tensor
 from skal.pool import Pool
 from skal.selection import Picks, top_k
 from skal.selection.bait import bait
+from skal.selection.fisher_bait import fisher_bait
 from skal.selection.frank_wolfe import frank_wolfe
 from skal.selection.max_det import max_det
 from skal.strategies.base import QueryStrategy
-from skal.strategies.kernel import read_space, update
+from skal.strategies.information import read_information
+from skal.strategies.kernel import knows_labels, read_space, update
+from skal.validation import check_positive
 
 __all__ = ["BAIT", "FrankWolfe", "MaxDet", "MaxDiag"]
 
@@ -140,24 +143,37 @@ class MaxDiag(_Covariance):
 
 
 class BAIT(_Covariance):
-    r"""BAIT [1]_ for regression: the least variance over all rows, greedily.
+    r"""BAIT [1]_: the least uncertainty over all rows, greedily.
 
     Parameters
     ----------
     kernel, sketch, posterior, noise, head, random_state
-        As in `MaxDet`.
+        As in `MaxDet`; `noise` is for regressors.  For classifiers ``kernel="ll"`` is
+        the published form.
     backward : bool
         Pick twice as many and give back those missed least (BAIT-FB), in place of
         forward steps alone (BAIT-F).
+    prior : float
+        For classifiers: precision :math:`\lambda` of the weights before any label.
 
     Notes
     -----
-    The next pick takes most from the sum of the variances over pool and labeled rows,
-    :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)` in the features
-    after the picks before, with :math:`\Sigma = \sum \phi \phi^\top`; that is its
-    score.
+    For regressors the next pick takes most from the sum of the variances over pool and
+    labeled rows, :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)`
+    in the features after the picks before, with :math:`\Sigma = \sum \phi \phi^\top`;
+    that is its score.  Reads and keeps what `MaxDet` does, with a pass over it a pick.
 
-    Reads and keeps what `MaxDet` does, with a pass over it a pick.
+    For classifiers a row has the Fisher information :math:`I_x = \sum_y p_y
+    \nabla_\theta \log p_y \nabla_\theta \log p_y^\top`.  With its sum F over pool and
+    labeled rows, and :math:`M = \lambda I + \sum I_s` over labeled rows and picks, the
+    next pick takes most from :math:`\mathrm{tr}(M^{-1} F)`, its score.  In the paper
+    the sums over labels are means, so that :math:`\lambda` weighs more there.  The
+    traces of the nets of a committee are added.  With C classes, and z of d numbers
+    (features and 1) for D = C · d parameters, ``"ll"`` reads a forward and C - 1
+    backward passes of the last layer, and keeps m × (d + 3 C²) + 4 D² numbers;
+    ``"grad"`` reads C - 1 backward passes of all layers, and keeps m × C × (sketch +
+    2 C).  Other kernels take their features for the inputs of the last layer.  More
+    than 2 GiB is refused.
 
     References
     ----------
@@ -167,13 +183,18 @@ class BAIT(_Covariance):
     Examples
     --------
     >>> import numpy as np
-    >>> from skal import NetRegressor
+    >>> from skal import NetClassifier, NetRegressor
     >>> from skal.strategies.covariance import BAIT
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
     >>> BAIT(kernel="ll").select(net, X, 3).indices.shape
     (3,)
+    >>> net = NetClassifier(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] > 0)
+    >>> BAIT(kernel="ll", backward=True).select(net, X, 3).indices.shape
+    (3,)
     """
+
+    _task: ClassVar[str] = "any"
 
     def __init__(
         self,
@@ -184,9 +205,19 @@ class BAIT(_Covariance):
         backward: bool = False,
         head: str | None = None,
         random_state: Any = None,
+        prior: float = 1.0,
     ) -> None:
         super().__init__(kernel, sketch, posterior, noise, head, random_state)
         self.backward = backward
+        self.prior = prior
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        if pool.task != "classification":
+            return super()._select(pool, n, rng)
+        check_positive("prior", self.prior)
+        rows, labeled = read_information(pool, self.kernel, self.sketch, self.head, rng)
+        known = knows_labels(self.posterior, labeled is not None)
+        return fisher_bait(rows, n, self.prior, labeled, known, self.backward)
 
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
         return bait(features, n, self.noise, labeled, self.backward)

@@ -26,7 +26,16 @@ from skal.pool import Member, Pool
 from skal.rows import Rows
 from skal.validation import check_int, check_option, check_positive
 
-__all__ = ["Space", "loss_directions", "read_inputs", "read_space", "update"]
+__all__ = [
+    "Space",
+    "check_kernel",
+    "knows_labels",
+    "loss_directions",
+    "own_features",
+    "read_inputs",
+    "read_space",
+    "update",
+]
 
 Kernel = str | Callable[[NetAccess, Rows], Tensor]
 
@@ -62,10 +71,7 @@ def read_space(
     ValueError
         If a parameter is none of these, or what was read is not finite.
     """
-    if not callable(kernel):
-        check_option("kernel", kernel, ["grad", "ll", "features", "inputs"])
-    if sketch is not None:
-        check_int("sketch", sketch)
+    check_kernel(kernel, sketch)
     if kernel == "inputs":
         read = [_both(member, read_inputs) for member in pool.members]
         return _side_by_side(read)
@@ -78,8 +84,34 @@ def read_space(
         elif kernel == "features":
             read.append(_both(member, access.features))
         elif callable(kernel):
-            read.append(_both(member, partial(_own, kernel, access)))
+            read.append(_both(member, partial(own_features, kernel, access)))
     return _side_by_side(read)
+
+
+def check_kernel(kernel: Kernel, sketch: int | None) -> None:
+    """Raise ValueError unless a kernel has this name, and a sketch this length."""
+    if not callable(kernel):
+        check_option("kernel", kernel, ["grad", "ll", "features", "inputs"])
+    if sketch is not None:
+        check_int("sketch", sketch)
+
+
+def knows_labels(posterior: bool | str, labeled: bool) -> bool:
+    """Whether an update by labels is asked for, and there are some.
+
+    Raises
+    ------
+    ValueError
+        If it is asked for and there is none.
+    """
+    if not isinstance(posterior, bool) and posterior != "auto":
+        raise ValueError(f'posterior must be True, False or "auto", got {posterior!r}.')
+    if posterior is True and not labeled:
+        raise ValueError(
+            "posterior=True needs labeled rows, and the learner holds none. Give them "
+            'to it (X_training), or set posterior="auto".'
+        )
+    return bool(posterior) and labeled
 
 
 def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, Tensor]:
@@ -96,8 +128,7 @@ def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, T
         If the labels are asked for and there is none, or gradients were not projected.
     """
     check_positive("noise", noise)
-    if not isinstance(posterior, bool) and posterior != "auto":
-        raise ValueError(f'posterior must be True, False or "auto", got {posterior!r}.')
+    known = knows_labels(posterior, space.labeled is not None)
     if not isinstance(space.pool, Dense):
         raise ValueError(
             "This strategy needs gradients as vectors. Set sketch to their number of "
@@ -105,12 +136,7 @@ def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, T
         )
     features = space.pool.features
     labeled = space.labeled.features if isinstance(space.labeled, Dense) else None
-    if posterior is True and labeled is None:
-        raise ValueError(
-            "posterior=True needs labeled rows, and the learner holds none. Give them "
-            'to it (X_training), or set posterior="auto".'
-        )
-    if labeled is None or not posterior:
+    if labeled is None or not known:
         scale = feature_scale(features if labeled is None else labeled)
         none = features[:0] if labeled is None else labeled
         return features.double() * scale, none.double() * scale
@@ -191,9 +217,10 @@ def _last_layer(access: NetAccess, rows: Rows) -> Tensor:
     return access.collect(rows, read)
 
 
-def _own(
+def own_features(
     kernel: Callable[[NetAccess, Rows], Tensor], access: NetAccess, rows: Rows
 ) -> Tensor:
+    """Features that a callable kernel gives, checked."""
     features = kernel(access, rows)
     if not isinstance(features, Tensor) or features.ndim != 2:
         shape = tuple(getattr(features, "shape", ()))

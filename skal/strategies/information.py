@@ -1,0 +1,198 @@
+"""Fisher information of a classifier's rows, read of its nets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skal.access import NetAccess, as_columns
+from skal.factors import Factors, split
+from skal.gradients import Directions, GradientReader
+from skal.kernels import Sketch
+from skal.pool import Pool
+from skal.rows import Rows
+from skal.selection.fisher_bait import Information
+from skal.strategies.kernel import Kernel, check_kernel, own_features, read_inputs
+
+__all__ = ["information_directions", "read_information"]
+
+#: Numbers that may be kept for one net: 2 GiB in float64.
+_LIMIT = 2**28
+Read = Callable[[Rows], Information]
+
+
+def read_information(
+    pool: Pool, kernel: Kernel, sketch: int | None, head: str | None, rng: Any
+) -> tuple[list[Information], list[Information] | None]:
+    """Read pool and labeled rows, one `Information` for each net of the learner.
+
+    Parameters
+    ----------
+    pool : Pool
+    kernel : {"grad", "ll", "features", "inputs"} or callable
+        ``"grad"``: information on all parameters, projected to `sketch` numbers.
+        ``"ll"``: on those of the last layer.  Others: on those of a linear layer of its
+        own, from the features that `skal.strategies.kernel.read_space` names so, to the
+        outputs of the net.
+    sketch : int or None
+    head : str, optional
+    rng : torch.Generator
+
+    Returns
+    -------
+    rows, labeled : list of Information
+        None for `labeled` if a net has none.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is none of these, or more than 2 GiB would be kept for a net.
+    """
+    check_kernel(kernel, sketch)
+    if kernel == "grad" and sketch is None:
+        raise ValueError(
+            "This strategy needs gradients as vectors. Set sketch to their number of "
+            'numbers, such as 512, or take kernel="ll".'
+        )
+    rows, labeled = [], []
+    for member, access in pool.nets(head):
+        read = _reader(access, kernel, sketch, rng)
+        rows.append(read(member.rows))
+        if member.labeled is not None:
+            labeled.append(read(member.labeled))
+    return rows, labeled if len(labeled) == len(rows) else None
+
+
+def information_directions(access: NetAccess) -> Directions:
+    r"""Directions whose squares make the Fisher information of the outputs.
+
+    For outputs f and C classes of probabilities p they are C - 1 columns B with
+    :math:`B B^\top = \sum_y p_y \nabla_f \log p_y \nabla_f \log p_y^\top`.
+    """
+    to_proba = access.to_proba
+
+    def directions(outputs: Tensor) -> Tensor:
+        with torch.enable_grad():
+            outputs = outputs.detach().double().requires_grad_()
+            proba = to_proba(outputs)
+            root = proba.clamp(min=torch.finfo(proba.dtype).tiny).sqrt()
+            columns = [
+                torch.autograd.grad(own.sum(), outputs, retain_graph=True)[0]
+                for own in root.unbind(dim=1)
+            ]
+        columns_C = 2 * torch.stack(columns, dim=2)
+        # These add up to 0 when weighed by the roots of p.  A reflection that takes the
+        # roots to the last axis therefore leaves nothing in the last column.
+        mirror = root.detach() / root.detach().norm(dim=1, keepdim=True)
+        mirror[:, -1] += 1
+        along = torch.einsum("boc,bc->bo", columns_C, mirror)
+        along *= 2 / mirror.square().sum(dim=1, keepdim=True)
+        turned = columns_C - along[:, :, None] * mirror[:, None, :]
+        return turned[:, :, : max(1, proba.shape[1] - 1)]
+
+    return directions
+
+
+def _reader(
+    access: NetAccess, kernel: Kernel, sketch: int | None, rng: torch.Generator
+) -> Read:
+    directions = information_directions(access)
+    if kernel == "ll":
+        return partial(_collect, access, _last_layer(access, directions))
+    if kernel == "grad" and sketch is not None:
+        return partial(_collect, access, _all_layers(access, directions, sketch, rng))
+    features: Callable[[Rows], Tensor]
+    if kernel == "inputs":
+        features = read_inputs
+    elif callable(kernel):
+        features = partial(own_features, kernel, access)
+    else:
+        features = access.features
+
+    def read(rows: Rows) -> Information:
+        def outputs(batch: Any) -> Information:
+            columns = directions(as_columns(access.forward(batch)))
+            empty = columns.new_ones(len(columns), 1)
+            return Information(empty, columns.mT)
+
+        inputs = features(rows)
+        columns = _collect(access, outputs, rows, width=inputs.shape[1]).outputs
+        return Information(inputs.to(columns.device), columns)
+
+    return read
+
+
+def _collect(
+    access: NetAccess,
+    read: Callable[[Any], Information],
+    rows: Rows,
+    width: int | None = None,
+) -> Information:
+    """Read all rows, unless that is too much to keep."""
+
+    def checked(batch: Any) -> Information:
+        part = read(batch)
+        _check_size(len(rows), part, width or part.inputs.shape[1])
+        return part
+
+    inputs, outputs = access.collect_all(rows, checked)
+    return Information(inputs, outputs)
+
+
+def _check_size(m: int, part: Information, width: int) -> None:
+    n_vectors, o = part.outputs.shape[1:]
+    numbers = m * (width + n_vectors * (o + 2 * n_vectors)) + 4 * (o * width) ** 2
+    if numbers > _LIMIT:
+        raise ValueError(
+            f"The information of {m} rows with {n_vectors + 1} classes on {o * width} "
+            f"parameters takes {numbers / 2**27:.1f} GiB, more than 2. Query a part of "
+            "the pool (skal.strategies.Subsample or Prefilter), or take gradients "
+            'projected to few numbers (kernel="grad", sketch=128).'
+        )
+
+
+def _last_layer(
+    access: NetAccess, directions: Directions
+) -> Callable[[Any], Information]:
+    reader = GradientReader(access, "last", directions)
+
+    def read(batch: Any) -> Information:
+        ((inputs, outputs),) = reader(batch)
+        n_vectors = _n_vectors(access, directions, batch)
+        return Information(inputs, outputs.unflatten(1, (n_vectors, -1)))
+
+    return read
+
+
+def _all_layers(
+    access: NetAccess, directions: Directions, sketch: int, rng: torch.Generator
+) -> Callable[[Any], Information]:
+    reader, project = GradientReader(access, "all", directions), Sketch(sketch, rng)
+
+    def read(batch: Any) -> Information:
+        n_vectors = _n_vectors(access, directions, batch)
+
+        def by_vector(layers: list[Factors]) -> Tensor:
+            single = [
+                Factors(
+                    inputs.repeat_interleave(n_vectors, dim=0),
+                    outputs.unflatten(1, (n_vectors, -1)).flatten(0, 1),
+                )
+                for inputs, outputs in layers
+            ]
+            return project(single).unflatten(0, (-1, n_vectors))
+
+        outputs = reader.apply(batch, by_vector)
+        return Information(outputs.new_ones(len(outputs), 1), outputs)
+
+    return read
+
+
+def _n_vectors(access: NetAccess, directions: Directions, batch: Any) -> int:
+    with torch.no_grad():
+        outputs = as_columns(access.forward(split(batch, 1)[0]))
+    return directions(outputs).shape[2]
