@@ -32,8 +32,9 @@ class CEALLearner(ActiveLearner):
         With `predict_proba`, of one label a row.
     query_strategy : callable, default=entropy_sampling of modAL
         Any strategy; in [1]_ ``Entropy``, ``Margin`` or ``LeastConfident``.
-    X_training, y_training, bootstrap_init, on_transformed, force_all_finite, \
-random_state, **fit_kwargs
+    X_training, y_training, bootstrap_init, on_transformed
+        As of `ActiveLearner`.
+    force_all_finite, random_state, **fit_kwargs
         As of `ActiveLearner`.
     threshold : float, default=0.005
         Entropy, in nats, below which the classifier is sure of a row; 0 for no
