@@ -1,0 +1,94 @@
+"""CAL: rows that are predicted unlike the labeled rows next to them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skal.access import NetAccess, as_columns
+from skal.measures import contrast
+from skal.pool import Member, Pool
+from skal.rows import Rows
+from skal.selection import k_nearest
+from skal.strategies.base import ScoreStrategy
+from skal.validation import check_int
+
+__all__ = ["CAL"]
+
+
+class CAL(ScoreStrategy):
+    r"""Contrastive active learning [1]_: near labeled rows, and predicted otherwise.
+
+    Parameters
+    ----------
+    k : int
+        How many labeled rows a row is compared with; all where there are fewer.
+    head : str, optional
+        Name of the module whose input are the features; the last Linear by default.
+
+    Notes
+    -----
+    Scores :math:`\frac1k \sum_{j \in N(x)} \mathrm{KL}(p(x_j) \,\|\, p(x))` in nats,
+    over the k labeled rows that are nearest by the Euclidean distance of features of
+    length 1.  The net's probabilities are compared; the true labels are not used.  Of
+    equally near rows the first are taken.  A learner without labeled rows is refused.
+    The nets of a committee are averaged.
+
+    Costs one forward pass over pool and labeled rows, and a product of their features,
+    m × L × d multiply-adds for L labeled rows.  Keeps L × (d + C) numbers, and reads
+    the pool batch by batch.
+
+    References
+    ----------
+    .. [1] Margatina, Vernikos, Barrault and Aletras, "Active learning by acquiring
+       contrastive examples", EMNLP 2021. https://arxiv.org/abs/2109.03764
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skal import ActiveLearner, NetClassifier
+    >>> from skal.strategies import CAL
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(lr=0.01, random_state=0)
+    >>> learner = ActiveLearner(net, CAL(), X_training=X[::3], y_training=y[::3])
+    >>> indices, rows = learner.query(X, n_instances=4)
+    >>> bool((y[indices] > 0).all())
+    True
+    """
+
+    _task: ClassVar[str] = "classification"
+    _reads: ClassVar[str] = "net"
+    _needs_labeled: ClassVar[bool] = True
+
+    def __init__(self, k: int = 10, head: str | None = None) -> None:
+        self.k = k
+        self.head = head
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        check_int("k", self.k)
+        scores = [
+            _contrasts(access, member, member.labeled, self.k).cpu()
+            for member, access in pool.nets(self.head)
+            if member.labeled is not None
+        ]
+        return torch.stack(scores).mean(dim=0)
+
+
+def _contrasts(access: NetAccess, member: Member, labeled: Rows, k: int) -> Tensor:
+    """Scores of the rows by one net, ``(m,)``."""
+
+    def read(batch: Any) -> tuple[Tensor, Tensor]:
+        features, outputs = access.forward_features(batch)
+        return F.normalize(features, dim=1), access.to_proba(as_columns(outputs))
+
+    known, known_proba = access.collect_all(labeled, read)
+    k = min(k, len(known))
+
+    def score(batch: Any) -> Tensor:
+        features, proba = read(batch)
+        return contrast(proba, known_proba, k_nearest(features, known, k))
+
+    return access.collect(member.rows, score)

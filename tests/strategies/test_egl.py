@@ -1,0 +1,186 @@
+"""Expected gradient length against autograd, row by row and label by label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skal import ActiveLearner, Committee
+from skal.exceptions import UnsuitableLearnerError
+from skal.strategies import EGL
+from skal.strategies import egl as module_under_test
+from tests.models import N_FEATURES, make_data, make_net
+from tests.test_gradients import Mixed, Twice
+
+X, Y = make_data("classification")
+POOL = make_data("classification", 23, seed=1)[0]
+
+
+def probabilities(net, output: Tensor) -> Tensor:
+    """What each criterion takes the outputs of one row for."""
+    output = output.double().flatten()
+    criterion = type(net.criterion_)
+    if criterion is nn.CrossEntropyLoss:
+        return output.softmax(0)
+    if criterion is nn.NLLLoss:
+        return output
+    p = output.sigmoid() if criterion is nn.BCEWithLogitsLoss else output
+    return torch.cat([1 - p, p])
+
+
+def by_autograd(net, rows: np.ndarray, parameters: list[Tensor]) -> list[float]:
+    """Sum over labels of p times the length of the gradient of the loss."""
+    module = net.module_.eval()
+    scores = []
+    for x in torch.as_tensor(rows, dtype=torch.float32):
+        proba = probabilities(net, module(x[None]))
+        total = 0.0
+        for p in proba:
+            found = torch.autograd.grad(
+                -p.log(), parameters, retain_graph=True, allow_unused=True
+            )
+            squares = [float(g.double().square().sum()) for g in found if g is not None]
+            total += float(p.detach()) * sum(squares) ** 0.5
+        scores.append(total)
+    return scores
+
+
+def body(*last: nn.Module, bias: bool = True, n_outputs: int = 3) -> nn.Module:
+    head = nn.Linear(8, n_outputs, bias=bias)
+    return nn.Sequential(nn.Linear(N_FEATURES, 8), nn.ReLU(), head, *last)
+
+
+def binary(y: np.ndarray) -> np.ndarray:
+    return y == "low"
+
+
+NETS = {
+    "cross-entropy": ({"module": body()}, Y),
+    "no bias": ({"module": body(bias=False)}, Y),
+    "softmax at the end": (
+        {"module": body(nn.Softmax(dim=1)), "criterion": nn.NLLLoss},
+        Y,
+    ),
+    "two classes": ({"module": body(n_outputs=2)}, binary(Y)),
+    "one logit": (
+        {"module": body(n_outputs=1), "criterion": nn.BCEWithLogitsLoss},
+        binary(Y),
+    ),
+    "one probability": (
+        {"module": body(nn.Sigmoid(), n_outputs=1), "criterion": nn.BCELoss},
+        binary(Y),
+    ),
+}
+
+
+@pytest.fixture(params=NETS)
+def net(request):
+    settings, y = NETS[request.param]
+    return make_net("classification", **settings).fit(X, y)
+
+
+def test_last_layer_equals_autograd(net):
+    expected = by_autograd(net, POOL, list(net.module_[2].parameters()))
+    scores = EGL().score_samples(net, POOL)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
+def test_all_layers_equal_autograd(net):
+    expected = by_autograd(net, POOL, list(net.module_.parameters()))
+    scores = EGL(layers="all").score_samples(net, POOL)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("module", [Twice, Mixed])
+def test_layers_of_any_kind_equal_autograd(module):
+    net = make_net("classification", module=module, module__n_outputs=3).fit(X, Y)
+    expected = by_autograd(net, POOL, list(net.module_.parameters()))
+    scores = EGL(layers="all").score_samples(net, POOL)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
+def test_last_layer_of_a_softmax_in_closed_form():
+    net = make_net("classification", module=body()).fit(X, Y)
+    rows = torch.as_tensor(POOL, dtype=torch.float32)
+    z = net.module_.eval()[:2](rows).detach().double()
+    p = net.module_[2](z.float()).detach().double().softmax(1)
+    length = (z.square().sum(1) + 1).sqrt()
+    expected = sum(
+        p[:, y] * (p - torch.eye(3)[y]).norm(dim=1) * length for y in range(3)
+    )
+    np.testing.assert_allclose(EGL().score_samples(net, POOL), expected, rtol=1e-5)
+
+
+def test_the_head_that_is_named():
+    net = make_net("classification", module=body()).fit(X, Y)
+    expected = by_autograd(net, POOL, list(net.module_[0].parameters()))
+    scores = EGL(head="0").score_samples(net, POOL)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    with pytest.raises(UnsuitableLearnerError, match="no module named 'neck'"):
+        EGL(head="neck").score_samples(net, POOL)
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_labels_in_groups(monkeypatch, layers):
+    net = make_net("classification").fit(X, Y)
+    expected = EGL(layers).score_samples(net, POOL)
+    for together in (1, 2):
+        monkeypatch.setattr(module_under_test, "_TOGETHER", together)
+        monkeypatch.setattr(module_under_test, "_NUMBERS", 512 * 3 * together)
+        scores = EGL(layers).score_samples(net, POOL)
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_labels_of_large_problems_come_in_groups():
+    def softmax(outputs: Tensor) -> Tensor:
+        return outputs.softmax(1)
+
+    for n in (3, 100, 1000, 20_000):
+        for layers in ("last", "all"):
+            groups = module_under_test._groups(torch.zeros(1, n), softmax, layers)
+            assert [label for group in groups for label in group] == list(range(n))
+            numbers = max(map(len, groups)) * n * 512
+            assert numbers <= max(2**24, n * 512)
+            assert layers == "last" or max(map(len, groups)) <= 16
+
+
+def test_nets_of_a_committee_are_averaged():
+    members = [
+        ActiveLearner(
+            make_net("classification", random_state=seed), X_training=X, y_training=Y
+        )
+        for seed in range(3)
+    ]
+    scores = [EGL().score_samples(member, POOL) for member in members]
+    found = EGL().score_samples(Committee(members), POOL)
+    np.testing.assert_allclose(found, np.mean(scores, axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_sure_nets_have_scores_without_nan(layers):
+    net = make_net("classification").fit(X, Y)
+    expected = EGL(layers).score_samples(net, POOL)
+    with torch.no_grad():
+        net.module_.head.weight.mul_(1e5)
+    scores = EGL(layers).score_samples(net, POOL)
+    assert np.isfinite(scores).all()
+    assert (scores >= 0).all()
+    assert np.median(scores) < 1e-6 < np.median(expected)
+
+
+def test_of_two_rows_in_one_direction_the_longer():
+    # A linear net: the same probabilities would make the longer row the more wanted.
+    net = make_net("classification", module=nn.Linear(N_FEATURES, 3)).fit(X, Y)
+    with torch.no_grad():
+        net.module_.weight.zero_()
+        net.module_.bias.zero_()
+    rows = np.outer([1.0, 3.0, 2.0, 0.0], np.ones(N_FEATURES))
+    assert EGL().select(net, rows, 4).indices.tolist() == [1, 2, 0, 3]
+
+
+def test_bad_layers():
+    net = make_net("classification").fit(X, Y)
+    with pytest.raises(ValueError, match=r"layers must be one of .*got 'first'"):
+        EGL(layers="first").select(net, POOL, 1)
