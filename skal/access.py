@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.utils.data import SequentialSampler
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets.bayesian import LINEAR
+from skal.nets.bayesian.layers import LINEAR
 from skal.nets.probabilities import find_nonlinearity
 from skal.rows import Rows
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_int", "check_option", "check_positive"]
+__all__ = ["check_int", "check_not_negative", "check_option", "check_positive"]
 
 
 def check_option(name: str, value: Any, options: Sequence[str]) -> None:
@@ -27,3 +27,10 @@ def check_positive(name: str, value: Any) -> None:
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a number above 0, got {value!r}.")
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a finite number of at least 0."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")

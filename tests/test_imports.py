@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "embeddings": set(),
     "selection": {"embeddings", "measures"},
     "factors": set(),
+    "adversarial": set(),
     "kernels": {"embeddings", "factors", "selection"},
     # what is read of a learner and its pool
     "rows": set(),
@@ -38,7 +39,15 @@ ALLOWED: dict[str, set[str]] = {
     "posteriors": {"access", "nets", "pool", "rows", "unwrapping"},
     # where it comes together
     "strategies": {
-        *("access", "embeddings", "factors", "gradients", "kernels", "measures"),
+        *(
+            "access",
+            "adversarial",
+            "embeddings",
+            "factors",
+            "gradients",
+            "kernels",
+            "measures",
+        ),
         *("nets", "pool", "posteriors", "rows", "selection", "unwrapping"),
     },
     "learners": {"rows"},
@@ -47,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": set(),
 }
 #: Parts that import torch and nothing else from outside.
-PURE = {"measures", "embeddings", "selection", "factors", "kernels"}
+PURE = {"adversarial", "measures", "embeddings", "selection", "factors", "kernels"}
 #: The only part that may import modAL.
 MODAL = {"learners"}
 

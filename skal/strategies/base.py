@@ -39,7 +39,7 @@ class Selection(NamedTuple):
 
 
 #: What a strategy may read of the learner.
-_READS = ("nothing", "predictions", "proba", "posterior", "net")
+_READS = ("nothing", "inputs", "predictions", "proba", "posterior", "net")
 
 
 class QueryStrategy(BaseEstimator, ABC):
@@ -57,7 +57,8 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_task``
         ``"any"``, ``"classification"`` or ``"regression"``.
     ``_reads``
-        ``"nothing"``, ``"predictions"``, ``"proba"``, ``"posterior"`` or ``"net"``.
+        ``"nothing"``, ``"inputs"`` (rows as the model sees them), ``"predictions"``,
+        ``"proba"``, ``"posterior"`` or ``"net"``.
 
     One that cannot do without the learner's labeled rows says ``_needs_labeled = True``
     as well.
@@ -177,9 +178,10 @@ class QueryStrategy(BaseEstimator, ABC):
                 "none. Query an ActiveLearner or a Committee that was fitted or "
                 f"taught. Strategies that do without: {', '.join(names)}."
             )
-        less = {"net": ("nothing", "proba", "posterior"), "proba": ("nothing",)}.get(
-            self._reads, ()
-        )
+        less = {
+            "net": ("nothing", "inputs", "proba", "posterior"),
+            "proba": ("nothing", "inputs"),
+        }.get(self._reads, ())
         others = [cls.__name__ for cls in fitting if cls._reads in less]
         pool.check_gives(self._reads, type(self).__name__, others)
 

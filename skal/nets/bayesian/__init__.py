@@ -1,6 +1,6 @@
 """Bayes by backprop: nets with a Gaussian for each weight."""
 
-from skal.nets.bayesian.layers import LINEAR, BayesLinear
+from skal.nets.bayesian.layers import BayesLinear
 from skal.nets.bayesian.likelihood import GaussianNLL
 from skal.nets.bayesian.modules import BayesianMLP
 from skal.nets.bayesian.weights import (
@@ -10,7 +10,6 @@ from skal.nets.bayesian.weights import (
 )
 
 __all__ = [
-    "LINEAR",
     "BayesLinear",
     "BayesianMLP",
     "GaussianNLL",

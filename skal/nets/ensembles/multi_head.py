@@ -11,7 +11,7 @@ from skorch.dataset import unpack_data
 from torch import Tensor, nn
 
 from skal.nets.base import BaseNet
-from skal.nets.bayesian import LINEAR
+from skal.nets.bayesian.layers import LINEAR
 from skal.utils import preserve_global_rng
 
 if TYPE_CHECKING:

@@ -1,0 +1,143 @@
+"""The nets that are trained at a query, sized from the data."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = [
+    "BetaVAE",
+    "CosineClassifier",
+    "mlp",
+    "reverse_gradient",
+    "unfamiliarity_net",
+]
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Linear layers of these sizes with ReLU between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class BetaVAE(nn.Module):
+    r"""Variational autoencoder whose divergence has a weight :math:`\beta`.
+
+    Parameters
+    ----------
+    encoder : Module
+        Maps rows ``(b, d)`` to means and log variances, ``(b, 2 * latent_dim)``.
+    decoder : Module
+        Maps ``(b, latent_dim)`` to ``(b, d)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.adversarial import BetaVAE
+    >>> vae = BetaVAE.sized(30, latent_dim=8)
+    >>> vae.mean(torch.zeros(4, 30)).shape
+    torch.Size([4, 8])
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    @classmethod
+    def sized(cls, n_features: int, latent_dim: int) -> BetaVAE:
+        """Two hidden layers each way, of twice the features but 64 to 512 units."""
+        width = min(max(64, 2 * n_features), 512)
+        return cls(
+            mlp(n_features, width, width, 2 * latent_dim),
+            mlp(latent_dim, width, width, n_features),
+        )
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean of the code of each row, ``(b, latent_dim)``."""
+        return self.encoder(x).chunk(2, dim=1)[0]
+
+    def loss(
+        self, x: Tensor, beta: float, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        r"""Loss of a mini-batch, and the means of its codes.
+
+        Parameters
+        ----------
+        x : Tensor of shape (b, d)
+        beta : float
+        rng : torch.Generator
+            On the CPU; draws the codes.
+
+        Returns
+        -------
+        loss : Tensor
+            Squared error, mean over rows and features, plus :math:`\beta / d` times
+            the divergence from the standard normal, mean over rows: for
+            :math:`\beta = 1` the evidence bound of unit variance 1/2, by feature.
+        mean : Tensor of shape (b, latent_dim)
+        """
+        mean, log_var = self.encoder(x).chunk(2, dim=1)
+        noise = torch.randn(mean.shape, generator=rng).to(mean)
+        code = mean + (log_var / 2).exp() * noise
+        divergence = (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1) / 2
+        error = F.mse_loss(self.decoder(code), x)
+        return error + beta / x[0].numel() * divergence.mean(), mean
+
+
+def unfamiliarity_net(n_features: int) -> nn.Sequential:
+    """Discriminator: the logit that a row is labeled, ``(b, 1)``."""
+    return mlp(n_features, 128, 128, 1)
+
+
+class CosineClassifier(nn.Module):
+    r"""Logits :math:`\cos(w_c, z) / T`.
+
+    Parameters
+    ----------
+    n_features, n_classes : int
+    temperature : float
+        T.
+    """
+
+    def __init__(self, n_features: int, n_classes: int, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.weight = nn.Parameter(torch.randn(n_classes, n_features))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Give the logits of features, ``(b, n_classes)``."""
+        return F.linear(F.normalize(z), F.normalize(self.weight)) / self.temperature
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return -ctx.scale * grads[0], None
+
+
+def reverse_gradient(x: Tensor, scale: float = 1.0) -> Tensor:
+    """Give x as it is, and its gradient back with the other sign.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.adversarial import reverse_gradient
+    >>> x = torch.tensor([2.0], requires_grad=True)
+    >>> reverse_gradient(x).square().sum().backward()
+    >>> x.grad
+    tensor([-4.])
+    """
+    result: Tensor = _Reverse.apply(x, scale)
+    return result

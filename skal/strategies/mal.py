@@ -1,0 +1,219 @@
+"""MAL: rows that are both unfamiliar and unclear to nets in a minimax game."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+from tqdm import tqdm
+
+from skal.access import NetAccess
+from skal.adversarial import (
+    Batches,
+    Body,
+    CosineClassifier,
+    History,
+    Mal,
+    train,
+    unfamiliarity_net,
+)
+from skal.exceptions import UnsuitableLearnerError
+from skal.pool import Member, Pool
+from skal.rows import Rows
+from skal.strategies.base import ScoreStrategy
+from skal.validation import check_int, check_not_negative, check_positive
+
+__all__ = ["MAL"]
+
+
+class MAL(ScoreStrategy):
+    r"""Minimax active learning [1]_: rows that are unfamiliar and unclear.
+
+    Parameters
+    ----------
+    temperature : float
+        Of the cosine classifier.
+    entropy_weight : float
+        Weight of the entropy of the pool, which the encoder lowers and the classifier
+        raises.
+    adversary_weight : float
+        Weight of hiding from the discriminator which rows are labeled.
+    max_epochs : int
+    batch_size : int
+        Rows of a mini-batch, labeled as unlabeled.
+    epoch_size : int
+        Rows of the pool that an epoch sees; of a larger pool so many are drawn anew
+        for each.
+    patience : int
+        Epochs after which the training ends if the discriminator's area under the
+        curve has not grown.
+    lr : float
+        Step of Adam.
+    head : str, optional
+        Name of the module whose input are the features; the last Linear by default.
+    device : str, optional
+        Where they are trained; by default that of the learner's net.
+    verbose : int
+        Whether to show a progress bar.
+    random_state : int, RandomState, Generator or None
+        Draws weights and mini-batches.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        Of the last query, an epoch each: ``"classification_loss"``, ``"entropy"`` of
+        the pool in nats, ``"discriminator_loss"`` and ``"auc"``, the probability that
+        the discriminator gives a labeled row the higher value than one of the pool.
+        For a committee those of its last net.
+
+    Notes
+    -----
+    The encoder F is a copy of the net up to its head, with its weights, in eval mode:
+    no dropout, batch norm as it is.  Its features have unit length, and a classifier C
+    compares them with a vector of each class,
+    :math:`p(x) = \mathrm{softmax}(\cos(w_c, F(x))/T)`.  Both learn the labels; on the
+    pool F lowers the entropy of p and C raises it, by one backward pass with the
+    gradient reversed between them.  A discriminator D learns which features are of
+    labeled rows, and F hides it, as in `VAAL`.
+
+    Scores the mean of two ranks in the pool, from 0 to 1: that of :math:`-\log D` and
+    that of the entropy.  The learner's net is not changed.  Costs ``max_epochs`` × 3
+    forward and backward passes of the net over ``epoch_size`` rows, and keeps the pool
+    as the net takes it.  The nets of a committee are trained one by one, and their
+    ranks averaged.
+
+    Raises
+    ------
+    ValueError
+        If there are no labeled rows or only one class among them, or the training
+        diverges.
+    UnsuitableLearnerError
+        If the net takes anything but one tensor.
+
+    References
+    ----------
+    .. [1] Ebrahimi et al., "Minimax active learning", 2020.
+       https://arxiv.org/abs/2012.10467
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import ActiveLearner, NetClassifier
+    >>> from skal.strategies import MAL
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> y = X[:, 0] > 0
+    >>> net = NetClassifier(max_epochs=5, random_state=0)
+    >>> learner = ActiveLearner(net, X_training=X[:20], y_training=y[:20])
+    >>> MAL(max_epochs=3, random_state=0).select(learner, X[20:], 4).indices.shape
+    (4,)
+    """
+
+    _task: ClassVar[str] = "classification"
+    _reads: ClassVar[str] = "net"
+    _needs_labeled: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        temperature: float = 0.05,
+        entropy_weight: float = 0.1,
+        adversary_weight: float = 0.1,
+        max_epochs: int = 50,
+        batch_size: int = 128,
+        epoch_size: int = 10_000,
+        patience: int = 10,
+        lr: float = 5e-4,
+        head: str | None = None,
+        device: str | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.temperature = temperature
+        self.entropy_weight = entropy_weight
+        self.adversary_weight = adversary_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.epoch_size = epoch_size
+        self.patience = patience
+        self.lr = lr
+        self.head = head
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        for name in ("max_epochs", "batch_size", "epoch_size", "patience"):
+            check_int(name, getattr(self, name))
+        check_positive("temperature", self.temperature)
+        check_positive("lr", self.lr)
+        check_not_negative("entropy_weight", self.entropy_weight)
+        check_not_negative("adversary_weight", self.adversary_weight)
+        score, n = torch.zeros(len(pool), dtype=torch.float64), 0
+        for member, access in pool.nets(self.head):
+            unfamiliar, entropy, history = self._play(member, access, rng)
+            score += (_rank(unfamiliar) + _rank(entropy)) / 2
+            n += 1
+        self.history_ = history
+        return score / n
+
+    def _play(
+        self, member: Member, access: NetAccess, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor, History]:
+        """Train copies; give negative log D and entropy of the pool, and the curves."""
+        assert member.labeled is not None  # asked at the door
+        classes, codes = np.unique(np.asarray(member.y), return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"The labeled rows are all of the class {classes.tolist()[0]!r}: MAL "
+                "needs two to tell apart. Label some rows by Random first."
+            )
+        device = self.device or access.net.device
+        labeled = _inputs(access, member.labeled).to(device)
+        unlabeled = _inputs(access, member.rows).to(device)
+        y = torch.from_numpy(codes.reshape(-1)).to(device)
+        with access.reading():
+            features, _ = access.forward_features(labeled[:1].to(access.net.device))
+        names = {id(m): name for name, m in access.module.named_modules()}
+        body = copy.deepcopy(access.module).eval().requires_grad_(True).to(device)
+        size = features.shape[1]
+        game = Mal(
+            Body(body, names[id(access.head)]),
+            CosineClassifier(size, len(classes), self.temperature).to(device),
+            unfamiliarity_net(size).to(device),
+            self.entropy_weight,
+            self.adversary_weight,
+            self.lr,
+        )
+        batches = Batches(
+            len(labeled), len(unlabeled), self.batch_size, self.epoch_size, rng
+        )
+        history = train(
+            lambda: game.epoch(labeled, y, unlabeled, batches),
+            tqdm(range(self.max_epochs), "MAL", disable=not self.verbose),
+            self.patience,
+        )
+        logits, entropy = zip(*game.read(unlabeled), strict=True)
+        return -torch.cat(logits), torch.cat(entropy), history
+
+
+def _inputs(access: NetAccess, rows: Rows) -> Tensor:
+    """Rows as the net takes them."""
+
+    def read(batch: Any) -> Tensor:
+        if not isinstance(batch, Tensor):
+            raise UnsuitableLearnerError(
+                "MAL trains a copy of the net on rows of one tensor, and "
+                f"{type(access.module).__name__} takes a {type(batch).__name__}."
+            )
+        return batch
+
+    return access.collect(rows, read)
+
+
+def _rank(values: Tensor) -> Tensor:
+    """Rank in the pool, from above 0 to 1; equal values share theirs."""
+    ranks = rankdata(values.cpu().numpy()) / len(values)
+    return torch.from_numpy(ranks)

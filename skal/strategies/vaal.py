@@ -1,0 +1,235 @@
+"""VAAL: rows that look least like the labeled ones to an adversary."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from skal.adversarial import Batches, BetaVAE, Vaal, train, unfamiliarity_net
+from skal.pool import Pool
+from skal.strategies.base import ScoreStrategy
+from skal.strategies.kernel import read_inputs
+from skal.validation import check_int, check_not_negative, check_positive
+
+__all__ = ["VAAL", "standardize"]
+
+
+class VAAL(ScoreStrategy):
+    r"""Variational adversarial active learning [1]_: rows unlike the labeled ones.
+
+    Parameters
+    ----------
+    latent_dim : int, optional
+        Numbers of a code, no more than the features; the smaller of these and 32 by
+        default.
+    beta : float
+        Weight of the divergence of the codes from a standard normal.
+    adversary_weight : float
+        Weight of hiding from the discriminator.
+    max_epochs : int
+    batch_size : int
+        Rows of a mini-batch, labeled as unlabeled.
+    epoch_size : int
+        Rows of the pool that an epoch sees; of a larger pool so many are drawn anew
+        for each.
+    patience : int
+        Epochs after which the training ends if the discriminator's area under the
+        curve has not grown.
+    lr : float
+        Step of Adam.
+    encoder, decoder, discriminator : Module, optional
+        In place of multi-layer perceptrons sized from the data; copied before they are
+        trained.  They map rows ``(b, d)`` to means and log variances
+        ``(b, 2 * latent_dim)``, codes ``(b, latent_dim)`` to rows, and codes to a logit
+        ``(b, 1)``.
+    device : str, optional
+        Where they are trained; by default that of the learner's net, or the CPU.
+    verbose : int
+        Whether to show a progress bar.
+    random_state : int, RandomState, Generator or None
+        Draws weights, mini-batches and codes.
+
+    Attributes
+    ----------
+    history_ : list of dict
+        Of the last query, an epoch each: ``"vae_loss"``, ``"discriminator_loss"`` and
+        ``"auc"``, the probability that the discriminator gives a labeled row the higher
+        value than one of the pool.  Near 0.5 it cannot tell them apart: the labeled
+        rows stand for the pool, and picks are as good as random.
+
+    Notes
+    -----
+    An autoencoder is trained on labeled rows and the pool so that a discriminator D,
+    trained against it, takes all for labeled:
+
+    .. math:: \ell(x_L) + \ell(x_U) - \lambda\,(\log D(\mu_L) + \log D(\mu_U)),
+       \qquad \ell(x) = \|x - \hat x\|^2/d
+       + \frac{\beta}{d}\,\mathrm{KL}(q(z|x) \,\|\, N(0, I))
+
+    with :math:`\mu` the mean of a row's code, two steps for every step of D.  Scores
+    :math:`-\log D(\mu)`.  The model and the labels are not used.  The paper's program
+    sums the divergence over the rows of a mini-batch and does not divide it by d; on
+    tables that leaves the codes empty.
+
+    Rows are taken as the model sees them, flattened, and standardized by their mean and
+    deviation.  Costs ``max_epochs`` × 4 forward and backward passes of the small nets
+    over ``epoch_size`` rows, and keeps the pool as float32.
+
+    Raises
+    ------
+    ValueError
+        If there are no labeled rows, `latent_dim` is above the number of features, a
+        module gives the wrong shape, or the training diverges.
+
+    References
+    ----------
+    .. [1] Sinha, Ebrahimi and Darrell, "Variational adversarial active learning", ICCV
+       2019. https://arxiv.org/abs/1904.00370
+
+    Examples
+    --------
+    The labels are of one cluster, the pool has another:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skal import ActiveLearner
+    >>> from skal.strategies import VAAL
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(40, 4)), np.zeros(40)
+    >>> learner = ActiveLearner(LinearRegression(), X_training=X, y_training=y)
+    >>> pool = rng.normal(size=(60, 4)) + 6 * (np.arange(60) >= 30)[:, None]
+    >>> strategy = VAAL(max_epochs=20, random_state=0)
+    >>> bool((strategy.select(learner, pool, 5).indices >= 30).all())
+    True
+    >>> sorted(strategy.history_[-1])
+    ['auc', 'discriminator_loss', 'vae_loss']
+    """
+
+    _task: ClassVar[str] = "any"
+    _reads: ClassVar[str] = "inputs"
+    _needs_labeled: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        beta: float = 0.1,
+        adversary_weight: float = 1.0,
+        max_epochs: int = 50,
+        batch_size: int = 128,
+        epoch_size: int = 10_000,
+        patience: int = 10,
+        lr: float = 5e-4,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
+        device: str | None = None,
+        verbose: int = 0,
+        random_state: Any = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.beta = beta
+        self.adversary_weight = adversary_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.epoch_size = epoch_size
+        self.patience = patience
+        self.lr = lr
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        self._check()
+        member = pool.members[0]
+        assert member.labeled is not None  # asked at the door
+        device = self.device or getattr(member.estimator, "device", None) or "cpu"
+        labeled, unlabeled = standardize(
+            read_inputs(member.labeled), read_inputs(member.rows), device
+        )
+        game = Vaal(
+            *self._networks(labeled.shape[1], device),
+            self.beta,
+            self.adversary_weight,
+            self.lr,
+            rng,
+        )
+        batches = Batches(
+            len(labeled), len(unlabeled), self.batch_size, self.epoch_size, rng
+        )
+        self.history_ = train(
+            lambda: game.epoch(labeled, unlabeled, batches),
+            tqdm(range(self.max_epochs), "VAAL", disable=not self.verbose),
+            self.patience,
+        )
+        return nn.functional.softplus(-game.logits(unlabeled).double())
+
+    def _check(self) -> None:
+        for name in ("max_epochs", "batch_size", "epoch_size", "patience"):
+            check_int(name, getattr(self, name))
+        if self.latent_dim is not None:
+            check_int("latent_dim", self.latent_dim)
+        check_positive("lr", self.lr)
+        check_not_negative("beta", self.beta)
+        check_not_negative("adversary_weight", self.adversary_weight)
+
+    def _networks(self, n_features: int, device: str) -> tuple[BetaVAE, nn.Module]:
+        """Make autoencoder and discriminator, of one's own modules where given."""
+        latent_dim = self.latent_dim or min(32, n_features)
+        if latent_dim > n_features:
+            raise ValueError(
+                f"latent_dim is {latent_dim} and the rows have {n_features} features: "
+                "a code is no longer than what it stands for. Lower latent_dim."
+            )
+        vae = BetaVAE.sized(n_features, latent_dim)
+        if self.encoder is not None:
+            vae.encoder = copy.deepcopy(self.encoder)
+        if self.decoder is not None:
+            vae.decoder = copy.deepcopy(self.decoder)
+        discriminator = copy.deepcopy(self.discriminator)
+        if discriminator is None:
+            discriminator = unfamiliarity_net(latent_dim)
+        shapes = {
+            "encoder": (vae.encoder, n_features, 2 * latent_dim),
+            "decoder": (vae.decoder, latent_dim, n_features),
+            "discriminator": (discriminator, latent_dim, 1),
+        }
+        for name, (module, n_in, n_out) in shapes.items():
+            _check_shape(name, module.to(device), n_in, n_out, device)
+        return vae, discriminator
+
+
+def standardize(
+    labeled: Tensor, unlabeled: Tensor, device: str
+) -> tuple[Tensor, Tensor]:
+    """Give both with mean 0 and deviation 1 by feature, float32 on the device."""
+    both = torch.cat([labeled, unlabeled])
+    mean, std = both.mean(dim=0), both.std(dim=0, correction=0)
+    std[std == 0] = 1
+    scaled = ((both - mean) / std).float().to(device)
+    return scaled[: len(labeled)], scaled[len(labeled) :]
+
+
+def _check_shape(
+    name: str, module: nn.Module, n_in: int, n_out: int, device: str
+) -> None:
+    with torch.no_grad():
+        try:
+            shape = tuple(module.eval()(torch.zeros(2, n_in, device=device)).shape)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"{name} must take rows of shape (b, {n_in}): {error}"
+            ) from error
+        finally:
+            module.train()
+    if shape != (2, n_out):
+        raise ValueError(
+            f"{name} must give the shape (b, {n_out}) for (b, {n_in}); it gave "
+            f"{shape} for b = 2."
+        )
