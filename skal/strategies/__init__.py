@@ -9,6 +9,7 @@ from skal.strategies.base import (
     all_strategies,
 )
 from skal.strategies.batch_bald import BatchBALD, PowerBALD
+from skal.strategies.cal import CAL
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
 from skal.strategies.core_set import CoreSet
 from skal.strategies.covariance import BAIT, FrankWolfe, MaxDet, MaxDiag
@@ -18,16 +19,20 @@ from skal.strategies.disagreement import (
     MeanStd,
     PredictiveEntropy,
 )
+from skal.strategies.egl import EGL
+from skal.strategies.emcm import EMCM
 from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
+from skal.strategies.mal import MAL
 from skal.strategies.mixture import Alternate, Mixture
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prefilter import Prefilter
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
+from skal.strategies.vaal import VAAL
 from skal.strategies.variance import (
     PredictiveVariance,
     QBCVariance,
@@ -41,9 +46,14 @@ __all__ = [
     "BADGE",
     "BAIT",
     "BALD",
+    "CAL",
+    "EGL",
+    "EMCM",
     "EPIG",
     "LCMD",
     "LDM",
+    "MAL",
+    "VAAL",
     "Alternate",
     "BatchBALD",
     "ConsensusEntropy",
