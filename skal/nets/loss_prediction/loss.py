@@ -18,7 +18,7 @@ def ranking_loss(predicted: Tensor, losses: Tensor, margin: float = 1.0) -> Tens
     predicted : Tensor of shape (b,)
         Predicted losses.
     losses : Tensor of shape (b,)
-        Losses; they count as constants.
+        Losses; only their order counts, which has no gradient.
     margin : float
         By how much the larger loss is to be predicted larger.
 
@@ -60,7 +60,6 @@ def ranking_loss(predicted: Tensor, losses: Tensor, margin: float = 1.0) -> Tens
             "predicted and losses must have one number for each row, got shapes "
             f"{tuple(predicted.shape)} and {tuple(losses.shape)}."
         )
-    losses = losses.detach()
     for name, numbers in [("losses", losses), ("predicted losses", predicted)]:
         n_nan = int(numbers.isnan().sum())
         if n_nan:

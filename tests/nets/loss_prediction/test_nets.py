@@ -250,8 +250,8 @@ def test_predicted_losses_are_the_loss_module_of_the_blocks(
     assert losses.dtype == np.float32
     np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-5)
     # Of a row it does not depend on the rows beside it.
-    singly = [net.predict_loss(X[i : i + 1])[0] for i in range(5)]
-    np.testing.assert_array_equal(singly, losses[:5])
+    singly = [net.predict_loss(X[i : i + 1]) for i in range(5)]
+    np.testing.assert_array_equal(np.concatenate(singly), losses[:5])
     for other in (torch.from_numpy(X), sparse.csr_matrix(X), X.tolist()):
         np.testing.assert_array_equal(net.predict_loss(other), losses)
     np.testing.assert_allclose(net.forward_loss(rows).detach(), losses, atol=1e-5)
