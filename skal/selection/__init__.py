@@ -3,6 +3,7 @@
 from skal.selection.bait import bait
 from skal.selection.base import Picks
 from skal.selection.batchbald import batch_bald
+from skal.selection.fisher_bait import Information, fisher_bait
 from skal.selection.frank_wolfe import frank_wolfe
 from skal.selection.gaussian import gaussian_batch_bald
 from skal.selection.interleave import interleave
@@ -17,9 +18,11 @@ from skal.selection.stochastic import power_bald
 from skal.selection.top_k import top_k
 
 __all__ = [
+    "Information",
     "Picks",
     "bait",
     "batch_bald",
+    "fisher_bait",
     "frank_wolfe",
     "gaussian_batch_bald",
     "interleave",
