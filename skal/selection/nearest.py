@@ -66,7 +66,7 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
         own = block - origin
         values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
         limit = values.amin(dim=1)
-        limit += 2 * _slack(rows) * (own.square().sum(dim=1) + 2 * half_sq.max())
+        limit += 2 * slack(rows) * (own.square().sum(dim=1) + 2 * half_sq.max())
         row, point = torch.nonzero(values <= limit[:, None]).T
         distances = values.new_empty(len(row))
         size = max(1, _CACHE // rows.shape[1])
@@ -91,7 +91,7 @@ def nearest_of_pairs(
     return sq_dist, center.scatter_reduce_(0, row[best], point[best], "amin")
 
 
-def _slack(features: Tensor) -> float:
+def slack(features: Tensor) -> float:
     """Bound the rounding of matrix products, over the squared norms."""
     return 4 * features.shape[1] ** 0.5 * torch.finfo(features.dtype).eps
 
@@ -220,14 +220,14 @@ class _DenseTable:
     def __init__(self, features: Tensor) -> None:
         self.features = features
         self.origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
-        slack = _slack(features)
+        rounding = slack(features)
         self.low = features.new_empty(len(features))
         step = max(1, _BLOCK // features.shape[1])
         for start in range(0, len(features), step):
             block = features[start : start + step]
             sq_norm = (block - self.origin).square().sum(dim=1)
             own = block.square().sum(dim=1)
-            self.low[start : start + step] = sq_norm - slack * (sq_norm + own)
+            self.low[start : start + step] = sq_norm - rounding * (sq_norm + own)
 
     def bounds(self, rows: Tensor) -> Tensor:
         shifted = self.features[rows] - self.origin
