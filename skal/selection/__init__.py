@@ -15,6 +15,7 @@ from skal.selection.max_cover import max_cover
 from skal.selection.max_det import max_det
 from skal.selection.seeding import seeding
 from skal.selection.stochastic import power_bald
+from skal.selection.tessar import tessar
 from skal.selection.top_k import top_k
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "max_det",
     "power_bald",
     "seeding",
+    "tessar",
     "top_k",
 ]

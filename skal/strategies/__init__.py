@@ -31,6 +31,7 @@ from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prefilter import Prefilter
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
+from skal.strategies.tessar import TESSAR
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
 from skal.strategies.vaal import VAAL
 from skal.strategies.variance import (
@@ -53,6 +54,7 @@ __all__ = [
     "LCMD",
     "LDM",
     "MAL",
+    "TESSAR",
     "VAAL",
     "Alternate",
     "BatchBALD",

@@ -1,0 +1,155 @@
+"""Cells of sites, and how few rows change theirs when the sites move (VLDM)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skal.embeddings import Dense
+from skal.selection.nearest import NearestCenters, nearest, slack, sum_of_squares
+
+__all__ = ["PerturbedSites"]
+
+#: Numbers that stay in cache while they are worked on.
+_CACHE = 2**18
+
+
+class PerturbedSites:
+    r"""Voronoi cells of sites, beside those of N copies of the sites with noise.
+
+    Parameters
+    ----------
+    features : Tensor of shape (m, d)
+        Rows whose cells are followed.
+    sites : Tensor of shape (L, d)
+        Sites there are from the beginning; may be none.  Equal ones are one site.
+    sigmas : Tensor of shape (N,)
+        Standard deviation of the noise on each number of a site, for each copy, over
+        the median distance of the rows to the nearest site; rows on a site apart.
+    reference : Tensor of shape (M,), int64
+        Rows on which it is measured how much a copy disagrees.
+    rng : torch.Generator
+        On the CPU.
+
+    Attributes
+    ----------
+    cells : NearestCenters
+        Distance of each row to the nearest site, without noise, and its number.
+    changed : bool Tensor of shape (N, m)
+        Whether the nearest site in a copy is another one.
+
+    Notes
+    -----
+    The noise is drawn copy by copy for the sites given, then site by site for all
+    copies.  Its unit is that of the first sites, and stays.
+
+    Keeps N × m squared distances and bools, and makes nothing of size N × m × d.  Sites
+    are compared with rows by matrix products; where their rounding could decide, the
+    distance is computed exactly, so that neither blocks nor threads change anything.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        sites: Tensor,
+        sigmas: Tensor,
+        reference: Tensor,
+        rng: torch.Generator,
+    ) -> None:
+        self.reference = reference
+        self._features = features
+        self._sigmas = sigmas.to(features)
+        self._rng = rng
+        self._unit: Tensor | None = None
+        self._origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
+        sites = _distinct(sites)
+        self.cells = NearestCenters(Dense(features), Dense(sites))
+        shape = len(sigmas), len(features)
+        self._sq_dist = features.new_full(shape, torch.inf)
+        self.changed = torch.zeros(shape, dtype=torch.bool, device=features.device)
+        if len(sites):
+            self._unit = _median_distance(self.cells.sq_dist)
+            for k, sigma in enumerate(self._sigmas * self._unit):
+                copy = Dense(sites + sigma * self._noise(len(sites)))
+                self._sq_dist[k], cell = nearest(Dense(features), copy)
+                self.changed[k] = cell != self.cells.center
+
+    def add(self, i: int) -> None:
+        """Make row `i` a site, in each copy with noise of its own."""
+        number = self.cells.n_centers
+        self.cells.add(i)
+        if self._unit is None:
+            self._unit = _median_distance(self.cells.sq_dist)
+        noise = self._noise(len(self._sigmas))
+        copies = self._features[i] + (self._sigmas * self._unit)[:, None] * noise
+        moves = self.cells.center == number
+        size = max(1, _CACHE // max(self._features.shape[1], len(copies)))
+        for start in range(0, len(moves), size):
+            part = slice(start, start + size)
+            won = self._won(copies, part)
+            # A row that goes to the new site with and without noise is not changed;
+            # one that does so in one of both is; others are what they were.
+            changed = self.changed[:, part]
+            changed.copy_(torch.where(moves[part] | won, moves[part] ^ won, changed))
+
+    def n_disagreeing(self) -> Tensor:
+        """Count the reference rows that change their cell in each copy, ``(N,)``."""
+        return self.changed[:, self.reference].sum(dim=1)
+
+    def metric(self) -> Tensor:
+        """Least disagreement of the copies that change a row's cell (VLDM).
+
+        Returns
+        -------
+        vldm : Tensor of shape (m,), float64
+            Multiples of 1/M; 1 for rows that no copy changes.
+        """
+        least = torch.full_like(self.cells.center, len(self.reference))
+        counts = self.n_disagreeing().sort(descending=True)
+        for k, n in zip(counts.indices.tolist(), counts.values.tolist(), strict=True):
+            least.masked_fill_(self.changed[k], n)  # the smallest is written last
+        return least.double() / len(self.reference)
+
+    def _noise(self, n: int) -> Tensor:
+        shape = n, self._features.shape[1]
+        return torch.randn(shape, generator=self._rng).to(self._features)
+
+    def _won(self, copies: Tensor, part: slice) -> Tensor:
+        """Which rows, of a part, go to the new site in which copies; ``(N, b)``."""
+        rows, sq_dist = self._features[part], self._sq_dist[:, part]
+        own, shifted = rows - self._origin, copies - self._origin
+        own_sq, shifted_sq = own.square().sum(dim=1), shifted.square().sum(dim=1)
+        bounds = torch.addmm(shifted_sq[:, None], shifted, own.T, alpha=-2)
+        rounding = 2 * slack(rows) * (own_sq + shifted_sq.max())
+        bounds.add_(own_sq - rounding)
+        won = bounds < sq_dist
+        k, row = torch.nonzero(won).T
+        size = max(1, _CACHE // max(1, rows.shape[1]))
+        for pairs in torch.arange(len(k), device=k.device).split(size):
+            copy, own_row = k[pairs], row[pairs]
+            distances = sum_of_squares(rows[own_row] - copies[copy])
+            known = sq_dist[copy, own_row]
+            won[copy, own_row] = distances < known
+            sq_dist[copy, own_row] = torch.minimum(distances, known)
+        return won
+
+
+def _distinct(sites: Tensor) -> Tensor:
+    """Drop repetitions of a site; the order stays."""
+    if not len(sites):
+        return sites
+    _, group = torch.unique(sites, dim=0, return_inverse=True)
+    number = torch.arange(len(sites), device=sites.device)
+    first = torch.full_like(number, len(sites)).scatter_reduce_(
+        0, group, number, "amin"
+    )
+    return sites[number[first[group] == number]]
+
+
+def _median_distance(sq_dist: Tensor) -> Tensor:
+    """Median distance of the rows that are not on a site; 0 if all are.
+
+    An order statistic: a mean would hang on the number of threads in its last digits.
+    """
+    apart = sq_dist[sq_dist > 0]
+    return apart.median().sqrt() if len(apart) else sq_dist.new_zeros(())
