@@ -12,7 +12,6 @@ the least validation error.  16 times 256 labels are added, and the net is train
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +21,10 @@ from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 from torch import nn
 
+from benchmarks.tabular_runs import Split, campaign
 from benchmarks.tabular_sets import load_large
-from skal import ActiveLearner, NetRegressor
+from skal import NetRegressor
 from skal.nets.batching import ArrayDataset
-
-METRICS = ("mae", "rmse", "q95", "q99", "maxe")
 
 
 class Protocol(NamedTuple):
@@ -108,20 +106,8 @@ class BestEpoch(Callback):
             self.weights_ = {}
 
 
-class Split(NamedTuple):
-    """Rows and targets of each part, and which rows are labeled at the start."""
-
-    X: np.ndarray
-    y: np.ndarray
-    labeled: np.ndarray
-    X_valid: np.ndarray
-    y_valid: np.ndarray
-    X_test: np.ndarray
-    y_test: np.ndarray
-
-
 def split(X: np.ndarray, y: np.ndarray, seed: int, how: Protocol) -> Split:
-    """Cut a table; ``X`` of the result is what is labeled at first and the pool."""
+    """Cut a table by a random order of its rows."""
     order = np.random.default_rng(seed).permutation(len(X))
     order, test = np.split(order, [len(X) - int(how.test_share * len(X))])
     first, valid, pool = np.split(order, [how.n_initial, how.n_initial + how.n_valid])
@@ -130,15 +116,7 @@ def split(X: np.ndarray, y: np.ndarray, seed: int, how: Protocol) -> Split:
     scaled = (X - mean) / np.where(std > 0, std, 1)
     scaled = (5 * np.tanh(scaled / 5)).astype(np.float32)
     y = y.astype(np.float32)
-    return Split(
-        scaled[own],
-        y[own],
-        np.arange(how.n_initial),
-        scaled[valid],
-        y[valid],
-        scaled[test],
-        y[test],
-    )
+    return Split(scaled[own], y[own], scaled[test], y[test], scaled[valid], y[valid])
 
 
 def make_net(data: Split, how: Protocol) -> NetRegressor:
@@ -154,64 +132,15 @@ def make_net(data: Split, how: Protocol) -> NetRegressor:
     )
 
 
-def errors(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Mean, root mean square, quantiles and maximum of the absolute errors."""
-    error = np.sort(np.abs(np.ravel(predicted) - np.ravel(y).astype(float)))
-    n = len(error)
-    return {
-        "mae": error.mean(),
-        "rmse": np.sqrt(np.mean(error**2)),
-        "q95": error[int(0.95 * n)],
-        "q99": error[int(0.99 * n)],
-        "maxe": error[-1],
-    }
-
-
-def play(
-    name: str, seed: int, strategy_name: str, strategy: Any, how: Protocol
-) -> pd.DataFrame:
-    """Play one campaign; a row a step.
-
-    The split, the weights that each training starts from and the order of its batches
-    are those of the seed, for all strategies.
-    """
+def play(name: str, seed: int, strategy: Any, how: Protocol) -> pd.DataFrame:
+    """Play one campaign; a row a step."""
     torch.set_num_threads(1)
     data = split(*load_large(name), seed, how)
-    net_seeds, query_seeds = (
-        np.random.SeedSequence(seed)
-        .generate_state(2 * (how.n_queries + 1))
-        .reshape(2, -1)
+    return campaign(
+        data,
+        make_net(data, how),
+        strategy,
+        seed,
+        (how.n_initial, how.n_instances, how.n_queries),
+        lambda net: {"best_epoch": dict(net.callbacks_)["best"].epoch_},
     )
-    unlabeled = np.setdiff1d(np.arange(len(data.X)), data.labeled)
-    learner = ActiveLearner(make_net(data, how), strategy)
-    X, y = data.X[data.labeled], data.y[data.labeled]
-    steps: list[dict[str, Any]] = []
-    query_time = np.nan
-    for step in range(how.n_queries + 1):
-        learner.estimator.set_params(random_state=int(net_seeds[step]))
-        start = perf_counter()
-        learner.teach(X, y)
-        fit_time = perf_counter() - start
-        steps.append(
-            {
-                "set": name,
-                "split": seed,
-                "strategy": strategy_name,
-                "step": step,
-                "n_labeled": len(learner.X_training),
-                **errors(learner.estimator.predict(data.X_test), data.y_test),
-                "query_time": query_time,
-                "fit_time": fit_time,
-                "best_epoch": dict(learner.estimator.callbacks_)["best"].epoch_,
-            }
-        )
-        if step == how.n_queries:
-            break
-        if "random_state" in strategy.get_params():
-            strategy.set_params(random_state=int(query_seeds[step]))
-        start = perf_counter()
-        picked, _ = learner.query(data.X[unlabeled], n_instances=how.n_instances)
-        query_time = perf_counter() - start
-        X, y = data.X[unlabeled[picked]], data.y[unlabeled[picked]]
-        unlabeled = np.delete(unlabeled, picked)
-    return pd.DataFrame(steps)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from skal.datasets import load_ames, load_house_prices
+
 Frame = tuple[pd.DataFrame, np.ndarray]
 
 
@@ -48,6 +50,22 @@ LARGE = {
     "sgemm": Source("sgemm/sgemm_product.csv.gz", "median", np.log, _RUNS),
 }
 
+SMALL = {
+    "ames": None,
+    "house_prices": None,
+    "concrete": Source("concrete/concrete.csv.gz", "strength"),
+    "energy": Source("energy/energy.csv.gz", "Y1"),
+    "yacht": Source("yacht/yacht.csv.gz", "resistance"),
+    "power_plant": Source("power_plant/power_plant.csv.gz", "PE"),
+    "naval": Source(
+        "naval/naval.csv.gz", "gt_compressor_decay", drop=("gt_turbine_decay",)
+    ),
+    "kin8nm": Source("kin8nm/kin8nm.csv.gz", "y"),
+    "cpu_act": Source("cpu_act/cpu_act.csv.gz", "usr"),
+    "abalone": Source("abalone/abalone.csv.gz", "Class_Rings"),
+    "cal_housing": Source("cal_housing/cal_housing.csv.gz", "medianHouseValue", np.log),
+}
+
 
 def _file(name: str) -> Path:
     folder = os.environ.get("SKAL_DATA")
@@ -73,6 +91,24 @@ def read(source: Source) -> Frame:
     return table.drop(columns=[source.target, *source.drop]), y
 
 
+def standardized(y: np.ndarray) -> np.ndarray:
+    """Give a target mean 0 and variance 1, a factor of all errors."""
+    scaled: np.ndarray = (y - y.mean()) / y.std()
+    return scaled
+
+
+@cache
+def load_small(name: str) -> Frame:
+    """Give a table as it is, numbers and levels, and the target at unit variance."""
+    source = SMALL[name]
+    if source is not None:
+        X, y = read(source)
+        return X, standardized(y)
+    load = {"ames": load_ames, "house_prices": load_house_prices}[name]
+    X, prices = load(_file(name))
+    return X, standardized(np.log(prices.to_numpy(float)))
+
+
 @cache
 def load_large(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Give rows, one-hot where they hold levels, and the target at unit variance."""
@@ -80,4 +116,4 @@ def load_large(name: str) -> tuple[np.ndarray, np.ndarray]:
     levels = [c for c in X if not pd.api.types.is_numeric_dtype(X[c])]
     X = pd.get_dummies(X, columns=levels, dtype=float)
     X = X.loc[:, X.nunique() > 1]
-    return X.to_numpy(float), (y - y.mean()) / y.std()
+    return X.to_numpy(float), standardized(y)

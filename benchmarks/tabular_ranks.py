@@ -1,0 +1,114 @@
+"""Average ranks of strategies over data sets, and which differences they tell.
+
+After Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR
+2006: Friedman's test says whether the ranks differ at all, Nemenyi's critical
+difference which pairs of strategies do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+__all__ = ["Ranks", "average_ranks", "cliques", "draw_ranks"]
+
+
+class Ranks(NamedTuple):
+    """Average ranks, lowest first, and what they tell.
+
+    Attributes
+    ----------
+    mean : Series
+        By strategy; 1 is the best.
+    n_sets : int
+    p_value : float
+        Friedman's: of ranks as different as these if all strategies were alike.
+    critical : float
+        Least difference of two average ranks that tells the two apart, by Nemenyi's
+        test of all pairs at 5 %.
+    """
+
+    mean: pd.Series
+    n_sets: int
+    p_value: float
+    critical: float
+
+
+def average_ranks(losses: pd.DataFrame, level: float = 0.05) -> Ranks:
+    """Rank the columns in each row, the lowest loss first; ties share their ranks.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        A row a data set, a column a strategy; at least 2 rows and 3 columns.
+    level : float
+        Chance of telling any two apart if all are alike.
+
+    Raises
+    ------
+    ValueError
+        If a loss is missing, or there are too few.
+    """
+    n, k = losses.shape
+    if n < 2 or k < 3:
+        raise ValueError(f"Ranks need 2 data sets and 3 strategies, got {n} and {k}.")
+    if losses.isna().any(axis=None):
+        raise ValueError("A loss is missing: leave that set or that strategy out.")
+    mean = losses.rank(axis=1).mean().sort_values(kind="stable")
+    p_value = float(stats.friedmanchisquare(*losses.to_numpy().T).pvalue)
+    spread = stats.studentized_range.ppf(1 - level, k, np.inf) / np.sqrt(2)
+    critical = float(spread * np.sqrt(k * (k + 1) / (6 * n)))
+    return Ranks(mean, n, p_value, critical)
+
+
+def cliques(ranks: np.ndarray, critical: float) -> list[tuple[int, int]]:
+    """Give the longest stretches of sorted ranks that are not told apart.
+
+    Returns
+    -------
+    stretches : list of tuple of int
+        First and last place of each, of two ranks at least.
+    """
+    ends = np.searchsorted(ranks, np.asarray(ranks) + critical, side="left") - 1
+    found: list[tuple[int, int]] = []
+    for first, last in enumerate(ends.tolist()):
+        if last > first and (not found or last > found[-1][1]):
+            found.append((first, last))
+    return found
+
+
+def draw_ranks(ranks: Ranks, file: Path) -> None:
+    """Draw the ranks on a line; bars join strategies that are not told apart."""
+    values, k = ranks.mean.to_numpy(), len(ranks.mean)
+    joined = cliques(values, ranks.critical)
+    figure, ax = plt.subplots(figsize=(8, 1.2 + 0.24 * k), layout="constrained")
+    ax.plot(values, range(k), "ko", ms=4)
+    for place, name in enumerate(ranks.mean.index):
+        text = f"{name}  {values[place]:.1f}"
+        ax.annotate(
+            text, (values[place], place), (6, -3), textcoords="offset points", size=8
+        )
+    for number, (first, last) in enumerate(joined):
+        # Behind the points, a little to the left for each further bar.
+        x = values[0] - 0.4 - 0.25 * number
+        ax.plot([x, x], [first, last], lw=3, color="0.6", solid_capstyle="butt")
+    ax.plot([values[0], values[0] + ranks.critical], [-1.2, -1.2], "k-", lw=1.5)
+    ax.annotate(f"critical difference {ranks.critical:.2f}", (values[0], -1.5), size=8)
+    ax.set(
+        yticks=[],
+        ylim=(k - 0.4, -2.4),
+        xlabel=f"average rank on {ranks.n_sets} sets (1: least error)",
+    )
+    ax.set_xlim(values[0] - 0.8 - 0.25 * len(joined), values[-1] + 2.5)
+    for side in ("left", "right", "top"):
+        ax.spines[side].set_visible(False)
+    figure.savefig(file, dpi=120)
+    plt.close(figure)
