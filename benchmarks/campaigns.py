@@ -61,6 +61,8 @@ class Study:
         ``set -> {name: Entry}``, in the order of the report; "Random" is among them.
     test_train_ratio : float
         Rows of the test over rows of the pool.
+    scoring : dict
+        Scorer of each set.
     """
 
     stem: str
@@ -70,7 +72,7 @@ class Study:
     split: Callable[[str, int], Split]
     entries: Callable[[str], Mapping[str, Entry]]
     test_train_ratio: float
-    scoring: str
+    scoring: Mapping[str, str]
     n_initial: int
     n_instances: int
     n_queries: int
@@ -96,7 +98,7 @@ def play(study: Study, name: str, strategy: str, seed: int) -> pd.DataFrame:
         n_instances=study.n_instances,
         n_queries=study.n_queries,
         initial=study.initial,
-        scoring=study.scoring,
+        scoring=study.scoring[name],
         random_state=seed,
     ).fit(data.X_pool, data.y_pool)
     return pd.DataFrame(
@@ -166,7 +168,7 @@ def report(
         part = data[data["set"] == name].drop(columns="set")
         if part.empty:
             continue
-        label = score_label(None, study.scoring)
+        label = score_label(None, study.scoring[name])
         comparison = StrategyComparison(part, label, study.test_train_ratio)
         display = comparison.plot()
         display.ax_.set_title(f"{name}: {part['fold'].nunique()} seeds")
