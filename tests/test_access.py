@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets import BayesianMLP, BayesLinear, NetClassifier
+from skal.nets import NetClassifier
+from skal.nets.bayesian import BayesianMLP, BayesLinear
 from skal.rows import Rows
 from skal.strategies import BADGE, LDM, CoreSet
 from tests.models import make_data, make_net

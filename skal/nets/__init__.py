@@ -1,6 +1,5 @@
 """skorch nets that are estimators of scikit-learn."""
 
-from skal.nets.bayesian import BayesianMLP, BayesLinear, GaussianNLL
 from skal.nets.callbacks import ForgettingEvents, WeightSnapshots
 from skal.nets.classifier import NetClassifier
 from skal.nets.ensembles import (
@@ -22,14 +21,11 @@ from skal.nets.regressor import NetRegressor
 
 __all__ = [
     "MLP",
-    "BayesLinear",
-    "BayesianMLP",
     "DeepEnsembleClassifier",
     "DeepEnsembleRegressor",
     "DiversityEncouragingEnsembleClassifier",
     "DiversityEncouragingEnsembleRegressor",
     "ForgettingEvents",
-    "GaussianNLL",
     "LossPredictionClassifier",
     "LossPredictionRegressor",
     "NetClassifier",
