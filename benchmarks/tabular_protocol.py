@@ -8,6 +8,8 @@ The net has two hidden layers of 512 ReLU units, z = 0.2 (W x / sqrt(n) + b) wit
 N(0, 1) and b = 0, n the inputs of the layer.  Adam, 256 epochs, batches of 256, a
 learning rate that falls from 0.375 to 0 in equal steps, the weights of the epoch with
 the least validation error.  16 times 256 labels are added, and the net is trained anew.
+TESSAR and NoiseStability pick from 10 000 rows that are drawn from the pool at each
+query, all others from the whole pool.
 """
 
 from __future__ import annotations
