@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -142,7 +144,9 @@ def test_turning_the_directions_of_a_row_changes_nothing():
 def test_blocks_and_single_precision_change_nothing(block, monkeypatch):
     rows = make(60, 4, 3, 2)
     expected = fisher_bait([rows], 20, 0.1)
-    monkeypatch.setattr("skal.selection.fisher_bait._BLOCK", block)
+    # the package has the function for the name of its module
+    module = importlib.import_module("skal.selection.fisher_bait")
+    monkeypatch.setattr(module, "_BLOCK", block)
     single = Information(*(x.float() for x in rows))
     assert torch.equal(fisher_bait([single], 20, 0.1).indices, expected.indices)
     picks = fisher_bait([rows], 20, 0.1)
