@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks, check_n
-from skal.selection.max_det import first_of_largest, least_sq_noise, sq_norms
+from skal.selection.ahead import Outlook, pick_ahead, products
+from skal.selection.base import Picks, check_n, first_of_largest
+from skal.selection.max_det import least_sq_noise, sq_norms
 
 __all__ = ["bait"]
 
@@ -58,8 +59,9 @@ def bait(
     .. math::
         \arg\max_x \frac{\phi_x^\top M F M \phi_x}{\sigma^2 + \phi_x^\top M \phi_x}.
 
-    Both quadratic forms of all rows follow each pick by products with two vectors: one
-    pass over the features a pick, and (m + L) · d² multiply-adds to begin with.  In
+    Both quadratic forms of all rows follow each pick by products with two vectors,
+    2 · m · d multiply-adds a pick, those of up to 32 picks in one product of matrices
+    (see `skal.selection.ahead`); and (2 m + L) · d² multiply-adds to begin with.  In
     float64, to which other features are copied.  Ties go in pool order.
 
     References
@@ -76,42 +78,81 @@ def bait(
     tensor([1, 0])
     """
     check_n(n, len(features))
-    features = features.double()
-    m, d = features.shape
-    fisher = _second_moments(features)
-    if labeled is not None:
-        fisher += _second_moments(labeled)
-    sq_norm = sq_norms(features)
-    sq_noise = max(noise**2, least_sq_noise(sq_norm))
-    spread = _quadratic(features, fisher)  # φ M F M φ
-    noisy = sq_norm + sq_noise  # σ² + φ M φ
-    left = torch.ones(m, dtype=torch.bool, device=features.device)
-    # M = I - Σ v vᵀ over these rows v.
-    n_forward = min(m, 2 * n) if backward else n
-    steps = fisher.new_zeros((n_forward, d))
-    indices = torch.empty(n_forward, dtype=torch.long, device=features.device)
-    scores = fisher.new_empty(n_forward)
-    for k in range(n_forward):
-        gain = spread / noisy
-        i = first_of_largest(torch.where(left, gain, -torch.inf))
-        indices[k], scores[k], left[i] = i, gain[i], False
-        row = features[i]
-        known = steps[:k]
-        step = row - known.T @ (known @ row)  # M φ
-        own = sq_noise + max(float(step @ row), 0.0)
-        onto = fisher @ step
-        weight = float(step @ onto)
-        onto = onto - known.T @ (known @ onto)  # M F M φ
-        steps[k] = step / own**0.5
-        along, across = (features @ torch.stack([step, onto], dim=1)).T
-        noisy = (noisy - along.square() / own).clamp(min=sq_noise)
-        spread -= 2 * along * across / own
-        spread += along.square() * (weight / own**2)
-        spread.clamp_(min=0)
-    if backward:
-        kept = _backward(features[indices], fisher, n, sq_noise)
-        indices, scores = indices[kept], scores[kept]
-    return Picks(indices, scores)
+    n_forward = min(len(features), 2 * n) if backward else n
+    outlook = _Gains(features.double(), labeled, noise, n_forward)
+    picks = pick_ahead(outlook, n_forward)
+    if not backward:
+        return picks
+    rows = outlook.features[picks.indices]
+    kept = _backward(rows, outlook.fisher, n, outlook.sq_noise)
+    return Picks(picks.indices[kept], picks.scores[kept])
+
+
+class _Gains(Outlook):
+    """What each row would take from the sum of variances."""
+
+    def __init__(
+        self, features: Tensor, labeled: Tensor | None, noise: float, n: int
+    ) -> None:
+        self.features = features
+        self.fisher = _second_moments(features)
+        if labeled is not None:
+            self.fisher += _second_moments(labeled)
+        sq_norm = sq_norms(features)
+        self.sq_noise = max(noise**2, least_sq_noise(sq_norm))
+        self.spread = _quadratic(features, self.fisher)  # φ M F M φ
+        self.noisy = sq_norm + self.sq_noise  # σ² + φ M φ
+        # M = I - Σ v vᵀ over these rows v, and v F v.
+        self.steps = features.new_zeros((n, features.shape[1]))
+        self.weights = features.new_zeros(n)
+        self.n_taken = self.first = 0
+
+    def value(self) -> Tensor:
+        return self.spread / self.noisy
+
+    def look_ahead(self, rows: Tensor, n: int) -> list[int]:
+        own, spread, noisy = self.features[rows], self.spread[rows], self.noisy[rows]
+        left = torch.ones_like(noisy, dtype=torch.bool)
+        across = own.new_empty((n, own.shape[1]))
+        found = []
+        for k in range(n):
+            i = first_of_largest(torch.where(left, spread / noisy, -torch.inf))
+            found.append(i)
+            left[i] = False
+            known = self.steps[: self.n_taken + k]
+            step = own[i] - (known @ own[i]) @ known  # M φ
+            step /= (self.sq_noise + max(float(step @ own[i]), 0.0)) ** 0.5
+            onto = self.fisher @ step
+            weight = step @ onto
+            across[k] = onto - (known @ onto) @ known  # M F M φ
+            self.steps[self.n_taken + k] = step
+            self.weights[self.n_taken + k] = weight
+            self._update(spread, noisy, own @ step, own @ across[k], weight)
+        steps = self.steps[self.n_taken : self.n_taken + n]
+        self.along = products(self.features, steps)
+        self.across = products(self.features, across)
+        self.first = self.n_taken
+        return rows[found].tolist()
+
+    def take(self) -> None:
+        k = self.n_taken - self.first
+        weight = self.weights[self.n_taken]
+        self._update(self.spread, self.noisy, self.along[k], self.across[k], weight)
+        self.n_taken += 1
+
+    def _update(
+        self,
+        spread: Tensor,
+        noisy: Tensor,
+        along: Tensor,
+        across: Tensor,
+        weight: Tensor,
+    ) -> None:
+        """Know the label of a row, by ``φ v``, ``φ M F v`` and ``v F v``."""
+        spread.addcmul_(along, across, value=-2)
+        sq = along.square()
+        spread.addcmul_(sq, weight).clamp_(min=0)
+        noisy.sub_(sq).clamp_(min=self.sq_noise)
 
 
 def _backward(rows: Tensor, fisher: Tensor, n: int, sq_noise: float) -> Tensor:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Picks"]
+__all__ = ["Picks", "check_n", "first_of_largest"]
+
+#: Values nearer than this, relatively, are taken for equal.
+_TIE = 1e-10
 
 
 class Picks(NamedTuple):
@@ -30,3 +34,14 @@ def check_n(n: int, n_rows: int, minimum: int = 0) -> None:
         raise ValueError(
             f"n must be between {minimum} and {n_rows}, the number of rows, got {n}."
         )
+
+
+def first_of_largest(value: Tensor, tie: float | None = None) -> int:
+    """First row of those that have the largest value, or less by at most `tie`.
+
+    By default what is lost to rounding in float64.
+    """
+    largest = float(value.max())
+    tie = _TIE * abs(largest) if tie is None else tie
+    least = largest - tie if isfinite(largest) else largest
+    return int((value >= least).byte().argmax())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks
-from skal.selection.max_det import first_of_largest
+from skal.selection.base import Picks, first_of_largest
 
 __all__ = ["max_cover"]
 

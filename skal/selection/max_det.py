@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks, check_n
+from skal.selection.ahead import Outlook, pick_ahead, products
+from skal.selection.base import Picks, check_n, first_of_largest
 
 __all__ = ["first_of_largest", "least_sq_noise", "max_det", "sq_norms"]
 
 #: Numbers that are worked on together.
 _BLOCK = 2**20
-#: Values nearer than this, relatively, are taken for equal.
-_TIE = 1e-10
 #: Noise is taken for at least this share of the largest variance.
 _LEAST_NOISE = 1e-12
 
@@ -50,9 +47,8 @@ def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
     maximizes :math:`\log\det(K_{SS} + \sigma^2 I)` greedily, and is BatchBALD of such a
     process.  Ties go in pool order.
 
-    In float64.  Variances only fall, so that a row is looked at again only when what
-    was known of it last would make it the next pick: between n · d and m · n · d
-    multiply-adds.
+    In float64: m · d multiply-adds a pick, those of up to 32 picks in one product of
+    matrices; see `skal.selection.ahead`.
 
     References
     ----------
@@ -68,64 +64,45 @@ def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
     tensor([0, 2])
     """
     check_n(n, len(features))
-    variance = _Variance(features, n)
-    sq_noise = max(noise**2, least_sq_noise(variance.value))
-    left = torch.ones_like(variance.value, dtype=torch.bool)
-    indices = torch.empty(n, dtype=torch.long, device=features.device)
-    scores = variance.value.new_empty(n)
-    for k in range(n):
-        i = variance.largest(left)
-        indices[k], scores[k], left[i] = i, variance.value[i], False
-        variance.condition(i, sq_noise)
-    return Picks(indices, scores)
+    return pick_ahead(_Variances(features, noise, n), n)
 
 
-class _Variance:
-    """Variances given some rows, brought up to date where they matter."""
+class _Variances(Outlook):
+    """Variances given the rows picked."""
 
-    def __init__(self, features: Tensor, n: int) -> None:
+    def __init__(self, features: Tensor, noise: float, n: int) -> None:
         self.features = features
-        self.value = sq_norms(features)
-        self.age = torch.zeros(len(features), dtype=torch.long, device=features.device)
-        # Rows v such that the variance falls by (v · x)² with each condition.
-        self.steps = features.new_zeros((n, features.shape[1]), dtype=torch.float64)
-        self.n_steps = 0
+        self.variance = sq_norms(features)
+        self.sq_noise = max(noise**2, least_sq_noise(self.variance))
+        # Rows v such that the variance falls by (v · x)² with each pick.
+        self.steps = self.variance.new_zeros((n, features.shape[1]))
+        self.n_taken = self.first = 0
 
-    def largest(self, left: Tensor) -> int:
-        """First row of the largest variance among those left."""
-        n_rows = 64
-        while True:
-            value = torch.where(left, self.value, -torch.inf)
-            best = first_of_largest(value)
-            near = value >= value.max() * (1 - _TIE)
-            stale = torch.nonzero(near & (self.age < self.n_steps))[:, 0]
-            if not len(stale):
-                return best
-            # More at a time if few were not enough.
-            top = value.topk(min(n_rows, len(value))).indices
-            rows = torch.cat([stale, top]).unique()
-            self._refresh(rows[self.age[rows] < self.n_steps])
-            n_rows *= 2
+    def value(self) -> Tensor:
+        return self.variance
 
-    def condition(self, i: int, sq_noise: float) -> None:
-        """Know the label of row `i`."""
-        row = self.features[i].double()
-        known = self.steps[: self.n_steps]
-        step = row - known.T @ (known @ row)
-        noisy = sq_noise + max(float(step @ row), 0.0)
-        self.steps[self.n_steps] = step / noisy**0.5
-        self.n_steps += 1
+    def look_ahead(self, rows: Tensor, n: int) -> list[int]:
+        own, variance = self.features[rows].double(), self.variance[rows]
+        left = torch.ones_like(variance, dtype=torch.bool)
+        found = []
+        for k in range(n):
+            i = first_of_largest(torch.where(left, variance, -torch.inf))
+            found.append(i)
+            left[i] = False
+            known = self.steps[: self.n_taken + k]
+            step = own[i] - (known @ own[i]) @ known
+            step /= (self.sq_noise + max(float(step @ own[i]), 0.0)) ** 0.5
+            self.steps[self.n_taken + k] = step
+            variance.sub_((own @ step).square_()).clamp_(min=0)
+        steps = self.steps[self.n_taken : self.n_taken + n]
+        self.drops = products(self.features, steps).square_()
+        self.first = self.n_taken
+        return rows[found].tolist()
 
-    def _refresh(self, rows: Tensor) -> None:
-        oldest = int(self.age[rows].min())
-        steps = self.steps[oldest : self.n_steps]
-        number = torch.arange(oldest, self.n_steps, device=rows.device)
-        size = max(1, _BLOCK // max(self.features.shape[1], len(steps)))
-        for part in rows.split(size):
-            drop = (self.features[part].double() @ steps.T).square_()
-            drop.masked_fill_(number < self.age[part][:, None], 0.0)
-            self.value[part] = (self.value[part] - drop.sum(dim=1)).clamp_(min=0)
-        self.age[rows] = self.n_steps
+    def take(self) -> None:
+        drop = self.drops[self.n_taken - self.first]
+        self.variance = (self.variance - drop).clamp_(min=0)
+        self.n_taken += 1
 
 
 def sq_norms(features: Tensor) -> Tensor:
@@ -139,14 +116,3 @@ def least_sq_noise(variance: Tensor) -> float:
     """Noise below which variances are lost to rounding; above 0."""
     tiny = torch.finfo(variance.dtype).tiny
     return max(_LEAST_NOISE * float(variance.max()), tiny) if len(variance) else tiny
-
-
-def first_of_largest(value: Tensor, tie: float | None = None) -> int:
-    """First row of those that have the largest value, or less by at most `tie`.
-
-    By default what is lost to rounding in float64.
-    """
-    largest = float(value.max())
-    tie = _TIE * abs(largest) if tie is None else tie
-    least = largest - tie if isfinite(largest) else largest
-    return int((value >= least).byte().argmax())

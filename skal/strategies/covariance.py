@@ -79,7 +79,7 @@ class MaxDet(_Covariance):
     (MaxDet-TP).
 
     Reads what `skal.strategies.LCMD` reads.  Keeps m × d float64 numbers for d
-    features, updated in m · d² multiply-adds; then at most a pass over them a pick.
+    features, updated in m · d² multiply-adds; then m · d a pick.
 
     References
     ----------
@@ -161,7 +161,7 @@ class BAIT(_Covariance):
     For regressors the next pick takes most from the sum of the variances over pool and
     labeled rows, :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)`
     in the features after the picks before, with :math:`\Sigma = \sum \phi \phi^\top`;
-    that is its score.  Reads and keeps what `MaxDet` does, with a pass over it a pick.
+    that is its score.  Reads, keeps and costs what `MaxDet` does.
 
     For classifiers a row has the Fisher information :math:`I_x = \sum_y p_y
     \nabla_\theta \log p_y \nabla_\theta \log p_y^\top`.  With its sum F over pool and
@@ -237,7 +237,7 @@ class FrankWolfe(_Covariance):
     `skal.selection.frank_wolfe`.  A pick's score is the inner product of its direction
     with what was left of the sum.
 
-    Reads and keeps what `MaxDet` does, with a pass over it a pick.
+    Reads, keeps and costs what `MaxDet` does.
 
     References
     ----------
@@ -257,4 +257,4 @@ class FrankWolfe(_Covariance):
     """
 
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        return frank_wolfe(features.float(), n)  # half the memory to read
+        return frank_wolfe(features, n)

@@ -95,3 +95,23 @@ def test_distinct_on_any_pool(kind, backward):
 
 def test_rows_that_nothing_tells_apart_go_in_pool_order():
     assert bait(torch.ones(9, 2), 9).indices.tolist() == list(range(9))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_looking_ahead_changes_nothing(seed):
+    rows = features(1500, 6, seed).double()
+    rows *= torch.linspace(0.1, 1, 1500)[:, None].double()
+    fisher = rows.T @ rows
+    inverse = torch.eye(6, dtype=torch.float64)
+    picked: list[int] = []
+    for _ in range(70):
+        moved = rows @ inverse
+        gain = ((moved @ fisher) * moved).sum(dim=1)
+        gain /= 0.04 + (moved * rows).sum(dim=1)
+        gain[picked] = -torch.inf
+        i = int(gain.argmax())
+        picked.append(i)
+        inverse = inverse - torch.outer(moved[i], moved[i]) / (
+            0.04 + rows[i] @ moved[i]
+        )
+    assert bait(rows, 70, noise=0.2).indices.tolist() == picked

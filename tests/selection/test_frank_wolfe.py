@@ -78,3 +78,20 @@ def test_rows_of_zeros_come_last():
 
 def test_rows_that_nothing_tells_apart_go_in_pool_order():
     assert frank_wolfe(torch.ones(9, 2), 9).indices.tolist() == list(range(9))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_looking_ahead_changes_nothing(seed):
+    rows = features(900, 40, seed).double() + 0.3
+    norms = rows.norm(dim=1)
+    target, approximation = rows.sum(dim=0), torch.zeros(40, dtype=torch.float64)
+    picked: list[int] = []
+    for _ in range(70):
+        value = rows @ (target - approximation) / norms
+        value[picked] = -torch.inf
+        i = int(value.argmax())
+        picked.append(i)
+        direction = rows[i] * norms.sum() / norms[i] - approximation
+        length = direction @ (target - approximation) / direction.square().sum()
+        approximation = approximation + length.clamp(0, 1) * direction
+    assert frank_wolfe(rows, 70).indices.tolist() == picked
