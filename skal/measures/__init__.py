@@ -16,6 +16,7 @@ from skal.measures.gradient_length import (
     expected_model_change,
     gradient_gram,
     gradient_lengths,
+    softmax_gradient_length,
 )
 from skal.measures.ldm import least_disagree_metric
 from skal.measures.uncertainty import entropy, least_confidence, margin
@@ -37,6 +38,7 @@ __all__ = [
     "margin",
     "mean_std",
     "predictive_variance",
+    "softmax_gradient_length",
     "variation_ratio",
     "vote_entropy",
 ]

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["expected_model_change", "gradient_gram", "gradient_lengths"]
+__all__ = [
+    "expected_model_change",
+    "gradient_gram",
+    "gradient_lengths",
+    "softmax_gradient_length",
+]
 
 #: Gradients of rows by a layer: its inputs ``(m, i)``, and ``(m, K * o)`` that came
 #: back to its outputs, direction by direction.
@@ -115,6 +120,37 @@ def expected_model_change(residuals: Tensor, gram: Tensor) -> Tensor:
     residuals = residuals.double()
     moved = torch.einsum("kmt,mts->kms", residuals, gram.double())
     return (moved * residuals).sum(dim=2).clamp(min=0).sqrt().mean(dim=0)
+
+
+def softmax_gradient_length(probs: Tensor) -> Tensor:
+    r"""Length of the cross-entropy's gradient by the logits, expected over the label.
+
+    Parameters
+    ----------
+    probs : Tensor of shape (m, C)
+        Softmax of the logits.
+
+    Returns
+    -------
+    scores : Tensor of shape (m,), float64
+        :math:`\sum_y p_y \lVert p - e_y \rVert`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import softmax_gradient_length
+    >>> probs = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    >>> softmax_gradient_length(probs).tolist()
+    [0.7071067811865476, 0.0]
+    """
+    probs = probs.double()
+    top = probs.argmax(dim=1, keepdim=True)
+    others = probs.scatter(1, top, 0.0)
+    others_sq = others.square().sum(dim=1, keepdim=True)
+    # 1 - p of the top label is lost to rounding where the others are small.
+    sq_length = others_sq + probs.gather(1, top).square() - 2 * probs + 1
+    sq_length.scatter_(1, top, others_sq + others.sum(dim=1, keepdim=True).square())
+    return (probs * sq_length.clamp_(min=0).sqrt()).sum(dim=1)
 
 
 def _by_direction(layers: Sequence[Layer], n_directions: int) -> list[Layer]:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from skal.access import NetAccess, as_columns
 from skal.factors import Factors, split
 from skal.gradients import Directions, GradientReader
-from skal.measures import gradient_lengths
+from skal.measures import gradient_lengths, softmax_gradient_length
 from skal.pool import Pool
 from skal.strategies.base import ScoreStrategy
 from skal.validation import check_option
@@ -51,10 +52,10 @@ class EGL(ScoreStrategy):
     :math:`\sum_y p_y \lVert p - e_y \rVert \lVert z \rVert`.  The nets of a committee
     are averaged.  Labeled rows, weights of classes and weight decay are not used.
 
-    Costs a forward pass over the pool and C backward passes, of the last layer alone
-    for ``"last"``; with some hundred classes or more, a forward pass for every few
-    labels.  Gradients stay factored, a few rows at a time: the memory depends neither
-    on the pool nor on the number of parameters.
+    Costs a forward pass over the pool for the last layer of a softmax.  Otherwise C
+    backward passes in addition, of the last layer alone for ``"last"``, and a forward
+    pass for every few labels where classes are many.  Gradients stay factored, a few
+    rows at a time: the memory does not grow with the pool.
 
     References
     ----------
@@ -92,6 +93,51 @@ class EGL(ScoreStrategy):
 
 def _expected_length(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
     """Make a function from batches to scores, ``(b,)``."""
+    in_closed_form = layers == "last"
+    closed, general = _of_softmax(access), _by_label(access, layers)
+
+    def read(batch: Any) -> Tensor:
+        nonlocal in_closed_form
+        if in_closed_form:
+            scores = closed(batch)
+            if not bool(scores.isnan().any()):
+                return scores
+            in_closed_form = False
+        return general(batch)
+
+    return read
+
+
+def _of_softmax(access: NetAccess) -> Callable[[Any], Tensor]:
+    """Make a function from batches to scores, NaN if the head's outputs are no logits.
+
+    All labels at once: the gradients of a softmax differ in the length alone that came
+    back to the logits.  One direction of that length, summed over labels, is sent back;
+    it arrives unchanged where the head's outputs are the logits.
+    """
+    sent: list[Tensor] = []
+
+    def directions(outputs: Tensor) -> Tensor:
+        proba = outputs.double().softmax(dim=1)
+        total = softmax_gradient_length(proba)
+        if not torch.equal(access.to_proba(outputs), proba):
+            total = torch.full_like(total, torch.nan)
+        # Of unequal numbers, so that nothing but the identity would keep it.
+        unit = F.normalize(torch.linspace(1, 2, outputs.shape[1]), dim=0)
+        sent[:] = [(total[:, None] * unit.to(total)).to(outputs.dtype)]
+        return sent[0][:, :, None]
+
+    def lengths(factors: list[Factors]) -> Tensor:
+        found = gradient_lengths(factors)[:, 0]
+        is_kept = torch.equal(factors[0].outputs, sent[0])
+        return found if is_kept else torch.full_like(found, torch.nan)
+
+    reader = GradientReader(access, "last", directions)
+    return lambda batch: reader.apply(batch, lengths)
+
+
+def _by_label(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
+    """Make a function from batches to scores, label by label for any net."""
     readers: list[tuple[int, GradientReader]] = []
 
     def read(batch: Any) -> Tensor:

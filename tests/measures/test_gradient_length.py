@@ -7,7 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.measures import expected_model_change, gradient_gram, gradient_lengths
+from skal.measures import (
+    expected_model_change,
+    gradient_gram,
+    gradient_lengths,
+    softmax_gradient_length,
+)
 
 
 def layers(m: int, k: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
@@ -87,3 +92,37 @@ def test_models_that_agree_change_nothing():
     same = torch.ones(1, 2, 2)
     residuals = torch.tensor([[[0.1, -0.1]], [[0.3, -0.3]]])
     assert expected_model_change(residuals, same).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 5])
+def test_expected_length_by_the_logits_equals_autograd(n_classes):
+    logits = torch.as_tensor(np.random.default_rng(0).normal(size=(20, n_classes)) * 4)
+    expected = []
+    for row in logits:
+        row = row.clone().requires_grad_()
+        total = 0.0
+        for y in range(n_classes):
+            loss = torch.nn.functional.cross_entropy(row, torch.tensor(y))
+            (gradient,) = torch.autograd.grad(loss, row)
+            total += float(torch.exp(-loss.detach())) * float(gradient.norm())
+        expected.append(total)
+    scores = softmax_gradient_length(logits.softmax(dim=1))
+    assert scores.dtype == torch.float64
+    np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("rest", [1e-3, 1e-9, 1e-15, 1e-40, 1e-300])
+def test_expected_length_by_the_logits_of_sure_rows(rest):
+    # Of the top label sqrt(6) rest, of the other two rest * sqrt(2) each, but for
+    # terms of the order of rest.
+    probs = torch.tensor([[rest, 1 - 2 * rest, rest]], dtype=torch.float64)
+    expected = rest * (6**0.5 + 2 * 2**0.5)
+    assert float(softmax_gradient_length(probs)) == pytest.approx(
+        expected, rel=4 * rest
+    )
+
+
+def test_expected_length_by_the_logits_of_tied_labels():
+    probs = torch.tensor([[0.5, 0.5, 0.0], [1 / 3] * 3, [0.0, 0.0, 1.0]])
+    expected = [0.5**0.5, (2 / 3) ** 0.5, 0.0]
+    np.testing.assert_allclose(softmax_gradient_length(probs), expected, rtol=1e-6)

@@ -75,6 +75,18 @@ NETS = {
 }
 
 
+class Scaled(nn.Module):
+    """After the head: outputs that are logits up to factors, the first of them 1."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        return X * torch.tensor([1.0, 2.0, 3.0])
+
+
+NETS["scaled logits"] = ({"module": body(Scaled())}, Y)
+NETS["log softmax"] = ({"module": body(nn.LogSoftmax(dim=1))}, Y)
+NETS["centered"] = ({"module": body(nn.LayerNorm(3))}, Y)
+
+
 @pytest.fixture(params=NETS)
 def net(request):
     settings, y = NETS[request.param]
@@ -113,6 +125,57 @@ def test_last_layer_of_a_softmax_in_closed_form():
     np.testing.assert_allclose(EGL().score_samples(net, POOL), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("frozen", ["weight", "bias"])
+def test_frozen_parameters_do_not_count(frozen):
+    net = make_net("classification", module=body()).fit(X, Y)
+    getattr(net.module_[2], frozen).requires_grad_(False)
+    for layers, part in (("last", net.module_[2]), ("all", net.module_)):
+        moving = [p for p in part.parameters() if p.requires_grad]
+        expected = by_autograd(net, POOL, moving)
+        np.testing.assert_allclose(
+            EGL(layers).score_samples(net, POOL), expected, rtol=1e-4
+        )
+
+
+def test_tied_weights_count_once():
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(N_FEATURES, N_FEATURES)
+            self.head = nn.Linear(N_FEATURES, N_FEATURES)
+            self.head.weight = self.first.weight
+
+        def forward(self, X: Tensor) -> Tensor:
+            return self.head(self.first(X).tanh())
+
+    y = np.arange(60) % N_FEATURES
+    net = make_net("classification", module=Tied()).fit(X, y)
+    expected = by_autograd(net, POOL, list(net.module_.head.parameters()))
+    np.testing.assert_allclose(EGL().score_samples(net, POOL), expected, rtol=1e-4)
+
+
+def test_a_softmax_is_read_in_one_pass(monkeypatch):
+    net = make_net("classification").fit(X, Y)
+    sure = make_net("classification").fit(X, Y)
+    with torch.no_grad():
+        sure.module_.head.weight.mul_(1e3)
+    expected = [EGL().score_samples(n, POOL) for n in (net, sure)]
+
+    def refuse(access, layers):
+        return lambda batch: pytest.fail("label by label")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module_under_test, "_by_label", refuse)
+        for n, scores in zip((net, sure), expected, strict=True):
+            np.testing.assert_array_equal(EGL().score_samples(n, POOL), scores)
+    monkeypatch.setattr(
+        module_under_test,
+        "softmax_gradient_length",
+        lambda proba: torch.full_like(proba[:, 0], torch.nan),
+    )
+    np.testing.assert_allclose(EGL().score_samples(net, POOL), expected[0], rtol=1e-5)
+
+
 def test_the_head_that_is_named():
     net = make_net("classification", module=body()).fit(X, Y)
     expected = by_autograd(net, POOL, list(net.module_[0].parameters()))
@@ -124,7 +187,8 @@ def test_the_head_that_is_named():
 
 @pytest.mark.parametrize("layers", ["last", "all"])
 def test_labels_in_groups(monkeypatch, layers):
-    net = make_net("classification").fit(X, Y)
+    settings, y = NETS["softmax at the end"]
+    net = make_net("classification", **settings).fit(X, y)
     expected = EGL(layers).score_samples(net, POOL)
     for together in (1, 2):
         monkeypatch.setattr(module_under_test, "_TOGETHER", together)
