@@ -139,14 +139,15 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     data = kept(file)
     data = data[data["split"] < args.splits]
+    data = data[data["set"].isin(args.sets) & data["strategy"].isin(chosen)]
     # Gains are told wherever Random has played.
     reference = data[data["strategy"] == "Random"][["set", "split"]].drop_duplicates()
+    if reference.empty:
+        print(f"{file} holds no campaign of Random on these sets.", file=sys.stderr)
+        return 1
     data = tabular_report.ordered(
         data.merge(reference, on=["set", "split"]), args.sets, chosen
     )
-    if "Random" not in set(data["strategy"]):
-        print(f"{file} holds no campaign of Random on these sets.", file=sys.stderr)
-        return 1
     command = (
         f"python -m benchmarks.tabular {'--small ' if small else ''}"
         f"--sets {' '.join(args.sets)} --splits {args.splits} --n-jobs {args.n_jobs}"

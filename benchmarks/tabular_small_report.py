@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks import tabular_small
 from benchmarks.report import environment, markdown
 from benchmarks.tabular_ranks import Ranks, average_ranks, draw_ranks
 from benchmarks.tabular_report import as_table, interval, mean_logs
+from skal.simulation.statistics import mean_interval
 
 #: All its rows are rows of ames, too: in the ranks it would count twice.
 NOT_RANKED = ("house_prices",)
@@ -59,12 +59,11 @@ def gains_table(logs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gain(gains: pd.Series) -> str:
-    text = f"{gains.mean():+.3f}"
+    mean, low, high = mean_interval(gains.to_numpy())
     if len(gains) < 2:
-        return text
-    low, high = (float(v) for v in interval(gains).split(" to "))
+        return f"{mean:+.3f}"
     star = "" if low <= 0 <= high else " *"
-    return f"{text} ± {(high - low) / 2:.3f}{star}"
+    return f"{mean:+.3f} ± {(high - low) / 2:.3f}{star}"
 
 
 def report(data: pd.DataFrame, command: str, folder: Path) -> str:
@@ -111,7 +110,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "interval leaves out 0, each by itself.",
         markdown(gains_table(logs)),
         "## Seconds a query and a fit, other campaigns running beside",
-        markdown(times.loc[np.unique(times.index)].map(lambda v: f"{v:.2f}")),
+        markdown(times.map(lambda v: f"{v:.2f}")),
         "\n".join(f"- {line}" for line in environment()),
     ]
     text = "\n\n".join(parts) + "\n"
