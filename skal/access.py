@@ -156,7 +156,7 @@ class NetAccess:
                     )
                 for result, part in zip(results, parts, strict=True):
                     result[block] = part
-        if not all(bool(result.isfinite().all()) for result in results):
+        if not all(_all_finite(result) for result in results):
             raise ValueError(
                 f"What {type(self.module).__name__} gives for {rows.name} is not "
                 "finite. Did its training diverge?"
@@ -278,6 +278,11 @@ class NetAccess:
 def as_columns(outputs: Tensor) -> Tensor:
     """Give outputs as ``(b, C)``, a single output as one column."""
     return outputs[:, None] if outputs.ndim == 1 else outputs
+
+
+def _all_finite(values: Tensor) -> bool:
+    """Whether all are; a sum that is tells it in one pass, and may overflow."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
 
 
 def _length(batch: Any) -> int:
