@@ -7,8 +7,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from skal.selection.base import Picks, check_n
-from skal.selection.max_det import first_of_largest
+from skal.selection.base import Picks, check_n, first_of_largest
 from skal.selection.perturbed_sites import PerturbedSites
 from skal.selection.seeding import order_statistic
 

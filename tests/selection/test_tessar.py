@@ -145,6 +145,18 @@ def test_many_rows_outweigh_one():
     assert picks.indices.tolist() == [0]
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_ties_go_in_pool_order_whatever_is_rounded(seed):
+    # The same distances in two cells, in opposite order: their sums differ by rounding.
+    away = torch.rand(9, generator=gen(seed), dtype=torch.float64)
+    first = torch.stack([torch.zeros(9).double(), away], dim=1)
+    second = torch.stack([torch.full((9,), 1000.0).double(), away.flip(0)], dim=1)
+    sites = torch.tensor([[0.0, 0.0], [1000.0, 0.0]]).double()
+    sigmas = torch.tensor([1e-3])
+    picks = tessar(torch.cat([first, second]), 1, gen(), sites, sigmas=sigmas)
+    assert picks.indices.tolist() == [int(away.argmax())]
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.sampled_from([0.25, 2.0, 64.0]))
 def test_invariant_to_scale_and_shift(seed, scale):
