@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.nearest import sum_of_squares
+from skal.selection.nearest import slack, sum_of_squares
 
 __all__ = ["k_nearest"]
 
@@ -62,7 +62,6 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
     origin = points.mean(dim=0)  # near the origin less is lost to rounding
     shifted = points - origin
     half_sq = shifted.square().sum(dim=1) / 2
-    slack = 8 * points.shape[1] ** 0.5 * torch.finfo(points.dtype).eps
     neighbors = torch.empty(len(features), k, dtype=torch.long, device=features.device)
     step = max(1, _BLOCK // max(points.shape))
     for start in range(0, len(features), step):
@@ -70,7 +69,7 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
         own = block - origin
         values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
         limit = values.topk(k, dim=1, largest=False).values[:, -1]
-        limit += slack * (own.square().sum(dim=1) + 2 * half_sq.max())
+        limit += 2 * slack(block) * (own.square().sum(dim=1) + 2 * half_sq.max())
         row, point = torch.nonzero(values <= limit[:, None]).T
         distances = _sq_distances(block, points, row, point)
         neighbors[start : start + step] = _first_of_each(row, point, distances, k)

@@ -50,11 +50,12 @@ def test_equal_predictions_have_no_contrast():
 
 
 def test_not_negative_and_the_same_for_any_block(monkeypatch):
-    close = torch.as_tensor(OTHERS[:1]) + 1e-16 * torch.tensor([1.0, -1.0, 1.0, -1.0])
-    rows = torch.cat([close, torch.as_tensor(PROBS)]).repeat(30, 1)
+    above = torch.nextafter(torch.as_tensor(OTHERS[:1]), torch.ones(1).double())
+    rows = torch.cat([above, torch.as_tensor(PROBS)]).repeat(30, 1)
     near = torch.as_tensor(RNG.integers(6, size=(300, 5)))
     near[::10] = 0
     scores = contrast(rows, torch.as_tensor(OTHERS), near)
     assert bool((scores >= 0).all())
+    assert scores[::10].tolist() == [0.0] * 30  # sums of logarithms are below 0
     monkeypatch.setattr(module_under_test, "_BLOCK", 7)
     assert torch.equal(contrast(rows, torch.as_tensor(OTHERS), near), scores)
