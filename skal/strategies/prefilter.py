@@ -15,7 +15,7 @@ from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.strategies.random import Random
 from skal.strategies.wrapping import WrappingStrategy, pick_among
 
-__all__ = ["Prefilter"]
+__all__ = ["Prefilter", "n_kept"]
 
 
 class Prefilter(WrappingStrategy):
@@ -82,14 +82,20 @@ class Prefilter(WrappingStrategy):
         return Random() if name == "strategy" else super()._default(name, pool)
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        size = _n_kept(self.factor, n, len(pool))
+        size = n_kept(self.factor, n, len(pool))
         scores = self._held_scores("by", pool)._scores(pool, rng)
         kept = top_k(scores, size).indices.cpu().sort().values
         return pick_among(self._held("strategy", pool), pool, kept, n, rng)
 
 
-def _n_kept(factor: Any, n: int, m: int) -> int:
-    """Give factor × n, at most m."""
+def n_kept(factor: Any, n: int, m: int) -> int:
+    """Give factor × n, rounded up, at most m.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is no number of at least 1.
+    """
     number = isinstance(factor, Real) and not isinstance(factor, bool)
     if not number or not 1 <= factor < math.inf:
         raise ValueError(

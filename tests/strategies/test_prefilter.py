@@ -24,7 +24,7 @@ from skal.strategies import (
     Prefilter,
     Random,
 )
-from skal.strategies.prefilter import _n_kept
+from skal.strategies.prefilter import n_kept
 from tests.models import make_data, make_net
 
 X, Y = make_data("classification")
@@ -93,7 +93,7 @@ def test_by_default_random_rows_of_the_least_certain(learner):
     ],
 )
 def test_how_many_are_kept(factor, n, m, kept):
-    assert _n_kept(factor, n, m) == kept
+    assert n_kept(factor, n, m) == kept
 
 
 @pytest.mark.parametrize("factor", [0, 0.5, -1, np.nan, np.inf, True, "2", None])
