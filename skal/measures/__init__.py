@@ -1,6 +1,7 @@
 """Pure functions from tensors to one score a row; higher is more wanted."""
 
 from skal.measures.contrast import contrast
+from skal.measures.density import mean_cosine, mean_nearness, not_negative
 from skal.measures.disagreement import (
     bald,
     consensus_entropy,
@@ -36,7 +37,10 @@ __all__ = [
     "least_confidence",
     "least_disagree_metric",
     "margin",
+    "mean_cosine",
+    "mean_nearness",
     "mean_std",
+    "not_negative",
     "predictive_variance",
     "softmax_gradient_length",
     "variation_ratio",

@@ -13,10 +13,13 @@ from skal.selection.kmeans_pp import kmeans_pp
 from skal.selection.lcmd import lcmd
 from skal.selection.max_cover import max_cover
 from skal.selection.max_det import max_det
+from skal.selection.prob_cover import prob_cover
+from skal.selection.representatives import representatives
 from skal.selection.seeding import seeding
 from skal.selection.stochastic import power_bald
 from skal.selection.tessar import tessar
 from skal.selection.top_k import top_k
+from skal.selection.typi_clust import typi_clust
 
 __all__ = [
     "Information",
@@ -34,7 +37,10 @@ __all__ = [
     "max_cover",
     "max_det",
     "power_bald",
+    "prob_cover",
+    "representatives",
     "seeding",
     "tessar",
     "top_k",
+    "typi_clust",
 ]

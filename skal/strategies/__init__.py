@@ -19,19 +19,24 @@ from skal.strategies.disagreement import (
     MeanStd,
     PredictiveEntropy,
 )
+from skal.strategies.diverse_mini_batch import DiverseMiniBatch
 from skal.strategies.egl import EGL
 from skal.strategies.emcm import EMCM
 from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
+from skal.strategies.information_density import InformationDensity
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
 from skal.strategies.mal import MAL
 from skal.strategies.mixture import Alternate, Mixture
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prefilter import Prefilter
+from skal.strategies.prob_cover import ProbCover
 from skal.strategies.random import Random
 from skal.strategies.subsample import Subsample
+from skal.strategies.suggestive_annotation import SuggestiveAnnotation
 from skal.strategies.tessar import TESSAR
+from skal.strategies.typi_clust import TypiClust
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
 from skal.strategies.vaal import VAAL
 from skal.strategies.variance import (
@@ -60,9 +65,11 @@ __all__ = [
     "BatchBALD",
     "ConsensusEntropy",
     "CoreSet",
+    "DiverseMiniBatch",
     "Entropy",
     "FrankWolfe",
     "GreedySampling",
+    "InformationDensity",
     "KLDivergence",
     "KMeansPP",
     "LDMSeeding",
@@ -80,12 +87,15 @@ __all__ = [
     "PredictiveEntropy",
     "PredictiveVariance",
     "Prefilter",
+    "ProbCover",
     "QBCVariance",
     "QueryStrategy",
     "Random",
     "ScoreStrategy",
     "Selection",
     "Subsample",
+    "SuggestiveAnnotation",
+    "TypiClust",
     "VariationOfPrediction",
     "VariationRatio",
     "ViaProxy",

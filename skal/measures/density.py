@@ -1,0 +1,137 @@
+"""How dense the pool is around each row, and scores that products make sense of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["mean_cosine", "mean_nearness", "not_negative"]
+
+#: Numbers that are worked on together.
+_BLOCK = 2**20
+
+
+def mean_cosine(features: Tensor) -> Tensor:
+    r"""Mean cosine of each row and all rows.
+
+    Parameters
+    ----------
+    features : Tensor of shape (m, d)
+
+    Returns
+    -------
+    density : Tensor of shape (m,), float64
+        :math:`\frac1m \sum_u \cos(z, z_u)`, the row itself among them, in [-1, 1].  A
+        cosine with a row of zeros is 0.
+
+    Notes
+    -----
+    Two passes: it is the product with the mean of the unit vectors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import mean_cosine
+    >>> mean_cosine(torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 3.0]])).tolist()
+    [0.3333333333333333, 0.6666666666666666, 0.6666666666666666]
+    """
+    total = features.new_zeros(features.shape[1], dtype=torch.float64)
+    for part in _blocks(features):
+        total += _unit(part).sum(dim=0)
+    mean = total / len(features)
+    return torch.cat([_unit(part) @ mean for part in _blocks(features)])
+
+
+def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
+    r"""Mean of 1 / (1 + distance) of each row and all rows, or an estimate of it.
+
+    Parameters
+    ----------
+    features : Tensor of shape (m, d)
+    reference : Tensor of shape (M,), int64, optional
+        Distinct rows that stand for the others; by default all.
+
+    Returns
+    -------
+    density : Tensor of shape (m,), float64
+        :math:`\frac1m \sum_u (1 + \lVert z - z_u \rVert)^{-1}`, in (0, 1].  The row
+        itself counts 1, the others what they do on the mean over the reference.
+
+    Raises
+    ------
+    ValueError
+        If the reference is empty.
+
+    Notes
+    -----
+    Costs m·M·d multiply-adds, in blocks; nothing of size m × M is kept.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import mean_nearness
+    >>> mean_nearness(torch.tensor([[0.0], [1.0], [4.0]])).tolist()
+    [0.5666666666666667, 0.5833333333333334, 0.4833333333333334]
+    """
+    m = len(features)
+    rows = torch.arange(m, device=features.device) if reference is None else reference
+    if not len(rows):
+        raise ValueError("reference must have a row.")
+    origin = features[rows].double().mean(dim=0)  # near it less is lost to rounding
+    points = features[rows].double() - origin
+    sq_norm = points.square().sum(dim=1)
+    own = torch.zeros(m, dtype=torch.long, device=features.device)
+    own[rows] = 1
+    total = torch.empty(m, dtype=torch.float64, device=features.device)
+    step = max(1, _BLOCK // max(points.shape))
+    for start in range(0, m, step):
+        block = features[start : start + step].double() - origin
+        here = block.square().sum(dim=1, keepdim=True)
+        sq_dist = torch.addmm(sq_norm, block, points.T, alpha=-2).add_(here)
+        # A duplicate is at 0, and the root would make much of rounding.
+        floor = 64 * torch.finfo(torch.float64).eps * (here + sq_norm)
+        sq_dist[sq_dist < floor] = 0.0
+        total[start : start + step] = (1 / sq_dist.sqrt_().add_(1)).sum(dim=1)
+    others = (total - own) / (len(rows) - own).clamp(min=1)
+    return (1 + (m - 1) * others) / m
+
+
+def not_negative(scores: Tensor) -> Tensor:
+    """Scores as factors or weights: as they are, or raised if any is below 0.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (m,)
+        Higher is more wanted.
+
+    Returns
+    -------
+    weights : Tensor of shape (m,)
+        The least is 0 where a score is negative.
+
+    Raises
+    ------
+    ValueError
+        If a score is infinite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import not_negative
+    >>> not_negative(torch.tensor([-1.0, -0.25]))
+    tensor([0.0000, 0.7500])
+    >>> not_negative(torch.tensor([1.0, 3.0]))
+    tensor([1., 3.])
+    """
+    if not bool(scores.isfinite().all()):
+        raise ValueError("Scores that are to weigh rows must be finite; some are not.")
+    return scores - scores.min().clamp(max=0)
+
+
+def _unit(rows: Tensor) -> Tensor:
+    norm = torch.linalg.vector_norm(rows.double(), dim=1, keepdim=True)
+    return rows / torch.where(norm > 0, norm, 1.0)
+
+
+def _blocks(features: Tensor) -> tuple[Tensor, ...]:
+    return features.split(max(1, _BLOCK // features.shape[1]))

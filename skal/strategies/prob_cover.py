@@ -1,0 +1,140 @@
+"""ProbCover: balls around labeled rows that cover the pool."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from skal.pool import Pool
+from skal.selection import Picks, prob_cover
+from skal.selection.prob_cover import pure_radius
+from skal.strategies.base import QueryStrategy
+from skal.strategies.clustering import k_means
+from skal.strategies.points import Points, read_points
+from skal.validation import check_int, check_positive
+
+__all__ = ["ProbCover"]
+
+
+class ProbCover(QueryStrategy):
+    r"""ProbCover [1]_: rows whose balls cover most of the pool, for few labels.
+
+    Parameters
+    ----------
+    radius : float or "auto"
+        Of the balls, in units of the space; ``"auto"``: the largest at which the share
+        `purity` of the balls holds rows of one cluster only.
+    purity : float
+        Above 0 and up to 1; not used where `radius` is given.
+    n_clusters : int, optional
+        Clusters that stand for classes when the radius is chosen; by default as many as
+        a classifier has classes, 10 for a regressor.
+    n_reference : int
+        Rows, drawn at random, whose balls the radius is chosen by.
+    space : {"auto", "features", "inputs"}
+        Where the balls are: in the penultimate features of nets or in the inputs as the
+        model sees them; ``"auto"`` takes features where there are nets.
+    head : str, optional
+        Name of the module whose input are the features; the last Linear by default.
+    random_state : int, RandomState, Generator or None
+        Draws the first centers of k-means and the reference rows, for the radius alone.
+
+    Notes
+    -----
+    A row z covers what is nearer to it than the radius :math:`\delta`.  Labeled rows
+    cover from the beginning; the next pick is the row that covers most of what is not
+    covered yet, :math:`\arg\max_z |\{u \in U : \lVert z_u - z \rVert < \delta\}|`, its
+    score.  Once all rows are covered, the rest are the rows farthest from every labeled
+    and picked one, as `CoreSet` takes them, with the score 0: a smaller radius leaves
+    none.
+
+    The paper takes features that were learned without labels, on the unit sphere: give
+    them as inputs, and ``space="inputs"``.  k-means on pool and labeled rows gives the
+    clusters in place of its labels.
+
+    Reads the features of pool and labeled rows, in one forward pass, and keeps them
+    twice: (m + L) × d numbers.  Then, for the radius, k-means and (m + L) × d
+    operations for each reference row; for the picks between m²·d/2 and 2·m²·d
+    multiply-adds, in blocks: nothing of size m × m is kept, and no graph.
+
+    References
+    ----------
+    .. [1] Yehuda, Dekel, Hacohen and Weinshall, "Active learning through a covering
+       lens", NeurIPS 2022. https://arxiv.org/abs/2205.11320
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skal.strategies import ProbCover
+    >>> X = np.array([[0.0], [5.0], [6.0], [6.5], [1.0]])
+    >>> model = LinearRegression().fit(X, X[:, 0])
+    >>> ProbCover(radius=1.5).select(model, X, 2)
+    Selection(indices=array([2, 0]), scores=array([3, 2]))
+    """
+
+    _task: ClassVar[str] = "any"
+    _reads: ClassVar[str] = "inputs"  # or features, where there are nets
+
+    def __init__(
+        self,
+        radius: float | str = "auto",
+        purity: float = 0.95,
+        n_clusters: int | None = None,
+        n_reference: int = 1000,
+        space: str = "auto",
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.radius = radius
+        self.purity = purity
+        self.n_clusters = n_clusters
+        self.n_reference = n_reference
+        self.space = space
+        self.head = head
+        self.random_state = random_state
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        self._check()
+        points = read_points(pool, self.space, self.head, type(self).__name__)
+        if isinstance(self.radius, str):
+            radius = self._pure_radius(points, self.n_clusters or n_classes(pool), rng)
+        else:
+            radius = float(self.radius)
+        return prob_cover(points.pool, n, radius, points.labeled)
+
+    def _check(self) -> None:
+        if self.radius != "auto":
+            if isinstance(self.radius, str):
+                raise ValueError(
+                    f'radius must be a number above 0 or "auto", got {self.radius!r}.'
+                )
+            check_positive("radius", self.radius)
+        check_positive("purity", self.purity)
+        if self.purity > 1:
+            raise ValueError(f"purity must be at most 1, got {self.purity!r}.")
+        check_int("n_reference", self.n_reference)
+        if self.n_clusters is not None:
+            check_int("n_clusters", self.n_clusters)
+
+    def _pure_radius(
+        self, points: Points, n_clusters: int, rng: torch.Generator
+    ) -> float:
+        rows = points.both()
+        clusters = k_means(rows, n_clusters, rng).labels
+        drawn = torch.randperm(len(rows), generator=rng)[: self.n_reference]
+        return pure_radius(rows, clusters, self.purity, drawn.to(rows.device))
+
+
+def n_classes(pool: Pool, otherwise: int = 10) -> int:
+    """Count the classes of a classifier, the most of several outputs."""
+    if pool.task != "classification":
+        return otherwise
+    estimator = pool.members[0].estimator
+    classes: Any = getattr(estimator, "classes_", None)
+    if classes is None:
+        return otherwise
+    several = isinstance(classes, list)
+    return max(len(np.asarray(c)) for c in (classes if several else [classes]))
