@@ -17,7 +17,8 @@ class Batches:
     ----------
     n_labeled, n_unlabeled : int
     size : int
-        Rows of a mini-batch of either; the last of an epoch may have fewer unlabeled.
+        Rows of a mini-batch of either; the last of an epoch may have fewer unlabeled,
+        or one more.
     most : int
         Unlabeled rows of an epoch; of more so many are drawn anew each epoch.
     rng : torch.Generator
@@ -46,7 +47,10 @@ class Batches:
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield positions of labeled and of unlabeled rows, on the CPU."""
         unlabeled = self._permutation(self._n_unlabeled)[: self._most]
-        for chosen in unlabeled.split(self._size):
+        parts = list(unlabeled.split(self._size))
+        if len(parts) > 1 and len(parts[-1]) == 1:  # batch norm cannot train on it
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for chosen in parts:
             yield self.labeled(), chosen
 
     def labeled(self) -> Tensor:

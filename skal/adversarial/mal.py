@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +37,11 @@ class Body(nn.Module):
         """Give features, ``(b, d)``."""
         caught: list[Tensor] = []
 
-        def catch(_: nn.Module, args: tuple[Tensor, ...]) -> None:
-            caught.append(args[0])
+        def catch(_: nn.Module, args: tuple[Tensor, ...], named: Any) -> None:
+            caught.append(args[0] if args else next(iter(named.values())))
 
-        handle = self.module.get_submodule(self._head).register_forward_pre_hook(catch)
+        head = self.module.get_submodule(self._head)
+        handle = head.register_forward_pre_hook(catch, with_kwargs=True)
         try:
             self.module(x)
         finally:

@@ -22,6 +22,8 @@ class DivergedError(ValueError):
 def auc(labeled: Tensor, unlabeled: Tensor) -> float:
     """Probability that a labeled row has the higher score; ties count half.
 
+    NaN if a score is.
+
     Parameters
     ----------
     labeled, unlabeled : Tensor of shape (n,) and (m,)
@@ -33,6 +35,8 @@ def auc(labeled: Tensor, unlabeled: Tensor) -> float:
     >>> auc(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0]))
     0.875
     """
+    if bool(labeled.isnan().any()) or bool(unlabeled.isnan().any()):
+        return float("nan")  # NaN has a place in the order, but means nothing
     ordered = unlabeled.sort().values
     below = torch.searchsorted(ordered, labeled)
     up_to = torch.searchsorted(ordered, labeled, right=True)

@@ -95,8 +95,13 @@ class Vaal:
 
     def logits(self, x: Tensor) -> Tensor:
         """Logit that each row is labeled, from the mean of its code, ``(m,)``."""
+        nets = (self.vae, self.discriminator)
+        for net in nets:
+            net.eval()  # with dropout or batch norm a row would hang on those beside it
         with torch.no_grad():
             parts = [self.discriminator(self.vae.mean(part)) for part in x.split(4096)]
+        for net in nets:
+            net.train()
         return torch.cat(parts)[:, 0]
 
 

@@ -84,6 +84,8 @@ class VAAL(ScoreStrategy):
     ValueError
         If there are no labeled rows, `latent_dim` is above the number of features, a
         module gives the wrong shape, or the training diverges.
+    TypeError
+        If `encoder`, `decoder` or `discriminator` is no Module.
 
     References
     ----------
@@ -181,6 +183,10 @@ class VAAL(ScoreStrategy):
 
     def _networks(self, n_features: int, device: str) -> tuple[BetaVAE, nn.Module]:
         """Make autoencoder and discriminator, of one's own modules where given."""
+        for name in ("encoder", "decoder", "discriminator"):
+            own = getattr(self, name)
+            if own is not None and not isinstance(own, nn.Module):
+                raise TypeError(f"{name} must be a torch.nn.Module, got {own!r}.")
         latent_dim = self.latent_dim or min(32, n_features)
         if latent_dim > n_features:
             raise ValueError(
@@ -212,7 +218,7 @@ def standardize(
     both = torch.cat([labeled, unlabeled])
     mean, std = both.mean(dim=0), both.std(dim=0, correction=0)
     std[std == 0] = 1
-    scaled = ((both - mean) / std).float().to(device)
+    scaled = both.sub_(mean).div_(std).float().to(device)
     return scaled[: len(labeled)], scaled[len(labeled) :]
 
 

@@ -94,6 +94,20 @@ def test_the_body_gives_what_goes_into_the_head_at_unit_length():
     assert not module[2]._forward_pre_hooks
 
 
+def test_the_body_of_a_module_that_names_what_it_gives_its_head():
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(input=self.body(x))
+
+    module = Named()
+    expected = F.normalize(module.body(X_U))
+    torch.testing.assert_close(Body(module, "head")(X_U), expected)
+
+
 def test_the_discriminator_learns_and_what_is_read_is_of_each_row():
     game = make(adversary_weight=0.1)
     moved = X_U + 3

@@ -23,6 +23,15 @@ def test_auc_counts_pairs(labeled, unlabeled):
     assert found == pytest.approx(sum(pairs) / len(pairs))
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_auc_of_nan_is_nan_so_that_the_training_is_known_to_have_diverged(place):
+    scores = [torch.tensor([1.0, 2.0]), torch.tensor([0.0, 3.0])]
+    scores[place][1] = torch.nan
+    assert math.isnan(auc(*scores))
+    with pytest.raises(DivergedError, match="auc is nan in epoch 1"):
+        train(lambda: {"loss": 0.0, "auc": auc(*scores)}, range(3), 5)
+
+
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -35,6 +44,12 @@ def test_an_epoch_has_every_unlabeled_row_once_and_as_many_labeled():
         assert [len(k) for k in known] == [4, 4, 4]
         assert [len(u) for u in unknown] == [4, 4, 2]
         assert set(torch.cat(known).tolist()) <= {0, 1, 2}
+
+
+def test_a_last_row_joins_the_batch_before_it():
+    sizes = [len(unknown) for _, unknown in Batches(3, 9, 4, 100, rng()).epoch()]
+    assert sizes == [4, 5]
+    assert [len(unknown) for _, unknown in Batches(3, 1, 4, 100, rng()).epoch()] == [1]
 
 
 def test_a_large_pool_is_seen_part_by_part():

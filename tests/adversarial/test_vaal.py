@@ -99,3 +99,24 @@ def test_logits_read_the_mean_of_the_code_in_blocks():
     with torch.no_grad():
         expected = game.discriminator(game.vae.encoder(x)[:, :2])[:, 0]
     torch.testing.assert_close(game.logits(x), expected)
+
+
+def test_logits_of_a_row_do_not_depend_on_chance_or_on_the_rows_beside_it():
+    torch.manual_seed(0)
+    encoder = torch.nn.Sequential(
+        torch.nn.Linear(4, 8),
+        torch.nn.BatchNorm1d(8),
+        torch.nn.Dropout(0.5),
+        torch.nn.Linear(8, 4),
+    )
+    discriminator = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(2, 1))
+    vae = BetaVAE(encoder, BetaVAE.sized(4, 2).decoder)
+    game = Vaal(vae, discriminator, 0.1, 1.0, 1e-3, rng())
+    game.epoch(X_L, X_U, Batches(30, 50, 10, 50, rng()))
+    before = copy.deepcopy(encoder.state_dict())
+    logits = game.logits(X_U)
+    torch.testing.assert_close(game.logits(X_U[:1]), logits[:1])
+    torch.testing.assert_close(game.logits(X_U), logits)
+    torch.testing.assert_close(encoder.state_dict(), before, rtol=0, atol=0)
+    assert encoder.training
+    assert discriminator.training

@@ -96,6 +96,15 @@ def test_own_modules_are_copied_and_trained():
         assert not np.allclose(other, scores)
 
 
+@pytest.mark.parametrize("name", ["encoder", "decoder", "discriminator"])
+@pytest.mark.parametrize("own", ["mlp", nn.Linear])
+def test_own_modules_must_be_modules(name, own):
+    labeled, pool = clusters(0)
+    strategy = VAAL(random_state=0).set_params(**{name: own})
+    with pytest.raises(TypeError, match=f"{name} must be a torch.nn.Module"):
+        strategy.select(learner_of(labeled), pool, 2)
+
+
 def test_progress_is_shown_on_demand(capsys):
     labeled, pool = clusters(0)
     VAAL(max_epochs=2, random_state=0).select(learner_of(labeled), pool, 1)
