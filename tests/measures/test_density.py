@@ -1,0 +1,80 @@
+"""Densities against all pairs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
+
+from skal.measures import density as module
+from skal.measures import mean_cosine, mean_nearness, not_negative
+from tests.selection.test_nearest import KINDS, features
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", [10, 2**20])
+def test_mean_cosine_is_that_of_all_pairs(kind, block, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    rows = features(60, 5, kind=kind)
+    rows[7] = 0.0
+    expected = cosine_similarity(rows.double().numpy()).mean(axis=1)
+    torch.testing.assert_close(
+        mean_cosine(rows), torch.from_numpy(expected), rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_mean_cosine_sees_no_scale(scale):
+    rows = features(30, 4)
+    torch.testing.assert_close(mean_cosine(rows * scale), mean_cosine(rows))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", [100, 2**20])
+def test_mean_nearness_is_that_of_all_pairs(kind, block, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    rows = features(60, 5, kind=kind)
+    expected = (1 / (1 + euclidean_distances(rows.double().numpy()))).mean(axis=1)
+    torch.testing.assert_close(
+        mean_nearness(rows), torch.from_numpy(expected), rtol=1e-7, atol=0
+    )
+    all_rows = torch.arange(60).flip(0)
+    torch.testing.assert_close(mean_nearness(rows, all_rows), mean_nearness(rows))
+
+
+def test_a_reference_estimates_without_bias():
+    rows = features(12, 3)
+    rng = torch.Generator().manual_seed(0)
+    draws = [torch.randperm(12, generator=rng)[:4] for _ in range(4000)]
+    estimates = torch.stack([mean_nearness(rows, drawn) for drawn in draws])
+    error = estimates.mean(dim=0) - mean_nearness(rows)
+    assert (error.abs() < 5 * estimates.std(dim=0) / 4000**0.5).all()
+    assert (estimates.std(dim=0) > 0).all()
+
+
+def test_a_row_alone_is_as_dense_as_can_be():
+    assert mean_nearness(torch.ones(1, 2)).tolist() == [1.0]
+    assert mean_cosine(torch.ones(1, 2)).tolist() == [pytest.approx(1.0)]
+    assert mean_nearness(torch.tensor([[0.0], [1.0]]), torch.tensor([0])).tolist() == [
+        0.5,  # it has no other row to go by
+        0.75,
+    ]
+
+
+def test_duplicates_are_as_near_as_can_be():
+    rows = (features(1, 50) * 1e3).expand(40, 50)
+    assert mean_nearness(rows).tolist() == [1.0] * 40
+
+
+def test_empty_reference():
+    with pytest.raises(ValueError, match="reference must have a row"):
+        mean_nearness(features(5, 2), torch.empty(0, dtype=torch.long))
+
+
+def test_scores_below_zero_are_raised():
+    assert not_negative(torch.tensor([2.0, 0.5])).tolist() == [2.0, 0.5]
+    assert not_negative(torch.tensor([-2.0, 0.5])).tolist() == [0.0, 2.5]
+    assert not_negative(torch.tensor([-3.0, -3.0])).tolist() == [0.0, 0.0]
+    for bad in (torch.inf, -torch.inf, torch.nan):
+        with pytest.raises(ValueError, match="must be finite"):
+            not_negative(torch.tensor([1.0, bad]))

@@ -1,0 +1,151 @@
+"""Typical rows against sorted distances and a queue of clusters, row by row."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from skal.selection import typi_clust as selector
+from skal.selection.typi_clust import typicality
+from tests.selection.test_nearest import KINDS, all_sq_dist, features
+
+module_under_test = sys.modules[
+    "skal.selection.typi_clust"
+]  # the function has its name
+
+
+def slow_typicality(rows: Tensor, k: int) -> list[float]:
+    result = []
+    for i, distances in enumerate(all_sq_dist(rows, rows).sqrt().numpy()):
+        nearest = np.sort(np.delete(distances, i))[:k]
+        mean = nearest.mean() if len(nearest) else math.inf
+        result.append(1 / mean if mean > 0 else math.inf)
+    return result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 3, 20, 99])
+def test_typicality_is_that_of_sorted_distances(kind, k, monkeypatch):
+    monkeypatch.setattr(module_under_test, "_BLOCK", 300)
+    rows = features(40, 4, kind=kind)
+    torch.testing.assert_close(
+        typicality(rows, k),
+        torch.tensor(slow_typicality(rows, k), dtype=torch.float64),
+        rtol=1e-5,
+        atol=0,
+    )
+
+
+def test_typicality_of_one_row_and_of_duplicates():
+    assert typicality(torch.ones(1, 3), 5).tolist() == [0.0]
+    assert typicality(torch.ones(3, 2), 2).tolist() == [math.inf] * 3
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        typicality(torch.ones(3, 2), 0)
+
+
+def slow(
+    rows: Tensor, clusters: list[int], n: int, k: int, n_labeled: list[int]
+) -> list[int]:
+    """Walk from pick to pick."""
+    n_clusters = len(n_labeled)
+    members = {
+        c: [i for i, own in enumerate(clusters) if own == c] for c in range(n_clusters)
+    }
+    size = {c: len(members[c]) + n_labeled[c] for c in members}
+    value = {}
+    for own in members.values():
+        found = slow_typicality(rows[own], min(k, max(1, len(own) // 2)))
+        value.update(zip(own, found, strict=True))
+    taken, picked = list(n_labeled), []
+    while len(picked) < n:
+        open_ = [c for c in members if set(members[c]) - set(picked)]
+        large = [c for c in open_ if size[c] > 5] or open_
+        cluster = min(large, key=lambda c: (taken[c], -size[c], c))
+        left = [i for i in members[cluster] if i not in picked]
+        picked.append(max(left, key=lambda i: (np.float32(value[i]), -i)))
+        taken[cluster] += 1
+    return picked
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    n_clusters=st.integers(1, 12),
+    n=st.integers(0, 60),
+    k=st.integers(1, 8),
+)
+def test_equals_the_walk(seed, n_clusters, n, k):
+    rng = torch.Generator().manual_seed(seed)
+    rows = features(60, 3, seed).double()
+    clusters = torch.randint(n_clusters, (60,), generator=rng).square() // n_clusters
+    n_labeled = torch.randint(4, (n_clusters,), generator=rng)
+    picks = selector(rows, clusters, n, k, n_labeled)
+    expected = slow(rows, clusters.tolist(), n, k, n_labeled.tolist())
+    assert picks.indices.tolist() == expected
+
+
+def test_scores_are_typicalities_among_the_rows_of_the_cluster():
+    rows, clusters = features(40, 3), torch.arange(40) % 3
+    picks = selector(rows, clusters, 5, k=4)
+    for i, score in zip(picks.indices.tolist(), picks.scores.tolist(), strict=True):
+        own = torch.nonzero(clusters == clusters[i])[:, 0].tolist()
+        expected = slow_typicality(rows[own], 4)[own.index(i)]
+        assert score == pytest.approx(expected, rel=1e-5)
+
+
+def test_labels_decide_which_cluster_then_size():
+    rows = torch.arange(30.0)[:, None]
+    clusters = torch.tensor([0] * 12 + [1] * 10 + [2] * 8)
+    given = torch.tensor([1, 0, 0])
+    picked = selector(rows, clusters, 4, n_labeled=given).indices
+    assert clusters[picked].tolist() == [1, 2, 0, 1]
+    # Labeled rows count in the size: cluster 2 has eleven rows.
+    given = torch.tensor([3, 3, 3, 0])
+    assert clusters[selector(rows, clusters, 1, n_labeled=given).indices] == 0
+    given = torch.tensor([5, 3, 6])
+    picked = selector(rows, clusters, 3, n_labeled=given).indices
+    assert clusters[picked].tolist() == [1, 1, 0]
+
+
+def test_small_clusters_come_last():
+    clusters = torch.tensor([0] * 5 + [1] * 7)
+    picked = selector(torch.arange(12.0)[:, None], clusters, 12).indices
+    assert clusters[picked].tolist() == [1] * 7 + [0] * 5
+    # A sixth row, labeled, makes it a cluster like others.
+    given = torch.tensor([1, 1])
+    picked = selector(torch.arange(12.0)[:, None], clusters, 4, n_labeled=given).indices
+    assert clusters[picked].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_clusters", [1, 4, 50])
+def test_distinct_on_any_pool(kind, n_clusters):
+    rows = features(50, 3, kind=kind)
+    for n in (0, 1, 49, 50):
+        picks = selector(rows, torch.arange(50) % n_clusters, n)
+        assert len(set(picks.indices.tolist())) == n == len(picks.scores)
+        assert not picks.scores.isnan().any()
+
+
+def test_rows_that_nothing_tells_apart_go_in_pool_order():
+    zeros = torch.zeros(9, dtype=torch.long)
+    assert selector(torch.ones(9, 2), zeros, 9).indices.tolist() == list(range(9))
+    twins = torch.tensor([[4.0, 1], [0.3, 7], [0.1, 2]]).repeat(6, 1)
+    order = selector(twins, zeros.repeat(2), 18).indices.tolist()
+    for start in range(0, 18, 6):
+        assert order[start : start + 6] == sorted(order[start : start + 6])
+
+
+def test_bad_input():
+    zeros = torch.zeros(5, dtype=torch.long)
+    with pytest.raises(ValueError, match="n must be between 0 and 5"):
+        selector(features(5, 2), zeros, 6)
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        selector(features(5, 2), zeros, 1, k=0)

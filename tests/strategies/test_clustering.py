@@ -1,0 +1,76 @@
+"""K-means on tensors, by both of scikit-learn's estimators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans, MiniBatchKMeans
+
+from skal.strategies import clustering as module
+from skal.strategies.clustering import k_means
+from skal.utils import resolve_rng, seed_from
+from tests.selection.test_nearest import KINDS, features
+
+BLOBS = features(4, 3, seed=5)[torch.arange(80) % 4] * 9 + features(80, 3) * 0.1
+
+both = pytest.mark.parametrize("full", [2**22, 0])
+
+
+@both
+def test_finds_heaps(full, monkeypatch):
+    monkeypatch.setattr(module, "_FULL", full)
+    found = k_means(BLOBS, 4, resolve_rng(0))
+    assert len({(i % 4, int(c)) for i, c in enumerate(found.labels)}) == 4
+    middle = torch.stack([BLOBS[found.labels == c].mean(dim=0) for c in range(4)])
+    torch.testing.assert_close(found.centers, middle, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("full", "cls", "settings"),
+    [
+        (2**22, KMeans, {}),
+        (0, MiniBatchKMeans, {"batch_size": 5000, "init_size": 5000}),
+    ],
+)
+@pytest.mark.parametrize("weigh", [False, True])
+def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
+    monkeypatch.setattr(module, "_FULL", full)
+    rows = features(70, 3).double()
+    weights = torch.rand(70).double() if weigh else None
+    found = k_means(rows, 5, resolve_rng(3), weights)
+    model = cls(5, n_init=1, random_state=seed_from(resolve_rng(3)), **settings)
+    model.fit(rows.numpy(), sample_weight=None if weights is None else weights.numpy())
+    np.testing.assert_array_equal(found.labels, model.labels_)
+    np.testing.assert_allclose(found.centers, model.cluster_centers_)
+
+
+def test_weights_pull_the_centers():
+    rows, weights = features(40, 3).double(), torch.arange(40.0)
+    center = k_means(rows, 1, resolve_rng(0), weights).centers[0]
+    expected = (rows * weights[:, None]).sum(dim=0) / weights.sum()
+    torch.testing.assert_close(center, expected)
+    nothing = k_means(rows, 1, resolve_rng(0), torch.zeros(40)).centers[0]
+    torch.testing.assert_close(nothing, rows.mean(dim=0))
+    one = k_means(rows, 1, resolve_rng(0), torch.eye(40)[7]).centers[0]
+    torch.testing.assert_close(one, rows[7], rtol=0, atol=1e-8)
+
+
+@both
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_clusters", [1, 12, 30, 99])
+def test_any_rows_without_a_warning(full, kind, n_clusters, monkeypatch):
+    monkeypatch.setattr(module, "_FULL", full)
+    rows = features(30, 3, kind=kind)
+    found = k_means(rows, n_clusters, resolve_rng(0), torch.zeros(30))
+    assert len(found.centers) == min(n_clusters, 30)
+    assert found.centers.isfinite().all()
+    assert found.labels.dtype == torch.long
+    assert 0 <= int(found.labels.min()) <= int(found.labels.max()) < len(found.centers)
+
+
+def test_rows_and_weights_are_not_changed():
+    rows, weights = features(30, 3), torch.arange(30.0) - 0.0
+    kept = rows.clone(), weights.clone()
+    k_means(rows, 4, resolve_rng(0), weights)
+    torch.testing.assert_close((rows, weights), kept, rtol=0, atol=0)
