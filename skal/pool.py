@@ -89,9 +89,9 @@ class Pool:
         members = [self._member(learner) for learner in learners_of(self.learner)]
         sets = [m for m in members if m.labeled is not None]
         distinct = {id(m.labeled.X): m for m in sets if m.labeled is not None}
-        if len(distinct) > 1:
-            # Members taught on rows of their own: all of them are labeled, and each
-            # member sees all of them in its own way.
+        if len(distinct) > 1 or 0 < len(sets) < len(members):
+            # Members taught on rows of their own, or of which some hold none: all of
+            # them are labeled, and each member sees all of them in its own way.
             held = [m.labeled.X for m in distinct.values() if m.labeled is not None]
             y = np.concatenate([np.asarray(m.y) for m in distinct.values()])
             for member in members:

@@ -159,6 +159,20 @@ def test_part_of_a_pool_of_an_unfitted_learner():
         pool.take(np.array([3, 4])).check_finite()
 
 
+def test_members_that_hold_no_rows_see_those_of_the_others():
+    bare = ActiveLearner(LogisticRegression().fit(X, Y))
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    taught = ActiveLearner(pipe, X_training=X[:9], y_training=Y[:9])
+    for members in ([bare, taught], [taught, bare]):
+        pool = Pool(Committee(members), POOL)
+        for member, learner in zip(pool.members, members, strict=True):
+            assert member.labeled is not None
+            scaled = learner is taught
+            expected = pipe[:-1].transform(X[:9]) if scaled else X[:9]
+            np.testing.assert_allclose(read(member.labeled), expected)
+            assert np.array_equal(member.y, Y[:9])
+
+
 def test_labeled_rows_as_they_are_held():
     X, other = np.ones((4, 2)), np.zeros((3, 2))
     y, others = np.array([0, 1, 0, 1]), np.array([1, 0, 1])
