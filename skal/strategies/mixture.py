@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skal.pool import Pool
+from skal.rows import n_rows
 from skal.selection import Picks
 from skal.selection.interleave import interleave
 from skal.strategies.base import QueryStrategy
@@ -168,6 +169,5 @@ class Alternate(_OfTwo):
 
     def _turns(self, pool: Pool, n: int, rng: torch.Generator) -> Tensor:
         check_int("every", self.every, minimum=2)
-        labeled = pool.members[0].labeled
-        first = 1 if labeled is None else 1 + len(labeled)
+        first = 1 + sum(n_rows(X) for X, _ in pool.labeled)
         return (torch.arange(first, first + n) % self.every == 0).long()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -70,9 +70,10 @@ def _count(max_rows: Any, m: int) -> int:
     whole = isinstance(max_rows, Integral) and not isinstance(max_rows, bool)
     if whole and int(max_rows) >= 1:
         return int(max_rows)
-    if not isinstance(max_rows, float) or not 0 < max_rows <= 1:
+    share = isinstance(max_rows, Real) and not isinstance(max_rows, Integral)
+    if not share or not 0 < max_rows <= 1:
         raise ValueError(
             "max_rows must be an int of at least 1, or a float above 0 and up to 1 for "
             f"a share of the pool, got {max_rows!r}."
         )
-    return max(1, round(max_rows * m))
+    return max(1, round(float(max_rows) * m))

@@ -153,6 +153,13 @@ def test_single_rows_alternate_from_query_to_query():
     assert who == [1, 0, 1, 0, 1, 0]
 
 
+@pytest.mark.parametrize("cls", [Mixture, Alternate])
+def test_a_learner_need_not_be_fitted_for_strategies_that_do_not_read_it(cls):
+    strategy = cls(Random(random_state=0), Random(random_state=1), random_state=0)
+    unfitted = ActiveLearner(LogisticRegression())
+    assert len(strategy.select(unfitted, POOL, 4).indices) == 4
+
+
 def test_a_bare_estimator_has_no_labels():
     model = LogisticRegression().fit(X, Y)
     first, second = Margin(), Random(random_state=3)

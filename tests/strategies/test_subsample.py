@@ -65,7 +65,7 @@ def drawn_rows(seed: int, size: int) -> np.ndarray:
     [Margin(), CoreSet(), LCMD(random_state=3), LDMSeeding(random_state=3)],
     ids=lambda inner: type(inner).__name__,
 )
-@pytest.mark.parametrize("max_rows", [40, 0.5])
+@pytest.mark.parametrize("max_rows", [40, 0.5, np.float32(0.5)])
 def test_picks_are_those_of_the_strategy_on_the_part(net, inner, max_rows):
     rows = drawn_rows(5, 40 if max_rows == 40 else 45)
     expected = inner.select(net, POOL[rows], 6)
