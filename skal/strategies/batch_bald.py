@@ -107,6 +107,8 @@ class BatchBALD(BALD):
 
 def _say_what_is_sampled(outputs: Tensor, n: int) -> None:
     n_models, _, n_classes = outputs.shape
+    if n_classes == 1:  # a single label has nothing to be drawn
+        return
     exact = next(b for b in range(_N_SAMPLES) if n_classes ** (b + 1) > _N_SAMPLES)
     if n <= exact + 1:  # what the last pick's label may be does not matter
         return
