@@ -133,11 +133,15 @@ def _collect(
     width: int | None = None,
 ) -> Information:
     """Read all rows, unless that is too much to keep."""
+    looked = False
 
     def checked(batch: Any) -> Information:
-        part = read(batch)
-        _check_size(len(rows), part, width or part.inputs.shape[1])
-        return part
+        nonlocal looked
+        if not looked:  # by one row, as a batch may be too large already
+            one = read(split(batch, 1)[0])
+            _check_size(len(rows), one, width or one.inputs.shape[1])
+            looked = True
+        return read(batch)
 
     inputs, outputs = access.collect_all(rows, checked)
     return Information(inputs, outputs)

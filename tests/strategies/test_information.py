@@ -190,7 +190,7 @@ def test_nets_of_a_committee_add_their_traces():
     assert picks.indices.tolist() == expected.indices.tolist()
 
 
-def test_bad_input(monkeypatch):
+def test_bad_input():
     learner = make_learner()
     for prior in (0, -1, np.nan, "1", True):
         with pytest.raises(ValueError, match="prior must be a number above 0"):
@@ -203,8 +203,23 @@ def test_bad_input(monkeypatch):
         BAIT(posterior=True).select(learner.estimator, POOL, 1)
     with pytest.raises(ValueError, match='posterior must be True, False or "auto"'):
         BAIT(posterior="yes").select(learner, POOL, 1)
+
+
+def test_too_much_is_refused_by_one_row(monkeypatch):
+    learner, seen = make_learner(), []
+    directions = information_directions
+
+    def noted(access):
+        def wrapped(outputs):
+            seen.append(len(outputs))
+            return directions(access)(outputs)
+
+        return wrapped
+
+    monkeypatch.setattr("skal.strategies.information.information_directions", noted)
     monkeypatch.setattr("skal.strategies.information._LIMIT", 1000)
     for kernel in ("grad", "ll", "inputs", "features"):
         match = "16 rows with 3 classes on .* parameters .*Subsample or Prefilter"
         with pytest.raises(ValueError, match=match):
             BAIT(kernel).select(learner, POOL, 1)
+    assert set(seen) == {1}
