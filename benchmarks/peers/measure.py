@@ -50,11 +50,15 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def measure(queries: dict[str, Callable[[Problem], Callable[[Any], Any]]]) -> None:
+def measure(
+    queries: dict[str, Callable[[Problem], Callable[[Any], Any]]],
+    seconds: float = 0.0,
+) -> None:
     """Run the query that the command line names, and print what it took.
 
     A query is a function of the problem that gives a function of a pool that gives the
-    rows picked; what it does before is not measured.
+    rows picked; what it does before is not measured.  It is run again, five times at
+    most, as long as all runs together took less than some seconds; times are medians.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
@@ -75,13 +79,19 @@ def measure(queries: dict[str, Callable[[Problem], Callable[[Any], Any]]]) -> No
     query = queries[args.query](problem)
     query(problem.X[:WARM_UP])
     before = peak_mb()
-    start, cpu = time.perf_counter(), time.process_time()
-    picks = query(problem.X)
-    end, cpu_end = time.perf_counter(), time.process_time()
+    walls: list[float] = []
+    cpus = []
+    while not walls or (sum(walls) < seconds and len(walls) < 5):
+        start, cpu = time.perf_counter(), time.process_time()
+        picks = query(problem.X)
+        walls.append(time.perf_counter() - start)
+        cpus.append(time.process_time() - cpu)
+        if len(walls) == 1:
+            added = peak_mb() - before
     result = {
-        "seconds": end - start,
-        "cpu_seconds": cpu_end - cpu,
-        "added_mb": peak_mb() - before,
+        "seconds": float(np.median(walls)),
+        "cpu_seconds": float(np.median(cpus)),
+        "added_mb": added,
         "distinct": None if picks is None else len(set(np.asarray(picks).tolist())),
         "load": os.getloadavg()[0],
     }

@@ -102,5 +102,6 @@ if __name__ == "__main__":
             "TypiClust": _on_features(TypiClust(random_state=0)),
             "ProbCover": _on_features(ProbCover(random_state=0)),
             "GreedySampling": _on_inputs(GreedySamplingX(random_state=0)),
-        }
+        },
+        seconds=2.0,
     )

@@ -47,7 +47,12 @@ def _classifier(problem: Problem) -> Any:
 
 
 def _regressor(problem: Problem) -> Any:
-    return NetRegressor(module__hidden_sizes=(512, 512), max_epochs=1, random_state=0)
+    return NetRegressor(
+        module__hidden_sizes=(512, 512),
+        module__dropout=0.1,
+        max_epochs=1,
+        random_state=0,
+    )
 
 
 def _batch(
@@ -108,5 +113,6 @@ if __name__ == "__main__":
                 for make, queries in named
                 for name, options in queries.items()
             },
-        }
+        },
+        seconds=2.0,
     )
