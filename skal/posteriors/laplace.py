@@ -107,7 +107,8 @@ def _curvature(model: Model, outputs: Tensor) -> Tensor:
         y = np.asarray(model.member.y, dtype=np.float64).reshape(len(outputs), -1)
         for transformer in model.target_transformers:
             y = np.asarray(transformer.transform(y)).reshape(len(y), -1)
-        residual = outputs - torch.as_tensor(y, device=outputs.device)
+        # A copy: torch warns of read-only memory, as the values of a Series are.
+        residual = outputs - torch.tensor(y, device=outputs.device)
         variance = residual.square().mean().clamp(min=1e-12)
         return (eye / variance).expand(len(outputs), -1, -1)
     if isinstance(net.criterion_, nn.CrossEntropyLoss):

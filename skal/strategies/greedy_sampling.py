@@ -161,4 +161,5 @@ def _labels(member: Member, pool: Pool) -> Tensor:
     y = y.reshape(len(y), -1)
     for transformer in member.target_transformers:
         y = np.asarray(transformer.transform(y), dtype=np.float64).reshape(len(y), -1)
-    return torch.from_numpy(y)
+    # A copy: torch warns of read-only memory, as the values of a Series are.
+    return torch.tensor(y)

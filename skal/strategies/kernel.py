@@ -173,10 +173,18 @@ def read_inputs(rows: Rows) -> Tensor:
     Raises
     ------
     ValueError
-        If they are not numbers.
+        If they are not numbers, or not finite, although the model takes them.
     """
-    blocks = [_numbers(block) for _, block in rows.blocks()]
-    return torch.cat([block.flatten(1) for block in blocks])
+    blocks = [_numbers(block).flatten(1) for _, block in rows.blocks()]
+    finite = torch.cat([block.isfinite().all(dim=1) for block in blocks])
+    if not bool(finite.all()):
+        raise ValueError(
+            f"{int((~finite).sum())} of {len(finite)} rows of {rows.name} contain NaN "
+            "or infinity, which the model takes, but they have no distances (the first "
+            f"is row {int(finite.int().argmin())}). Impute or drop them, for example "
+            "with sklearn.impute.SimpleImputer as a step of the Pipeline."
+        )
+    return torch.cat(blocks)
 
 
 def _numbers(block: Any) -> Tensor:

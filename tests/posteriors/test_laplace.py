@@ -43,6 +43,18 @@ def test_regression_is_bayesian_linear_regression_on_the_features():
     )
 
 
+def test_labels_in_read_only_memory_bring_no_warning(monkeypatch):
+    # As the values of a pandas Series are.
+    y = VALUES[:40].astype(np.float64)
+    y.flags.writeable = False
+    fitted = learner(NetRegressor(max_epochs=1, random_state=0), X[:40], y)
+    torch.set_warn_always(True)  # else the first such warning is the last
+    try:
+        assert collect(LastLayerLaplace(n_draws=2), fitted).isfinite().all()
+    finally:
+        torch.set_warn_always(False)
+
+
 def test_the_whole_hessian_is_that_of_the_loss():
     rng = np.random.default_rng(0)
     z = torch.from_numpy(rng.normal(size=(30, 4)))

@@ -117,6 +117,34 @@ def test_bad_input():
     assert len(GreedySampling("inputs").select(net, POOL, 2).indices) == 2
 
 
+def test_labels_in_read_only_memory_bring_no_warning():
+    # As the values of a pandas Series are.
+    X, y = make_data("regression", 20)
+    y = y.astype(np.float64)
+    y.flags.writeable = False
+    learner = ActiveLearner(LinearRegression(), X_training=X, y_training=y)
+    torch.set_warn_always(True)  # else the first such warning is the last
+    try:
+        assert len(GreedySampling("outputs").select(learner, POOL, 2).indices) == 2
+    finally:
+        torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize("space", ["both", "inputs"])
+def test_missing_values_that_the_model_takes_have_no_distances(space):
+    X, y = make_data("regression", 20)
+    gap = X.copy()
+    gap[[3, 7], 1] = np.nan
+    forest = RandomForestRegressor(5, random_state=0)
+    learner = ActiveLearner(forest, X_training=X, y_training=y)
+    with pytest.raises(ValueError, match=r"2 of 20 rows of the pool .* row 3\)"):
+        GreedySampling(space).select(learner, gap, 1)
+    learner = ActiveLearner(forest, X_training=gap, y_training=y)
+    with pytest.raises(ValueError, match=r"2 of 20 rows of the labeled data .* row 3"):
+        GreedySampling(space).select(learner, X, 1)
+    assert len(GreedySampling("outputs").select(learner, gap, 2).indices) == 2
+
+
 def test_inputs_without_distances():
     class Length:
         """A regressor of texts."""
