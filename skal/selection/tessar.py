@@ -153,9 +153,15 @@ def _scales(sigmas: Tensor | None, n_draws: int) -> Tensor:
     """Scale of each copy."""
     if sigmas is None:
         sigmas = 10 ** (-3.6 + 0.4 * torch.arange(10, dtype=torch.float64))
-    scales = [float(sigma) for sigma in sigmas]
+    try:
+        scales = [float(sigma) for sigma in sigmas]
+    except (TypeError, ValueError):  # no sequence, or not of numbers
+        scales = []
     if not scales or not all(0 < sigma < inf for sigma in scales):
-        raise ValueError("sigmas must be positive, and there must be one at least.")
+        raise ValueError(
+            "sigmas must be positive numbers, and there must be one at least, got "
+            f"{sigmas!r}."
+        )
     return torch.tensor(scales, dtype=torch.float64).repeat_interleave(n_draws)
 
 

@@ -126,7 +126,8 @@ def test_bad_counts(name):
 
 def test_bad_options():
     learner = make_learner()
-    with pytest.raises(ValueError, match="sigmas must be positive"):
-        TESSAR(sigmas=[0.1, 0]).select(learner, POOL, 1)
+    for sigmas in ([0.1, 0], 0.1, "auto", []):
+        with pytest.raises(ValueError, match="sigmas must be positive"):
+            TESSAR(sigmas=sigmas).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="kernel must be one of"):
         TESSAR(kernel="rbf").select(learner, POOL, 1)
