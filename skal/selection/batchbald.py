@@ -88,9 +88,10 @@ def batch_bald(
     """
     _check(probs, n, n_samples)
     probs = probs.double()
-    n_models, m, n_classes = probs.shape
-    own = entropy(probs.reshape(-1, n_classes)).reshape(n_models, m).mean(dim=0)
-    single = _rounded(bald(probs))
+    n_models, _, n_classes = probs.shape
+    blocks = probs.split(max(1, _BLOCK // (n_models * n_classes)), dim=1)
+    own = torch.cat([_mean_entropy(block) for block in blocks])
+    single = _rounded(torch.cat([bald(block) for block in blocks]))
     gains = single.clone()  # upper bounds, once there are picks
     labels = _Configurations(n_models, n_samples, rng, probs)
     indices: list[int] = []
@@ -108,6 +109,12 @@ def batch_bald(
             labels.add(probs[:, pick])
     rows = torch.tensor(indices, dtype=torch.long, device=probs.device)
     return Picks(rows, torch.stack(scores) if scores else gains[:0])
+
+
+def _mean_entropy(probs: Tensor) -> Tensor:
+    """Mean over the models of the entropy of each row's label, ``(m,)``."""
+    n_models, m, n_classes = probs.shape
+    return entropy(probs.reshape(-1, n_classes)).reshape(n_models, m).mean(dim=0)
 
 
 def _best_of(scores: Tensor, among: Tensor, n: int) -> list[int]:
