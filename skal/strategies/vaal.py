@@ -75,8 +75,8 @@ class VAAL(ScoreStrategy):
     sums the divergence over the rows of a mini-batch and does not divide it by d; on
     tables that leaves the codes empty.
 
-    Rows are taken as the model sees them, flattened, and standardized by their mean and
-    deviation.  Costs ``max_epochs`` × 4 forward and backward passes of the small nets
+    Rows are taken as the model sees them, of a committee the first, flattened, and
+    standardized by their mean and deviation.  Costs ``max_epochs`` × 4 forward and backward passes of the small nets
     over ``epoch_size`` rows, and keeps the pool as float32.
 
     Raises
