@@ -72,22 +72,24 @@ def _with_net(kind: Any) -> Callable[[Problem], Callable[[Any], Any]]:
     return prepare
 
 
-def _on_features(strategy: Any) -> Callable[[Problem], Callable[[Any], Any]]:
+def _on_features(kind: Any) -> Callable[[Problem], Callable[[Any], Any]]:
     def prepare(problem: Problem) -> Callable[[Any], Any]:
         net = _classifier(problem)
 
         def run(X: Any) -> Any:
             rows, y = _pool(problem, X)
             _, features = net.predict_proba(rows, extra_outputs="emb")
-            return strategy.query(features, y, batch_size=problem.batch)
+            # A new one each time: ProbCover keeps what it found of another pool.
+            return kind(random_state=0).query(features, y, batch_size=problem.batch)
 
         return run
 
     return prepare
 
 
-def _on_inputs(strategy: Any) -> Callable[[Problem], Callable[[Any], Any]]:
+def _on_inputs(kind: Any) -> Callable[[Problem], Callable[[Any], Any]]:
     def prepare(problem: Problem) -> Callable[[Any], Any]:
+        strategy = kind(random_state=0)
         return lambda X: strategy.query(*_pool(problem, X), batch_size=problem.batch)
 
     return prepare
@@ -98,10 +100,10 @@ if __name__ == "__main__":
         {
             "BADGE": _with_net(Badge),
             "CAL": _with_net(ContrastiveAL),
-            "CoreSet": _on_features(CoreSet(random_state=0)),
-            "TypiClust": _on_features(TypiClust(random_state=0)),
-            "ProbCover": _on_features(ProbCover(random_state=0)),
-            "GreedySampling": _on_inputs(GreedySamplingX(random_state=0)),
+            "CoreSet": _on_features(CoreSet),
+            "TypiClust": _on_features(TypiClust),
+            "ProbCover": _on_features(ProbCover),
+            "GreedySampling": _on_inputs(GreedySamplingX),
         },
         seconds=2.0,
     )
