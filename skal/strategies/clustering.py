@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from skal.utils import seed_from
 __all__ = ["Clusters", "k_means"]
 
 #: Rows × clusters up to which all rows are looked at in each step.
-_FULL = 2**22
+_FULL = 2**23
+#: Rows × clusters that are looked at for the first centers.
+_SEEDING = 2**20
 #: Rows looked at in a step beyond that.
 _BATCH = 5000
 
@@ -59,29 +62,52 @@ def k_means(
 
     Notes
     -----
-    `sklearn.cluster.KMeans` up to 4 million rows × clusters, `MiniBatchKMeans` beyond.
-    Either copies the rows once.
+    `sklearn.cluster.KMeans` up to 8 million rows × clusters, `MiniBatchKMeans` beyond,
+    with seeds from a sample of the rows where there are many.  Copies the rows once.
     """
     n_clusters = min(n_clusters, len(features))
-    settings = {"n_clusters": n_clusters, "n_init": 1, "random_state": seed_from(rng)}
-    if len(features) * n_clusters <= _FULL:
-        model = KMeans(**settings)
-    else:
-        model = MiniBatchKMeans(
-            batch_size=_BATCH, init_size=max(_BATCH, 3 * n_clusters), **settings
-        )
+    seed = seed_from(rng)
     if weights is not None:
-        weights = weights.double()
         # Rows of no weight pull no center; that none has any would be no k-means.
         least = 1e-12 * float(weights.max()) or 1.0
-        weights = weights.clamp(min=least).cpu()
+        weights = weights.cpu().double().clamp(min=least)
+    rows = features.cpu()
+    seeds = _seeds(rows, n_clusters, seed, rng, weights)
+    settings = {"n_clusters": n_clusters, "init": seeds, "n_init": 1}
+    if len(rows) * n_clusters <= _FULL:
+        model = KMeans(random_state=seed, **settings)
+    else:
+        model = MiniBatchKMeans(random_state=seed, batch_size=_BATCH, **settings)
     with warnings.catch_warnings():  # fewer distinct rows than clusters are no fault
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(
-            features.cpu().numpy(),
-            sample_weight=None if weights is None else weights.numpy(),
-        )
+        model.fit(rows.numpy(), sample_weight=_as_numpy(weights))
     return Clusters(
         torch.as_tensor(model.labels_, dtype=torch.long, device=features.device),
         torch.as_tensor(model.cluster_centers_, device=features.device),
     )
+
+
+def _seeds(
+    rows: Tensor,
+    n_clusters: int,
+    seed: int,
+    rng: torch.Generator,
+    weights: Tensor | None,
+) -> np.ndarray:
+    """Give the first centers, in the dtype of the rows."""
+    size = max(3 * n_clusters, _SEEDING // n_clusters)
+    sample = rows
+    if size < len(rows):
+        drawn = torch.randperm(len(rows), generator=rng)[:size]
+        sample, weights = rows[drawn], None if weights is None else weights[drawn]
+    seeds, _ = kmeans_plusplus(
+        sample.double().numpy(),
+        n_clusters,
+        sample_weight=_as_numpy(weights),
+        random_state=seed,
+    )
+    return seeds.astype(rows.numpy().dtype)
+
+
+def _as_numpy(weights: Tensor | None) -> np.ndarray | None:
+    return None if weights is None else weights.numpy()

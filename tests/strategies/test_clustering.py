@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 
 from skal.strategies import clustering as module
 from skal.strategies.clustering import k_means
@@ -28,19 +28,20 @@ def test_finds_heaps(full, monkeypatch):
 
 @pytest.mark.parametrize(
     ("full", "cls", "settings"),
-    [
-        (2**22, KMeans, {}),
-        (0, MiniBatchKMeans, {"batch_size": 5000, "init_size": 5000}),
-    ],
+    [(2**22, KMeans, {}), (0, MiniBatchKMeans, {"batch_size": 5000})],
 )
 @pytest.mark.parametrize("weigh", [False, True])
 def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
     monkeypatch.setattr(module, "_FULL", full)
     rows = features(70, 3).double()
-    weights = torch.rand(70).double() if weigh else None
-    found = k_means(rows, 5, resolve_rng(3), weights)
-    model = cls(5, n_init=1, random_state=seed_from(resolve_rng(3)), **settings)
-    model.fit(rows.numpy(), sample_weight=None if weights is None else weights.numpy())
+    given = torch.rand(70).double() if weigh else None
+    found = k_means(rows, 5, resolve_rng(3), given)
+    seed, weights = seed_from(resolve_rng(3)), None if given is None else given.numpy()
+    seeds, _ = kmeans_plusplus(
+        rows.numpy(), 5, sample_weight=weights, random_state=seed
+    )
+    model = cls(5, init=seeds, n_init=1, random_state=seed, **settings)
+    model.fit(rows.numpy(), sample_weight=weights)
     np.testing.assert_array_equal(found.labels, model.labels_)
     np.testing.assert_allclose(found.centers, model.cluster_centers_)
 
@@ -54,6 +55,23 @@ def test_weights_pull_the_centers():
     torch.testing.assert_close(nothing, rows.mean(dim=0))
     one = k_means(rows, 1, resolve_rng(0), torch.eye(40)[7]).centers[0]
     torch.testing.assert_close(one, rows[7], rtol=0, atol=1e-8)
+
+
+def test_many_rows_are_seeded_by_a_sample(monkeypatch):
+    monkeypatch.setattr(module, "_SEEDING", 40)
+    seen = []
+
+    def spy(rows, *args, **kwargs):
+        seen.append((len(rows), len(kwargs["sample_weight"])))
+        return kmeans_plusplus(rows, *args, **kwargs)
+
+    monkeypatch.setattr(module, "kmeans_plusplus", spy)
+    for n_clusters in (1, 4, 30):
+        weights = torch.ones(80)
+        found = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
+        again = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
+        torch.testing.assert_close(found, again, rtol=0, atol=0)
+    assert seen[::2] == [(40, 40), (12, 12), (80, 80)]
 
 
 @both

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
@@ -35,7 +35,10 @@ def test_by_hand(inner, factor, n):
     weights = (scores - min(scores.min(), 0))[kept]
     rng = resolve_rng(7)
     seeds = [seed_from(rng) for _ in range(3)]  # one at each door, then k-means's
-    means = KMeans(n, n_init=1, random_state=seeds[2])
+    centers, _ = kmeans_plusplus(
+        POOL[kept], n, sample_weight=weights, random_state=seeds[2]
+    )
+    means = KMeans(n, init=centers, n_init=1)
     means.fit(POOL[kept], sample_weight=weights)
     expected = []
     for cluster, center in enumerate(means.cluster_centers_):
