@@ -7,7 +7,31 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_int", "check_not_negative", "check_option", "check_positive"]
+import torch
+
+__all__ = [
+    "check_device",
+    "check_int",
+    "check_not_negative",
+    "check_option",
+    "check_positive",
+]
+
+
+def check_device(device: Any) -> None:
+    """Raise ValueError unless torch knows `device`, and has a GPU if it is one."""
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device must be one that torch knows, such as 'cpu' or 'cuda', got "
+            f"{device!r}."
+        ) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r} was asked for, but torch finds no GPU; use "
+            "device='cpu'."
+        )
 
 
 def check_option(name: str, value: Any, options: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from skal.nets.adapters import PrivateState, QuietPrintLog
 from skal.nets.modules import make_module
 from skal.utils import preserve_global_rng, resolve_rng, seed_from
+from skal.validation import check_device
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,12 +106,7 @@ class SeededNet(NeuralNet):
         -------
         net : self
         """
-        device = "cpu" if self.device is None else self.device
-        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(
-                f"device={self.device!r} was asked for, but torch finds no GPU; use "
-                "device='cpu'."
-            )
+        check_device("cpu" if self.device is None else self.device)
         with preserve_global_rng(self._next_seed()):
             super().initialize()
         return self

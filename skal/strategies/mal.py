@@ -25,7 +25,12 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.pool import Member, Pool
 from skal.rows import Rows
 from skal.strategies.base import ScoreStrategy
-from skal.validation import check_int, check_not_negative, check_positive
+from skal.validation import (
+    check_device,
+    check_int,
+    check_not_negative,
+    check_positive,
+)
 
 __all__ = ["MAL"]
 
@@ -147,6 +152,8 @@ class MAL(ScoreStrategy):
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         for name in ("max_epochs", "batch_size", "epoch_size", "patience"):
             check_int(name, getattr(self, name))
+        if self.device is not None:
+            check_device(self.device)
         check_positive("temperature", self.temperature)
         check_positive("lr", self.lr)
         check_not_negative("entropy_weight", self.entropy_weight)

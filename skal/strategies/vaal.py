@@ -13,7 +13,12 @@ from skal.adversarial import Batches, BetaVAE, Vaal, train, unfamiliarity_net
 from skal.pool import Pool
 from skal.strategies.base import ScoreStrategy
 from skal.strategies.kernel import read_inputs
-from skal.validation import check_int, check_not_negative, check_positive
+from skal.validation import (
+    check_device,
+    check_int,
+    check_not_negative,
+    check_positive,
+)
 
 __all__ = ["VAAL", "standardize"]
 
@@ -177,6 +182,8 @@ class VAAL(ScoreStrategy):
             check_int(name, getattr(self, name))
         if self.latent_dim is not None:
             check_int("latent_dim", self.latent_dim)
+        if self.device is not None:
+            check_device(self.device)
         check_positive("lr", self.lr)
         check_not_negative("beta", self.beta)
         check_not_negative("adversary_weight", self.adversary_weight)

@@ -87,6 +87,13 @@ def test_a_frozen_net_is_trained_in_the_copy_alone():
     assert not any(p.requires_grad for p in learner.estimator.module_.parameters())
 
 
+def test_no_gpu_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    learner, pool = problem(0)
+    with pytest.raises(ValueError, match="torch finds no GPU"):
+        MAL(device="cuda").select(learner, pool, 1)
+
+
 def test_bad_input():
     learner, pool = problem(0)
     with pytest.raises(ValueError, match="temperature must be"):
@@ -95,6 +102,8 @@ def test_bad_input():
         MAL(entropy_weight=-1).select(learner, pool, 1)
     with pytest.raises(ValueError, match="max_epochs must be"):
         MAL(max_epochs=0).select(learner, pool, 1)
+    with pytest.raises(ValueError, match="device must be one that torch knows"):
+        MAL(device="gpu").select(learner, pool, 1)
     strategy = MAL(lr=1e30, random_state=0)
     with pytest.raises(ValueError, match=r"diverged.*learner is as it was"):
         strategy.select(learner, pool, 1)

@@ -125,6 +125,7 @@ def test_progress_is_shown_on_demand(capsys):
         ({"beta": -1}, "beta must be a number of at least 0"),
         ({"adversary_weight": "1"}, "adversary_weight must be a number of at least 0"),
         ({"lr": 0}, "lr must be a number above 0"),
+        ({"device": "gpu"}, "device must be one that torch knows.*'gpu'"),
         ({"encoder": nn.Linear(6, 5)}, r"encoder must give the shape \(b, 12\)"),
         ({"decoder": nn.Linear(5, 6)}, r"decoder must take rows of shape \(b, 6\)"),
         ({"discriminator": nn.Linear(6, 2)}, r"discriminator must give .*\(b, 1\)"),
@@ -142,6 +143,13 @@ def test_bad_parameters(parameters, message):
     for p, kept in zip(learner.estimator.module_.parameters(), before, strict=True):
         assert torch.equal(p, kept)
     assert not hasattr(strategy, "history_")
+
+
+def test_no_gpu_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    labeled, pool = clusters(0)
+    with pytest.raises(ValueError, match="torch finds no GPU"):
+        VAAL(device="cuda").select(learner_of(labeled, "net"), pool, 2)
 
 
 def test_a_learner_without_labels_is_refused():
