@@ -26,8 +26,9 @@ class Prefilter(WrappingStrategy):
     strategy : QueryStrategy, optional
         Picks, mostly for diversity, as `CoreSet` does; by default `Random`.
     by : ScoreStrategy, optional
-        Scores, mostly uncertainty; by default `Margin` for classifiers,
-        `PredictiveVariance` for regressors.
+        Scores, mostly uncertainty; by default `Margin` for classifiers, and for
+        regressors `PredictiveVariance`, which needs several plausible models:
+        dropout, a committee, or another posterior.
     factor : float
         How many rows are kept for each that is picked, 1 or more: factor × n of the
         pool, rounded up, or all of it.  1 leaves no choice but in which order.
