@@ -81,8 +81,9 @@ class VAAL(ScoreStrategy):
     tables that leaves the codes empty.
 
     Rows are taken as the model sees them, of a committee the first, flattened, and
-    standardized by their mean and deviation.  Costs ``max_epochs`` × 4 forward and backward passes of the small nets
-    over ``epoch_size`` rows, and keeps the pool as float32.
+    standardized by their mean and deviation.  Costs ``max_epochs`` × 4 forward and
+    backward passes of the small nets over ``epoch_size`` rows, and keeps the pool as
+    float32.
 
     Raises
     ------
