@@ -55,8 +55,8 @@ def read_information(
     check_kernel(kernel, sketch)
     if kernel == "grad" and sketch is None:
         raise ValueError(
-            "This strategy needs gradients as vectors. Set sketch to their number of "
-            'numbers, such as 512, or take kernel="ll".'
+            "This strategy needs gradients as vectors. Set sketch to how long they are "
+            'to be, such as 512, or take kernel="ll".'
         )
     rows, labeled = [], []
     for member, access in pool.nets(head):

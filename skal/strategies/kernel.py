@@ -131,8 +131,8 @@ def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, T
     known = knows_labels(posterior, space.labeled is not None)
     if not isinstance(space.pool, Dense):
         raise ValueError(
-            "This strategy needs gradients as vectors. Set sketch to their number of "
-            'numbers, such as 512, or take kernel="ll".'
+            "This strategy needs gradients as vectors. Set sketch to how long they are "
+            'to be, such as 512, or take kernel="ll".'
         )
     features = space.pool.features
     labeled = space.labeled.features if isinstance(space.labeled, Dense) else None

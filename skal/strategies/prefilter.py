@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.pool import Pool
 from skal.selection import Picks, top_k
 from skal.strategies.base import QueryStrategy, ScoreStrategy
@@ -84,7 +85,16 @@ class Prefilter(WrappingStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         size = n_kept(self.factor, n, len(pool))
-        scores = self._held_scores("by", pool)._scores(pool, rng)
+        by = self._held_scores("by", pool)
+        try:
+            scores = by._scores(pool, rng)
+        except UnsuitableLearnerError as error:
+            if self.by is not None:
+                raise
+            raise UnsuitableLearnerError(
+                f"{error} Or name what rows are scored by, Prefilter(by=...): None "
+                f"takes {type(by).__name__}."
+            ) from error
         kept = top_k(scores, size).indices.cpu().sort().values
         return pick_among(self._held("strategy", pool), pool, kept, n, rng)
 

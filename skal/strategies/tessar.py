@@ -109,8 +109,8 @@ class TESSAR(QueryStrategy):
         rows, labeled = read_space(pool, self.kernel, self.sketch, self.head, rng)
         if not isinstance(rows, Dense):
             raise ValueError(
-                "TESSAR moves gradients as vectors. Set sketch to their number of "
-                'numbers, such as 512, or take kernel="ll".'
+                "TESSAR moves gradients as vectors. Set sketch to how long they are to "
+                'be, such as 512, or take kernel="ll".'
             )
         return tessar(
             rows.features,

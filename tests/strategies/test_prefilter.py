@@ -132,3 +132,13 @@ def test_scores_on_the_device_of_the_net(device):
     picks = Prefilter(CoreSet(), Margin(), 4).select(net, POOL, 4)
     assert len(set(picks.indices.tolist())) == 4
     assert torch.as_tensor(picks.scores).isfinite().all()
+
+
+def test_the_default_by_is_named_where_the_learner_does_not_suit_it():
+    net = make_net("regression", callbacks=[], module__dropout=0.0)
+    net.fit(*make_data("regression"))
+    with pytest.raises(UnsuitableLearnerError, match=r"by=.*PredictiveVariance"):
+        Prefilter(CoreSet()).select(net, POOL, 2)
+    with pytest.raises(UnsuitableLearnerError) as caught:
+        Prefilter(CoreSet(), by=PredictiveVariance()).select(net, POOL, 2)
+    assert "by=" not in str(caught.value)
