@@ -7,6 +7,7 @@ two bare indices would take the first for the indices and the second for the met
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import modAL.models
@@ -18,8 +19,8 @@ from sklearn.neighbors import KNeighborsRegressor
 
 import skal
 from skal.exceptions import UnsuitableLearnerError
-from skal.strategies import Random
-from tests.models import cases, make_data, make_net, make_strategy
+from skal.strategies import QueryStrategy, Random
+from tests.models import cases, make_data, make_net, make_strategy, net_class
 
 UNPACKS = (
     "return_metrics" in inspect.signature(modAL.models.ActiveLearner.query).parameters
@@ -41,20 +42,25 @@ class Calls:
 
 
 @pytest.fixture(scope="module")
-def learners() -> dict[str, modAL.models.ActiveLearner]:
-    """A learner of modAL's by task, fitted on construction."""
-    return {
-        task: modAL.models.ActiveLearner(
-            make_net(task), make_strategy(Random), *make_data(task)
-        )
-        for task in ("classification", "regression")
-    }
+def learners() -> Callable[[str, type[QueryStrategy]], modAL.models.ActiveLearner]:
+    """Learners of modAL's by task and strategy, fitted on construction."""
+    made: dict[type, modAL.models.ActiveLearner] = {}
+
+    def learner(task: str, cls: type[QueryStrategy]) -> modAL.models.ActiveLearner:
+        kind = net_class(task, cls)
+        if kind not in made:
+            made[kind] = modAL.models.ActiveLearner(
+                make_net(task, strategy=cls), make_strategy(Random), *make_data(task)
+            )
+        return made[kind]
+
+    return learner
 
 
 @every_case
 @pytest.mark.parametrize("n", [1, 2, 3, 50])
 def test_query_of_modals_learner(cls, task, learners, n):
-    learner, strategy = learners[task], make_strategy(cls)
+    learner, strategy = learners(task, cls), make_strategy(cls)
     learner.query_strategy = counted = Calls(strategy)
     expected = strategy.select(learner, POOL, n)
     indices, rows = learner.query(POOL, n_instances=n)
@@ -70,7 +76,7 @@ def test_query_of_modals_learner(cls, task, learners, n):
 @every_case
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_query_agrees_with_skals_learner(cls, task, learners, n):
-    strategy, theirs = make_strategy(cls), learners[task]
+    strategy, theirs = make_strategy(cls), learners(task, cls)
     ours = skal.ActiveLearner(theirs.estimator, strategy)
     ours.X_training, ours.y_training = theirs.X_training, theirs.y_training
     theirs.query_strategy = strategy

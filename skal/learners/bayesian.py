@@ -48,7 +48,9 @@ random_state, **fit_kwargs
     >>> X = np.linspace(0, 6, 50)[:, None]
     >>> y = np.sin(X[:, 0])
     >>> optimizer = BayesianOptimizer(
-    ...     GaussianProcessRegressor(), X_training=X[[5, 40]], y_training=y[[5, 40]]
+    ...     GaussianProcessRegressor(optimizer=None),
+    ...     X_training=X[[5, 40]],
+    ...     y_training=y[[5, 40]],
     ... )
     >>> for _ in range(4):
     ...     indices, rows = optimizer.query(X)

@@ -30,7 +30,7 @@ def test_a_deep_ensemble_is_read_like_a_committee_of_its_nets(cls, task):
     X, y = make_data(task)
     kind = {"classification": DeepEnsembleClassifier}.get(task, DeepEnsembleRegressor)
     learner = ActiveLearner(
-        kind(make_net(task), n_estimators=2, random_state=0),
+        kind(make_net(task, strategy=cls), n_estimators=2, random_state=0),
         X_training=X,
         y_training=y,
     )

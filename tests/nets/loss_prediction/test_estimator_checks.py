@@ -13,7 +13,10 @@ from tests.nets.test_estimator_checks import EXPECTED_FAILED_CHECKS
 
 
 @pytest.mark.parametrize(
-    "net", [LossPredictionClassifier(), LossPredictionRegressor()], ids=repr
+    "net",
+    # A small module beside the net: the checks fit a hundred times.
+    [LossPredictionClassifier(width=8), LossPredictionRegressor(width=8)],
+    ids=["classifier", "regressor"],
 )
 def test_scikit_learns_checks(net: Any) -> None:
     with warnings.catch_warnings():
