@@ -69,19 +69,20 @@ def prob_cover(
     if len(centers):
         covered = balls.holds(nearest(Dense(features), Dense(centers))[0])
     gain = balls.count(~covered)
-    left = torch.ones_like(covered)
     indices = torch.empty(n, dtype=torch.long, device=features.device)
     scores = torch.zeros_like(indices)
     for k in range(n):
         if bool(covered.all()):
+            left = torch.ones_like(covered)
+            left[indices[:k]] = False
             rest = torch.nonzero(left)[:, 0]
             centers = torch.cat([centers, features[indices[:k]]])
             rows = Dense(features[rest])
             far = k_center(rows, n - k, nearest(rows, Dense(centers))[0])
             indices[k:] = rest[far.indices]
             break
-        i = int(torch.where(left, gain, -1).argmax())
-        indices[k], scores[k], left[i] = i, gain[i], False
+        i = int(gain.argmax())  # not a pick again: its ball is covered
+        indices[k], scores[k] = i, gain[i]
         new = balls.ball(i) & ~covered
         covered |= new
         if int(new.sum()) <= int((~covered).sum()):

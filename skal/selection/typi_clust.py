@@ -37,8 +37,9 @@ def typicality(features: Tensor, k: int) -> Tensor:
 
     Notes
     -----
-    Costs m²·d multiply-adds, by matrix products in blocks: nothing of size m × m is
-    kept.  Which rows are the nearest is known up to rounding, their distances exactly.
+    Costs m²·d multiply-adds, by matrix products in blocks, in float64: nothing of size
+    m × m is kept.  Which rows are the nearest is known up to rounding, their distances
+    exactly.
 
     Examples
     --------
@@ -54,16 +55,17 @@ def typicality(features: Tensor, k: int) -> Tensor:
     scores = torch.zeros(m, dtype=torch.float64, device=features.device)
     if k < 1:
         return scores
-    near_origin = features - features.mean(dim=0)  # less is lost to rounding there
-    half_sq = near_origin.square().sum(dim=1) / 2
+    rows = features.double()
+    shifted = rows - rows.mean(dim=0)  # near the origin less is lost to rounding
+    half_sq = shifted.square().sum(dim=1) / 2
     step = max(1, _BLOCK // max(m, k * d))
     for start in range(0, m, step):
-        block = near_origin[start : start + step]
-        values = torch.addmm(half_sq, block, near_origin.T, alpha=-1)
+        block = shifted[start : start + step]
+        values = torch.addmm(half_sq, block, shifted.T, alpha=-1)
         values.diagonal(start).fill_(torch.inf)  # a row is no neighbor of its own
         near = values.topk(k, dim=1, largest=False).indices
-        differences = features[near] - features[start : start + step, None]
-        distances = torch.linalg.vector_norm(differences.double(), dim=2)
+        differences = rows[near] - rows[start : start + step, None]
+        distances = torch.linalg.vector_norm(differences, dim=2)
         scores[start : start + step] = 1 / distances.mean(dim=1)
     return scores
 

@@ -64,6 +64,10 @@ def test_a_row_alone_is_as_dense_as_can_be():
 def test_duplicates_are_as_near_as_can_be():
     rows = (features(1, 50) * 1e3).expand(40, 50)
     assert mean_nearness(rows).tolist() == [1.0] * 40
+    both = torch.cat([rows, rows + 3e3])
+    distance = float((both[0].double() - both[-1].double()).norm())
+    expected = torch.full((80,), (1 + 1 / (1 + distance)) / 2, dtype=torch.float64)
+    torch.testing.assert_close(mean_nearness(both), expected, rtol=1e-12, atol=0)
 
 
 def test_empty_reference():

@@ -52,7 +52,9 @@ def test_of_two_equally_near_the_higher_score():
     # Both lie as far from the middle, but for rounding.
     rows = features(200, 5, seed=3).double() * 1e3 + 77
     clusters = torch.arange(100).repeat_interleave(2)
-    centers = (rows[::2] + rows[1::2]) / 2
+    centers = (rows[::2] * 0.3 + rows[1::2] * 0.3) / 0.6
+    distance = (rows - centers[clusters]).norm(dim=1)
+    assert (distance[::2] != distance[1::2]).any()
     higher = torch.arange(200) % 2 * 1.0
     picks = representatives(rows, clusters, centers, higher, 100)
     assert picks.indices.tolist() == list(range(1, 200, 2))
