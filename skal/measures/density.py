@@ -39,7 +39,8 @@ def mean_cosine(features: Tensor) -> Tensor:
     for part in _blocks(features):
         total += _unit(part).sum(dim=0)
     mean = total / len(features)
-    return torch.cat([_unit(part) @ mean for part in _blocks(features)])
+    # Row by row: a product's rounding depends on the rows beside.
+    return torch.cat([(_unit(part) * mean).sum(dim=1) for part in _blocks(features)])
 
 
 def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -56,6 +57,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
     density : Tensor of shape (m,), float64
         :math:`\frac1m \sum_u (1 + \lVert z - z_u \rVert)^{-1}`, in (0, 1].  The row
         itself counts 1, the others what they do on the mean over the reference.
+        Rounded to float32, by which duplicates are equal.
 
     Raises
     ------
@@ -70,8 +72,8 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
     --------
     >>> import torch
     >>> from skal.measures import mean_nearness
-    >>> mean_nearness(torch.tensor([[0.0], [1.0], [4.0]])).tolist()
-    [0.5666666666666667, 0.5833333333333334, 0.4833333333333334]
+    >>> mean_nearness(torch.tensor([[0.0], [1.0], [4.0]]))
+    tensor([0.5667, 0.5833, 0.4833], dtype=torch.float64)
     """
     m = len(features)
     rows = torch.arange(m, device=features.device) if reference is None else reference
@@ -93,7 +95,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
         sq_dist[sq_dist < floor] = 0.0
         total[start : start + step] = (1 / sq_dist.sqrt_().add_(1)).sum(dim=1)
     others = (total - own) / (len(rows) - own).clamp(min=1)
-    return (1 + (m - 1) * others) / m
+    return ((1 + (m - 1) * others) / m).float().double()
 
 
 def not_negative(scores: Tensor) -> Tensor:

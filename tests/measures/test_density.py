@@ -67,7 +67,20 @@ def test_duplicates_are_as_near_as_can_be():
     both = torch.cat([rows, rows + 3e3])
     distance = float((both[0].double() - both[-1].double()).norm())
     expected = torch.full((80,), (1 + 1 / (1 + distance)) / 2, dtype=torch.float64)
-    torch.testing.assert_close(mean_nearness(both), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(mean_nearness(both), expected, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("measure", [mean_cosine, mean_nearness])
+@pytest.mark.parametrize("block", [900, 2**20])
+def test_duplicates_are_equal(measure, block, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    for seed in range(5):
+        rng = torch.Generator().manual_seed(seed)
+        rows = torch.randn(41, 37, generator=rng).double().repeat(7, 1)
+        rows = rows[torch.randperm(287, generator=rng)]
+        value = measure(rows)
+        for row in rows[:41]:
+            assert len(value[(rows == row).all(dim=1)].unique()) == 1
 
 
 def test_empty_reference():

@@ -142,18 +142,14 @@ def test_rows_that_nothing_tells_apart_go_in_pool_order():
 def test_duplicates_go_in_pool_order(monkeypatch):
     # Their neighbors may come in another order, and so does the rounding of the mean.
     monkeypatch.setattr(module_under_test, "_BLOCK", 900)
-    differ = False
     for seed in range(5):
         rng = torch.Generator().manual_seed(seed)
         rows = torch.randint(-2, 3, (40, 6), generator=rng).double() * 0.1
         rows = rows.repeat(2, 1)[torch.randperm(80, generator=rng)]
-        value = typicality(rows, 20)
         place = selector(rows, torch.zeros(80, dtype=torch.long), 80).indices.argsort()
         for i in range(80):
             same = torch.nonzero((rows == rows[i]).all(dim=1))[:, 0]
             assert (place[same].diff() > 0).all()
-            differ |= bool((value[same] != value[i]).any())
-    assert differ
 
 
 def test_bad_input():
