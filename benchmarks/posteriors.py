@@ -138,14 +138,14 @@ def table(data: pd.DataFrame) -> pd.DataFrame:
             "rows": rows,
             "library": library.split(",")[0],
         }
+        if query == "BatchBALD2000-nets":
+            query = "BatchBALD-nets"
+            line["library"] += ", 2000 values"
         if key not in medians.index:
             lines.append({**line, "s": part["outcome"].iloc[0]})
             continue
         own = medians.loc[key]
         floor = medians.loc[(rows, "floor", f"floor-{kind}"), "seconds"]
-        if query == "BatchBALD2000-nets":
-            query = "BatchBALD-nets"
-            line["library"] += ", 2000 values"
         skal = (rows, "skal" if kind == "draws" else "skal, nets", query)
         line |= {
             "s": f"{own['seconds']:.2f}",
