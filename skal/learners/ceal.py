@@ -69,7 +69,9 @@ class CEALLearner(ActiveLearner):
     `query` costs one more `predict_proba` of the pool, read in blocks; the rows put
     aside are copied.  An estimator that is not fitted yet gives none.  A `teach`
     without a `query` before it learns from labeled rows alone.  In its ``fit_kwargs``
-    a ``sample_weight`` is that of the labeled rows; the others weigh 1.
+    a ``sample_weight`` is that of the labeled rows; the others weigh 1.  Teach the rows
+    that were picked: another, taught at the same time as it has a pseudo-label, is in
+    that fit twice.
 
     References
     ----------
