@@ -117,7 +117,7 @@ def test_first_pick_does_not_depend_on_how_many(cls, task, learner):
     # Holds for greedy batches and for scores; the methods that weigh rows by the size
     # of the batch start from their best row too.
     if cls.__name__ in AS_A_WHOLE:
-        pytest.skip("made as a whole")
+        pytest.skip("a batch of k-means has no first pick")
     strategy = make_strategy(cls, **SAME_VIEW.get(cls.__name__, {}))
     X = make_pool("continuous")
     first = [strategy.select(learner, X, n).indices[0] for n in (1, 2, 5)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from skal.learners.answers import ask
 from skal.learners.checks import is_fitted
 from skal.learners.pseudo_labels import check_gives_pseudo_labels, pseudo_label
 from skal.learners.rows import stack_rows, take_rows
+from skal.validation import check_not_negative
 
 __all__ = ["CEALLearner"]
 
@@ -137,12 +136,7 @@ class CEALLearner(ActiveLearner):
             If `threshold` or `decay` is no number of at least 0.
         """
         for name in ("threshold", "decay"):
-            value = getattr(self, name)
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if not number or not 0 <= value < math.inf:
-                raise ValueError(
-                    f"{name} must be a number of at least 0, got {value!r}."
-                )
+            check_not_negative(name, getattr(self, name))
         return max(0.0, float(self.threshold) - self.n_rounds * float(self.decay))
 
     def fit(

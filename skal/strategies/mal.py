@@ -9,33 +9,25 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
-from tqdm import tqdm
 
 from skal.access import NetAccess
 from skal.adversarial import (
-    Batches,
     Body,
     CosineClassifier,
     History,
     Mal,
-    train,
     unfamiliarity_net,
 )
 from skal.exceptions import UnsuitableLearnerError
 from skal.pool import Member, Pool
 from skal.rows import Rows
-from skal.strategies.base import ScoreStrategy
-from skal.validation import (
-    check_device,
-    check_int,
-    check_not_negative,
-    check_positive,
-)
+from skal.strategies.adversarial import AdversarialStrategy
+from skal.validation import check_not_negative, check_positive
 
 __all__ = ["MAL"]
 
 
-class MAL(ScoreStrategy):
+class MAL(AdversarialStrategy):
     r"""Minimax active learning [1]_: rows that are unfamiliar and unclear.
 
     Parameters
@@ -150,14 +142,9 @@ class MAL(ScoreStrategy):
         self.random_state = random_state
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        for name in ("max_epochs", "batch_size", "epoch_size", "patience"):
-            check_int(name, getattr(self, name))
-        if self.device is not None:
-            check_device(self.device)
+        self._check_training()
         check_positive("temperature", self.temperature)
-        check_positive("lr", self.lr)
         check_not_negative("entropy_weight", self.entropy_weight)
-        check_not_negative("adversary_weight", self.adversary_weight)
         score, n = torch.zeros(len(pool), dtype=torch.float64), 0
         for member, access in pool.nets(self.head):
             unfamiliar, entropy, history = self._play(member, access, rng)
@@ -194,13 +181,11 @@ class MAL(ScoreStrategy):
             self.adversary_weight,
             self.lr,
         )
-        batches = Batches(
-            len(labeled), len(unlabeled), self.batch_size, self.epoch_size, rng
-        )
-        history = train(
-            lambda: game.epoch(labeled, y, unlabeled, batches),
-            tqdm(range(self.max_epochs), "MAL", disable=not self.verbose),
-            self.patience,
+        history = self._train(
+            lambda batches: game.epoch(labeled, y, unlabeled, batches),
+            len(labeled),
+            len(unlabeled),
+            rng,
         )
         logits, entropy = zip(*game.read(unlabeled), strict=True)
         return -torch.cat(logits), torch.cat(entropy), history

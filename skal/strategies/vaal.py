@@ -7,23 +7,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from skal.adversarial import Batches, BetaVAE, Vaal, train, unfamiliarity_net
+from skal.adversarial import BetaVAE, Vaal, unfamiliarity_net
 from skal.pool import Pool
-from skal.strategies.base import ScoreStrategy
+from skal.strategies.adversarial import AdversarialStrategy
 from skal.strategies.kernel import read_inputs
-from skal.validation import (
-    check_device,
-    check_int,
-    check_not_negative,
-    check_positive,
-)
+from skal.validation import check_int, check_not_negative
 
 __all__ = ["VAAL", "standardize"]
 
 
-class VAAL(ScoreStrategy):
+class VAAL(AdversarialStrategy):
     r"""Variational adversarial active learning [1]_: rows unlike the labeled ones.
 
     Parameters
@@ -154,7 +148,10 @@ class VAAL(ScoreStrategy):
         self.random_state = random_state
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        self._check()
+        self._check_training()
+        check_not_negative("beta", self.beta)
+        if self.latent_dim is not None:
+            check_int("latent_dim", self.latent_dim)
         member = pool.members[0]
         assert member.labeled is not None  # asked at the door
         device = self.device or getattr(member.estimator, "device", None) or "cpu"
@@ -168,26 +165,13 @@ class VAAL(ScoreStrategy):
             self.lr,
             rng,
         )
-        batches = Batches(
-            len(labeled), len(unlabeled), self.batch_size, self.epoch_size, rng
-        )
-        self.history_ = train(
-            lambda: game.epoch(labeled, unlabeled, batches),
-            tqdm(range(self.max_epochs), "VAAL", disable=not self.verbose),
-            self.patience,
+        self.history_ = self._train(
+            lambda batches: game.epoch(labeled, unlabeled, batches),
+            len(labeled),
+            len(unlabeled),
+            rng,
         )
         return nn.functional.softplus(-game.logits(unlabeled).double())
-
-    def _check(self) -> None:
-        for name in ("max_epochs", "batch_size", "epoch_size", "patience"):
-            check_int(name, getattr(self, name))
-        if self.latent_dim is not None:
-            check_int("latent_dim", self.latent_dim)
-        if self.device is not None:
-            check_device(self.device)
-        check_positive("lr", self.lr)
-        check_not_negative("beta", self.beta)
-        check_not_negative("adversary_weight", self.adversary_weight)
 
     def _networks(self, n_features: int, device: str) -> tuple[BetaVAE, nn.Module]:
         """Make autoencoder and discriminator, of one's own modules where given."""
