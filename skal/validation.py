@@ -15,6 +15,7 @@ __all__ = [
     "check_not_negative",
     "check_option",
     "check_positive",
+    "check_share",
 ]
 
 
@@ -58,3 +59,10 @@ def check_not_negative(name: str, value: Any) -> None:
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a number of at least 0, got {value!r}.")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a number from 0 to 1."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {value!r}.")

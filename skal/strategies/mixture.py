@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +17,7 @@ from skal.strategies.base import QueryStrategy
 from skal.strategies.random import Random
 from skal.strategies.wrapping import WrappingStrategy
 from skal.utils import seed_from
-from skal.validation import check_int
+from skal.validation import check_int, check_share
 
 __all__ = ["Alternate", "Mixture"]
 
@@ -110,9 +109,7 @@ class Mixture(_OfTwo):
         self.random_state = random_state
 
     def _turns(self, pool: Pool, n: int, rng: torch.Generator) -> Tensor:
-        number = isinstance(self.share, Real) and not isinstance(self.share, bool)
-        if not number or not 0 <= self.share <= 1:
-            raise ValueError(f"share must be from 0 to 1, got {self.share!r}.")
+        check_share("share", self.share)
         drawn = torch.rand(n, generator=rng, dtype=torch.float64)
         return (drawn < float(self.share)).long()
 

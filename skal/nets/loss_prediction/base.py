@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from skal.nets.loss_prediction.module import LossModule
 from skal.nets.loss_prediction.reader import BlockReader
 from skal.nets.modules import MLP
 from skal.utils import preserve_global_rng
-from skal.validation import check_int, check_positive
+from skal.validation import check_int, check_positive, check_share
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -159,10 +158,7 @@ class LossPredictionNet(BaseNet):
         check_int("width", self.width)
         check_positive("margin", self.margin)
         check_positive("weight", self.weight)
-        share = self.detach_after
-        number = isinstance(share, Real) and not isinstance(share, bool)
-        if not number or not 0 <= share <= 1:
-            raise ValueError(f"detach_after must be from 0 to 1, got {share!r}.")
+        check_share("detach_after", self.detach_after)
         return super()._train(X, y, classes, sample_weight, fit_params, goes_on)
 
     def _training_set(self, X: Any, target: np.ndarray, sample_weight: Any) -> Any:
