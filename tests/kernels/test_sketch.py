@@ -6,6 +6,7 @@ import torch
 from skal.factors import Factors
 from skal.kernels import Sketch
 from skal.kernels import sketch as module
+from skal.kernels.projection import Projection
 from tests.kernels.test_gradient import draw_layers, materialized
 
 
@@ -43,20 +44,43 @@ def test_one_projection_for_all_rows():
     assert not torch.equal(draw(8, seed=1)(layers), whole)
 
 
-def test_formula():
-    layers = draw_layers(4)
+@pytest.mark.parametrize("widths", [(3, 2), (513, 512), (300, 1)])
+def test_formula(widths):
+    rng = torch.Generator().manual_seed(3)
+    layers = [
+        Factors(*(torch.randn(4, w, generator=rng) for w in widths)) for _ in range(2)
+    ]
+    sketch = draw(512)
+    found = sketch(layers)
     rng = torch.Generator().manual_seed(0)
-    expected = torch.zeros(4, 6)
+    expected = torch.zeros(4, 512, dtype=torch.float64)
     for layer in layers:
-        product = torch.ones(4, 6)
+        product = torch.ones(4, 512, dtype=torch.float64)
         for x in layer:
-            shape = (x.shape[1], 6)
-            if x.shape[1] == 1:
-                product *= x @ (2.0 * torch.randint(2, shape, generator=rng) - 1)
-            else:
-                product *= x @ torch.randn(shape, generator=rng)
-        expected += product / 6**0.5
-    torch.testing.assert_close(draw(6)(layers), expected)
+            omega = Projection(x.shape[1], 512, rng)(torch.eye(x.shape[1]))
+            product *= x.double() @ omega.double()
+        expected += product / 512**0.5
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_error_of_wide_layers_is_no_larger_than_by_gaussians():
+    # Of two products of Gaussians: E (s s')² = (|x|²|y|² + 2 <x, y>²) for each factor.
+    rng = torch.Generator().manual_seed(2)
+    spread = torch.randn(2, 512, generator=rng) / 512**0.5
+    peaked = torch.zeros(2, 512)
+    peaked[0, [0, 1]], peaked[1, [1, 3]] = 1.0, 1.0
+    for x in (spread, peaked):
+        layer = Factors(x, x.flip(1) if x is spread else x)
+        inner = (layer.inputs @ layer.inputs.T) * (layer.outputs @ layer.outputs.T)
+        runs = torch.stack([(s := draw(512, k)([layer])) @ s.T for k in range(300)])
+        second = 1.0
+        for factor in layer:
+            products = factor @ factor.T
+            sq = products.diagonal()
+            second = second * (sq[:, None] * sq + 2 * products**2)
+        assert (runs.var(dim=0) < 1.4 * (second - inner**2) / 512).all()
+        error = runs.std(dim=0) / 300**0.5
+        assert ((runs.mean(dim=0) - inner).abs() < 4 * error + 1e-5).all()
 
 
 def test_larger_than_memory(monkeypatch):
