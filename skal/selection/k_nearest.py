@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from skal.selection.nearest import slack, sum_of_squares
+from skal.selection.smallest import smallest
 
 __all__ = ["k_nearest"]
 
@@ -37,9 +38,10 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
 
     Notes
     -----
-    Candidates are found by matrix products in blocks, m·L·d multiply-adds; their
-    rounding is bounded, and what it leaves open is computed exactly.  So a row's
-    neighbors do not depend on the rows beside it, and nothing of size m × L is kept.
+    Points are compared by matrix products in blocks, m·L·d multiply-adds; their
+    rounding is bounded, and where it leaves the order open the distances are computed
+    exactly.  So a row's neighbors do not depend on the rows beside it, and nothing of
+    size m × L is kept.
 
     Examples
     --------
@@ -68,11 +70,17 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
         block = features[start : start + step]
         own = block - origin
         values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
-        limit = values.topk(k, dim=1, largest=False).values[:, -1]
-        limit += 2 * slack(block) * (own.square().sum(dim=1) + 2 * half_sq.max())
-        row, point = torch.nonzero(values <= limit[:, None]).T
-        distances = _sq_distances(block, points, row, point)
-        neighbors[start : start + step] = _first_of_each(row, point, distances, k)
+        rounding = own.square().sum(dim=1) + 2 * half_sq.max()
+        rounding *= slack(block)
+        near, point = smallest(values, min(k + 1, len(points)))
+        found = neighbors[start : start + step]
+        found.copy_(point[:, :k])
+        open_ = near.diff(dim=1) <= 4 * rounding[:, None]
+        rows = torch.nonzero(open_.any(dim=1))[:, 0]
+        limit = near[rows, k - 1] + 2 * rounding[rows]
+        row, point = torch.nonzero(values[rows] <= limit[:, None]).T
+        distances = _sq_distances(block[rows], points, row, point)
+        found[rows] = _first_of_each(row, point, distances, k)
     return neighbors
 
 
