@@ -7,6 +7,8 @@ import pytest
 import torch
 from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
 
+from skal.embeddings import Dense
+from skal.selection import kmeans_pp
 from skal.strategies import clustering as module
 from skal.strategies.clustering import k_means
 from skal.utils import resolve_rng, seed_from
@@ -28,7 +30,7 @@ def test_finds_heaps(full, monkeypatch):
 
 @pytest.mark.parametrize(
     ("full", "cls", "settings"),
-    [(2**22, KMeans, {}), (0, MiniBatchKMeans, {"batch_size": 5000})],
+    [(2**22, KMeans, {"max_iter": 10}), (0, MiniBatchKMeans, {"batch_size": 5000})],
 )
 @pytest.mark.parametrize("weigh", [False, True])
 def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
@@ -37,9 +39,16 @@ def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
     given = torch.rand(70).double() if weigh else None
     found = k_means(rows, 5, resolve_rng(3), given)
     seed, weights = seed_from(resolve_rng(3)), None if given is None else given.numpy()
-    seeds, _ = kmeans_plusplus(
-        rows.numpy(), 5, sample_weight=weights, random_state=seed
-    )
+    if weigh:
+        seeds, _ = kmeans_plusplus(
+            rows.numpy(), 5, sample_weight=weights, random_state=seed
+        )
+    else:
+        rng = resolve_rng(3)
+        seed_from(rng)
+        first = torch.randint(70, (1,), generator=rng)
+        others = kmeans_pp(Dense(rows), 4, rng, Dense(rows[first])).indices
+        seeds = rows[torch.cat([first, others])].numpy()
     model = cls(5, init=seeds, n_init=1, random_state=seed, **settings)
     model.fit(rows.numpy(), sample_weight=weights)
     np.testing.assert_array_equal(found.labels, model.labels_)
@@ -72,6 +81,12 @@ def test_many_rows_are_seeded_by_a_sample(monkeypatch):
         again = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
         torch.testing.assert_close(found, again, rtol=0, atol=0)
     assert seen[::2] == [(40, 40), (12, 12), (80, 80)]
+    monkeypatch.setattr(
+        module, "Dense", lambda rows: seen.append(len(rows)) or Dense(rows)
+    )
+    for n_clusters in (1, 4, 30):
+        k_means(BLOBS, n_clusters, resolve_rng(0))
+    assert seen[6:] == [40, 1, 12, 1, 80, 1]
 
 
 @both
