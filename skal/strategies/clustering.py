@@ -67,8 +67,9 @@ def k_means(
     Notes
     -----
     `sklearn.cluster.KMeans` up to 8 million rows × clusters, in at most ten steps,
-    `MiniBatchKMeans` beyond, with seeds from a sample of the rows where there are many, by `kmeans_pp`; for rows
-    with weights by scikit-learn's.  Copies the rows once.
+    `MiniBatchKMeans` beyond.  Seeds come from a sample of the rows where there are
+    many: by `kmeans_pp`, or scikit-learn's where rows have weights.  Copies the rows
+    once.
     """
     n_clusters = min(n_clusters, len(features))
     seed = seed_from(rng)
