@@ -47,9 +47,14 @@ def _classifier(m: int) -> float:
 
 
 def _gradients(m: int) -> float:
-    """Forward, backward, and the sketch of the factors of three layers."""
+    """Forward, backward, and the sketch of the factors of three layers.
+
+    Four factors of 512 numbers go through a Hadamard matrix in two steps, of 16 and of
+    32 multiply-adds a number; the inputs with 1 appended, the two other 1's and the
+    output through a matrix.
+    """
     forward, backward = 512 * (32 + 512 + 1), 512 * (512 + 1)
-    return m * (forward + backward + SKETCH * (33 + 512 + 513 + 512 + 513 + 1))
+    return m * (forward + backward + SKETCH * (4 * (16 + 32) + 33 + 1 + 1 + 1))
 
 
 def _features(m: int, labeled: int) -> Work:
@@ -311,12 +316,14 @@ def main(argv: list[str] | None = None) -> int:
     parts = [
         "# Batches: time and memory against peers and their floor",
         f"`python -m benchmarks.queries --rows {' '.join(map(str, args.rows))} "
-        f"--repeats {args.repeats} --threads {args.threads}`",
+        f"--repeats {args.repeats} --threads {args.threads} --limit {args.limit}"
+        f"{' --only ' if args.only else ''}{' '.join(args.only)}`",
         "BADGE to SuggestiveAnnotation: pool of N x 64, 10 classes, MLP 64-128-10 "
         "with dropout 0.2, trained beforehand on 500 labels, in its 128 features. "
         "GreedySampling: the same pool by its inputs. LCMD and those below: pool of "
         "N x 32, MLP 32-512-512-1 with dropout 0.1, trained on 256 labels, gradients "
-        f"projected to {SKETCH} numbers. {args.repeats} interleaved repeats, each in a "
+        f"projected to {SKETCH} numbers (by Hadamard matrices in skal, by Gaussian ones "
+        f"in bmdal_reg). {args.repeats} interleaved repeats, each in a "
         "process of its own after a batch of 1000 rows, and there again up to five "
         "times within two seconds; medians, from inputs to picks.",
         "The floor is the least number of multiply-adds that the method takes as "
