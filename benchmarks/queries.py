@@ -322,8 +322,8 @@ def main(argv: list[str] | None = None) -> int:
         "with dropout 0.2, trained beforehand on 500 labels, in its 128 features. "
         "GreedySampling: the same pool by its inputs. LCMD and those below: pool of "
         "N x 32, MLP 32-512-512-1 with dropout 0.1, trained on 256 labels, gradients "
-        f"projected to {SKETCH} numbers (by Hadamard matrices in skal, by Gaussian ones "
-        f"in bmdal_reg). {args.repeats} interleaved repeats, each in a "
+        f"projected to {SKETCH} numbers (skal: by Hadamard matrices, bmdal_reg: by "
+        f"Gaussian ones). {args.repeats} interleaved repeats, each in a "
         "process of its own after a batch of 1000 rows, and there again up to five "
         "times within two seconds; medians, from inputs to picks.",
         "The floor is the least number of multiply-adds that the method takes as "
