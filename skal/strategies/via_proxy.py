@@ -145,11 +145,16 @@ def _labeled(pool: Pool) -> tuple[Any, Any]:
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    """Whether two pairs of rows and labels are one, or equal arrays."""
-    return all(
-        a is b or (isinstance(a, np.ndarray) and np.array_equal(a, b))
-        for a, b in zip(one, other, strict=True)
-    )
+    """Whether two pairs of rows and labels are one, or equal arrays or tables."""
+    return all(_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
+    return type(a) is type(b) and hasattr(a, "equals") and bool(a.equals(b))
 
 
 def _default_proxy(pool: Pool) -> Any:
