@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 __all__ = [
+    "check_bool",
     "check_device",
     "check_int",
     "check_not_negative",
@@ -39,6 +41,12 @@ def check_option(name: str, value: Any, options: Sequence[str]) -> None:
     """Raise ValueError unless `value` is one of `options`."""
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {list(options)}, got {value!r}.")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
 
 
 def check_int(name: str, value: Any, minimum: int = 1) -> None:

@@ -17,7 +17,7 @@ from skal.selection.max_det import max_det
 from skal.strategies.base import QueryStrategy
 from skal.strategies.information import read_information
 from skal.strategies.kernel import knows_labels, read_space, update
-from skal.validation import check_positive
+from skal.validation import check_bool, check_positive
 
 __all__ = ["BAIT", "FrankWolfe", "MaxDet", "MaxDiag"]
 
@@ -212,6 +212,7 @@ class BAIT(_Covariance):
         self.prior = prior
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        check_bool("backward", self.backward)
         if pool.task != "classification":
             return super()._select(pool, n, rng)
         check_positive("prior", self.prior)

@@ -17,7 +17,7 @@ from skal.rows import Rows
 from skal.selection import Picks, k_center
 from skal.strategies.base import QueryStrategy
 from skal.utils import seed_from
-from skal.validation import check_int, check_option, check_positive
+from skal.validation import check_bool, check_int, check_option, check_positive
 
 __all__ = ["NoiseStability"]
 
@@ -151,6 +151,7 @@ class NoiseStability(QueryStrategy):
     def _check_parameters(self) -> None:
         check_int("n_draws", self.n_draws)
         check_positive("noise_scale", self.noise_scale)
+        check_bool("normalize", self.normalize)
         check_option("noise", self.noise, ["per_tensor", "global"])
         check_option(
             "outputs",

@@ -109,5 +109,7 @@ def test_bad_input():
         MaxDet(sketch=None).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="noise must be a number above 0"):
         BAIT(noise=-1).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="backward must be True or False, got 'no'"):
+        BAIT(backward="no").select(learner, POOL, 1)
     with pytest.raises(ValueError, match=r"kernel must be one of .*None"):
         BAIT(kernel=None).select(learner, POOL, 1)

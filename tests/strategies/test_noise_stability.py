@@ -167,6 +167,7 @@ def test_rows_that_do_not_move_are_picked_in_pool_order():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"normalize": "no"}, "normalize must be True or False, got 'no'"),
         ({"n_draws": 0}, "n_draws must be an int of at least 1, got 0"),
         ({"n_draws": 2.5}, "n_draws"),
         ({"noise_scale": 0}, "noise_scale must be a number above 0"),
