@@ -148,9 +148,12 @@ def main(argv: list[str] | None = None) -> int:
     data = tabular_report.ordered(
         data.merge(reference, on=["set", "split"]), args.sets, chosen
     )
+    shown = " ".join(chosen)
     command = (
         f"python -m benchmarks.tabular {'--small ' if small else ''}"
-        f"--sets {' '.join(args.sets)} --splits {args.splits} --n-jobs {args.n_jobs}"
+        f"--sets {' '.join(args.sets)} "
+        f"{'' if chosen == what.by_default else f'--strategies {shown} '}"
+        f"--splits {args.splits} --n-jobs {args.n_jobs}"
     )
     print(what.report(data, command, args.output))
     return int(failed > 0)
