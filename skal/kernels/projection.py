@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.linalg import hadamard
 from torch import Tensor
 
 __all__ = ["Projection"]
@@ -126,7 +124,7 @@ class _Part(NamedTuple):
 
 def _draw(start: int, n: int, n_numbers: int, rng: torch.Generator) -> _Part:
     copies = -(-n_numbers // n)
-    left, right = (torch.from_numpy(hadamard(k, np.float32)) for k in _sides(n))
+    left, right = (_hadamard(side) for side in _sides(n))
     columns = torch.randperm(copies * n, generator=rng)[:n_numbers]
     return _Part(start, _signs((copies, n), rng), left, right, columns)
 
@@ -145,6 +143,14 @@ def _sides(n: int) -> tuple[int, int]:
     """Two powers of 2 whose product is n."""
     side = 2 ** ((n.bit_length() - 1) // 2)
     return side, n // side
+
+
+def _hadamard(n: int) -> Tensor:
+    """Sylvester's matrix of n, a power of 2, orthogonal rows of signs."""
+    matrix, twice = torch.ones(1, 1), torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    while len(matrix) < n:
+        matrix = torch.kron(twice, matrix)
+    return matrix
 
 
 def _signs(shape: tuple[int, int], rng: torch.Generator) -> Tensor:

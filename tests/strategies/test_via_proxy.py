@@ -169,8 +169,9 @@ class TestTheLearner:
         for member in members:  # as in modAL's, each has its own copy
             member.X_training, member.y_training = X.copy(), y.copy()
         assert strategy.select(committee, POOL, 4).indices.tolist() == list(expected)
+        series = pd.Series(y)
         for member in members:
-            member.X_training, member.y_training = pd.DataFrame(X), pd.Series(y)
+            member.X_training, member.y_training = pd.DataFrame(X), series
         frame = pd.DataFrame(POOL)
         assert strategy.select(committee, frame, 4).indices.tolist() == list(expected)
         members[0].X_training, members[0].y_training = X[1:], y[1:]
