@@ -114,6 +114,22 @@ def as_table(lines: dict[Any, dict[str, Any]]) -> pd.DataFrame:
     return table.rename_axis("strategy")
 
 
+def failed_fits(data: pd.DataFrame) -> str:
+    """Name the fits whose error is twice the median of their campaign's."""
+    median = data.groupby(KEYS, observed=True)["rmse"].transform("median")
+    failed = data[data["rmse"] > 2 * median]
+    named = [
+        f"{row.set}, split {row.split}, {row.strategy}, {row.n_labeled} labels "
+        f"(RMSE {row.rmse:.2f})"
+        for row in failed.itertuples()
+    ]
+    listed = "; ".join(named) or "none"
+    return (
+        f"Fits of more than twice the median RMSE of their campaign, of {len(data)}, "
+        f"all counted above: {listed}."
+    )
+
+
 def draw(data: pd.DataFrame, file: Path) -> None:
     """Draw mean log RMSE by labels, a panel a set."""
     sets = data["set"].cat.categories
@@ -130,6 +146,10 @@ def draw(data: pd.DataFrame, file: Path) -> None:
             color = {"color": plt.cm.tab10.colors[k % 10]}
             ax.plot(curves[strategy], label=strategy, lw=1.2, **{**color, **style})
         ax.set(title=name, xlabel="labels", xscale="log")
+        doubled = 2 ** np.arange(int(np.log2(len(curves))) + 1) - 1
+        ax.set_xticks(curves.index[doubled])
+        ax.xaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
+        ax.minorticks_off()
     axes[0, 0].set_ylabel("mean log RMSE")
     axes[0, 0].legend(fontsize=7)
     figure.savefig(file, dpi=120)
@@ -163,7 +183,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
     ]
     if late:
         parts.append(f"Not played wherever Random was: {', '.join(late)}.")
-    parts.append("![mean log RMSE by labels](tabular.png)")
+    parts += [failed_fits(data), "![mean log RMSE by labels](tabular.png)"]
     for name in data["set"].cat.categories:
         rows, columns = load_large(name)[0].shape
         heading = f"## {name}: {rows} rows, {columns} columns"
