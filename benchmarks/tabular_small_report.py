@@ -90,6 +90,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         ]
     late = [s for s in data["strategy"].cat.categories if s not in by_set]
     seeds = data.groupby("set", observed=True)["split"].nunique()
+    least, most = seeds.min(), seeds.max()
     times = data.groupby("strategy", observed=True)[["query_time", "fit_time"]].mean()
     parts = [
         "# Strategies for regression on small tables",
@@ -98,7 +99,8 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "Log RMSE: mean of natural logarithms over the steps after the start, of "
         "targets at unit variance. Gain: Random's minus the strategy's, on the same "
         "splits, starts and weights; higher is better.",
-        f"## Average over {len(by_set)} sets, {seeds.min()} to {seeds.max()} seeds",
+        f"## Average over {len(by_set)} sets, "
+        f"{most if least == most else f'{least} to {most}'} seeds",
         markdown(average_table(by_set, ranks)),
         *picture,
     ]
