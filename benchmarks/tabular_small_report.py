@@ -11,6 +11,7 @@ from benchmarks import tabular_small
 from benchmarks.report import environment, markdown
 from benchmarks.tabular_ranks import Ranks, average_ranks, draw_ranks
 from benchmarks.tabular_report import as_table, interval, mean_logs
+from benchmarks.tabular_runs import KEYS
 from skal.simulation.statistics import mean_interval
 
 #: All its rows are rows of ames, too: in the ranks it would count twice.
@@ -66,10 +67,17 @@ def _gain(gains: pd.Series) -> str:
     return f"{mean:+.3f} ± {(high - low) / 2:.3f}{star}"
 
 
+def curves(data: pd.DataFrame) -> pd.DataFrame:
+    """RMSE by labels, and mean seconds, a row a campaign."""
+    rmse = data.pivot(index=KEYS, columns="n_labeled", values="rmse")
+    seconds = data.groupby(KEYS, observed=True)[["query_time", "fit_time"]].mean()
+    return rmse.join(seconds)
+
+
 def report(data: pd.DataFrame, command: str, folder: Path) -> str:
     """Write CSV, picture and Markdown of `ordered` campaigns; return the last."""
     folder.mkdir(parents=True, exist_ok=True)
-    data.to_csv(folder / "tabular_small.csv", index=False, float_format="%.4g")
+    curves(data).to_csv(folder / "tabular_small.csv", float_format="%.4g")
     logs = mean_logs(data)
     # A strategy counts on a set, and in the average, if it has played all of Random's.
     rmse = logs["rmse"].unstack("strategy")

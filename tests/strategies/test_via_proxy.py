@@ -174,6 +174,9 @@ class TestTheLearner:
             member.X_training, member.y_training = pd.DataFrame(X), series
         frame = pd.DataFrame(POOL)
         assert strategy.select(committee, frame, 4).indices.tolist() == list(expected)
+        members[0].X_training = pd.DataFrame(-X)
+        with pytest.raises(UnsuitableLearnerError, match="rows of their own"):
+            strategy.select(committee, frame, 4)
         members[0].X_training, members[0].y_training = X[1:], y[1:]
         with pytest.raises(UnsuitableLearnerError, match="rows of their own"):
             strategy.select(committee, POOL, 4)
