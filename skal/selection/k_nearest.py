@@ -29,19 +29,20 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
     Returns
     -------
     neighbors : Tensor of shape (m, k), int64
-        Positions among the points, nearest first; of equally near ones the first.
+        Positions among the points, in their order; of equally near ones the first.
 
     Raises
     ------
     ValueError
-        If `k` is out of range, the widths differ, or a number is not finite.
+        If `k` is out of range, the widths differ, or a number or its square is not
+        finite.
 
     Notes
     -----
     Points are compared by matrix products in blocks, m·L·d multiply-adds; their
-    rounding is bounded, and where it leaves the order open the distances are computed
-    exactly.  So a row's neighbors do not depend on the rows beside it, and nothing of
-    size m × L is kept.
+    rounding is bounded, and where it leaves open which are the nearest, the distances
+    are computed exactly.  So a row's neighbors do not depend on the rows beside it, and
+    nothing of size m × L is kept.
 
     Examples
     --------
@@ -59,8 +60,6 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
         )
     if not 1 <= k <= len(points):
         raise ValueError(f"k must be from 1 to the {len(points)} points, got {k}.")
-    if not bool(features.isfinite().all() & points.isfinite().all()):
-        raise ValueError("features and points must be finite: some have no distance.")
     origin = points.mean(dim=0)  # near the origin less is lost to rounding
     shifted = points - origin
     half_sq = shifted.square().sum(dim=1) / 2
@@ -70,13 +69,15 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
         block = features[start : start + step]
         own = block - origin
         values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
-        rounding = own.square().sum(dim=1) + 2 * half_sq.max()
+        rounding = torch.linalg.vector_norm(own, dim=1).square_() + 2 * half_sq.max()
+        if not rounding.isfinite().all():
+            raise ValueError("features and points must be finite, and their squares.")
         rounding *= slack(block)
         near, point = smallest(values, min(k + 1, len(points)))
         found = neighbors[start : start + step]
-        found.copy_(point[:, :k])
-        open_ = near.diff(dim=1) <= 4 * rounding[:, None]
-        rows = torch.nonzero(open_.any(dim=1))[:, 0]
+        torch.sort(point[:, :k], dim=1, out=(found, torch.empty_like(found)))
+        open_ = near[:, k:] - near[:, k - 1 : k] <= 4 * rounding[:, None]
+        rows = torch.nonzero(open_)[:, 0]
         limit = near[rows, k - 1] + 2 * rounding[rows]
         row, point = torch.nonzero(values[rows] <= limit[:, None]).T
         distances = _sq_distances(block[rows], points, row, point)
@@ -98,4 +99,4 @@ def _first_of_each(row: Tensor, point: Tensor, distances: Tensor, k: int) -> Ten
     counts = row.bincount()
     rank = torch.arange(len(row), device=row.device)
     rank -= (counts.cumsum(0) - counts).repeat_interleave(counts)
-    return point[order][rank < k].reshape(-1, k)
+    return point[order][rank < k].reshape(-1, k).sort(dim=1).values

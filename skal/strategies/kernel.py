@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,11 @@ def check_kernel(kernel: Kernel, sketch: int | None) -> None:
     """Raise ValueError unless a kernel has this name, and a sketch this length."""
     if not callable(kernel):
         check_option("kernel", kernel, ["grad", "ll", "features", "inputs"])
+    elif not _takes_two(kernel):
+        raise ValueError(
+            "A callable kernel is called with (access, rows), such as lambda access, "
+            "rows: access.features(rows); this one does not take them."
+        )
     if sketch is not None:
         check_int("sketch", sketch)
 
@@ -223,6 +229,16 @@ def _last_layer(access: NetAccess, rows: Rows) -> Tensor:
         return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
     return access.collect(rows, read)
+
+
+def _takes_two(kernel: Callable[..., Any]) -> bool:
+    try:
+        signature(kernel).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell
+        pass
+    return True
 
 
 def own_features(

@@ -17,11 +17,12 @@ module_under_test = sys.modules["skal.selection.k_nearest"]
 
 
 def by_sorting(rows: Tensor, points: Tensor, k: int) -> list[list[int]]:
-    """Distances to all points of each row, in the order of (distance, position)."""
+    """Nearest by distances to all points, of equals the first; by position."""
     found = []
     for row in rows:
         distances = [float((row - point).square().sum()) for point in points]
-        found.append(sorted(range(len(points)), key=lambda j: (distances[j], j))[:k])
+        order = sorted(range(len(points)), key=lambda j: (distances[j], j))
+        found.append(sorted(order[:k]))
     return found
 
 
@@ -38,7 +39,7 @@ def test_equals_sorting_all_distances(monkeypatch, kind, k, block):
 def test_agrees_with_scikit_learn():
     rows, points = features(200, 16).double(), features(90, 16, seed=1).double()
     expected = NearestNeighbors(n_neighbors=10).fit(points).kneighbors(rows)[1]
-    np.testing.assert_array_equal(k_nearest(rows, points, 10), expected)
+    np.testing.assert_array_equal(k_nearest(rows, points, 10), np.sort(expected))
 
 
 def test_of_equally_near_points_the_first():
@@ -56,8 +57,9 @@ def test_a_row_does_not_depend_on_those_beside_it():
     for size in (1, 13):
         apart = [k_nearest(part, points, 7) for part in rows.split(size)]
         assert torch.equal(torch.cat(apart), together)
-    assert together[:20, 0].tolist() == list(range(20))
-    assert together[3, :4].tolist() == [3, 23, 43, 63]
+    assert all(
+        {j, j + 20, j + 40, j + 60} <= set(together[j].tolist()) for j in range(20)
+    )
 
 
 def test_no_rows():
@@ -73,7 +75,7 @@ def test_bad_input():
         k_nearest(rows, torch.ones(3, 5), 1)
     with pytest.raises(ValueError, match="shapes"):
         k_nearest(rows[:, 0], torch.ones(3, 2), 1)
-    for value in (torch.nan, torch.inf):
+    for value in (torch.nan, torch.inf, 1e30):
         with pytest.raises(ValueError, match="must be finite"):
             k_nearest(rows * value, torch.ones(3, 2), 1)
         with pytest.raises(ValueError, match="must be finite"):

@@ -186,6 +186,10 @@ def test_bad_input():
         LCMD(lambda access, rows: torch.ones(len(rows))).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="gave 2 rows for 60"):
         LCMD(lambda access, rows: torch.ones(2, 3)).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r"called with \(access, rows\)"):
+        LCMD(lambda X: X).select(learner, POOL, 1)
+    with pytest.raises(TypeError, match="add"):  # has no signature to look at
+        LCMD(torch.add).select(learner, POOL, 1)
     texts = np.array([["a"] * N_FEATURES] * 3, dtype=object)
     with pytest.raises(ValueError, match="no distances"):
         LCMD(kernel="inputs").select(net, texts, 1)
