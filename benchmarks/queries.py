@@ -324,7 +324,7 @@ def main(argv: list[str] | None = None) -> int:
         "N x 32, MLP 32-512-512-1 with dropout 0.1, trained on 256 labels, gradients "
         f"projected to {SKETCH} numbers (skal: by Hadamard matrices, bmdal_reg: by "
         f"Gaussian ones). {args.repeats} interleaved repeats, each in a "
-        "process of its own after a batch of 1000 rows, and there again up to five "
+        "process of its own after a batch of 1000 rows, and there again up to 25 "
         "times within two seconds; medians, from inputs to picks.",
         "The floor is the least number of multiply-adds that the method takes as "
         "products of matrices, at what this machine's product reaches: "

@@ -115,9 +115,10 @@ def as_table(lines: dict[Any, dict[str, Any]]) -> pd.DataFrame:
 
 
 def failed_fits(data: pd.DataFrame) -> str:
-    """Name the fits whose error is twice the median of their campaign's."""
-    median = data.groupby(KEYS, observed=True)["rmse"].transform("median")
-    failed = data[data["rmse"] > 2 * median]
+    """Name the fits whose error is twice that of the fit with fewer labels before."""
+    ordered = data.sort_values("n_labeled")
+    before = ordered.groupby(KEYS, observed=True)["rmse"].shift()
+    failed = ordered[ordered["rmse"] > 2 * before]
     named = [
         f"{row.set}, split {row.split}, {row.strategy}, {row.n_labeled} labels "
         f"(RMSE {row.rmse:.2f})"
@@ -125,8 +126,8 @@ def failed_fits(data: pd.DataFrame) -> str:
     ]
     listed = "; ".join(named) or "none"
     return (
-        f"Fits of more than twice the median RMSE of their campaign, of {len(data)}, "
-        f"all counted above: {listed}."
+        "Fits whose RMSE is more than twice that of the fit before them, with fewer "
+        f"labels, of {len(data)}, all counted above: {listed}."
     )
 
 

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 WARM_UP = 1000
+#: Runs of one query, if there is time.
+MOST = 25
 
 
 class Problem(NamedTuple):
@@ -57,8 +59,9 @@ def measure(
     """Run the query that the command line names, and print what it took.
 
     A query is a function of the problem that gives a function of a pool that gives the
-    rows picked; what it does before is not measured.  It is run again, five times at
-    most, as long as all runs together took less than some seconds; times are medians.
+    rows picked; what it does before is not measured.  It is run again, `MOST` times
+    at most, as long as all runs together took less than some seconds; times are
+    medians.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
@@ -81,7 +84,7 @@ def measure(
     before = peak_mb()
     walls: list[float] = []
     cpus = []
-    while not walls or (sum(walls) < seconds and len(walls) < 5):
+    while not walls or (sum(walls) < seconds and len(walls) < MOST):
         start, cpu = time.perf_counter(), time.process_time()
         picks = query(problem.X)
         walls.append(time.perf_counter() - start)

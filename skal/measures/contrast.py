@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["contrast"]
 
@@ -52,8 +53,8 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
     for start in range(0, len(probs), step):
         part = slice(start, start + step)
         near = neighbors[part]
-        ratios = other_logs[near] - logs[part, None]
-        scores[part] = (other_probs[near] * ratios).sum(dim=2).mean(dim=1)
+        ratios = F.embedding(near, other_logs).sub_(logs[part, None])
+        scores[part] = ratios.mul_(F.embedding(near, other_probs)).sum(2).mean(1)
     return scores.clamp_(min=0)
 
 

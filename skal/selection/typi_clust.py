@@ -131,9 +131,12 @@ def typi_clust(
     turns = _turns(n_open, taken, n)
     indices = torch.empty_like(turns)
     scores = torch.empty_like(turns, dtype=torch.float64)
-    for cluster in turns.unique():
-        turn = torch.nonzero(turns == cluster)[:, 0]
-        rows = torch.nonzero(clusters == cluster)[:, 0]
+    of_cluster = clusters.sort(stable=True).indices.split(n_open.tolist())
+    n_turns = turns.bincount(minlength=len(n_open)).tolist()
+    turns_of_cluster = turns.sort(stable=True).indices.split(n_turns)
+    for rows, turn in zip(of_cluster, turns_of_cluster, strict=True):
+        if len(turn) == 0:
+            continue
         own = typicality(features[rows], min(k, max(1, len(rows) // 2)))
         # Duplicates may differ by the rounding of a mean.
         best = own.float().sort(descending=True, stable=True).indices[: len(turn)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import KMeans, MiniBatchKMeans, kmeans_plusplus
+from sklearn.cluster import KMeans, MiniBatchKMeans
 
-from skal.embeddings import Dense
-from skal.selection import kmeans_pp
 from skal.strategies import clustering as module
 from skal.strategies.clustering import k_means
 from skal.utils import resolve_rng, seed_from
@@ -30,7 +28,7 @@ def test_finds_heaps(full, monkeypatch):
 
 @pytest.mark.parametrize(
     ("full", "cls", "settings"),
-    [(2**22, KMeans, {"max_iter": 10}), (0, MiniBatchKMeans, {"batch_size": 5000})],
+    [(2**22, KMeans, {"max_iter": 5}), (0, MiniBatchKMeans, {"batch_size": 5000})],
 )
 @pytest.mark.parametrize("weigh", [False, True])
 def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
@@ -39,16 +37,7 @@ def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
     given = torch.rand(70).double() if weigh else None
     found = k_means(rows, 5, resolve_rng(3), given)
     seed, weights = seed_from(resolve_rng(3)), None if given is None else given.numpy()
-    if weigh:
-        seeds, _ = kmeans_plusplus(
-            rows.numpy(), 5, sample_weight=weights, random_state=seed
-        )
-    else:
-        rng = resolve_rng(3)
-        seed_from(rng)
-        first = torch.randint(70, (1,), generator=rng)
-        others = kmeans_pp(Dense(rows), 4, rng, Dense(rows[first])).indices
-        seeds = rows[torch.cat([first, others])].numpy()
+    seeds = module._seeds(rows.numpy(), 5, seed, weights)
     model = cls(5, init=seeds, n_init=1, random_state=seed, **settings)
     model.fit(rows.numpy(), sample_weight=weights)
     np.testing.assert_array_equal(found.labels, model.labels_)
@@ -66,27 +55,67 @@ def test_weights_pull_the_centers():
     torch.testing.assert_close(one, rows[7], rtol=0, atol=1e-8)
 
 
+def by_trying(
+    rows: np.ndarray, n_clusters: int, seed: int, weights: np.ndarray
+) -> list[int]:
+    """Greedy k-means++ as the text says it, distance by distance."""
+    rng = np.random.default_rng(seed)
+    picks = [int(rng.choice(len(rows), p=weights / weights.sum()))]
+    n_tried = 2 + int(np.log(n_clusters))
+
+    def sq_dist(centers: list[int]) -> np.ndarray:
+        return np.array(
+            [min(((x - rows[c]) ** 2).sum() for c in centers) for x in rows]
+        )
+
+    for us in rng.random((n_clusters - 1, n_tried)):
+        share = weights * sq_dist(picks)
+        share /= share.sum()
+        tried = [int((share.cumsum() <= u).sum()) for u in us]
+        costs = [(weights * sq_dist([*picks, c])).sum() for c in tried]
+        picks.append(tried[int(np.argmin(costs))])
+    return picks
+
+
+@pytest.mark.parametrize("table", [0, 2**12])
+@pytest.mark.parametrize("n_clusters", [1, 2, 9, 20])
+@pytest.mark.parametrize("weigh", [False, True])
+def test_seeds_are_those_of_greedy_k_means_pp(table, n_clusters, weigh, monkeypatch):
+    monkeypatch.setattr(module, "_TABLE", table)
+    rows = features(40, 3).double().numpy()
+    weights = np.random.default_rng(1).random(40) if weigh else None
+    found = module._seeds(rows, n_clusters, 7, weights)
+    expected = by_trying(
+        rows, n_clusters, 7, np.ones(40) if weights is None else weights
+    )
+    np.testing.assert_array_equal(found, rows[expected])
+
+
+def test_seeds_lie_in_every_heap():
+    heaps = features(30, 5, seed=2).numpy() * 50
+    rows = np.repeat(heaps, 20, axis=0) + features(600, 5).numpy()
+    for seed in range(5):
+        found = module._seeds(rows, 30, seed, None)
+        nearest = ((found[:, None] - heaps) ** 2).sum(axis=2).argmin(axis=1)
+        assert len(set(nearest.tolist())) == 30
+
+
 def test_many_rows_are_seeded_by_a_sample(monkeypatch):
     monkeypatch.setattr(module, "_SEEDING", 40)
     seen = []
 
-    def spy(rows, *args, **kwargs):
-        seen.append((len(rows), len(kwargs["sample_weight"])))
-        return kmeans_plusplus(rows, *args, **kwargs)
+    class Spy(module._Distances):
+        def __init__(self, rows, n_asked):
+            seen.append(len(rows))
+            super().__init__(rows, n_asked)
 
-    monkeypatch.setattr(module, "kmeans_plusplus", spy)
+    monkeypatch.setattr(module, "_Distances", Spy)
     for n_clusters in (1, 4, 30):
-        weights = torch.ones(80)
-        found = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
-        again = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
-        torch.testing.assert_close(found, again, rtol=0, atol=0)
-    assert seen[::2] == [(40, 40), (12, 12), (80, 80)]
-    monkeypatch.setattr(
-        module, "Dense", lambda rows: seen.append(len(rows)) or Dense(rows)
-    )
-    for n_clusters in (1, 4, 30):
-        k_means(BLOBS, n_clusters, resolve_rng(0))
-    assert seen[6:] == [40, 1, 12, 1, 80, 1]
+        for weights in (None, torch.ones(80)):
+            found = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
+            again = k_means(BLOBS, n_clusters, resolve_rng(0), weights)
+            torch.testing.assert_close(found, again, rtol=0, atol=0)
+    assert seen == [40] * 4 + [12] * 4 + [80] * 4
 
 
 @both

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
@@ -21,6 +21,7 @@ from skal.strategies import (
 )
 from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net
+from tests.strategies.test_clustering import by_trying
 
 X, Y = make_data("classification")
 POOL = make_data("classification", 120, seed=1)[0]
@@ -35,10 +36,9 @@ def test_by_hand(inner, factor, n):
     weights = (scores - min(scores.min(), 0))[kept]
     rng = resolve_rng(7)
     seeds = [seed_from(rng) for _ in range(3)]  # one at each door, then k-means's
-    centers, _ = kmeans_plusplus(
-        POOL[kept], n, sample_weight=weights, random_state=seeds[2]
-    )
-    means = KMeans(n, init=centers, n_init=1)
+    weights = np.maximum(weights, 1e-12 * weights.max())
+    centers = POOL[kept][by_trying(POOL[kept], n, seeds[2], weights)]
+    means = KMeans(n, init=centers, n_init=1, max_iter=5)
     means.fit(POOL[kept], sample_weight=weights)
     expected = []
     for cluster, center in enumerate(means.cluster_centers_):
