@@ -24,8 +24,9 @@ from skal.validation import check_option
 
 __all__ = ["Factors", "GradientReader", "per_row_gradients"]
 
-#: Rows that run forward and backward together: their activations stay in cache.
-_CHUNK = 512
+#: Rows that run forward and backward together, and more of them where layers are all
+#: linear and the widest has fewer numbers for them: their activations stay in cache.
+_CHUNK, _NUMBERS = 512, 2**18
 Directions = Callable[[Tensor], Tensor]
 
 
@@ -79,7 +80,7 @@ class GradientReader:
 
     def __call__(self, batch: Any) -> list[Factors]:
         """Factors of each layer for the rows of a batch, ``access.batches`` gives."""
-        chunks = split(batch, _CHUNK)
+        chunks = split(batch, _n_together(self.access.module))
         self._choose_once(chunks[0])
         parts = [self._read(chunk) for chunk in chunks]
         if len(parts) == 1:
@@ -94,7 +95,7 @@ class GradientReader:
 
         The factors of a large batch are never there together.
         """
-        chunks = split(batch, _CHUNK)
+        chunks = split(batch, _n_together(self.access.module))
         self._choose_once(chunks[0])
         return torch.cat([function(self._read(chunk)) for chunk in chunks])
 
@@ -241,3 +242,11 @@ def per_row_gradients(
     flat = access.collect_all(rows, lambda batch: sum(map(tuple, read(batch)), ()))
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [Factors(inputs, outputs) for inputs, outputs in pairs]
+
+
+def _n_together(module: nn.Module) -> int:
+    """Give how many rows run forward and backward together."""
+    own = [m for m in module.modules() if [*m.parameters(recurse=False)]]
+    if not own or not all(isinstance(m, nn.Linear) for m in own):
+        return _CHUNK
+    return max(_CHUNK, _NUMBERS // max(max(m.weight.shape) for m in own))

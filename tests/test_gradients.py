@@ -200,6 +200,7 @@ def test_chunks_and_batches_change_nothing(module, monkeypatch):
     pool = Rows(make_data("regression", 50, seed=1)[0])
     expected = per_row_gradients(access, pool)
     monkeypatch.setattr("skal.gradients._CHUNK", 7)
+    monkeypatch.setattr("skal.gradients._NUMBERS", 7)
     monkeypatch.setattr("skal.factors._WHOLE_NUMBERS", 500)
     access.net.set_params(batch_size=17)
     for found, layer in zip(per_row_gradients(access, pool), expected, strict=True):
@@ -286,8 +287,16 @@ def test_on_the_device_of_the_net(cls, device):
     )
 
 
-def test_a_function_of_few_rows_at_a_time(monkeypatch):
-    access = fitted(Mixed)
+@pytest.mark.parametrize(
+    ("module", "lengths"),
+    [
+        (Mixed, [7] * 7 + [1]),
+        (nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 1)), [12] * 4 + [2]),
+        (nn.Sequential(nn.Linear(5, 99), nn.Tanh(), nn.Linear(99, 1)), [7] * 7 + [1]),
+    ],
+)
+def test_a_function_of_few_rows_at_a_time(module, lengths, monkeypatch):
+    access = fitted(module)
     batch = torch.as_tensor(make_data("regression", 50, seed=1)[0]).float()
     access.module.eval()
     read = GradientReader(access)
@@ -297,11 +306,12 @@ def test_a_function_of_few_rows_at_a_time(monkeypatch):
 
     expected = norms(read(batch))
     monkeypatch.setattr("skal.gradients._CHUNK", 7)
-    lengths = []
+    monkeypatch.setattr("skal.gradients._NUMBERS", 12 * 16)
+    seen = []
 
     def watched(factors: list[Factors]) -> Tensor:
-        lengths.append(len(factors[0].inputs))
+        seen.append(len(factors[0].inputs))
         return norms(factors)
 
     torch.testing.assert_close(read.apply(batch, watched), expected)
-    assert lengths == [7] * 7 + [1]
+    assert seen == lengths
