@@ -247,6 +247,7 @@ def per_row_gradients(
 def _n_together(module: nn.Module) -> int:
     """Give how many rows run forward and backward together."""
     own = [m for m in module.modules() if [*m.parameters(recurse=False)]]
-    if not own or not all(isinstance(m, nn.Linear) for m in own):
+    widths = [max(m.weight.shape) for m in own if isinstance(m, nn.Linear)]
+    if not widths or len(widths) < len(own):
         return _CHUNK
-    return max(_CHUNK, _NUMBERS // max(max(m.weight.shape) for m in own))
+    return max(_CHUNK, _NUMBERS // max(widths))
