@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["feature_scale", "posterior_features"]
+__all__ = [
+    "feature_scale",
+    "posterior_features",
+    "posterior_transform",
+    "transformed",
+]
 
 #: Numbers that are worked on together.
 _BLOCK = 2**21
@@ -70,18 +75,32 @@ def posterior_features(
     >>> posterior_features(rows, labeled, noise=0.5).square().sum(dim=1)
     tensor([0.2000, 1.0000], dtype=torch.float64)
     """
+    return transformed(features, posterior_transform(labeled, noise))
+
+
+def posterior_transform(labeled: Tensor, noise: float) -> Tensor:
+    """Matrix ``(d, d)`` that takes features to those of `posterior_features`, float64.
+
+    Raises
+    ------
+    ValueError
+        If there is no labeled row, or a feature is not finite.
+    """
     if len(labeled) == 0:
         raise ValueError("There is no labeled row to update the kernel by.")
-    d = features.shape[1]
     scale = feature_scale(labeled)
     scaled = labeled.double() * scale
-    identity = torch.eye(d, dtype=torch.float64, device=features.device)
+    identity = torch.eye(labeled.shape[1], dtype=torch.float64, device=labeled.device)
     precision = scaled.T @ scaled + noise**2 * identity
     root = _cholesky(precision)
     transform = torch.linalg.solve_triangular(root, identity, upper=False).T
-    transform = transform * (noise * scale)
+    return transform * (noise * scale)
+
+
+def transformed(features: Tensor, transform: Tensor) -> Tensor:
+    """Multiply in float64, some rows at a time."""
     result = features.new_empty(features.shape, dtype=torch.float64)
-    step = max(1, _BLOCK // d)
+    step = max(1, _BLOCK // features.shape[1])
     for start in range(0, len(features), step):
         block = features[start : start + step].double()
         torch.mm(block, transform, out=result[start : start + step])

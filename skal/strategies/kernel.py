@@ -17,12 +17,8 @@ from skal.access import NetAccess
 from skal.embeddings import Dense, Embedding
 from skal.factors import Factors
 from skal.gradients import Directions, GradientReader, per_row_gradients
-from skal.kernels import (
-    GradientEmbedding,
-    Sketch,
-    feature_scale,
-    posterior_features,
-)
+from skal.kernels import GradientEmbedding, Sketch, feature_scale
+from skal.kernels.posterior import posterior_transform, transformed
 from skal.pool import Member, Pool
 from skal.rows import Rows
 from skal.validation import check_int, check_option, check_positive
@@ -146,10 +142,8 @@ def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, T
         scale = feature_scale(features if labeled is None else labeled)
         none = features[:0] if labeled is None else labeled
         return features.double() * scale, none.double() * scale
-    return (
-        posterior_features(features, labeled, noise),
-        posterior_features(labeled, labeled, noise),
-    )
+    transform = posterior_transform(labeled, noise)
+    return transformed(features, transform), transformed(labeled, transform)
 
 
 def loss_directions(access: NetAccess) -> Directions | None:
