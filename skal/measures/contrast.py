@@ -54,8 +54,8 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
         part = slice(start, start + step)
         near = neighbors[part]
         ratios = F.embedding(near, other_logs).sub_(logs[part, None])
-        scores[part] = ratios.mul_(F.embedding(near, other_probs)).sum(2).mean(1)
-    return scores.clamp_(min=0)
+        scores[part] = ratios.mul_(F.embedding(near, other_probs)).sum((1, 2))
+    return scores.div_(neighbors.shape[1]).clamp_(min=0)
 
 
 def _log(probs: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skal.selection.nearest import slack, sum_of_squares
-from skal.selection.smallest import smallest
+from skal.selection.smallest import BLUR, smallest
 
 __all__ = ["k_nearest"]
 
@@ -39,10 +39,10 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
 
     Notes
     -----
-    Points are compared by matrix products in blocks, m·L·d multiply-adds; their
-    rounding is bounded, and where it leaves open which are the nearest, the distances
-    are computed exactly.  So a row's neighbors do not depend on the rows beside it, and
-    nothing of size m × L is kept.
+    Points are compared by matrix products in blocks, m·L·d multiply-adds, and sorted
+    by their leading digits; the error of both is bounded, and where it leaves open
+    which are the nearest, the distances are computed exactly.  So a row's neighbors do
+    not depend on the rows beside it, and nothing of size m × L is kept.
 
     Examples
     --------
@@ -76,6 +76,7 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
         near, point = smallest(values, min(k + 1, len(points)))
         found = neighbors[start : start + step]
         torch.sort(point[:, :k], dim=1, out=(found, torch.empty_like(found)))
+        rounding += BLUR * near[:, k - 1 :].abs().sum(dim=1)
         open_ = near[:, k:] - near[:, k - 1 : k] <= 4 * rounding[:, None]
         rows = torch.nonzero(open_)[:, 0]
         limit = near[rows, k - 1] + 2 * rounding[rows]

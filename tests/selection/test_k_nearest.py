@@ -50,6 +50,20 @@ def test_of_equally_near_points_the_first():
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("step", [0.0, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3])
+def test_nearly_equal_distances_to_many_points(step, dtype):
+    order = torch.randperm(3000, generator=torch.Generator().manual_seed(0))
+    points = (1 + step * order.double()) * (-1.0) ** torch.arange(3000)
+    points, rows = points.to(dtype)[:, None], torch.tensor([[2.0], [-1.5]], dtype=dtype)
+    assert k_nearest(rows, points, 60).tolist() == by_sorting(rows, points, 60)
+
+
+def test_many_points_without_any_distance():
+    found = k_nearest(torch.zeros(2, 4), torch.zeros(300, 4), 3)
+    assert found.tolist() == [[0, 1, 2]] * 2
+
+
 def test_a_row_does_not_depend_on_those_beside_it():
     rows = torch.nn.functional.normalize(features(300, 33).abs(), dim=1)
     points = rows[torch.arange(80) % 20]  # many ties
