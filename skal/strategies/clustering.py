@@ -122,7 +122,7 @@ def _seeds(
         tried = cumulative.searchsorted(u * cumulative[-1], side="right")
         tried = np.minimum(tried, len(rows) - 1)
         after = np.minimum(distances.to(tried), nearest)
-        best = (after @ weights).argmin()
+        best = np.einsum("tm,m->t", after, weights).argmin()
         picks.append(tried[best])
         nearest = after[best]
     return rows[picks]
@@ -132,8 +132,10 @@ class _Distances:
     """Squared distances of all rows to some, from a table if many are asked for."""
 
     def __init__(self, rows: np.ndarray, n_asked: int) -> None:
-        self.rows = rows - rows.mean(axis=0)  # near the origin less is lost to rounding
-        self.sq_norm = np.square(self.rows).sum(axis=1)
+        # Not numpy's products: its thread would spin for as long as k-means takes.
+        shifted = rows - rows.mean(axis=0)  # near the origin less is lost to rounding
+        self.rows = torch.from_numpy(shifted)
+        self.sq_norm = self.rows.square().sum(dim=1)
         self.table = None
         if len(rows) <= min(n_asked, _TABLE):
             self.table = self.to(np.arange(len(rows)))
@@ -141,8 +143,6 @@ class _Distances:
     def to(self, some: Any) -> np.ndarray:
         if self.table is not None:
             return self.table[some]
-        found = self.rows[some] @ self.rows.T
-        found *= -2
-        found += self.sq_norm
+        found = torch.addmm(self.sq_norm, self.rows[some], self.rows.T, alpha=-2)
         found += self.sq_norm[some, None]
-        return np.maximum(found, 0, out=found)
+        return found.clamp_(min=0).numpy()
