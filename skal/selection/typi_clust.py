@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from skal.selection.base import Picks, check_n
 
@@ -38,8 +41,8 @@ def typicality(features: Tensor, k: int) -> Tensor:
     Notes
     -----
     Costs m²·d multiply-adds, by matrix products in blocks, in float64: nothing of size
-    m × m is kept.  Which rows are the nearest is known up to rounding, their distances
-    exactly.
+    m × m is kept.  They tell which rows are the nearest, up to rounding; the distances
+    to these are those of the differences, in the precision of `features`.
 
     Examples
     --------
@@ -48,26 +51,55 @@ def typicality(features: Tensor, k: int) -> Tensor:
     >>> typicality(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2).tolist()
     [0.5, 0.6666666666666666, 0.4, 0.2]
     """
+    _check_k(k)
+    sizes = torch.tensor([len(features)], device=features.device)
+    return _typicality(features[None], sizes, (sizes - 1).clamp(max=k))[0]
+
+
+def _check_k(k: int) -> None:
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}.")
-    m, d = features.shape
-    k = min(k, m - 1)
-    scores = torch.zeros(m, dtype=torch.float64, device=features.device)
-    if k < 1:
-        return scores
-    rows = features.double()
-    shifted = rows - rows.mean(dim=0)  # near the origin less is lost to rounding
-    half_sq = shifted.square().sum(dim=1) / 2
-    step = max(1, _BLOCK // max(m, k * d))
-    for start in range(0, m, step):
-        block = shifted[start : start + step]
-        values = torch.addmm(half_sq, block, shifted.T, alpha=-1)
-        values.diagonal(start).fill_(torch.inf)  # a row is no neighbor of its own
-        near = values.topk(k, dim=1, largest=False).indices
-        differences = rows[near] - rows[start : start + step, None]
-        distances = torch.linalg.vector_norm(differences, dim=2)
-        scores[start : start + step] = 1 / distances.mean(dim=1)
-    return scores
+
+
+def _typicality(features: Tensor, sizes: Tensor, k: Tensor) -> Tensor:
+    """Typicality of the rows of several clusters, ``(c, s)``.
+
+    Parameters
+    ----------
+    features : Tensor of shape (c, s, d)
+        A cluster's rows come first; those behind them get -1.
+    sizes : Tensor of shape (c,)
+    k : Tensor of shape (c,)
+        Neighbors, fewer than the cluster's rows.
+    """
+    c, s, d = features.shape
+    place = torch.arange(s, device=features.device)
+    outside = place >= sizes[:, None]
+    scores = torch.zeros(c, s, dtype=torch.float64, device=features.device)
+    most = int(k.max())
+    if most > 0:
+        rows = features.masked_fill(outside[:, :, None], 0.0)
+        shifted = rows.double()  # and near the origin less is lost to rounding
+        shifted -= shifted.sum(dim=1, keepdim=True) / sizes[:, None, None]
+        half_sq = (shifted.square().sum(dim=2) / 2).masked_fill_(outside, torch.inf)
+        first = s * torch.arange(c, device=features.device)[:, None, None]
+        too_far = place[:most] >= k[:, None, None]
+        step = max(1, _BLOCK // (c * max(s, most * d)))
+        for start in range(0, s, step):
+            part = slice(start, start + step)
+            values = torch.baddbmm(
+                half_sq[:, None], shifted[:, part], shifted.mT, alpha=-1
+            )
+            # a row is no neighbor of its own
+            values.diagonal(start, 1, 2).fill_(torch.inf)
+            near = values.topk(most, dim=2, largest=False).indices
+            differences = F.embedding(near + first, rows.flatten(0, 1))
+            differences -= rows[:, part, None]
+            distances = torch.linalg.vector_norm(differences, dim=3)
+            distances.masked_fill_(too_far, 0.0)
+            scores[:, part] = k[:, None] / distances.sum(dim=2, dtype=torch.float64)
+    scores[k == 0] = 0.0
+    return scores.masked_fill_(outside, -1.0)
 
 
 def typi_clust(
@@ -126,38 +158,56 @@ def typi_clust(
     tensor([1, 2])
     """
     check_n(n, len(features))
+    _check_k(k)
     n_open = clusters.bincount(minlength=0 if n_labeled is None else len(n_labeled))
-    taken = torch.zeros_like(n_open) if n_labeled is None else n_labeled.clone()
+    taken = torch.zeros_like(n_open) if n_labeled is None else n_labeled
     turns = _turns(n_open, taken, n)
-    indices = torch.empty_like(turns)
-    scores = torch.empty_like(turns, dtype=torch.float64)
-    of_cluster = clusters.sort(stable=True).indices.split(n_open.tolist())
-    n_turns = turns.bincount(minlength=len(n_open)).tolist()
-    turns_of_cluster = turns.sort(stable=True).indices.split(n_turns)
-    for rows, turn in zip(of_cluster, turns_of_cluster, strict=True):
-        if len(turn) == 0:
-            continue
-        own = typicality(features[rows], min(k, max(1, len(rows) // 2)))
-        # Duplicates may differ by the rounding of a mean.
-        best = own.float().sort(descending=True, stable=True).indices[: len(turn)]
-        indices[turn], scores[turn] = rows[best], own[best]
-    return Picks(indices, scores)
+    n_picks = turns.bincount(minlength=len(n_open))
+    first = n_open.cumsum(0) - n_open
+    ranked = clusters.sort(stable=True).indices  # each cluster's rows, best first
+    scores = torch.empty(len(ranked), dtype=torch.float64, device=ranked.device)
+    left = n_open.sort(descending=True).indices
+    left = left[n_picks[left] > 0]
+    while len(left) > 0:
+        # The largest come together, padded to the size of the first.
+        size = int(n_open[left[0]])
+        numbers = size * max(size, min(k, size) * features.shape[1])
+        few, left = left.tensor_split([max(1, _BLOCK // numbers)])
+        sizes = n_open[few]
+        place = torch.arange(size, device=few.device)
+        inside = place < sizes[:, None]
+        place = first[few, None] + place
+        rows = ranked[place.clamp(max=len(ranked) - 1)]
+        neighbors = (sizes // 2).clamp(1, k).minimum(sizes - 1)
+        own = _typicality(features[rows], sizes, neighbors)
+        # Duplicates may differ by the rounding of a sum.
+        order = own.float().sort(dim=1, descending=True, stable=True).indices
+        ranked[place[inside]] = rows.gather(1, order)[inside]
+        scores[place[inside]] = own.gather(1, order)[inside]
+    by_cluster = turns.sort(stable=True).indices
+    place = torch.empty_like(turns)
+    place[by_cluster] = torch.arange(n, device=turns.device)
+    place += (first - n_picks.cumsum(0) + n_picks)[turns]
+    return Picks(ranked[place], scores[place])
 
 
 def _turns(n_open: Tensor, taken: Tensor, n: int) -> Tensor:
     """Cluster of each pick, of clusters with so many rows open and taken."""
     size = n_open + taken
+    last = size <= _SMALL  # after all others
+    taken = taken + last * (int(taken.max()) + n)
     order = size.sort(descending=True, stable=True).indices
-    n_open, taken = n_open[order].clone(), taken[order].clone()
-    taken[size[order] <= _SMALL] += int(taken.max()) + n  # after all others
-    turns = torch.empty(n, dtype=torch.long, device=n_open.device)
-    never = torch.iinfo(taken.dtype).max
-    taken[n_open == 0] = never
-    for pick in range(n):
-        first = int(taken.argmin())
-        turns[pick] = order[first]
-        taken[first] += 1
-        n_open[first] -= 1
-        if n_open[first] == 0:
-            taken[first] = never
-    return turns
+    pairs = zip(taken[order].tolist(), order.tolist(), strict=True)
+    left = n_open.tolist()
+    queue = [(t, rank, c) for rank, (t, c) in enumerate(pairs) if left[c] > 0]
+    heapq.heapify(queue)
+    turns = []
+    for _ in range(n):
+        t, rank, cluster = queue[0]
+        turns.append(cluster)
+        left[cluster] -= 1
+        if left[cluster] > 0:
+            heapq.heapreplace(queue, (t + 1, rank, cluster))
+        else:
+            heapq.heappop(queue)
+    return torch.tensor(turns, dtype=torch.long, device=n_open.device)

@@ -91,6 +91,18 @@ def test_equals_the_walk(seed, n_clusters, n, k):
     assert picks.indices.tolist() == expected
 
 
+@pytest.mark.parametrize("block", [1, 400, 3000])
+def test_clusters_are_worked_on_in_any_parts(monkeypatch, block):
+    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+    rows = features(70, 3).double()
+    clusters = torch.tensor([0] * 31 + [1] * 19 + [2] * 8 + [3] * 7 + [4] * 4 + [5])
+    clusters = clusters[torch.randperm(70, generator=torch.Generator().manual_seed(0))]
+    none = [0] * 6
+    for n in (3, 40, 70):
+        picks = selector(rows, clusters, n, 6).indices.tolist()
+        assert picks == slow(rows, clusters.tolist(), n, 6, none)
+
+
 def test_scores_are_typicalities_among_the_rows_of_the_cluster():
     rows, clusters = features(40, 3), torch.arange(40) % 3
     picks = selector(rows, clusters, 5, k=4)
