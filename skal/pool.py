@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -183,7 +183,7 @@ class Pool:
             for net in member.nets():
                 yield member, NetAccess(net, head=head)
 
-    def check_gives(self, reads: str, strategy: str, others: list[str]) -> None:
+    def check_gives(self, reads: str, strategy: str, others: Callable[[], str]) -> None:
         """Raise unless every model gives what a strategy reads.
 
         Parameters
@@ -192,8 +192,8 @@ class Pool:
             A posterior says itself what it misses.
         strategy : str
             Name of the strategy, for the error.
-        others : list of str
-            Strategies that read less.
+        others : callable
+            Gives the names of strategies that read less.
 
         Raises
         ------
@@ -217,7 +217,7 @@ class Pool:
             if not gives:
                 raise UnsuitableLearnerError(
                     f"{strategy} reads {wanted}; {type(estimator).__name__} does not "
-                    f"give it. Strategies that do without: {', '.join(others)}."
+                    f"give it. Strategies that do without: {others()}."
                 )
 
     def _member(self, learner: Any) -> Member:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
@@ -161,29 +161,36 @@ class QueryStrategy(BaseEstimator, ABC):
     def _check_learner(self, pool: Pool) -> None:
         """Raise, naming strategies that fit, if this one does not."""
         task = pool.task
-        fitting = [
-            cls for cls in all_strategies() if cls._task in ("any", task, self._task)
-        ]
+
+        def others(kind: Callable[[type[QueryStrategy]], bool]) -> str:
+            # Looked up for an error alone: it takes as long as a query of few rows.
+            names = [cls.__name__ for cls in all_strategies() if kind(cls)]
+            return ", ".join(names)
+
         if "unknown" != task != self._task != "any":
-            names = [cls.__name__ for cls in fitting if cls._task in ("any", task)]
             learner = "classifier" if task == "classification" else "regressor"
             raise UnsuitableLearnerError(
                 f"{type(self).__name__} is for {self._task}, and the learner is a "
-                f"{learner}. Strategies for it: {', '.join(names)}."
+                f"{learner}. Strategies for it: "
+                f"{others(lambda cls: cls._task in ('any', task))}."
             )
+        tasks = ("any", task, self._task)
         if self._needs_labeled and not pool.labeled:
-            names = [cls.__name__ for cls in fitting if not cls._needs_labeled]
+            without = others(lambda cls: cls._task in tasks and not cls._needs_labeled)
             raise UnsuitableLearnerError(
                 f"{type(self).__name__} reads labeled rows, and the learner holds "
                 "none. Query an ActiveLearner or a Committee that was fitted or "
-                f"taught. Strategies that do without: {', '.join(names)}."
+                f"taught. Strategies that do without: {without}."
             )
         less = {
             "net": ("nothing", "inputs", "proba", "posterior"),
             "proba": ("nothing", "inputs"),
         }.get(self._reads, ())
-        others = [cls.__name__ for cls in fitting if cls._reads in less]
-        pool.check_gives(self._reads, type(self).__name__, others)
+        pool.check_gives(
+            self._reads,
+            type(self).__name__,
+            lambda: others(lambda cls: cls._task in tasks and cls._reads in less),
+        )
 
     def _check_picks(self, picks: Picks, n: int, m: int) -> Selection:
         if not isinstance(picks, tuple) or len(picks) != 2:

@@ -60,7 +60,7 @@ def read_points(pool: Pool, space: str, head: str | None, strategy: str) -> Poin
         nets = all(member.nets() for member in pool.members)
         space = "features" if nets else "inputs"
     if space == "features":
-        pool.check_gives("net", f'{strategy} with space="features"', [strategy])
+        pool.check_gives("net", f'{strategy} with space="features"', lambda: strategy)
     rows, labeled = read_space(pool, space, None, head, None)
     points = _vectors(rows)
     return Points(points, points[:0] if labeled is None else _vectors(labeled))
