@@ -179,7 +179,7 @@ def typi_clust(
         place = first[few, None] + place
         rows = ranked[place.clamp(max=len(ranked) - 1)]
         neighbors = (sizes // 2).clamp(1, k).minimum(sizes - 1)
-        own = _typicality(features[rows], sizes, neighbors)
+        own = _typicality(F.embedding(rows, features), sizes, neighbors)
         # Duplicates may differ by the rounding of a sum.
         order = own.float().sort(dim=1, descending=True, stable=True).indices
         ranked[place[inside]] = rows.gather(1, order)[inside]

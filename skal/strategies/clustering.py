@@ -88,7 +88,7 @@ def k_means(
     seeds = _seeds(rows, n_clusters, seed, given)
     settings = {"n_clusters": n_clusters, "init": seeds, "n_init": 1}
     if len(rows) * n_clusters <= _FULL:
-        model = KMeans(random_state=seed, max_iter=_STEPS, **settings)
+        model = KMeans(random_state=seed, max_iter=_STEPS, tol=0, **settings)
     else:
         model = MiniBatchKMeans(random_state=seed, batch_size=_BATCH, **settings)
     with warnings.catch_warnings():  # fewer distinct rows than clusters are no fault
@@ -121,7 +121,8 @@ def _seeds(
         cumulative = (weights * nearest).cumsum(dtype=np.float64)
         tried = cumulative.searchsorted(u * cumulative[-1], side="right")
         tried = np.minimum(tried, len(rows) - 1)
-        after = np.minimum(distances.to(tried), nearest)
+        after = distances.to(tried)
+        np.minimum(after, nearest, out=after)
         best = np.einsum("tm,m->t", after, weights).argmin()
         picks.append(tried[best])
         nearest = after[best]
