@@ -85,10 +85,20 @@ def preserve_global_rng(seed: int | None = None) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         try:
             if seed is not None:
-                torch.manual_seed(seed)
+                _seed_torch(seed)
                 np.random.seed(seed % 2**32)  # noqa: NPY002
                 random.seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
+
+
+def _seed_torch(seed: int) -> None:
+    """Seed all of torch's generators that there are."""
+    accelerator = getattr(torch, "accelerator", None)  # new in torch 2.6
+    if accelerator is None or accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        # The above formats the stack for each kind of device that may come.
+        torch.default_generator.manual_seed(seed)

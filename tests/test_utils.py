@@ -136,6 +136,12 @@ class TestPreserve:
             _global_draws()  # what happens outside does not matter
         assert drawn[0] == drawn[1]
 
+    def test_seeds_are_those_of_the_libraries(self) -> None:
+        _seed_globals()
+        expected = _global_draws()
+        with preserve_global_rng(7):
+            assert _global_draws() == expected
+
     def test_seeds_differ_in_every_generator(self) -> None:
         drawn = []
         for seed in (3, 4):
