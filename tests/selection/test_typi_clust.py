@@ -99,8 +99,10 @@ def test_clusters_are_worked_on_in_any_parts(monkeypatch, block):
     clusters = clusters[torch.randperm(70, generator=torch.Generator().manual_seed(0))]
     none = [0] * 6
     for n in (3, 40, 70):
-        picks = selector(rows, clusters, n, 6).indices.tolist()
-        assert picks == slow(rows, clusters.tolist(), n, 6, none)
+        picks = selector(rows, clusters, n, 6)
+        assert picks.indices.tolist() == slow(rows, clusters.tolist(), n, 6, none)
+        alone = clusters[picks.indices] == 5  # a row without others has no density
+        assert (picks.scores == 0).tolist() == alone.tolist()
 
 
 def test_scores_are_typicalities_among_the_rows_of_the_cluster():

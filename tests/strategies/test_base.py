@@ -155,6 +155,44 @@ def test_labeled_rows_are_asked_for_where_they_are_needed():
         assert OfLabeled().select(asks, X, 1).indices.tolist() == [0]
 
 
+class OfNets(Given):
+    """A strategy for classifiers that reads a net."""
+
+    _task: ClassVar[str] = "classification"
+    _reads: ClassVar[str] = "net"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "model", "fits"),
+    [
+        (
+            ForRegression(),
+            DummyClassifier(),
+            lambda cls: cls._task in ("any", "classification"),
+        ),
+        (
+            OfLabeled(),
+            DummyRegressor(),
+            lambda cls: cls._task in ("any", "regression") and not cls._needs_labeled,
+        ),
+        (
+            OfNets(),
+            DummyClassifier(),
+            lambda cls: (
+                cls._task in ("any", "classification")
+                and cls._reads in ("nothing", "inputs", "proba", "posterior")
+            ),
+        ),
+    ],
+)
+def test_errors_name_the_strategies_that_fit(strategy, model, fits):
+    with pytest.raises(UnsuitableLearnerError) as caught:
+        strategy.select(model.fit(X, [0, 1] * 3), X, 1)
+    named = str(caught.value).rsplit(": ", 1)[1].rstrip(".").split(", ")
+    assert named == [cls.__name__ for cls in all_strategies() if fits(cls)]
+    assert 3 < len(named) < len(all_strategies())
+
+
 def test_own_strategies_are_not_skals():
     assert not {Given, Scored, ForRegression} & set(all_strategies())
 
