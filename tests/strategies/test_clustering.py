@@ -28,17 +28,20 @@ def test_finds_heaps(full, monkeypatch):
 
 @pytest.mark.parametrize(
     ("full", "cls", "settings"),
-    [(2**22, KMeans, {"max_iter": 5}), (0, MiniBatchKMeans, {"batch_size": 5000})],
+    [
+        (2**22, KMeans, {"max_iter": 4, "tol": 0}),
+        (0, MiniBatchKMeans, {"batch_size": 5000}),
+    ],
 )
 @pytest.mark.parametrize("weigh", [False, True])
 def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
     monkeypatch.setattr(module, "_FULL", full)
-    rows = features(70, 3).double()
-    given = torch.rand(70).double() if weigh else None
-    found = k_means(rows, 5, resolve_rng(3), given)
+    rows = features(700, 3).double()
+    given = torch.arange(1.0, 701.0).double() if weigh else None
+    found = k_means(rows, 9, resolve_rng(3), given)
     seed, weights = seed_from(resolve_rng(3)), None if given is None else given.numpy()
-    seeds = module._seeds(rows.numpy(), 5, seed, weights)
-    model = cls(5, init=seeds, n_init=1, random_state=seed, **settings)
+    seeds = module._seeds(rows.numpy(), 9, seed, weights)
+    model = cls(9, init=seeds, n_init=1, random_state=seed, **settings)
     model.fit(rows.numpy(), sample_weight=weights)
     np.testing.assert_array_equal(found.labels, model.labels_)
     np.testing.assert_allclose(found.centers, model.cluster_centers_)
