@@ -161,22 +161,16 @@ class QueryStrategy(BaseEstimator, ABC):
     def _check_learner(self, pool: Pool) -> None:
         """Raise, naming strategies that fit, if this one does not."""
         task = pool.task
-
-        def others(kind: Callable[[type[QueryStrategy]], bool]) -> str:
-            # Looked up for an error alone: it takes as long as a query of few rows.
-            names = [cls.__name__ for cls in all_strategies() if kind(cls)]
-            return ", ".join(names)
-
         if "unknown" != task != self._task != "any":
             learner = "classifier" if task == "classification" else "regressor"
             raise UnsuitableLearnerError(
                 f"{type(self).__name__} is for {self._task}, and the learner is a "
                 f"{learner}. Strategies for it: "
-                f"{others(lambda cls: cls._task in ('any', task))}."
+                f"{_names(lambda cls: cls._task in ('any', task))}."
             )
         tasks = ("any", task, self._task)
         if self._needs_labeled and not pool.labeled:
-            without = others(lambda cls: cls._task in tasks and not cls._needs_labeled)
+            without = _names(lambda cls: cls._task in tasks and not cls._needs_labeled)
             raise UnsuitableLearnerError(
                 f"{type(self).__name__} reads labeled rows, and the learner holds "
                 "none. Query an ActiveLearner or a Committee that was fitted or "
@@ -189,7 +183,7 @@ class QueryStrategy(BaseEstimator, ABC):
         pool.check_gives(
             self._reads,
             type(self).__name__,
-            lambda: others(lambda cls: cls._task in tasks and cls._reads in less),
+            lambda: _names(lambda cls: cls._task in tasks and cls._reads in less),
         )
 
     def _check_picks(self, picks: Picks, n: int, m: int) -> Selection:
@@ -290,6 +284,11 @@ def all_strategies() -> list[type[QueryStrategy]]:
         and not inspect.isabstract(cls)
     }
     return sorted(found, key=lambda cls: cls.__name__)
+
+
+def _names(kind: Callable[[type[QueryStrategy]], bool]) -> str:
+    """Name the strategies of a kind, for an error: it takes as long as a query."""
+    return ", ".join(cls.__name__ for cls in all_strategies() if kind(cls))
 
 
 def _check_n_instances(n_instances: Any, m: int) -> int:
