@@ -9,7 +9,7 @@ from torch.nn import functional as F
 __all__ = ["contrast"]
 
 #: Probabilities of neighbors that are there together.
-_BLOCK = 2**21
+_BLOCK = 2**17
 
 
 def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from skal.selection.frank_wolfe import frank_wolfe
 from skal.selection.gaussian import gaussian_batch_bald
 from skal.selection.interleave import interleave
 from skal.selection.k_center import k_center
-from skal.selection.k_nearest import k_nearest
+from skal.selection.k_nearest import KNearest, k_nearest
 from skal.selection.kmeans_pp import kmeans_pp
 from skal.selection.lcmd import lcmd
 from skal.selection.max_cover import max_cover
@@ -23,6 +23,7 @@ from skal.selection.typi_clust import typi_clust
 
 __all__ = [
     "Information",
+    "KNearest",
     "Picks",
     "bait",
     "batch_bald",

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from skal.selection.nearest import slack, sum_of_squares
-from skal.selection.smallest import BLUR, smallest
+from skal.selection.smallest import smallest
 
-__all__ = ["k_nearest"]
+__all__ = ["KNearest", "k_nearest"]
 
 #: Numbers that are worked on together.
-_BLOCK = 2**21
+_BLOCK = 2**20
 #: Numbers that stay in cache while a row is subtracted and squared.
 _CACHE = 2**18
 
@@ -53,37 +53,100 @@ def k_nearest(features: Tensor, points: Tensor, k: int) -> Tensor:
     tensor([[1, 2],
             [0, 1]])
     """
-    if features.ndim != 2 or points.ndim != 2 or features.shape[1] != points.shape[1]:
-        raise ValueError(
-            "features and points must have the shapes (m, d) and (L, d), got "
-            f"{tuple(features.shape)} and {tuple(points.shape)}."
-        )
-    if not 1 <= k <= len(points):
-        raise ValueError(f"k must be from 1 to the {len(points)} points, got {k}.")
-    origin = points.mean(dim=0)  # near the origin less is lost to rounding
-    shifted = points - origin
-    half_sq = shifted.square().sum(dim=1) / 2
-    neighbors = torch.empty(len(features), k, dtype=torch.long, device=features.device)
-    step = max(1, _BLOCK // max(points.shape))
-    for start in range(0, len(features), step):
-        block = features[start : start + step]
-        own = block - origin
-        values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
-        rounding = torch.linalg.vector_norm(own, dim=1).square_() + 2 * half_sq.max()
+    return KNearest(points, k)(features)
+
+
+class KNearest:
+    """Search for the nearest of some points, for rows that come in several parts.
+
+    Parameters
+    ----------
+    points : Tensor of shape (L, d)
+    k : int
+        From 1 to L.
+
+    Raises
+    ------
+    ValueError
+        If `k` is out of range, or `points` are not a matrix.
+
+    Notes
+    -----
+    Called with rows it gives what `k_nearest` does.  Memory for products is taken once
+    for all parts: pages that are new at each part cost as much as the products.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import KNearest
+    >>> search = KNearest(torch.tensor([[0.0], [1.0], [3.0]]), k=2)
+    >>> search(torch.tensor([[2.0]])), search(torch.tensor([[-1.0]]))
+    (tensor([[1, 2]]), tensor([[0, 1]]))
+    """
+
+    def __init__(self, points: Tensor, k: int) -> None:
+        if points.ndim != 2:
+            raise ValueError(
+                f"points must have the shape (L, d), got {tuple(points.shape)}."
+            )
+        if not 1 <= k <= len(points):
+            raise ValueError(f"k must be from 1 to the {len(points)} points, got {k}.")
+        self.points, self.k = points, k
+        self._origin = points.mean(dim=0)  # near the origin less is lost to rounding
+        shifted = points - self._origin
+        half_sq = shifted.square().sum(dim=1, keepdim=True) / 2
+        # Times a row with 1 appended: half a squared distance, but for the row's own.
+        self._factors = torch.cat([-shifted, half_sq], dim=1).T
+        self._most = 2 * half_sq.max()
+        self._rows = points.new_empty(0, points.shape[1] + 1)
+        self._values = points.new_empty(0, len(points))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Give the positions of each row's nearest points, ``(m, k)``, in order."""
+        points, k = self.points, self.k
+        if features.ndim != 2 or features.shape[1] != points.shape[1]:
+            raise ValueError(
+                "features and points must have the shapes (m, d) and (L, d), got "
+                f"{tuple(features.shape)} and {tuple(points.shape)}."
+            )
+        m, step = len(features), max(1, _BLOCK // max(points.shape))
+        self._make_room(min(step, m))
+        width = min(k + 1, len(points))
+        near = points.new_empty(m, width, dtype=torch.double)
+        point = points.new_empty(m, width, dtype=torch.long)
+        rounding = points.new_empty(m)
+        blur = 0.0
+        for start in range(0, m, step):
+            part = slice(start, start + step)
+            own, values = self._products(features[part])
+            rounding[part] = torch.linalg.vector_norm(own, dim=1)
+            near[part], point[part], blur = smallest(values, width)
+        rounding.square_().add_(self._most)
         if not rounding.isfinite().all():
             raise ValueError("features and points must be finite, and their squares.")
-        rounding *= slack(block)
-        near, point = smallest(values, min(k + 1, len(points)))
-        found = neighbors[start : start + step]
-        torch.sort(point[:, :k], dim=1, out=(found, torch.empty_like(found)))
-        rounding += BLUR * near[:, k - 1 :].abs().sum(dim=1)
+        rounding *= slack(points)
+        rounding += blur * near[:, k - 1 :].abs().sum(dim=1)
+        neighbors = point[:, :k].contiguous()
         open_ = near[:, k:] - near[:, k - 1 : k] <= 4 * rounding[:, None]
-        rows = torch.nonzero(open_)[:, 0]
-        limit = near[rows, k - 1] + 2 * rounding[rows]
-        row, point = torch.nonzero(values[rows] <= limit[:, None]).T
-        distances = _sq_distances(block[rows], points, row, point)
-        found[rows] = _first_of_each(row, point, distances, k)
-    return neighbors
+        for some in torch.nonzero(open_)[:, 0].split(step):
+            _, values = self._products(features[some])
+            limit = near[some, k - 1] + 2 * rounding[some]
+            row, candidate = torch.nonzero(values <= limit[:, None]).T
+            distances = _sq_distances(features[some], points, row, candidate)
+            neighbors[some] = _first_of_each(row, candidate, distances, k)
+        return neighbors.sort(dim=1).values
+
+    def _products(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows from the origin, and half their squared distances but for a constant."""
+        rows, values = self._rows[: len(features)], self._values[: len(features)]
+        own = torch.sub(features, self._origin, out=rows[:, :-1])
+        return own, torch.mm(rows, self._factors, out=values)
+
+    def _make_room(self, n_rows: int) -> None:
+        """Make sure that products of so many rows have a place."""
+        if n_rows > len(self._rows):
+            self._rows = self._rows.new_ones(n_rows, self._rows.shape[1])
+            self._values = self._values.new_empty(n_rows, self._values.shape[1])
 
 
 def _sq_distances(rows: Tensor, points: Tensor, row: Tensor, point: Tensor) -> Tensor:
@@ -100,4 +163,4 @@ def _first_of_each(row: Tensor, point: Tensor, distances: Tensor, k: int) -> Ten
     counts = row.bincount()
     rank = torch.arange(len(row), device=row.device)
     rank -= (counts.cumsum(0) - counts).repeat_interleave(counts)
-    return point[order][rank < k].reshape(-1, k).sort(dim=1).values
+    return point[order][rank < k].reshape(-1, k)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["BLUR", "smallest"]
+__all__ = ["smallest"]
 
 #: Rows of so few numbers a number asked for are sorted whole.
 _SHORT = 8
 #: Bits of a float32 that a position may take, of the 23 behind its point.
 _SPARE_BITS = 9
-#: Relative error that this leaves in a number.
-BLUR = 2.0 ** (_SPARE_BITS - 23)
 
 
-def smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
     """Find the k smallest numbers of each row, in order, by their leading digits.
 
     Parameters
@@ -28,9 +26,11 @@ def smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns
     -------
     smallest : Tensor of shape (b, k)
-        Increasing, each up to a relative error of `BLUR`.
+        Increasing, each up to the blur.
     positions : Tensor of shape (b, k), int64
         Of numbers that are so near any may come first, and any may be left out.
+    blur : float
+        Bound on the relative errors.
 
     Notes
     -----
@@ -48,22 +48,23 @@ def smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     b, n = values.shape
     if values.device.type != "cpu":
         found = values.topk(k, dim=1, largest=False)
-        return found.values, found.indices
+        return found.values, found.indices, 0.0
     if n < _SHORT * k:
         return _first(values, k)
-    size = max(2, round((n / k) ** 0.5))
+    size = max(2, round((n / k / 2) ** 0.5))  # a number inside is gathered as well
     n_groups = n // size  # what is left over is a group of its own below
     grouped = values[:, : size * n_groups].view(b, size, n_groups)
-    groups = _first(grouped.amin(dim=1), k)[1]
+    _, groups, blur = _first(grouped.amin(dim=1), k)
     inside = grouped.gather(2, groups[:, None].expand(-1, size, -1)).flatten(1)
     rest = values[:, size * n_groups :]
-    numbers, place = _first(torch.cat([inside, rest], dim=1), k)
+    numbers, place, more_blur = _first(torch.cat([inside, rest], dim=1), k)
     member = groups.gather(1, place % k).add_(place // k * n_groups)
     left_over = place + size * (n_groups - k)
-    return numbers, torch.where(place < size * k, member, left_over)
+    positions = torch.where(place < size * k, member, left_over)
+    return numbers, positions, max(blur, more_blur)
 
 
-def _first(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _first(values: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
     """Sort numbers and positions as one: the positions are the numbers' last bits."""
     n = values.shape[1]
     bits = (n - 1).bit_length()
@@ -74,4 +75,5 @@ def _first(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     packed = (values.contiguous().view(whole) & -(1 << bits)).bitwise_or_(positions)
     packed.view(values.dtype).numpy().sort(axis=1)
     front = packed[:, :k].contiguous()
-    return front.view(values.dtype), (front & ((1 << bits) - 1)).long()
+    blur = 2.0**bits * torch.finfo(values.dtype).eps
+    return front.view(values.dtype), (front & ((1 << bits) - 1)).long(), blur

@@ -12,7 +12,7 @@ from skal.access import NetAccess, as_columns
 from skal.measures import contrast
 from skal.pool import Member, Pool
 from skal.rows import Rows
-from skal.selection import k_nearest
+from skal.selection import KNearest
 from skal.strategies.base import ScoreStrategy
 from skal.validation import check_int
 
@@ -85,10 +85,10 @@ def _contrasts(access: NetAccess, member: Member, labeled: Rows, k: int) -> Tens
         return F.normalize(features, dim=1), access.to_proba(as_columns(outputs))
 
     known, known_proba = access.collect_all(labeled, read)
-    k = min(k, len(known))
+    nearest = KNearest(known, min(k, len(known)))
 
     def score(batch: Any) -> Tensor:
         features, proba = read(batch)
-        return contrast(proba, known_proba, k_nearest(features, known, k))
+        return contrast(proba, known_proba, nearest(features))
 
     return access.collect(member.rows, score)

@@ -10,7 +10,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from skal.selection import k_nearest
+from skal.selection import KNearest, k_nearest
 from tests.selection.test_nearest import KINDS, features
 
 module_under_test = sys.modules["skal.selection.k_nearest"]
@@ -59,6 +59,19 @@ def test_nearly_equal_distances_to_many_points(step, dtype):
     assert k_nearest(rows, points, 60).tolist() == by_sorting(rows, points, 60)
 
 
+def test_distances_that_products_do_not_tell_apart():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        # Squared distances from 0 are whole numbers near 2**24, and differ by 1.
+        numbers = torch.randint(200, 400, (150,), generator=generator).float()
+        points = torch.empty(6, 156)
+        for j, units in enumerate(torch.randperm(6, generator=generator)):
+            points[j, :150] = numbers[torch.randperm(150, generator=generator)]
+            points[j, 150:] = (torch.arange(6) < units).float()
+        rows = torch.zeros(1, 156)
+        assert k_nearest(rows, points, 3).tolist() == by_sorting(rows, points, 3)
+
+
 def test_many_points_without_any_distance():
     found = k_nearest(torch.zeros(2, 4), torch.zeros(300, 4), 3)
     assert found.tolist() == [[0, 1, 2]] * 2
@@ -76,6 +89,25 @@ def test_a_row_does_not_depend_on_those_beside_it():
     )
 
 
+@pytest.mark.parametrize("block", [60, 2**20])
+def test_parts_of_any_size_one_after_the_other(monkeypatch, block):
+    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+    rows, points = features(31, 7), features(23, 7, seed=1)
+    search = KNearest(points, 4)
+    found = [search(part) for part in rows.split([2, 0, 20, 1, 8])]
+    assert torch.cat(found).tolist() == by_sorting(rows, points, 4)
+
+
+def test_a_part_that_is_refused_leaves_the_search_as_it_was():
+    rows, points = features(9, 3), features(7, 3, seed=1)
+    search = KNearest(points, 2)
+    with pytest.raises(ValueError, match="must be finite"):
+        search(rows * torch.nan)
+    with pytest.raises(ValueError, match=r"\(9, 2\) and \(7, 3\)"):
+        search(rows[:, :2])
+    assert search(rows).tolist() == by_sorting(rows, points, 2)
+
+
 def test_no_rows():
     assert k_nearest(torch.ones(0, 2), torch.ones(3, 2), 2).shape == (0, 2)
 
@@ -89,6 +121,8 @@ def test_bad_input():
         k_nearest(rows, torch.ones(3, 5), 1)
     with pytest.raises(ValueError, match="shapes"):
         k_nearest(rows[:, 0], torch.ones(3, 2), 1)
+    with pytest.raises(ValueError, match=r"shape \(L, d\), got \(3,\)"):
+        KNearest(torch.ones(3), 1)
     for value in (torch.nan, torch.inf, 1e30):
         with pytest.raises(ValueError, match="must be finite"):
             k_nearest(rows * value, torch.ones(3, 2), 1)
