@@ -64,10 +64,13 @@ def test_distances_that_products_do_not_tell_apart():
     for _ in range(20):
         # Squared distances from 0 are whole numbers near 2**24, and differ by 1.
         numbers = torch.randint(200, 400, (150,), generator=generator).float()
-        points = torch.empty(6, 156)
+        points = torch.empty(7, 156)
         for j, units in enumerate(torch.randperm(6, generator=generator)):
             points[j, :150] = numbers[torch.randperm(150, generator=generator)]
             points[j, 150:] = (torch.arange(6) < units).float()
+        # Far away: their mean is then at -numbers, where all products are about 0.
+        points[6] = -points[:6].sum(dim=0)
+        points[6, :150] -= 7 * numbers
         rows = torch.zeros(1, 156)
         assert k_nearest(rows, points, 3).tolist() == by_sorting(rows, points, 3)
 
