@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.nearest import slack, sum_of_squares
+from skal.selection.nearest import sum_of_squares
+from skal.selection.products import Products
 from skal.selection.smallest import smallest
 
 __all__ = ["KNearest", "k_nearest"]
@@ -73,7 +74,7 @@ class KNearest:
     Notes
     -----
     Called with rows it gives what `k_nearest` does.  Memory for products is taken once
-    for all parts: pages that are new at each part cost as much as the products.
+    for all parts.
 
     Examples
     --------
@@ -92,14 +93,7 @@ class KNearest:
         if not 1 <= k <= len(points):
             raise ValueError(f"k must be from 1 to the {len(points)} points, got {k}.")
         self.points, self.k = points, k
-        self._origin = points.mean(dim=0)  # near the origin less is lost to rounding
-        shifted = points - self._origin
-        half_sq = shifted.square().sum(dim=1, keepdim=True) / 2
-        # Times a row with 1 appended: half a squared distance, but for the row's own.
-        self._factors = torch.cat([-shifted, half_sq], dim=1).T
-        self._most = 2 * half_sq.max()
-        self._rows = points.new_empty(0, points.shape[1] + 1)
-        self._values = points.new_empty(0, len(points))
+        self._products = Products(points)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Give the positions of each row's nearest points, ``(m, k)``, in order."""
@@ -110,7 +104,6 @@ class KNearest:
                 f"{tuple(features.shape)} and {tuple(points.shape)}."
             )
         m, step = len(features), max(1, _BLOCK // max(points.shape))
-        self._make_room(min(step, m))
         width = min(k + 1, len(points))
         near = points.new_empty(m, width, dtype=torch.double)
         point = points.new_empty(m, width, dtype=torch.long)
@@ -118,35 +111,20 @@ class KNearest:
         blur = 0.0
         for start in range(0, m, step):
             part = slice(start, start + step)
-            own, values = self._products(features[part])
-            rounding[part] = torch.linalg.vector_norm(own, dim=1)
+            values, rounding[part] = self._products(features[part])
             near[part], point[part], blur = smallest(values, width)
-        rounding.square_().add_(self._most)
         if not rounding.isfinite().all():
             raise ValueError("features and points must be finite, and their squares.")
-        rounding *= slack(points)
         rounding += blur * near[:, k - 1 :].abs().sum(dim=1)
         neighbors = point[:, :k].contiguous()
         open_ = near[:, k:] - near[:, k - 1 : k] <= 4 * rounding[:, None]
         for some in torch.nonzero(open_)[:, 0].split(step):
-            _, values = self._products(features[some])
+            values, _ = self._products(features[some])
             limit = near[some, k - 1] + 2 * rounding[some]
             row, candidate = torch.nonzero(values <= limit[:, None]).T
             distances = _sq_distances(features[some], points, row, candidate)
             neighbors[some] = _first_of_each(row, candidate, distances, k)
         return neighbors.sort(dim=1).values
-
-    def _products(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows from the origin, and half their squared distances but for a constant."""
-        rows, values = self._rows[: len(features)], self._values[: len(features)]
-        own = torch.sub(features, self._origin, out=rows[:, :-1])
-        return own, torch.mm(rows, self._factors, out=values)
-
-    def _make_room(self, n_rows: int) -> None:
-        """Make sure that products of so many rows have a place."""
-        if n_rows > len(self._rows):
-            self._rows = self._rows.new_ones(n_rows, self._rows.shape[1])
-            self._values = self._values.new_empty(n_rows, self._values.shape[1])
 
 
 def _sq_distances(rows: Tensor, points: Tensor, row: Tensor, point: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Dense, Embedding
+from skal.selection.products import Products, slack
 
 __all__ = [
     "NearestCenters",
@@ -55,18 +56,14 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
             f"{type(embedding).__name__} cannot be told."
         )
     rows, points = embedding.features, centers.features
-    origin = points.mean(dim=0)  # near the origin less is lost to rounding
-    shifted = points - origin
-    half_sq = shifted.square().sum(dim=1) / 2
+    products = Products(points)
     sq_dist = rows.new_empty(len(rows))
     center = torch.empty(len(rows), dtype=torch.long, device=rows.device)
     step = max(1, _BLOCK // max(len(points), rows.shape[1]))
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
-        own = block - origin
-        values = torch.addmm(half_sq, own, shifted.T, alpha=-1)
-        limit = values.amin(dim=1)
-        limit += 2 * slack(rows) * (own.square().sum(dim=1) + 2 * half_sq.max())
+        values, errors = products(block)
+        limit = values.amin(dim=1).add_(errors, alpha=2)
         row, point = torch.nonzero(values <= limit[:, None]).T
         distances = values.new_empty(len(row))
         size = max(1, _CACHE // rows.shape[1])
@@ -89,11 +86,6 @@ def nearest_of_pairs(
     best = distances == sq_dist[row]
     center = torch.full_like(sq_dist, torch.iinfo(torch.long).max, dtype=torch.long)
     return sq_dist, center.scatter_reduce_(0, row[best], point[best], "amin")
-
-
-def slack(features: Tensor) -> float:
-    """Bound the rounding of matrix products, over the squared norms."""
-    return 4 * features.shape[1] ** 0.5 * torch.finfo(features.dtype).eps
 
 
 class NearestCenters:
@@ -225,8 +217,8 @@ class _DenseTable:
         step = max(1, _BLOCK // features.shape[1])
         for start in range(0, len(features), step):
             block = features[start : start + step]
-            sq_norm = (block - self.origin).square().sum(dim=1)
-            own = block.square().sum(dim=1)
+            sq_norm = torch.linalg.vector_norm(block - self.origin, dim=1).square_()
+            own = torch.linalg.vector_norm(block, dim=1).square_()
             self.low[start : start + step] = sq_norm - rounding * (sq_norm + own)
 
     def bounds(self, rows: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Dense
-from skal.selection.nearest import NearestCenters, nearest, slack, sum_of_squares
+from skal.selection.nearest import NearestCenters, nearest, sum_of_squares
+from skal.selection.products import slack
 
 __all__ = ["PerturbedSites"]
 

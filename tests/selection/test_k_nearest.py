@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from skal.selection import KNearest, k_nearest
-from tests.selection.test_nearest import KINDS, features
+from tests.selection.test_nearest import KINDS, features, hardly_apart
 
 module_under_test = sys.modules["skal.selection.k_nearest"]
 
@@ -59,20 +59,10 @@ def test_nearly_equal_distances_to_many_points(step, dtype):
     assert k_nearest(rows, points, 60).tolist() == by_sorting(rows, points, 60)
 
 
-def test_distances_that_products_do_not_tell_apart():
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        # Squared distances from 0 are whole numbers near 2**24, and differ by 1.
-        numbers = torch.randint(200, 400, (150,), generator=generator).float()
-        points = torch.empty(7, 156)
-        for j, units in enumerate(torch.randperm(6, generator=generator)):
-            points[j, :150] = numbers[torch.randperm(150, generator=generator)]
-            points[j, 150:] = (torch.arange(6) < units).float()
-        # Far away: their mean is then at -numbers, where all products are about 0.
-        points[6] = -points[:6].sum(dim=0)
-        points[6, :150] -= 7 * numbers
-        rows = torch.zeros(1, 156)
-        assert k_nearest(rows, points, 3).tolist() == by_sorting(rows, points, 3)
+@pytest.mark.parametrize("seed", range(20))
+def test_distances_that_products_do_not_tell_apart(seed):
+    rows, points = torch.zeros(1, 156), hardly_apart(seed)
+    assert k_nearest(rows, points, 3).tolist() == by_sorting(rows, points, 3)
 
 
 def test_many_points_without_any_distance():

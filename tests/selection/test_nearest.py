@@ -25,6 +25,23 @@ def features(m: int, d: int, seed: int = 0, kind: str = "continuous") -> Tensor:
     return x
 
 
+def hardly_apart(seed: int) -> Tensor:
+    """Points whose squared distances from 0 are near 2**24, all but the last's.
+
+    They are whole numbers that differ by 1, which float32 holds and products lose: the
+    mean of all points lies where these products are about 0, so that little is left.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    numbers = torch.randint(200, 400, (150,), generator=rng).float()
+    points = torch.empty(7, 156)
+    for j, units in enumerate(torch.randperm(6, generator=rng)):
+        points[j, :150] = numbers[torch.randperm(150, generator=rng)]
+        points[j, 150:] = (torch.arange(6) < units).float()
+    points[6] = -points[:6].sum(dim=0)
+    points[6, :150] -= 7 * numbers
+    return points
+
+
 KINDS = ["continuous", "tied", "duplicated", "constant", "far"]
 
 
@@ -62,6 +79,20 @@ def test_of_equally_near_centers_the_older_is_kept():
         near.add(i)
     assert near.center.tolist() == [0, 2, 1, 2]
     assert nearest(Dense(rows[1:2]), Dense(rows[[2, 0]]))[1].tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_distances_that_products_do_not_tell_apart(seed):
+    rows, points = torch.zeros(1, 156), hardly_apart(seed)
+    expected = all_sq_dist(rows, points)
+    sq_dist, center = nearest(Dense(rows), Dense(points))
+    assert sq_dist.tolist() == expected.amin(dim=1).tolist()
+    assert center.tolist() == expected.argmin(dim=1).tolist()
+    near = NearestCenters(Dense(torch.cat([rows, points])))
+    near.guess(torch.arange(1, 8))
+    for i in range(1, 8):
+        near.add(i)
+        assert near.sq_dist[0] == expected[0, :i].min()
 
 
 def test_starts_from_squared_distances():
