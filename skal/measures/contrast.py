@@ -34,7 +34,8 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
 
     Notes
     -----
-    Costs m·k·C operations, in blocks.
+    Costs m·k·C operations, in blocks.  Neighbors are summed before classes; what is no
+    more than the rounding of these sums is 0.
 
     Examples
     --------
@@ -47,15 +48,17 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
     [0.6931471805599453, 0.34657359027997264]
     """
     probs, other_probs = probs.double(), other_probs.double()
-    logs, other_logs = _log(probs), _log(other_probs)
-    step = max(1, _BLOCK // max(1, neighbors.shape[1] * probs.shape[1]))
-    scores = probs.new_empty(len(probs))
+    logs, k = _log(probs), neighbors.shape[1]
+    own = (other_probs * _log(other_probs)).sum(dim=1)[neighbors].sum(dim=1)
+    cross = torch.empty_like(own)
+    step = max(1, _BLOCK // max(1, k * probs.shape[1]))
     for start in range(0, len(probs), step):
         part = slice(start, start + step)
-        near = neighbors[part]
-        ratios = F.embedding(near, other_logs).sub_(logs[part, None])
-        scores[part] = ratios.mul_(F.embedding(near, other_probs)).sum((1, 2))
-    return scores.div_(neighbors.shape[1]).clamp_(min=0)
+        expected = F.embedding(neighbors[part], other_probs).sum(dim=1)
+        cross[part] = expected.mul_(logs[part]).sum(dim=1)
+    rounding = (k + probs.shape[1]) * torch.finfo(own.dtype).eps * cross.abs()
+    scores = own - cross
+    return scores.masked_fill_(scores <= rounding, 0.0).div_(k)
 
 
 def _log(probs: Tensor) -> Tensor:
