@@ -65,7 +65,8 @@ class NetAccess:
                 yield
         finally:
             for module, training in modes:
-                module.training = training
+                if module.training != training:
+                    module.training = training
 
     def batches(self, rows: Rows) -> Iterator[tuple[slice, Any]]:
         """Yield ``(slice, batch)`` in order, tensors on the net's device."""

@@ -49,7 +49,7 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
     """
     probs, other_probs = probs.double(), other_probs.double()
     logs, k = _log(probs), neighbors.shape[1]
-    own = (other_probs * _log(other_probs)).sum(dim=1)[neighbors].sum(dim=1)
+    own = (other_probs * _log(other_probs)).sum(dim=1).take(neighbors).sum(dim=1)
     cross = torch.empty_like(own)
     step = max(1, _BLOCK // max(1, k * probs.shape[1]))
     for start in range(0, len(probs), step):

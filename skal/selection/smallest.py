@@ -50,30 +50,38 @@ def smallest(values: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
         found = values.topk(k, dim=1, largest=False)
         return found.values, found.indices, 0.0
     if n < _SHORT * k:
-        return _first(values, k)
+        return _first(values.clone(), torch.arange(n), k)
     size = max(2, round((n / k / 2) ** 0.5))  # a number inside is gathered as well
-    n_groups = n // size  # what is left over is a group of its own below
-    grouped = values[:, : size * n_groups].view(b, size, n_groups)
-    _, groups, blur = _first(grouped.amin(dim=1), k)
+    n_groups, left = divmod(n, size)  # as many groups as are left over have one more
+    grouped = values[:, : n - left].view(b, size, n_groups)
+    minima = grouped.amin(dim=1)
+    if left:
+        rest = values.new_full((b, n_groups), torch.finfo(values.dtype).max)
+        rest[:, :left] = values[:, n - left :]
+        torch.minimum(minima, rest, out=minima)
+    _, groups, blur = _first(minima, torch.arange(n_groups), k)
     inside = grouped.gather(2, groups[:, None].expand(-1, size, -1)).flatten(1)
-    rest = values[:, size * n_groups :]
-    numbers, place, more_blur = _first(torch.cat([inside, rest], dim=1), k)
-    member = groups.gather(1, place % k).add_(place // k * n_groups)
-    left_over = place + size * (n_groups - k)
-    positions = torch.where(place < size * k, member, left_over)
+    if left:
+        inside = torch.cat([inside, rest.gather(1, groups)], dim=1)
+        size += 1
+    shift = (k - 1).bit_length()
+    codes = torch.arange(size << shift).view(size, -1)[:, :k].flatten()
+    numbers, code, more_blur = _first(inside, codes, k)
+    group = groups.gather(1, code & ((1 << shift) - 1))
+    positions = (code >> shift).mul_(n_groups).add_(group)
     return numbers, positions, max(blur, more_blur)
 
 
-def _first(values: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
-    """Sort numbers and positions as one: the positions are the numbers' last bits."""
-    n = values.shape[1]
-    bits = (n - 1).bit_length()
+def _first(values: Tensor, codes: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
+    """Sort numbers, which are overwritten, with codes of their columns as last bits."""
+    bits = int(codes[-1]).bit_length()  # codes increase
     if bits > _SPARE_BITS or values.dtype.itemsize < 4:
         values = values.double()
     whole = torch.int32 if values.dtype == torch.float32 else torch.int64
-    positions = torch.arange(n, dtype=whole)
-    packed = (values.contiguous().view(whole) & -(1 << bits)).bitwise_or_(positions)
-    packed.view(values.dtype).numpy().sort(axis=1)
+    packed = values.view(whole)
+    packed &= -(1 << bits)
+    packed |= codes.to(whole)
+    values.numpy().sort(axis=1)
     front = packed[:, :k].contiguous()
     blur = 2.0**bits * torch.finfo(values.dtype).eps
     return front.view(values.dtype), (front & ((1 << bits) - 1)).long(), blur

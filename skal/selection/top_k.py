@@ -47,9 +47,19 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
             "where they come from."
         )
     if rng is None:
-        indices = torch.sort(scores, descending=True, stable=True).indices[:n]
+        indices = _highest(scores, n)
     else:
         order = torch.randperm(len(scores), generator=rng).to(scores.device)
-        ranked = torch.sort(scores[order], descending=True, stable=True).indices
-        indices = order[ranked[:n]]
+        indices = order[_highest(scores[order], n)]
     return Picks(indices, scores[indices])
+
+
+def _highest(scores: Tensor, n: int) -> Tensor:
+    """Positions of the `n` highest scores in falling order, of equals the first."""
+    if 0 < n < len(scores):
+        # Few are left to sort: those that reach the lowest that may be taken.
+        rows = torch.nonzero(scores >= scores.topk(n).values[-1])[:, 0]
+    else:
+        rows = torch.arange(len(scores), device=scores.device)
+    order = torch.sort(scores[rows], descending=True, stable=True).indices
+    return rows[order[:n]]

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from skal.access import NetAccess, as_columns
 from skal.measures import contrast
@@ -82,10 +81,10 @@ def _contrasts(access: NetAccess, member: Member, labeled: Rows, k: int) -> Tens
 
     def read(batch: Any) -> tuple[Tensor, Tensor]:
         features, outputs = access.forward_features(batch)
-        return F.normalize(features, dim=1), access.to_proba(as_columns(outputs))
+        return features, access.to_proba(as_columns(outputs))
 
     known, known_proba = access.collect_all(labeled, read)
-    nearest = KNearest(known, min(k, len(known)))
+    nearest = KNearest(known, min(k, len(known)), metric="cosine")
 
     def score(batch: Any) -> Tensor:
         features, proba = read(batch)

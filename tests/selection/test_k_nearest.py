@@ -14,6 +14,7 @@ from skal.selection import KNearest, k_nearest
 from tests.selection.test_nearest import KINDS, features, hardly_apart
 
 module_under_test = sys.modules["skal.selection.k_nearest"]
+products = sys.modules["skal.selection.products"]
 
 
 def by_sorting(rows: Tensor, points: Tensor, k: int) -> list[list[int]]:
@@ -32,6 +33,7 @@ def by_sorting(rows: Tensor, points: Tensor, k: int) -> list[list[int]]:
 def test_equals_sorting_all_distances(monkeypatch, kind, k, block):
     monkeypatch.setattr(module_under_test, "_BLOCK", block)
     monkeypatch.setattr(module_under_test, "_CACHE", max(7, block // 10))
+    monkeypatch.setattr(products, "_CACHE", max(7, block // 16))
     rows, points = features(31, 7, kind=kind), features(23, 7, seed=1, kind=kind)
     assert k_nearest(rows, points, k).tolist() == by_sorting(rows, points, k)
 
@@ -40,6 +42,35 @@ def test_agrees_with_scikit_learn():
     rows, points = features(200, 16).double(), features(90, 16, seed=1).double()
     expected = NearestNeighbors(n_neighbors=10).fit(points).kneighbors(rows)[1]
     np.testing.assert_array_equal(k_nearest(rows, points, 10), np.sort(expected))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", [1, 100, 2**21])
+def test_directions_by_dividing_by_lengths(monkeypatch, kind, block):
+    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+    monkeypatch.setattr(products, "_CACHE", max(7, block // 16))
+    rows, points = features(31, 7, kind=kind), features(23, 7, seed=1, kind=kind)
+    rows[4] = points[3] = points[9] = 0  # without a direction
+    unit, units = (torch.nn.functional.normalize(x, dim=1) for x in (rows, points))
+    found = k_nearest(rows, points, 4, metric="cosine").tolist()
+    assert found == by_sorting(unit, units, 4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_directions_that_products_do_not_tell_apart(seed):
+    rng = torch.Generator().manual_seed(seed)
+    rows, other = torch.randn(2, 9, 40, generator=rng)
+    points = torch.cat([rows[:1] + 2e-4 * other, other])
+    found = k_nearest(rows, points, 3, metric="cosine").tolist()
+    unit, units = (torch.nn.functional.normalize(x, dim=1) for x in (rows, points))
+    assert found == by_sorting(unit, units, 3)
+
+
+def test_the_cosine_of_scikit_learn():
+    rows, points = features(200, 16).double(), features(90, 16, seed=1).double()
+    search = NearestNeighbors(n_neighbors=10, metric="cosine").fit(points)
+    found = KNearest(points, 10, metric="cosine")(rows)
+    np.testing.assert_array_equal(found, np.sort(search.kneighbors(rows)[1]))
 
 
 def test_of_equally_near_points_the_first():
@@ -116,11 +147,14 @@ def test_bad_input():
         k_nearest(rows[:, 0], torch.ones(3, 2), 1)
     with pytest.raises(ValueError, match=r"shape \(L, d\), got \(3,\)"):
         KNearest(torch.ones(3), 1)
-    for value in (torch.nan, torch.inf, 1e30):
-        with pytest.raises(ValueError, match="must be finite"):
-            k_nearest(rows * value, torch.ones(3, 2), 1)
-        with pytest.raises(ValueError, match="must be finite"):
-            k_nearest(rows, torch.full((3, 2), value), 1)
+    for metric in ("euclidean", "cosine"):
+        for value in (torch.nan, torch.inf, 1e30):
+            with pytest.raises(ValueError, match="must be finite"):
+                k_nearest(rows * value, torch.ones(3, 2), 1, metric)
+            with pytest.raises(ValueError, match="must be finite"):
+                k_nearest(rows, torch.full((3, 2), value), 1, metric)
+    with pytest.raises(ValueError, match="'euclidean' or 'cosine', got 'dot'"):
+        KNearest(rows, 1, metric="dot")
 
 
 def test_on_the_device_of_the_rows(device):

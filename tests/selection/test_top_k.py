@@ -29,6 +29,14 @@ def test_as_sorting_by_score_then_index(values, data):
     assert len(set(seeded.indices.tolist())) == n
 
 
+def test_none_and_all():
+    scores = torch.tensor([1.0, 3.0, 2.0, 3.0])
+    for rng in (None, gen(0)):
+        assert top_k(scores, 0, rng).indices.tolist() == []
+        assert set(top_k(scores, 4, rng).indices.tolist()) == {0, 1, 2, 3}
+        assert top_k(torch.empty(0), 0, rng).scores.tolist() == []
+
+
 def test_random_ties_are_uniform():
     scores = torch.tensor([1.0, 5.0, 2.0, 2.0, 2.0, 0.0])
     rng = gen(1)
