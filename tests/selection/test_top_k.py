@@ -37,6 +37,11 @@ def test_none_and_all():
         assert top_k(torch.empty(0), 0, rng).scores.tolist() == []
 
 
+def test_many_equal_scores_keep_their_order():
+    scores = torch.arange(5000) % 3 == 1
+    assert top_k(scores.double(), 1500).indices.tolist() == list(range(1, 4500, 3))
+
+
 def test_random_ties_are_uniform():
     scores = torch.tensor([1.0, 5.0, 2.0, 2.0, 2.0, 0.0])
     rng = gen(1)

@@ -1,0 +1,50 @@
+"""Half squared distances by products against float64, and the bound on their error."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from skal.selection.products import Products
+from tests.selection.test_nearest import KINDS, features
+
+module_under_test = sys.modules["skal.selection.products"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shrunk", [1.0, 1e-3])
+@pytest.mark.parametrize("with_lengths", [False, True])
+@pytest.mark.parametrize("cache", [7, 60, 2**17])
+def test_differences_between_points_are_within_the_error(
+    monkeypatch, kind, shrunk, with_lengths, cache
+):
+    monkeypatch.setattr(module_under_test, "_CACHE", cache)
+    points, rows = features(23, 5, kind=kind), shrunk * features(31, 5, seed=1)
+    lengths = torch.arange(1.0, 32)[:, None] if with_lengths else None
+    values, errors = Products(points)(rows, lengths)
+    scaled = rows.double() if lengths is None else rows.double() / lengths
+    exact = torch.cdist(scaled, points.double()).square() / 2
+    wrong = (values - values[:, :1]) - (exact - exact[:, :1])
+    assert bool((wrong.abs().amax(dim=1) <= 2 * errors).all())
+    assert bool((errors < 1e-3 * (1 + exact.amax(dim=1))).all())
+
+
+def test_the_error_counts_the_lengths_of_the_points():
+    rng = torch.Generator().manual_seed(0)
+    points = 1000 * torch.randn(40, 5, generator=rng)
+    values, errors = Products(points)(points.mean(dim=0, keepdim=True))
+    exact = (points - points.mean(dim=0)).double().square().sum(dim=1) / 2
+    wrong = (values[0] - exact).abs().max()
+    assert 1e-3 < float(wrong) < float(errors)
+
+
+def test_results_of_few_rows_after_many():
+    points, rows = features(23, 5), features(31, 5, seed=1)
+    search = Products(points)
+    many = [part.clone() for part in search(rows)]
+    few = [part.clone() for part in search(rows[7:9])]
+    for found, expected in zip(few, many, strict=True):
+        torch.testing.assert_close(found, expected[7:9])
+    assert search(rows[:0])[0].shape == (0, 23)
