@@ -49,6 +49,13 @@ def test_equal_predictions_have_no_contrast():
     assert contrast(certain, certain, torch.tensor([[0, 0]])).tolist() == [0.0]
 
 
+def test_many_equal_predictions_of_many_classes_have_none():
+    probs = torch.randn(500, 10, generator=torch.Generator().manual_seed(0)).double()
+    probs = probs.softmax(dim=1)
+    near = torch.arange(500)[:, None].expand(500, 7)
+    assert contrast(probs, probs, near).tolist() == [0.0] * 500
+
+
 def test_not_negative_and_the_same_for_any_block(monkeypatch):
     above = torch.nextafter(torch.as_tensor(OTHERS[:1]), torch.ones(1).double())
     rows = torch.cat([above, torch.as_tensor(PROBS)]).repeat(30, 1)
