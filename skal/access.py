@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import SequentialSampler
 
+from skal.batches import arguments, length, split
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.bayesian.layers import LINEAR
 from skal.nets.probabilities import find_nonlinearity
@@ -68,18 +69,24 @@ class NetAccess:
                 if module.training != training:
                     module.training = training
 
-    def batches(self, rows: Rows) -> Iterator[tuple[slice, Any]]:
-        """Yield ``(slice, batch)`` in order, tensors on the net's device."""
+    def batches(
+        self, rows: Rows, size: int | None = None
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield ``(slice, batch)`` in order, tensors on the net's device.
+
+        Batches are those of the net's iterator, or parts of at most `size` rows.
+        """
         for block, X in rows.blocks():
             start = block.start
             dataset = self.net.get_dataset(self._prepare(X))
             iterator = self.net.get_iterator(dataset, training=False)
             self._check_order(iterator)
             for data in iterator:
-                batch = to_tensor(unpack_data(data)[0], device=self.net.device)
-                stop = start + _length(batch)
-                yield slice(start, stop), batch
-                start = stop
+                whole = to_tensor(unpack_data(data)[0], device=self.net.device)
+                for batch in split(whole, size):
+                    stop = start + length(batch)
+                    yield slice(start, stop), batch
+                    start = stop
             if start != block.stop:
                 raise UnsuitableLearnerError(
                     f"The validation iterator of {type(self.net).__name__} gave "
@@ -89,12 +96,7 @@ class NetAccess:
 
     def forward(self, batch: Any, parameters: Parameters | None = None) -> Tensor:
         """Raw outputs of the module, ``(b, ...)``, by its own or other parameters."""
-        args: tuple[Any, ...] = ()
-        kwargs: dict[str, Any] = {}
-        if isinstance(batch, Mapping):
-            kwargs = dict(batch)
-        else:
-            args = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+        args, kwargs = arguments(batch)
         if parameters is None:
             output = self.module(*args, **kwargs)
         else:
@@ -138,18 +140,23 @@ class NetAccess:
             )
         return features.flatten(1), output
 
-    def collect(self, rows: Rows, read: Callable[[Any], Tensor]) -> Tensor:
+    def collect(
+        self, rows: Rows, read: Callable[[Any], Tensor], size: int | None = None
+    ) -> Tensor:
         """Apply ``read(batch) -> (b, ...)`` to all rows; ``(m, ...)`` on the device."""
-        (result,) = self.collect_all(rows, lambda batch: (read(batch),))
+        (result,) = self.collect_all(rows, lambda batch: (read(batch),), size)
         return result
 
     def collect_all(
-        self, rows: Rows, read: Callable[[Any], tuple[Tensor, ...]]
+        self,
+        rows: Rows,
+        read: Callable[[Any], tuple[Tensor, ...]],
+        size: int | None = None,
     ) -> tuple[Tensor, ...]:
         """Apply a function of several results to all rows, in one pass over them."""
         results: tuple[Tensor, ...] = ()
         with self.reading():
-            for block, batch in self.batches(rows):
+            for block, batch in self.batches(rows, size):
                 parts = read(batch)
                 if not results:  # allocated once, so that nothing is held twice
                     results = tuple(
@@ -284,9 +291,3 @@ def as_columns(outputs: Tensor) -> Tensor:
 def _all_finite(values: Tensor) -> bool:
     """Whether all are; a sum that is tells it in one pass, and may overflow."""
     return bool(values.sum().isfinite()) or bool(values.isfinite().all())
-
-
-def _length(batch: Any) -> int:
-    if isinstance(batch, Mapping):
-        return len(next(iter(batch.values())))
-    return len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from skal.batches import arguments, map_tensors, split
 from skal.exceptions import UnsuitableLearnerError
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "input_of",
     "is_bare_linear",
     "linear_factors",
-    "split",
     "whole_gradients",
 ]
 
@@ -77,7 +77,10 @@ def linear_factors(
         parts += [x.new_ones(*x.shape[:-1], 1)] if bias else []
         extended.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
     if len(inputs) == 1 and inputs[0].ndim == 2:
-        return Factors(extended[0], torch.cat(gradients[0], dim=1))
+        (found,) = gradients
+        return Factors(
+            extended[0], found[0] if len(found) == 1 else torch.cat(found, dim=1)
+        )
     n_directions = vectors.shape[2]
     width = (layer.in_features if weight else 0) + bool(bias)
     whole = vectors.new_zeros(
@@ -135,7 +138,7 @@ def whole_gradients(
     moving = {name: fixed[name] for name in names}
 
     def value(parameters: dict[str, Tensor], row: Any, vector: Tensor) -> Tensor:
-        args, kwargs = _arguments(_map(row, lambda x: x[None]))
+        args, kwargs = arguments(map_tensors(row, lambda x: x[None]))
         output = functional_call(module, {**fixed, **parameters}, args, kwargs)
         output = output[0] if isinstance(output, tuple) else output
         return (output.flatten() * vector).sum()
@@ -159,40 +162,3 @@ def whole_gradients(
         chunks.append(torch.cat(whole, dim=1))
     outputs = torch.cat(chunks).detach()
     return Factors(outputs.new_ones(len(outputs), 1), outputs)
-
-
-def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(batch, Mapping):
-        return (), dict(batch)
-    return (tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)), {}
-
-
-def _map(batch: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Apply a function to the tensor, or to each of several, of a batch."""
-    if isinstance(batch, Mapping):
-        return {key: function(x) for key, x in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(function(x) for x in batch)
-    return function(batch)
-
-
-def split(batch: Any, size: int) -> list[Any]:
-    """Cut a batch into chunks of at most `size` rows."""
-    if isinstance(batch, Mapping):
-        n_rows = len(next(iter(batch.values())))
-    else:
-        n_rows = len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
-    if n_rows <= size:
-        return [batch]
-    starts = range(0, n_rows, size)
-    return [_map(batch, _Part(slice(start, start + size))) for start in starts]
-
-
-class _Part:
-    """Takes the same rows of each tensor."""
-
-    def __init__(self, rows: slice) -> None:
-        self.rows = rows
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x[self.rows]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skal.access import NetAccess, as_columns
+from skal.batches import split
 from skal.exceptions import UnsuitableLearnerError
 from skal.factors import (
     Factors,
@@ -16,13 +17,12 @@ from skal.factors import (
     input_of,
     is_bare_linear,
     linear_factors,
-    split,
     whole_gradients,
 )
 from skal.rows import Rows
 from skal.validation import check_option
 
-__all__ = ["Factors", "GradientReader", "per_row_gradients"]
+__all__ = ["Factors", "GradientReader", "n_together", "per_row_gradients"]
 
 #: Rows that run forward and backward together, and more of them where layers are all
 #: linear and the widest has fewer numbers for them: their activations stay in cache.
@@ -80,30 +80,11 @@ class GradientReader:
 
     def __call__(self, batch: Any) -> list[Factors]:
         """Factors of each layer for the rows of a batch, ``access.batches`` gives."""
-        chunks = split(batch, _n_together(self.access.module))
-        self._choose_once(chunks[0])
-        parts = [self._read(chunk) for chunk in chunks]
-        if len(parts) == 1:
-            return parts[0]
-        return [
-            Factors(*(torch.cat(tensors) for tensors in zip(*layer, strict=True)))
-            for layer in zip(*parts, strict=True)
-        ]
-
-    def apply(self, batch: Any, function: Callable[[list[Factors]], Tensor]) -> Tensor:
-        """Apply a function to the factors of a few rows at a time, ``(b, ...)``.
-
-        The factors of a large batch are never there together.
-        """
-        chunks = split(batch, _n_together(self.access.module))
-        self._choose_once(chunks[0])
-        return torch.cat([function(self._read(chunk)) for chunk in chunks])
-
-    # -- which parameters, and how --------------------------------------------------
-
-    def _choose_once(self, batch: Any) -> None:
         if self._chosen is None:
             self._chosen = self._choose(batch)
+        return self._read(batch, *self._chosen)
+
+    # -- which parameters, and how --------------------------------------------------
 
     def _choose(self, batch: Any) -> tuple[dict[str, nn.Linear], list[str]]:
         """Linear layers for hooks, and names of parameters for `torch.func`."""
@@ -169,10 +150,9 @@ class GradientReader:
     # -- reading --------------------------------------------------------------------
 
     @torch.enable_grad()
-    def _read(self, batch: Any) -> list[Factors]:
-        if self._chosen is None:
-            raise RuntimeError("The layers are chosen by the first call.")
-        bare, others = self._chosen
+    def _read(
+        self, batch: Any, bare: dict[str, nn.Linear], others: list[str]
+    ) -> list[Factors]:
         # Detached parameters: the graph holds nothing but the layers asked for.
         fixed = {n: p.detach() for n, p in self.access.module.named_parameters()}
         passed: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in bare}
@@ -239,14 +219,16 @@ def per_row_gradients(
         One a layer, each with ``len(rows)`` rows.
     """
     read = GradientReader(access, layers, directions)
-    flat = access.collect_all(rows, lambda batch: sum(map(tuple, read(batch)), ()))
+    flat = access.collect_all(
+        rows, lambda batch: sum(map(tuple, read(batch)), ()), n_together(access)
+    )
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [Factors(inputs, outputs) for inputs, outputs in pairs]
 
 
-def _n_together(module: nn.Module) -> int:
-    """Give how many rows run forward and backward together."""
-    own = [m for m in module.modules() if [*m.parameters(recurse=False)]]
+def n_together(access: NetAccess) -> int:
+    """Give how many rows a `GradientReader` reads fast, and in little memory."""
+    own = [m for m in access.module.modules() if [*m.parameters(recurse=False)]]
     widths = [max(m.weight.shape) for m in own if isinstance(m, nn.Linear)]
     if not widths or len(widths) < len(own):
         return _CHUNK

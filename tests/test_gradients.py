@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
 from skal.factors import Factors
-from skal.gradients import GradientReader, per_row_gradients
+from skal.gradients import GradientReader, n_together, per_row_gradients
 from skal.nets import NetClassifier, NetRegressor
 from skal.rows import Rows
 from tests.models import N_FEATURES, make_data, make_net
@@ -309,9 +309,10 @@ def test_a_function_of_few_rows_at_a_time(module, lengths, monkeypatch):
     monkeypatch.setattr("skal.gradients._NUMBERS", 12 * 16)
     seen = []
 
-    def watched(factors: list[Factors]) -> Tensor:
-        seen.append(len(factors[0].inputs))
-        return norms(factors)
+    def watched(part: Tensor) -> Tensor:
+        seen.append(len(part))
+        return norms(read(part))
 
-    torch.testing.assert_close(read.apply(batch, watched), expected)
+    found = access.collect(Rows(batch.numpy()), watched, n_together(access))
+    torch.testing.assert_close(found, expected)
     assert seen == lengths

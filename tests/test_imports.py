@@ -25,14 +25,15 @@ ALLOWED: dict[str, set[str]] = {
     "measures": set(),
     "embeddings": set(),
     "selection": {"embeddings", "measures"},
-    "factors": set(),
+    "batches": set(),
+    "factors": {"batches"},
     "adversarial": set(),
     "kernels": {"embeddings", "factors", "selection"},
     # what is read of a learner and its pool
     "rows": set(),
     "nets": {"pool", "posteriors"},  # only within predict(return_std=True)
-    "access": {"nets", "rows"},
-    "gradients": {"access", "factors", "rows"},
+    "access": {"batches", "nets", "rows"},
+    "gradients": {"access", "batches", "factors", "rows"},
     "unwrapping": set(),
     "member": {"access", "rows"},
     "pool": {"access", "member", "rows", "unwrapping"},
@@ -42,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         *(
             "access",
             "adversarial",
+            "batches",
             "embeddings",
             "factors",
             "gradients",
@@ -56,7 +58,10 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": set(),
 }
 #: Parts that import torch and nothing else from outside.
-PURE = {"adversarial", "measures", "embeddings", "selection", "factors", "kernels"}
+PURE = {
+    *("adversarial", "batches", "measures", "embeddings", "selection"),
+    *("factors", "kernels"),
+}
 #: The only part that may import modAL.
 MODAL = {"learners"}
 

@@ -36,8 +36,8 @@ class Projection:
     without repetition, of D H with random signs D, or of several such matrices side by
     side where p > n [1]_.  The rest meets Gaussians, or signs if it is a single number.
 
-    A part costs about :math:`2 \sqrt n \max(n, p)` multiply-adds a row, and 2 p numbers
-    are kept of it; a Gaussian matrix costs and keeps n p, and is taken where that is
+    A part costs about :math:`2 \sqrt n \max(n, p)` multiply-adds a row, and keeps half
+    as many numbers; a Gaussian matrix costs and keeps n p, and is taken where that is
     less.
 
     References
@@ -72,7 +72,7 @@ class Projection:
         """Numbers that are kept."""
         kept = 0
         while n := _transformed(width, n_numbers):
-            kept += 2 * n_numbers + n
+            kept += -(-n_numbers // n) * n * _sides(n)[1] + n_numbers
             width -= n
         return kept + width * n_numbers
 
@@ -84,49 +84,49 @@ class Projection:
         return self
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """Project rows ``(b, w)`` to ``(b, p)``."""
+        """Project rows ``(b, w)`` to ``(b, p)``, in memory column by column."""
         result = None
         for part in self.parts:
             own = part(rows)
             result = own if result is None else result.add_(own)
         if self.matrix is not None:
-            rest = rows[:, self.start :]
+            rest = rows[:, self.start :].T
             if result is None:
-                return rest @ self.matrix
-            result.addmm_(rest, self.matrix)
+                return (self.matrix.T @ rest).T
+            result.addmm_(self.matrix.T, rest)
         if result is None:
             return rows.new_zeros(len(rows), self.n_numbers)
-        return result
+        return result.T
 
 
 class _Part(NamedTuple):
     """Transform of some numbers of each row, the Kronecker product of two matrices."""
 
     start: int
-    signs: Tensor  # (copies, n)
-    left: Tensor
-    right: Tensor
+    first: Tensor  # (copies * l, r, r), each with its signs
+    second: Tensor  # (l, l)
     columns: Tensor  # (p,)
 
     def to(self, like: Tensor) -> _Part:
-        signs, left, right = (x.to(like) for x in (self.signs, self.left, self.right))
-        return _Part(self.start, signs, left, right, self.columns.to(like.device))
+        first, second = self.first.to(like), self.second.to(like)
+        return _Part(self.start, first, second, self.columns.to(like.device))
 
     def __call__(self, rows: Tensor) -> Tensor:
-        copies, n = self.signs.shape
-        own = rows[:, self.start : self.start + n]
-        flipped = own[:, None] * self.signs
-        shape = (len(rows) * copies, len(self.left), len(self.right))
-        half = flipped.reshape(-1, len(self.right)) @ self.right
-        whole = torch.matmul(self.left, half.view(shape))
-        return whole.view(len(rows), copies * n).index_select(1, self.columns)
+        """Columns of the product, ``(p, b)``: whole columns are chosen fast."""
+        b, left, right = len(rows), len(self.second), self.first.shape[1]
+        copies = len(self.first) // left
+        own = rows[:, self.start : self.start + left * right].T.view(left, right, b)
+        half = torch.bmm(self.first, own.repeat(copies, 1, 1) if copies > 1 else own)
+        whole = torch.matmul(self.second, half.view(copies, left, right * b))
+        return whole.view(-1, b).index_select(0, self.columns)
 
 
 def _draw(start: int, n: int, n_numbers: int, rng: torch.Generator) -> _Part:
     copies = -(-n_numbers // n)
-    left, right = (_hadamard(side) for side in _sides(n))
+    second, first = (_hadamard(side) for side in _sides(n))
     columns = torch.randperm(copies * n, generator=rng)[:n_numbers]
-    return _Part(start, _signs((copies, n), rng), left, right, columns)
+    signs = _signs((copies, n), rng).view(-1, 1, len(first))
+    return _Part(start, first * signs, second, columns)
 
 
 def _transformed(width: int, n_numbers: int) -> int:

@@ -60,7 +60,7 @@ class Sketch:
         self._projections: list[tuple[Projection, Projection]] | None = None
 
     def __call__(self, layers: Sequence[Factors]) -> Tensor:
-        """Sketch rows, ``(b, p)``."""
+        """Sketch rows, ``(b, p)``, in memory column by column."""
         if self._projections is None:
             self._projections = self._draw(layers)
         result = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skal.access import NetAccess, as_columns
-from skal.factors import Factors, split
-from skal.gradients import Directions, GradientReader
+from skal.batches import split
+from skal.factors import Factors
+from skal.gradients import Directions, GradientReader, n_together
 from skal.measures import gradient_lengths, softmax_gradient_length
 from skal.pool import Pool
 from skal.strategies.base import ScoreStrategy
@@ -85,7 +85,9 @@ class EGL(ScoreStrategy):
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_option("layers", self.layers, ["last", "all"])
         scores = [
-            access.collect(member.rows, _expected_length(access, self.layers)).cpu()
+            access.collect(
+                member.rows, _expected_length(access, self.layers), n_together(access)
+            ).cpu()
             for member, access in pool.nets(self.head)
         ]
         return torch.stack(scores).mean(dim=0)
@@ -133,7 +135,7 @@ def _of_softmax(access: NetAccess) -> Callable[[Any], Tensor]:
         return found if is_kept else torch.full_like(found, torch.nan)
 
     reader = GradientReader(access, "last", directions)
-    return lambda batch: reader.apply(batch, lengths)
+    return lambda batch: lengths(reader(batch))
 
 
 def _by_label(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
@@ -147,16 +149,10 @@ def _by_label(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
                 directions = _gradients_of(access.to_proba, labels)
                 reader = GradientReader(access, layers, directions)
                 readers.append((len(labels), reader))
-        sums = [
-            reader.apply(batch, partial(_sum_of_lengths, n)) for n, reader in readers
-        ]
+        sums = [gradient_lengths(reader(batch), n).sum(dim=1) for n, reader in readers]
         return torch.stack(sums).sum(dim=0)
 
     return read
-
-
-def _sum_of_lengths(n_labels: int, factors: list[Factors]) -> Tensor:
-    return gradient_lengths(factors, n_labels).sum(dim=1)
 
 
 def _groups(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skal.access import NetAccess, as_columns
-from skal.gradients import GradientReader
+from skal.gradients import GradientReader, n_together
 from skal.measures import expected_model_change, gradient_gram
 from skal.pool import Member, Pool
 from skal.strategies.disagreement import PosteriorStrategy
@@ -109,10 +109,9 @@ def _read(access: NetAccess, member: Member, layers: str) -> tuple[Tensor, Tenso
     def read(batch: Any) -> tuple[Tensor, Tensor]:
         predicted = as_columns(access.forward(batch)).double()
         n_targets = predicted.shape[1]
-        gram = reader.apply(batch, lambda factors: gradient_gram(factors, n_targets))
-        return predicted, gram
+        return predicted, gradient_gram(reader(batch), n_targets)
 
-    predicted, gram = access.collect_all(member.rows, read)
+    predicted, gram = access.collect_all(member.rows, read, n_together(access))
     return predicted, gram
 
 

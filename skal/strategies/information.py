@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from skal.access import NetAccess, as_columns
-from skal.factors import Factors, split
-from skal.gradients import Directions, GradientReader
+from skal.batches import split
+from skal.factors import Factors
+from skal.gradients import Directions, GradientReader, n_together
 from skal.kernels import Sketch
 from skal.pool import Pool
 from skal.rows import Rows
@@ -143,7 +144,7 @@ def _collect(
             looked = True
         return read(batch)
 
-    inputs, outputs = access.collect_all(rows, checked)
+    inputs, outputs = access.collect_all(rows, checked, n_together(access))
     return Information(inputs, outputs)
 
 
@@ -190,7 +191,7 @@ def _all_layers(
             ]
             return project(single).unflatten(0, (-1, n_vectors))
 
-        outputs = reader.apply(batch, by_vector)
+        outputs = by_vector(reader(batch))
         return Information(outputs.new_ones(len(outputs), 1), outputs)
 
     return read
