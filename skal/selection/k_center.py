@@ -46,7 +46,7 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
        https://doi.org/10.1016/0304-3975(85)90224-5
     """
     check_n(n, len(embedding))
-    centers = NearestCenters(embedding, sq_dist=min_sq_dist)
+    centers = NearestCenters(embedding, sq_dist=min_sq_dist, n_more=n - 1)
     value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
     left = torch.ones_like(value, dtype=torch.bool)
     indices = torch.empty(n, dtype=torch.long, device=value.device)

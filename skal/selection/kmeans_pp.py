@@ -66,7 +66,7 @@ def kmeans_pp(
     tensor([2, 1, 0])
     """
     check_n(n, len(embedding))
-    nearest = NearestCenters(embedding, centers)
+    nearest = NearestCenters(embedding, centers, n_more=n - 1)
     scores = nearest.sq_dist.new_empty(n)
     indices = torch.empty(n, dtype=torch.long, device=scores.device)
     left = torch.ones(len(embedding), dtype=torch.bool, device=scores.device)

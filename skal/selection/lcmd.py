@@ -66,7 +66,7 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     tensor([20, 21])
     """
     check_n(n, len(embedding))
-    clusters = NearestCenters(embedding, centers)
+    clusters = NearestCenters(embedding, centers, n_more=n - 1)
     scores = clusters.sq_dist.new_empty(n)
     indices = torch.empty(n, dtype=torch.long, device=scores.device)
     left = torch.ones(len(embedding), dtype=torch.bool, device=scores.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -99,6 +100,8 @@ class NearestCenters:
         Centers there are from the beginning, in the same space.
     sq_dist : Tensor of shape (m,), optional
         Squared distances to centers that are not given themselves; not changed.
+    n_more : int
+        Rows that will be added at most, so that no more are guessed.
 
     Attributes
     ----------
@@ -123,6 +126,7 @@ class NearestCenters:
         embedding: Embedding,
         centers: Embedding | None = None,
         sq_dist: Tensor | None = None,
+        n_more: int = sys.maxsize,
     ) -> None:
         self.embedding = embedding
         self.n_centers = 0
@@ -136,13 +140,19 @@ class NearestCenters:
             self.sq_dist = torch.full_like(embedding.sq_norm(), torch.inf)
             self.center = torch.full_like(self.sq_dist, -1, dtype=torch.long)
         self._table = _table(embedding)
-        self.n_guesses = _FEW if self._table else 0
+        self._n_more = n_more
+        self._n_ahead = _FEW if self._table else 0
         self._guessed: dict[int, int] = {}
         self._n_used = 0
 
+    @property
+    def n_guesses(self) -> int:
+        """Rows that are best guessed together, 0 if that would not help."""
+        return min(self._n_ahead, self._n_more)
+
     def knows(self, i: int) -> bool:
         """Whether row `i` was guessed, or no guess would help."""
-        return self._table is None or i in self._guessed
+        return self.n_guesses == 0 or i in self._guessed
 
     def guess(self, rows: Tensor) -> None:
         """Compare rows that may become centers with all others, `n_guesses` at best."""
@@ -151,9 +161,9 @@ class NearestCenters:
         if self._guessed:
             hits = self._n_used / len(self._guessed)
             if hits > 0.7:
-                self.n_guesses = min(2 * self.n_guesses, _MANY)
+                self._n_ahead = min(2 * self._n_ahead, _MANY)
             elif hits < 0.3:
-                self.n_guesses = max(self.n_guesses // 2, _FEW)
+                self._n_ahead = max(self._n_ahead // 2, _FEW)
         self._bounds = self._table.bounds(rows)
         self._guessed = {row: k for k, row in enumerate(rows.tolist())}
         self._n_used = 0
@@ -173,6 +183,7 @@ class NearestCenters:
             self.sq_dist = torch.where(closer, distances, self.sq_dist)
             self.center.masked_fill_(closer, self.n_centers)
         self.n_centers += 1
+        self._n_more -= 1
 
     def weights(self) -> Tensor:
         """Sum of the squared distances of each center's rows, float64."""
@@ -224,8 +235,9 @@ class _DenseTable:
     def bounds(self, rows: Tensor) -> Tensor:
         shifted = self.features[rows] - self.origin
         constant = self.low[rows] + 2 * (shifted @ self.origin)
-        products = shifted @ self.features.T
-        return products.mul_(-2).add_(self.low).add_(constant[:, None])
+        # Rows of the many come first: products with few are fastest so.
+        products = self.features @ shifted.mul_(-2).T
+        return products.add_(self.low[:, None]).add_(constant).T
 
     def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
         return sq_dist_to(self.features, i, rows)
