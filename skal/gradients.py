@@ -27,6 +27,8 @@ __all__ = ["Factors", "GradientReader", "n_together", "per_row_gradients"]
 #: Rows that run forward and backward together, and more of them where layers are all
 #: linear and the widest has fewer numbers for them: their activations stay in cache.
 _CHUNK, _NUMBERS = 512, 2**18
+#: Rows that tell which layers take the rows of a batch for rows.
+_FEW = 8
 Directions = Callable[[Tensor], Tensor]
 
 
@@ -81,7 +83,7 @@ class GradientReader:
     def __call__(self, batch: Any) -> list[Factors]:
         """Factors of each layer for the rows of a batch, ``access.batches`` gives."""
         if self._chosen is None:
-            self._chosen = self._choose(batch)
+            self._chosen = self._choose(split(batch, _FEW)[0])
         return self._read(batch, *self._chosen)
 
     # -- which parameters, and how --------------------------------------------------

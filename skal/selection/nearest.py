@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 #: Numbers that are worked on together.
-_BLOCK = 2**21
+_BLOCK = 2**19
 #: Numbers that stay in cache while a row is subtracted and squared.
 _CACHE = 2**18
 #: Guesses at a time.
@@ -66,11 +66,14 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
         values, errors = products(block)
         limit = values.amin(dim=1).add_(errors, alpha=2)
         row, point = torch.nonzero(values <= limit[:, None]).T
+        each_once = len(row) == len(block)  # so that these are all rows in order
         distances = values.new_empty(len(row))
         size = max(1, _CACHE // rows.shape[1])
         for pair in range(0, len(row), size):
             part = slice(pair, pair + size)
-            distances[part] = sum_of_squares(block[row[part]] - points[point[part]])
+            own = block[part] if each_once else block.index_select(0, row[part])
+            apart = points.index_select(0, point[part]).sub_(own)
+            distances[part] = sum_of_squares(apart)
         part = slice(start, start + step)
         sq_dist[part], center[part] = nearest_of_pairs(
             row, point, distances, len(block)
