@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
+from threadpoolctl import threadpool_info
 
 from skal.simulation import StrategyComparison
 
@@ -62,11 +63,22 @@ def environment() -> list[str]:
             lines.append(f"{package}: {version(package)}")
         except PackageNotFoundError:
             lines.append(f"{package}: not installed")
+    lines.append(f"BLAS of numpy and scipy: {_blas()}")
     lines.append(f"commit of skal: {_commit()}")
     lines.append(
         f"machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}"
     )
     return lines
+
+
+def _blas() -> str:
+    """Versions and kernels; the variables of OpenBLAS may choose others."""
+    found = {
+        f"{info['internal_api']} {info['version']} ({info.get('architecture')})"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    }
+    return ", ".join(sorted(found))
 
 
 def _commit() -> str:
