@@ -21,8 +21,8 @@ _FULL = 2**28
 _SEEDING = 2**20
 #: Rows of a sample up to which all their distances may be kept.
 _TABLE = 2**12
-#: Steps over all rows; more lower the sum of squares by little.
-_STEPS = 3
+#: Steps over all rows, as many as fit into so many rows × clusters.
+_FEWEST, _MOST, _WORK = 3, 100, 2**23
 #: Seeds that rows are tried for together, and how many there must be for each of them.
 _TOGETHER, _THEN = 8, 32
 #: Rows looked at in a step beyond that.
@@ -68,12 +68,12 @@ def k_means(
 
     Notes
     -----
-    `sklearn.cluster.KMeans` in at most three steps, up to 268 million rows × clusters;
-    `MiniBatchKMeans` beyond.  Seeds are rows of a sample where there are many, by
-    greedy k-means++ [1]_: of 2 + log C rows drawn each time, by their squared distance
-    from the seeds so far, the one that leaves the least sum of these.  Where there
-    are 32 seeds and more, the rows tried for up to eight are drawn together.  Copies
-    the rows once.
+    `sklearn.cluster.KMeans`, up to 268 million rows × clusters, in at most 100 steps,
+    three from 2.8 million on; `MiniBatchKMeans` beyond.  Seeds are rows of a sample
+    where there are many, by greedy k-means++ [1]_: of 2 + log C rows drawn each time,
+    by their squared distance from the seeds so far, the one that leaves the least sum
+    of these.  Where there are 32 seeds and more, the rows tried for up to eight are
+    drawn together.  Copies the rows once.
 
     References
     ----------
@@ -91,7 +91,8 @@ def k_means(
     seeds = _seeds(rows, n_clusters, seed, given)
     settings = {"n_clusters": n_clusters, "init": seeds, "n_init": 1}
     if len(rows) * n_clusters <= _FULL:
-        model = KMeans(random_state=seed, max_iter=_STEPS, tol=0, **settings)
+        steps = min(max(_FEWEST, _WORK // (len(rows) * n_clusters)), _MOST)
+        model = KMeans(random_state=seed, max_iter=steps, tol=0, **settings)
     else:
         model = MiniBatchKMeans(random_state=seed, batch_size=_BATCH, **settings)
     with warnings.catch_warnings():  # fewer distinct rows than clusters are no fault

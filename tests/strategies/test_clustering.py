@@ -27,15 +27,18 @@ def test_finds_heaps(full, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("full", "cls", "settings"),
+    ("full", "work", "cls", "settings"),
     [
-        (2**22, KMeans, {"max_iter": 3, "tol": 0}),
-        (0, MiniBatchKMeans, {"batch_size": 5000}),
+        (2**22, 2**23, KMeans, {"max_iter": 100, "tol": 0}),
+        (2**22, 700 * 9 * 5, KMeans, {"max_iter": 5, "tol": 0}),
+        (2**22, 1, KMeans, {"max_iter": 3, "tol": 0}),
+        (0, 1, MiniBatchKMeans, {"batch_size": 5000}),
     ],
 )
 @pytest.mark.parametrize("weigh", [False, True])
-def test_is_scikit_learns(full, cls, settings, weigh, monkeypatch):
+def test_is_scikit_learns(full, work, cls, settings, weigh, monkeypatch):
     monkeypatch.setattr(module, "_FULL", full)
+    monkeypatch.setattr(module, "_WORK", work)
     rows = features(700, 3).double()
     given = torch.arange(1.0, 701.0).double() if weigh else None
     found = k_means(rows, 9, resolve_rng(3), given)

@@ -38,7 +38,7 @@ def test_by_hand(inner, factor, n):
     seeds = [seed_from(rng) for _ in range(3)]  # one at each door, then k-means's
     weights = np.maximum(weights, 1e-12 * weights.max())
     centers = POOL[kept][by_trying(POOL[kept], n, seeds[2], weights)]
-    means = KMeans(n, init=centers, n_init=1, max_iter=5)
+    means = KMeans(n, init=centers, n_init=1, max_iter=100, tol=0)
     means.fit(POOL[kept], sample_weight=weights)
     expected = []
     for cluster, center in enumerate(means.cluster_centers_):
