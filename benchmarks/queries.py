@@ -124,7 +124,12 @@ QUERIES: dict[str, Query] = {
         ),
     ),
     "EMCM": Query("regression", None),
-    "TESSAR": Query("regression", None),
+    "TESSAR": Query(
+        "regression",
+        None,
+        # 50 copies of the sites, by default.
+        lambda m, L, n: Work((m + L) * 512 * (32 + 512 + 1) + 50 * (L + n) * m * 512),
+    ),
 }
 
 

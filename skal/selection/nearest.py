@@ -12,6 +12,7 @@ from skal.embeddings import Dense, Embedding
 from skal.selection.products import Products, slack
 
 __all__ = [
+    "DenseTable",
     "NearestCenters",
     "Table",
     "nearest",
@@ -216,34 +217,41 @@ class Table(Protocol):
 
 def _table(embedding: Embedding) -> Table | None:
     if isinstance(embedding, Dense):
-        return _DenseTable(embedding.features)
+        return DenseTable(embedding.features)
     return embedding if isinstance(embedding, Table) else None
 
 
-class _DenseTable:
+class DenseTable:
     """Comparisons of dense rows by matrix products, near the origin for precision."""
 
     def __init__(self, features: Tensor) -> None:
         self.features = features
-        self.origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
-        rounding = slack(features)
-        self.low = features.new_empty(len(features))
+        self._origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
+        self._slack = slack(features)
         step = max(1, _BLOCK // features.shape[1])
-        for start in range(0, len(features), step):
-            block = features[start : start + step]
-            sq_norm = torch.linalg.vector_norm(block - self.origin, dim=1).square_()
-            own = torch.linalg.vector_norm(block, dim=1).square_()
-            self.low[start : start + step] = sq_norm - rounding * (sq_norm + own)
+        self._low = torch.cat([self._lowered(x) for x in features.split(step)])
 
     def bounds(self, rows: Tensor) -> Tensor:
-        shifted = self.features[rows] - self.origin
-        constant = self.low[rows] + 2 * (shifted @ self.origin)
+        """Lower bounds on the squared distances of some rows to all, ``(t, m)``."""
+        return self.bounds_to(self.features[rows])
+
+    def bounds_to(self, points: Tensor, part: slice = slice(None)) -> Tensor:
+        """Lower bounds on the squared distances of points to a part of the rows."""
+        shifted = points - self._origin
+        constant = self._lowered(points) + 2 * (shifted @ self._origin)
         # Rows of the many come first: products with few are fastest so.
-        products = self.features @ shifted.mul_(-2).T
-        return products.add_(self.low[:, None]).add_(constant).T
+        products = self.features[part] @ shifted.mul_(-2).T
+        return products.add_(self._low[part, None]).add_(constant).T
 
     def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
+        """Squared distances of all rows, or some, to row `i`; 0 to its duplicates."""
         return sq_dist_to(self.features, i, rows)
+
+    def _lowered(self, points: Tensor) -> Tensor:
+        """Squared lengths, less what products with these may err by."""
+        sq_norm = torch.linalg.vector_norm(points - self._origin, dim=1).square_()
+        own = torch.linalg.vector_norm(points, dim=1).square_()
+        return sq_norm - self._slack * (sq_norm + own)
 
 
 def sq_dist_to(features: Tensor, i: int, rows: Tensor | None = None) -> Tensor:

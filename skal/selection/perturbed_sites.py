@@ -6,12 +6,18 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Dense
-from skal.selection.nearest import NearestCenters, nearest, sum_of_squares
-from skal.selection.products import slack
+from skal.selection.nearest import (
+    DenseTable,
+    NearestCenters,
+    nearest,
+    sum_of_squares,
+)
 
 __all__ = ["PerturbedSites"]
 
-#: Numbers that stay in cache while they are worked on.
+#: Numbers that are worked on together.
+_BLOCK = 2**20
+#: Numbers that stay in cache while a row is subtracted and squared.
 _CACHE = 2**18
 
 
@@ -36,7 +42,7 @@ class PerturbedSites:
     ----------
     cells : NearestCenters
         Distance of each row to the nearest site, without noise, and its number.
-    changed : bool Tensor of shape (N, m)
+    changed : bool Tensor of shape (m, N)
         Whether the nearest site in a copy is another one.
 
     Notes
@@ -44,7 +50,7 @@ class PerturbedSites:
     The noise is drawn copy by copy for the sites given, then site by site for all
     copies.  Its unit is that of the first sites, and stays.
 
-    Keeps N × m squared distances and bools, and makes nothing of size N × m × d.  Sites
+    Keeps m × N squared distances and bools, and makes nothing of size m × N × d.  Sites
     are compared with rows by matrix products; where their rounding could decide, the
     distance is computed exactly, so that neither blocks nor threads change anything.
     """
@@ -62,18 +68,18 @@ class PerturbedSites:
         self._sigmas = sigmas.to(features)
         self._rng = rng
         self._unit: Tensor | None = None
-        self._origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
+        self._table = DenseTable(features)
         sites = _distinct(sites)
         self.cells = NearestCenters(Dense(features), Dense(sites))
-        shape = len(sigmas), len(features)
+        shape = len(features), len(sigmas)
         self._sq_dist = features.new_full(shape, torch.inf)
         self.changed = torch.zeros(shape, dtype=torch.bool, device=features.device)
         if len(sites):
             self._unit = _median_distance(self.cells.sq_dist)
             for k, sigma in enumerate(self._sigmas * self._unit):
                 copy = Dense(sites + sigma * self._noise(len(sites)))
-                self._sq_dist[k], cell = nearest(Dense(features), copy)
-                self.changed[k] = cell != self.cells.center
+                self._sq_dist[:, k], cell = nearest(Dense(features), copy)
+                self.changed[:, k] = cell != self.cells.center
 
     def add(self, i: int) -> None:
         """Make row `i` a site, in each copy with noise of its own."""
@@ -83,19 +89,19 @@ class PerturbedSites:
             self._unit = _median_distance(self.cells.sq_dist)
         noise = self._noise(len(self._sigmas))
         copies = self._features[i] + (self._sigmas * self._unit)[:, None] * noise
-        moves = self.cells.center == number
-        size = max(1, _CACHE // max(self._features.shape[1], len(copies)))
+        moves = (self.cells.center == number)[:, None]
+        size = max(1, _BLOCK // max(self._features.shape[1], len(copies)))
         for start in range(0, len(moves), size):
             part = slice(start, start + size)
             won = self._won(copies, part)
             # A row that goes to the new site with and without noise is not changed;
             # one that does so in one of both is; others are what they were.
-            changed = self.changed[:, part]
+            changed = self.changed[part]
             changed.copy_(torch.where(moves[part] | won, moves[part] ^ won, changed))
 
     def n_disagreeing(self) -> Tensor:
         """Count the reference rows that change their cell in each copy, ``(N,)``."""
-        return self.changed[:, self.reference].sum(dim=1)
+        return self.changed[self.reference].sum(dim=0)
 
     def metric(self) -> Tensor:
         """Least disagreement of the copies that change a row's cell (VLDM).
@@ -105,33 +111,26 @@ class PerturbedSites:
         vldm : Tensor of shape (m,), float64
             Multiples of 1/M; 1 for rows that no copy changes.
         """
-        least = torch.full_like(self.cells.center, len(self.reference))
-        counts = self.n_disagreeing().sort(descending=True)
-        for k, n in zip(counts.indices.tolist(), counts.values.tolist(), strict=True):
-            least.masked_fill_(self.changed[k], n)  # the smallest is written last
-        return least.double() / len(self.reference)
+        counts, most = self.n_disagreeing().int(), len(self.reference)
+        parts = self.changed.split(max(1, _BLOCK // len(counts)))
+        least = [torch.where(part, counts, most).amin(dim=1) for part in parts]
+        return torch.cat(least).double() / most
 
     def _noise(self, n: int) -> Tensor:
         shape = n, self._features.shape[1]
         return torch.randn(shape, generator=self._rng).to(self._features)
 
     def _won(self, copies: Tensor, part: slice) -> Tensor:
-        """Which rows, of a part, go to the new site in which copies; ``(N, b)``."""
-        rows, sq_dist = self._features[part], self._sq_dist[:, part]
-        own, shifted = rows - self._origin, copies - self._origin
-        own_sq, shifted_sq = own.square().sum(dim=1), shifted.square().sum(dim=1)
-        bounds = torch.addmm(shifted_sq[:, None], shifted, own.T, alpha=-2)
-        rounding = 2 * slack(rows) * (own_sq + shifted_sq.max())
-        bounds.add_(own_sq - rounding)
-        won = bounds < sq_dist
-        k, row = torch.nonzero(won).T
-        size = max(1, _CACHE // max(1, rows.shape[1]))
-        for pairs in torch.arange(len(k), device=k.device).split(size):
-            copy, own_row = k[pairs], row[pairs]
-            distances = sum_of_squares(rows[own_row] - copies[copy])
-            known = sq_dist[copy, own_row]
-            won[copy, own_row] = distances < known
-            sq_dist[copy, own_row] = torch.minimum(distances, known)
+        """Which rows, of a part, go to the new site in which copies; ``(b, N)``."""
+        rows, sq_dist = self._features[part], self._sq_dist[part]
+        won = sq_dist > self._table.bounds_to(copies, part).T
+        row, copy = torch.nonzero(won).T
+        size = max(1, _CACHE // rows.shape[1])
+        for own, other in zip(row.split(size), copy.split(size), strict=True):
+            apart = copies.index_select(0, other).sub_(rows.index_select(0, own))
+            distances, known = sum_of_squares(apart), sq_dist[own, other]
+            won[own, other] = distances < known
+            sq_dist[own, other] = torch.minimum(distances, known)
         return won
 
 
