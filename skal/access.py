@@ -27,6 +27,9 @@ from skal.rows import Rows
 __all__ = ["LINEAR", "NetAccess", "as_columns"]
 
 Parameters = Mapping[str, Tensor]
+#: Rows that run through a net together, and more of them where layers are all linear
+#: and the widest has fewer numbers for them: their activations stay in cache.
+_CHUNK, _NUMBERS = 512, 2**18
 
 
 class NetAccess:
@@ -171,13 +174,23 @@ class NetAccess:
             )
         return results
 
+    @property
+    def n_together(self) -> int:
+        """Rows that are read fast, and in little memory, forward and backward."""
+        own = [m for m in self.module.modules() if [*m.parameters(recurse=False)]]
+        widths = [max(m.weight.shape) for m in own if isinstance(m, nn.Linear)]
+        if not widths or len(widths) < len(own):
+            return _CHUNK
+        return max(_CHUNK, _NUMBERS // max(widths))
+
     def outputs(self, rows: Rows) -> Tensor:
         """Raw outputs, ``(m, C)``: logits of a classifier, predictions otherwise."""
         return self.collect(rows, lambda batch: as_columns(self.forward(batch)))
 
     def features(self, rows: Rows) -> Tensor:
         """Input of the head, ``(m, d)``: the penultimate features."""
-        return self.collect(rows, lambda batch: self.forward_features(batch)[0])
+        size = self.n_together if torch.device(self.net.device).type == "cpu" else None
+        return self.collect(rows, lambda batch: self.forward_features(batch)[0], size)
 
     # -- probabilities ------------------------------------------------------------
 

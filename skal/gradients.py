@@ -22,11 +22,8 @@ from skal.factors import (
 from skal.rows import Rows
 from skal.validation import check_option
 
-__all__ = ["Factors", "GradientReader", "n_together", "per_row_gradients"]
+__all__ = ["Factors", "GradientReader", "per_row_gradients"]
 
-#: Rows that run forward and backward together, and more of them where layers are all
-#: linear and the widest has fewer numbers for them: their activations stay in cache.
-_CHUNK, _NUMBERS = 512, 2**18
 #: Rows that tell which layers take the rows of a batch for rows.
 _FEW = 8
 Directions = Callable[[Tensor], Tensor]
@@ -222,16 +219,7 @@ def per_row_gradients(
     """
     read = GradientReader(access, layers, directions)
     flat = access.collect_all(
-        rows, lambda batch: sum(map(tuple, read(batch)), ()), n_together(access)
+        rows, lambda batch: sum(map(tuple, read(batch)), ()), access.n_together
     )
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [Factors(inputs, outputs) for inputs, outputs in pairs]
-
-
-def n_together(access: NetAccess) -> int:
-    """Give how many rows a `GradientReader` reads fast, and in little memory."""
-    own = [m for m in access.module.modules() if [*m.parameters(recurse=False)]]
-    widths = [max(m.weight.shape) for m in own if isinstance(m, nn.Linear)]
-    if not widths or len(widths) < len(own):
-        return _CHUNK
-    return max(_CHUNK, _NUMBERS // max(widths))

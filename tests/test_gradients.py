@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
 from skal.factors import Factors
-from skal.gradients import GradientReader, n_together, per_row_gradients
+from skal.gradients import GradientReader, per_row_gradients
 from skal.nets import NetClassifier, NetRegressor
 from skal.rows import Rows
 from tests.models import N_FEATURES, make_data, make_net
@@ -199,8 +199,8 @@ def test_chunks_and_batches_change_nothing(module, monkeypatch):
     access = fitted(module)
     pool = Rows(make_data("regression", 50, seed=1)[0])
     expected = per_row_gradients(access, pool)
-    monkeypatch.setattr("skal.gradients._CHUNK", 7)
-    monkeypatch.setattr("skal.gradients._NUMBERS", 7)
+    monkeypatch.setattr("skal.access._CHUNK", 7)
+    monkeypatch.setattr("skal.access._NUMBERS", 7)
     monkeypatch.setattr("skal.factors._WHOLE_NUMBERS", 500)
     access.net.set_params(batch_size=17)
     for found, layer in zip(per_row_gradients(access, pool), expected, strict=True):
@@ -305,14 +305,14 @@ def test_a_function_of_few_rows_at_a_time(module, lengths, monkeypatch):
         return sum(a.square().sum(1) * g.square().sum(1) for a, g in factors)
 
     expected = norms(read(batch))
-    monkeypatch.setattr("skal.gradients._CHUNK", 7)
-    monkeypatch.setattr("skal.gradients._NUMBERS", 12 * 16)
+    monkeypatch.setattr("skal.access._CHUNK", 7)
+    monkeypatch.setattr("skal.access._NUMBERS", 12 * 16)
     seen = []
 
     def watched(part: Tensor) -> Tensor:
         seen.append(len(part))
         return norms(read(part))
 
-    found = access.collect(Rows(batch.numpy()), watched, n_together(access))
+    found = access.collect(Rows(batch.numpy()), watched, access.n_together)
     torch.testing.assert_close(found, expected)
     assert seen == lengths

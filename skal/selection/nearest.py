@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 #: Numbers that are worked on together.
-_BLOCK = 2**19
+_BLOCK = 2**18
 #: Numbers that stay in cache while a row is subtracted and squared.
 _CACHE = 2**18
 #: Guesses at a time.
@@ -62,6 +62,8 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
     sq_dist = rows.new_empty(len(rows))
     center = torch.empty(len(rows), dtype=torch.long, device=rows.device)
     step = max(1, _BLOCK // max(len(points), rows.shape[1]))
+    # Taken once: memory that is new each time costs as much as what is done in it.
+    memory = rows.new_empty(max(1, _CACHE // rows.shape[1]), rows.shape[1])
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
         values, errors = products(block)
@@ -69,12 +71,12 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
         row, point = torch.nonzero(values <= limit[:, None]).T
         each_once = len(row) == len(block)  # so that these are all rows in order
         distances = values.new_empty(len(row))
-        size = max(1, _CACHE // rows.shape[1])
-        for pair in range(0, len(row), size):
-            part = slice(pair, pair + size)
+        for pair in range(0, len(row), len(memory)):
+            part = slice(pair, min(pair + len(memory), len(row)))
             own = block[part] if each_once else block.index_select(0, row[part])
-            apart = points.index_select(0, point[part]).sub_(own)
-            distances[part] = sum_of_squares(apart)
+            apart = memory[: part.stop - pair]
+            torch.index_select(points, 0, point[part], out=apart)
+            distances[part] = sum_of_squares(apart.sub_(own))
         part = slice(start, start + step)
         sq_dist[part], center[part] = nearest_of_pairs(
             row, point, distances, len(block)
@@ -230,17 +232,26 @@ class DenseTable:
         self._slack = slack(features)
         step = max(1, _BLOCK // features.shape[1])
         self._low = torch.cat([self._lowered(x) for x in features.split(step)])
+        self._memory = features.new_empty(0)
 
     def bounds(self, rows: Tensor) -> Tensor:
         """Lower bounds on the squared distances of some rows to all, ``(t, m)``."""
         return self.bounds_to(self.features[rows])
 
     def bounds_to(self, points: Tensor, part: slice = slice(None)) -> Tensor:
-        """Lower bounds on the squared distances of points to a part of the rows."""
+        """Lower bounds on the squared distances of points to a part of the rows.
+
+        They are there until the next call.
+        """
         shifted = points - self._origin
         constant = self._lowered(points) + 2 * (shifted @ self._origin)
         # Rows of the many come first: products with few are fastest so.
-        products = self.features[part] @ shifted.mul_(-2).T
+        rows = self.features[part]
+        shape = len(rows), len(points)
+        if shape[0] * shape[1] > len(self._memory):
+            self._memory = rows.new_empty(shape[0] * shape[1])
+        products = self._memory[: shape[0] * shape[1]].view(shape)
+        torch.mm(rows, shifted.mul_(-2).T, out=products)
         return products.add_(self._low[part, None]).add_(constant).T
 
     def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:

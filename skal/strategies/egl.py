@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from skal.access import NetAccess, as_columns
 from skal.batches import split
 from skal.factors import Factors
-from skal.gradients import Directions, GradientReader, n_together
+from skal.gradients import Directions, GradientReader
 from skal.measures import gradient_lengths, softmax_gradient_length
 from skal.pool import Pool
 from skal.strategies.base import ScoreStrategy
@@ -86,7 +86,7 @@ class EGL(ScoreStrategy):
         check_option("layers", self.layers, ["last", "all"])
         scores = [
             access.collect(
-                member.rows, _expected_length(access, self.layers), n_together(access)
+                member.rows, _expected_length(access, self.layers), access.n_together
             ).cpu()
             for member, access in pool.nets(self.head)
         ]

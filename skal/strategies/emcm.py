@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skal.access import NetAccess, as_columns
-from skal.gradients import GradientReader, n_together
+from skal.gradients import GradientReader
 from skal.measures import expected_model_change, gradient_gram
 from skal.pool import Member, Pool
 from skal.strategies.disagreement import PosteriorStrategy
@@ -111,7 +111,7 @@ def _read(access: NetAccess, member: Member, layers: str) -> tuple[Tensor, Tenso
         n_targets = predicted.shape[1]
         return predicted, gradient_gram(reader(batch), n_targets)
 
-    predicted, gram = access.collect_all(member.rows, read, n_together(access))
+    predicted, gram = access.collect_all(member.rows, read, access.n_together)
     return predicted, gram
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from skal.access import NetAccess, as_columns
 from skal.batches import split
 from skal.factors import Factors
-from skal.gradients import Directions, GradientReader, n_together
+from skal.gradients import Directions, GradientReader
 from skal.kernels import Sketch
 from skal.pool import Pool
 from skal.rows import Rows
@@ -144,7 +144,7 @@ def _collect(
             looked = True
         return read(batch)
 
-    inputs, outputs = access.collect_all(rows, checked, n_together(access))
+    inputs, outputs = access.collect_all(rows, checked, access.n_together)
     return Information(inputs, outputs)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from skal.access import NetAccess
 from skal.embeddings import Dense, Embedding
 from skal.factors import Factors
-from skal.gradients import Directions, GradientReader, n_together, per_row_gradients
+from skal.gradients import Directions, GradientReader, per_row_gradients
 from skal.kernels import GradientEmbedding, Sketch, feature_scale
 from skal.kernels.posterior import posterior_transform, transformed
 from skal.pool import Member, Pool
@@ -214,7 +214,7 @@ def _gradient_reader(
     if sketch is None:
         return lambda rows: per_row_gradients(access, rows, "all", directions)
     reader, project = GradientReader(access, "all", directions), Sketch(sketch, rng)
-    size = n_together(access)
+    size = access.n_together
     return lambda rows: access.collect(rows, lambda b: project(reader(b)), size)
 
 
