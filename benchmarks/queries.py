@@ -337,8 +337,8 @@ def main(argv: list[str] | None = None) -> int:
         + f"; its copy moves {rates['bytes'] / 1e9:.1f} GB a second. Load of the "
         f"machine while measuring: {loads.min():.1f} to {loads.max():.1f} on "
         f"{os.cpu_count()} cores.",
-        "It leaves out what is bound by memory, which is why queries take more than "
-        "twice of it: passes over all distances at each pick (BADGE, CoreSet, "
+        "It leaves out what is bound by memory, which is why some queries take more "
+        "than twice of it: passes over all distances at each pick (BADGE, CoreSet, "
         "GreedySampling), the search for the nearest labels among the products (CAL), "
         "softmax, lengths and sorting (EGL, InformationDensity), activations and "
         "factors of gradients that are written and read (LCMD and those below).",
