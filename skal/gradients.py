@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skal.access import NetAccess, as_columns
-from skal.batches import split
+from skal.batches import length, split
 from skal.exceptions import UnsuitableLearnerError
 from skal.factors import (
     Factors,
@@ -112,6 +112,8 @@ class GradientReader:
         }
         with torch.no_grad():
             bare = self._hookable(batch, bare)
+            # A number of something else may have been that of the rows by chance.
+            bare = self._hookable(split(batch, max(1, length(batch) - 1))[0], bare)
         hooked = {id(p) for m in bare.values() for p in m.parameters()}
         others = [names[id(p)] for p in wanted if id(p) not in hooked]
         if not bare and not others:
@@ -143,7 +145,7 @@ class GradientReader:
         return {
             name: layer
             for name, layer in bare.items()
-            if all(length == n_rows for length in uses[name])
+            if all(n == n_rows for n in uses[name])
         }
 
     # -- reading --------------------------------------------------------------------

@@ -67,6 +67,22 @@ class Sequence(nn.Module):
         return self.head(self.step(X.reshape(-1, 1)).tanh().reshape(len(X), -1))
 
 
+class StepsFirst(nn.Module):
+    """A linear layer that takes steps for rows, of the number that is asked for."""
+
+    def __init__(
+        self, n_features: int = N_FEATURES, n_outputs: int = 1, n_steps: int = 5
+    ) -> None:
+        super().__init__()
+        self.n_steps = n_steps
+        self.step = nn.Linear(n_features, 3)
+        self.head = nn.Linear(3 * n_steps, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        steps = self.step(torch.stack([X * k for k in range(self.n_steps)])).tanh()
+        return self.head(steps.transpose(0, 1).flatten(1))
+
+
 def fitted(module: Any, task: str = "regression", **parameters: Any) -> NetAccess:
     X, y = make_data(task)
     if task == "regression" and parameters.pop("two_targets", False):
@@ -131,6 +147,16 @@ def test_kernel_of_any_module_equals_autograd(module, two_targets):
     expected = by_autograd(access, pool, eye_vectors(23, 2 if two_targets else 1))
     found = gram(per_row_gradients(access, Rows(pool)))
     flat = expected.flatten(1)
+    torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_steps", [4, 5, 7, 8])
+@pytest.mark.parametrize("m", [1, 2, 5, 8, 23])
+def test_as_many_steps_as_rows(n_steps, m):
+    access = fitted(StepsFirst, module__n_steps=n_steps)
+    pool = make_data("regression", m, seed=1)[0]
+    flat = by_autograd(access, pool, eye_vectors(m, 1)).flatten(1)
+    found = gram(per_row_gradients(access, Rows(pool)))
     torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
 
 
