@@ -241,7 +241,7 @@ class DenseTable:
     def bounds_to(self, points: Tensor, part: slice = slice(None)) -> Tensor:
         """Lower bounds on the squared distances of points to a part of the rows.
 
-        They are there until the next call.
+        They are ``(t, b)`` for t points and b rows, and there until the next call.
         """
         shifted = points - self._origin
         constant = self._lowered(points) + 2 * (shifted @ self._origin)

@@ -120,7 +120,7 @@ def _seeds(
     n_tried = 2 + int(np.log(n_clusters))
     distances = _Distances(rows, n_clusters * n_tried)
     picks = [rng.choice(len(rows), p=p)]
-    nearest = distances.to(picks)[0].copy()
+    nearest = distances.to(picks)[0]
     while len(picks) < n_clusters:
         size = min(_TOGETHER, 1 + len(picks) // _THEN, n_clusters - len(picks))
         cumulative = (weights * nearest).cumsum(dtype=np.float64)
