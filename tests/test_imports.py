@@ -13,12 +13,14 @@ import skal
 
 ROOT = Path(skal.__file__).parent
 
-_ANYWHERE = {"exceptions", "utils", "validation"}
+_ANYWHERE = {"exceptions", "linalg", "utils", "validation"}
 #: What each part of skal may import of skal, itself and `_ANYWHERE` aside. A new part
 #: needs a line here.
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "exceptions": set(),
+    "linalg": set(),
+    "memory": set(),
     "utils": set(),
     "validation": set(),
     # pure functions of tensors
@@ -49,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
             "gradients",
             "kernels",
             "measures",
+            "memory",
         ),
         *("nets", "pool", "posteriors", "rows", "selection", "unwrapping"),
     },
@@ -60,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
 #: Parts that import torch and nothing else from outside.
 PURE = {
     *("adversarial", "batches", "measures", "embeddings", "selection"),
-    *("factors", "kernels"),
+    *("factors", "kernels", "linalg", "memory"),
 }
 #: The only part that may import modAL.
 MODAL = {"learners"}

@@ -14,7 +14,6 @@ from skal.selection import KNearest, k_nearest
 from tests.selection.test_nearest import KINDS, features, hardly_apart
 
 module_under_test = sys.modules["skal.selection.k_nearest"]
-products = sys.modules["skal.selection.products"]
 
 
 def by_sorting(rows: Tensor, points: Tensor, k: int) -> list[list[int]]:
@@ -33,7 +32,6 @@ def by_sorting(rows: Tensor, points: Tensor, k: int) -> list[list[int]]:
 def test_equals_sorting_all_distances(monkeypatch, kind, k, block):
     monkeypatch.setattr(module_under_test, "_BLOCK", block)
     monkeypatch.setattr(module_under_test, "_CACHE", max(7, block // 10))
-    monkeypatch.setattr(products, "_CACHE", max(7, block // 16))
     rows, points = features(31, 7, kind=kind), features(23, 7, seed=1, kind=kind)
     assert k_nearest(rows, points, k).tolist() == by_sorting(rows, points, k)
 
@@ -48,7 +46,6 @@ def test_agrees_with_scikit_learn():
 @pytest.mark.parametrize("block", [1, 100, 2**21])
 def test_directions_by_dividing_by_lengths(monkeypatch, kind, block):
     monkeypatch.setattr(module_under_test, "_BLOCK", block)
-    monkeypatch.setattr(products, "_CACHE", max(7, block // 16))
     rows, points = features(31, 7, kind=kind), features(23, 7, seed=1, kind=kind)
     rows[4] = points[3] = points[9] = 0  # without a direction
     unit, units = (torch.nn.functional.normalize(x, dim=1) for x in (rows, points))

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
 from skal.selection.products import Products
 from tests.selection.test_nearest import KINDS, features
 
-module_under_test = sys.modules["skal.selection.products"]
-
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shrunk", [1.0, 1e-3])
 @pytest.mark.parametrize("with_lengths", [False, True])
-@pytest.mark.parametrize("cache", [7, 60, 2**17])
-def test_differences_between_points_are_within_the_error(
-    monkeypatch, kind, shrunk, with_lengths, cache
-):
-    monkeypatch.setattr(module_under_test, "_CACHE", cache)
+def test_differences_between_points_are_within_the_error(kind, shrunk, with_lengths):
     points, rows = features(23, 5, kind=kind), shrunk * features(31, 5, seed=1)
     lengths = torch.arange(1.0, 32)[:, None] if with_lengths else None
     values, errors = Products(points)(rows, lengths)
