@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from skal.linalg import linear
+
 __all__ = ["Cosine", "Dense", "Embedding"]
 
 #: Squared distances between two embeddings are made in blocks of so many.
@@ -87,7 +89,7 @@ class Dense(Embedding):
         step = max(1, _BLOCK // max(1, len(centers)))
         for start in range(0, len(self), step):
             block = self.features[start : start + step]
-            products = torch.addmm(half_sq, block - origin, shifted.T, alpha=-1)
+            products = linear(origin - block, shifted, half_sq)
             difference = block - centers[products.argmin(dim=1)]
             result[start : start + step] = difference.square().sum(dim=1)
         return result

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skal.embeddings import Embedding
 from skal.factors import Factors
+from skal.linalg import linear
 from skal.selection.nearest import nearest_of_pairs, sq_dist_to, sum_of_squares
 
 __all__ = ["GradientEmbedding"]
@@ -73,7 +74,7 @@ class GradientEmbedding(Embedding):
 
     def inner(self, rows: Tensor) -> Tensor:
         """Inner products of some rows with all, ``(t, m)``."""
-        return _sum([(a[rows] @ a.T) * (g[rows] @ g.T) for a, g in self.layers])
+        return _sum([linear(a, a[rows]).mul_(linear(g, g[rows])) for a, g in self.layers]).T
 
     def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
         """Squared distance of all rows, or some, to row `i`; 0 to its duplicates."""
@@ -118,7 +119,7 @@ class GradientEmbedding(Embedding):
             own = self._sq_norm[part]
             values = _sum(
                 [
-                    (a[part] @ b.T) * (g[part] @ h.T)
+                    linear(a[part], b) * linear(g[part], h)
                     for (a, g), (b, h) in zip(self.layers, centers.layers, strict=True)
                 ]
             )

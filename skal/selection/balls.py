@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skal.linalg import linear
 from skal.selection.nearest import sq_dist_to, sum_of_squares
 from skal.selection.products import slack
 
@@ -99,7 +100,7 @@ class Balls:
         """Pairs of rows and points in each other's ball."""
         sq_norm, half_sq = self._sq_norm[rows, None], self._sq_norm[points] / 2
         own, others = self._shifted[rows], self._shifted[points]
-        values = torch.addmm(half_sq, own, others.T, alpha=-1)
+        values = linear(-own, others, half_sq)
         limit = (self.radius**2 - sq_norm) / 2
         rounding = 2 * slack(self.features) * (sq_norm + 2 * half_sq.max())
         row, point = torch.nonzero(values <= limit + rounding).T

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skal.linalg import linear
 from skal.selection.base import Picks, first_of_largest
 
 __all__ = ["max_cover"]
@@ -102,7 +103,7 @@ def _gains(unit: Tensor, candidates: Tensor, covered: Tensor) -> Tensor:
     gains = torch.zeros(len(candidates), dtype=torch.float64, device=unit.device)
     size = max(1, _BLOCK // max(1, len(candidates)))
     for part, known in zip(unit.split(size), covered.split(size), strict=True):
-        more = (part @ candidates.T).sub_(known[:, None]).clamp_(min=0)
+        more = linear(part, candidates).sub_(known[:, None]).clamp_(min=0)
         gains += more.sum(dim=0, dtype=torch.float64)
     return gains
 

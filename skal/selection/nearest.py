@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Dense, Embedding
+from skal.linalg import linear
 from skal.selection.products import Products, slack
 
 __all__ = [
@@ -232,7 +233,6 @@ class DenseTable:
         self._slack = slack(features)
         step = max(1, _BLOCK // features.shape[1])
         self._low = torch.cat([self._lowered(x) for x in features.split(step)])
-        self._memory = features.new_empty(0)
 
     def bounds(self, rows: Tensor) -> Tensor:
         """Lower bounds on the squared distances of some rows to all, ``(t, m)``."""
@@ -241,18 +241,13 @@ class DenseTable:
     def bounds_to(self, points: Tensor, part: slice = slice(None)) -> Tensor:
         """Lower bounds on the squared distances of points to a part of the rows.
 
-        They are ``(t, b)`` for t points and b rows, and there until the next call.
+        They are ``(t, b)`` for t points and b rows.
         """
         shifted = points - self._origin
         constant = self._lowered(points) + 2 * (shifted @ self._origin)
         # Rows of the many come first: products with few are fastest so.
-        rows = self.features[part]
-        shape = len(rows), len(points)
-        if shape[0] * shape[1] > len(self._memory):
-            self._memory = rows.new_empty(shape[0] * shape[1])
-        products = self._memory[: shape[0] * shape[1]].view(shape)
-        torch.mm(rows, shifted.mul_(-2).T, out=products)
-        return products.add_(self._low[part, None]).add_(constant).T
+        products = linear(self.features[part], shifted.mul_(-2), constant)
+        return products.add_(self._low[part, None]).T
 
     def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
         """Squared distances of all rows, or some, to row `i`; 0 to its duplicates."""
