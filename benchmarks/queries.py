@@ -36,17 +36,18 @@ N_CLASSES, SKETCH = 10, 512
 
 
 class Work(NamedTuple):
-    """Numbers that a floor is made of: multiply-adds."""
+    """Numbers that a floor is made of: multiply-adds, by what computes them."""
 
+    net: float = 0.0
     float32: float = 0.0
     float64: float = 0.0
 
 
-def _classifier(m: int) -> float:
-    return m * 128 * (64 + N_CLASSES)
+def _classifier(m: int, more: float = 0.0) -> Work:
+    return Work(m * 128 * (64 + N_CLASSES), more)
 
 
-def _gradients(m: int) -> float:
+def _gradients(m: int, more: float = 0.0) -> Work:
     """Forward, backward, and the sketch of the factors of three layers.
 
     Four factors of 512 numbers go through a Hadamard matrix in two steps, of 16 and of
@@ -54,12 +55,14 @@ def _gradients(m: int) -> float:
     output through a matrix.
     """
     forward, backward = 512 * (32 + 512 + 1), 512 * (512 + 1)
-    return m * (forward + backward + SKETCH * (4 * (16 + 32) + 33 + 1 + 1 + 1))
+    sketch = SKETCH * (4 * (16 + 32) + 33 + 1 + 1 + 1)
+    return Work(m * (forward + backward), m * sketch + more)
 
 
-def _features(m: int, labeled: int) -> Work:
+def _features(m: int, L: int, more: float = 0.0, more_double: float = 0.0) -> Work:
     """Gradients, and their features after the labels."""
-    return Work(_gradients(m + labeled), (m + 2 * labeled) * SKETCH**2)
+    own = _gradients(m + L, more)
+    return own._replace(float64=(m + 2 * L) * SKETCH**2 + more_double)
 
 
 class Query(NamedTuple):
@@ -75,27 +78,25 @@ QUERIES: dict[str, Query] = {
     "BADGE": Query(
         "classification",
         "scikit-activeml",
-        lambda m, L, n: Work(_classifier(m) + n * m * (128 + N_CLASSES)),
+        lambda m, L, n: _classifier(m, n * m * (128 + N_CLASSES)),
     ),
     "CoreSet": Query(
         "classification",
         "scikit-activeml",
-        lambda m, L, n: Work(_classifier(m + L) + (L + n) * m * 128),
+        lambda m, L, n: _classifier(m + L, (L + n) * m * 128),
     ),
     "CAL": Query(
         "classification",
         "scikit-activeml",
-        lambda m, L, n: Work(_classifier(m + L) + L * m * 128),
+        lambda m, L, n: _classifier(m + L, L * m * 128),
     ),
     "TypiClust": Query("classification", "scikit-activeml"),
     "ProbCover": Query("classification", "scikit-activeml"),
     "GreedySampling": Query(
-        "inputs", "scikit-activeml", lambda m, L, n: Work(0, (L + n) * m * 64)
+        "inputs", "scikit-activeml", lambda m, L, n: Work(float64=(L + n) * m * 64)
     ),
-    "EGL": Query("classification", None, lambda m, L, n: Work(_classifier(m))),
-    "InformationDensity": Query(
-        "classification", None, lambda m, L, n: Work(_classifier(m))
-    ),
+    "EGL": Query("classification", None, lambda m, L, n: _classifier(m)),
+    "InformationDensity": Query("classification", None, lambda m, L, n: _classifier(m)),
     "DiverseMiniBatch": Query("classification", None),
     "SuggestiveAnnotation": Query("classification", None),
     **dict.fromkeys(
@@ -103,7 +104,7 @@ QUERIES: dict[str, Query] = {
         Query(
             "regression",
             "bmdal_reg",
-            lambda m, L, n: Work(_gradients(m + L) + (L + n) * m * SKETCH),
+            lambda m, L, n: _gradients(m + L, (L + n) * m * SKETCH),
         ),
     ),
     "MaxDet": Query("regression", "bmdal_reg", lambda m, L, n: _features(m, L)),
@@ -111,24 +112,21 @@ QUERIES: dict[str, Query] = {
         "regression",
         "bmdal_reg",
         # Second moments, their quadratic form, and two products a pick.
-        lambda m, L, n: Work(
-            _features(m, L).float32,
-            _features(m, L).float64 + 2 * m * SKETCH**2 + 2 * n * m * SKETCH,
+        lambda m, L, n: _features(
+            m, L, more_double=2 * m * SKETCH**2 + 2 * n * m * SKETCH
         ),
     ),
     "FrankWolfe": Query(
         "regression",
         "bmdal_reg",
-        lambda m, L, n: Work(
-            _features(m, L).float32 + n * m * SKETCH, _features(m, L).float64
-        ),
+        lambda m, L, n: _features(m, L, n * m * SKETCH),
     ),
     "EMCM": Query("regression", None),
     "TESSAR": Query(
         "regression",
         None,
         # 50 copies of the sites, by default.
-        lambda m, L, n: Work((m + L) * 512 * (32 + 512 + 1) + 50 * (L + n) * m * 512),
+        lambda m, L, n: Work((m + L) * 512 * (32 + 512 + 1), 50 * (L + n) * m * 512),
     ),
 }
 
@@ -332,10 +330,12 @@ def main(argv: list[str] | None = None) -> int:
         "process of its own after a batch of 1000 rows, and there again up to 25 "
         "times within two seconds; medians, from inputs to picks.",
         "The floor is the least number of multiply-adds that the method takes as "
-        "products of matrices, at what this machine's product reaches: "
-        + ", ".join(f"{rates[k] / 1e9:.1f} billion a second ({k})" for k in kinds)
-        + f"; its copy moves {rates['bytes'] / 1e9:.1f} GB a second. Load of the "
-        f"machine while measuring: {loads.min():.1f} to {loads.max():.1f} on "
+        "products of matrices, at what this machine's products reach, in billions a "
+        f"second: {rates['net'] / 1e9:.0f} in the layers of a net, which are torch's, "
+        f"{rates['float32'] / 1e9:.0f} for products of rows in float32, the faster of "
+        f"torch's and skal's, and {rates['float64'] / 1e9:.0f} in float64; its copy "
+        f"moves {rates['bytes'] / 1e9:.1f} GB a second. Load of the machine while "
+        f"measuring: {loads.min():.1f} to {loads.max():.1f} on "
         f"{os.cpu_count()} cores.",
         "It leaves out what is bound by memory, which is why some queries take more "
         "than twice of it: passes over all distances at each pick (BADGE, CoreSet, "

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from measure import Problem, measure
 from sklearn.linear_model import LinearRegression
 
 import skal.strategies
 from skal import ActiveLearner, NetClassifier, NetRegressor
+from skal.linalg import linear
 
 #: Strategies of each problem, and how they are made.
 CLASSIFICATION: dict[str, dict[str, Any]] = {
@@ -88,9 +90,12 @@ def _rates(problem: Problem) -> Callable[[Any], Any]:
 
     def run(X: Any) -> None:
         rates = {}
-        for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
-            a, b = (torch.randn(n, 512).to(dtype) for n in (4096, 512))
-            rates[name] = best(partial(torch.mm, a, b), 4096 * 512 * 512)
+        a, b = (torch.randn(n, 512) for n in (4096, 512))
+        rates["net"] = best(partial(F.linear, a, b), 4096 * 512 * 512)
+        own = best(partial(linear, a, b), 4096 * 512 * 512)
+        rates["float32"] = max(rates["net"], own)
+        a, b = a.double(), b.double()
+        rates["float64"] = best(partial(torch.mm, a, b), 4096 * 512 * 512)
         long = torch.randn(2**25)
         rates["bytes"] = best(long.clone, 2 * 4 * 2**25)
         if len(X) > 1000:  # not the run that warms up

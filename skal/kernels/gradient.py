@@ -74,7 +74,9 @@ class GradientEmbedding(Embedding):
 
     def inner(self, rows: Tensor) -> Tensor:
         """Inner products of some rows with all, ``(t, m)``."""
-        return _sum([linear(a, a[rows]).mul_(linear(g, g[rows])) for a, g in self.layers]).T
+        # Rows of the many come first: products with few are fastest so.
+        terms = [linear(a, a[rows]).mul_(linear(g, g[rows])) for a, g in self.layers]
+        return _sum(terms).T
 
     def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
         """Squared distance of all rows, or some, to row `i`; 0 to its duplicates."""

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skal.linalg import linear
 from skal.utils import seed_from
 
 __all__ = ["Clusters", "k_means"]
@@ -149,6 +150,6 @@ class _Distances:
     def to(self, some: Any) -> np.ndarray:
         if self.table is not None:
             return self.table[some]
-        found = torch.addmm(self.sq_norm, self.rows[some], self.rows.T, alpha=-2)
+        found = linear(-2 * self.rows[some], self.rows, self.sq_norm)
         found += self.sq_norm[some, None]
         return found.clamp_(min=0).numpy()
