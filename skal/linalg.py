@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["linear"]
+__all__ = ["linear", "slack"]
+
+#: Error of a product of two numbers that were rounded to TF32, 10 bits.
+_TF32 = 2.0**-9
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -40,6 +43,23 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     line = rows.contiguous().view(1, -1, 1, d).permute(0, 3, 1, 2)
     found = F.conv2d(line, weight.contiguous().view(-1, d, 1, 1), bias)
     return found[0, :, :, 0].T.contiguous()  # so it lies in memory already
+
+
+def slack(features: Tensor) -> float:
+    """Bound the rounding of matrix products, over the squared norms."""
+    rounding = 4 * features.shape[1] ** 0.5 * torch.finfo(features.dtype).eps
+    return rounding + (_TF32 if _rounds_to_tf32(features) else 0.0)
+
+
+def _rounds_to_tf32(features: Tensor) -> bool:
+    """Whether a GPU was told to, as by `torch.set_float32_matmul_precision`."""
+    if features.dtype != torch.float32 or not features.is_cuda:
+        return False
+    matmul = torch.backends.cuda.matmul
+    try:
+        return bool(matmul.allow_tf32)
+    except RuntimeError:  # torch's newer switch was used, which this one refuses
+        return bool(matmul.fp32_precision != "ieee")
 
 
 @cache

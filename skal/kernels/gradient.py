@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skal.embeddings import Embedding
 from skal.factors import Factors
-from skal.linalg import linear
+from skal.linalg import linear, slack
 from skal.selection.nearest import nearest_of_pairs, sq_dist_to, sum_of_squares
 
 __all__ = ["GradientEmbedding"]
@@ -62,8 +62,7 @@ class GradientEmbedding(Embedding):
             Factors(*(torch.linalg.vecdot(x, x) for x in layer)) for layer in layers
         ]
         self._sq_norm = _sum([a * g for a, g in self._norms])
-        width = 2 * max(x.shape[1] for layer in layers for x in layer) ** 0.5
-        self._slack = 4 * width * torch.finfo(self._sq_norm.dtype).eps
+        self._slack = 2 * max(slack(x) for layer in layers for x in layer)
 
     def __len__(self) -> int:
         return len(self._sq_norm)
@@ -114,7 +113,7 @@ class GradientEmbedding(Embedding):
             )
         sq_dist = torch.empty_like(self._sq_norm)
         center = torch.empty_like(sq_dist, dtype=torch.long)
-        slack = 2 * (self._slack + centers._slack)
+        rounding = 2 * (self._slack + centers._slack)
         step = max(1, _BLOCK // max(len(centers), *map(sum, _widths(self))))
         for start in range(0, len(self), step):
             part = slice(start, start + step)
@@ -126,7 +125,7 @@ class GradientEmbedding(Embedding):
                 ]
             )
             values = values.mul_(-2).add_(centers._sq_norm)
-            limit = values.amin(dim=1) + slack * (own + centers._sq_norm.max())
+            limit = values.amin(dim=1) + rounding * (own + centers._sq_norm.max())
             row, point = torch.nonzero(values <= limit[:, None]).T
             distances = self._pairs(centers, row + start, point)
             sq_dist[part], center[part] = nearest_of_pairs(

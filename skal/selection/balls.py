@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal.linalg import linear
+from skal.linalg import linear, slack
 from skal.selection.nearest import sq_dist_to, sum_of_squares
-from skal.selection.products import slack
 
 __all__ = ["Balls"]
 

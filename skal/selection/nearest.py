@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Dense, Embedding
-from skal.linalg import linear
-from skal.selection.products import Products, slack
+from skal.linalg import linear, slack
+from skal.selection.products import Products
 
 __all__ = [
     "DenseTable",
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 #: Numbers that are worked on together.
-_BLOCK = 2**18
+_BLOCK = 2**20
 #: Numbers that stay in cache while a row is subtracted and squared.
 _CACHE = 2**18
 #: Guesses at a time.

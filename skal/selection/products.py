@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.linalg import linear
+from skal.linalg import linear, slack
 
-__all__ = ["Products", "slack"]
+__all__ = ["Products"]
 
 
 class Products:
@@ -49,8 +49,3 @@ class Products:
         values = linear(rows, self._minus_points, self._half_sq)
         errors = torch.linalg.vector_norm(rows, dim=1).square_()
         return values, errors.add_(self._most).mul_(self._slack)
-
-
-def slack(features: Tensor) -> float:
-    """Bound the rounding of matrix products, over the squared norms."""
-    return 4 * features.shape[1] ** 0.5 * torch.finfo(features.dtype).eps

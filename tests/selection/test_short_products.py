@@ -1,0 +1,95 @@
+"""The same answers by products of factors that a GPU was told to round to ten bits."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import skal.linalg
+from skal.embeddings import Dense
+from skal.factors import Factors
+from skal.kernels import GradientEmbedding
+from skal.selection import k_nearest
+from skal.selection.balls import Balls
+from skal.selection.nearest import NearestCenters, nearest
+from tests.selection.test_balls import inside
+from tests.selection.test_k_nearest import by_sorting
+from tests.selection.test_nearest import all_sq_dist, features
+
+
+def rounded(numbers: Tensor) -> Tensor:
+    """Round to ten of the 23 bits behind the point of float32."""
+    bits = numbers.contiguous().view(torch.int32)
+    return ((bits + (1 << 12)) & -(1 << 13)).view(torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    def linear(rows, weight, bias=None):
+        return F.linear(rounded(rows), rounded(weight), bias)
+
+    monkeypatch.setattr(skal.linalg, "_rounds_to_tf32", lambda features: True)
+    parts = "selection.products", "selection.nearest", "selection.balls"
+    for part in (*parts, "kernels.gradient"):
+        monkeypatch.setattr(sys.modules[f"skal.{part}"], "linear", linear)
+
+
+def test_nearest_centers():
+    rows, centers = features(2000, 6), features(300, 6, seed=1)
+    sq_dist, center = nearest(Dense(rows), Dense(centers))
+    expected = all_sq_dist(rows, centers).min(dim=1)
+    assert torch.equal(center, expected.indices)
+    torch.testing.assert_close(sq_dist, expected.values.float())
+
+
+def test_centers_that_are_guessed():
+    rows, order = features(2000, 6), list(range(300))
+    near = NearestCenters(Dense(rows))
+    for i in order:
+        if not near.knows(i):
+            near.guess(torch.arange(i, i + near.n_guesses))
+        near.add(i)
+    assert torch.equal(near.center, all_sq_dist(rows, rows[order]).argmin(dim=1))
+
+
+def test_nearest_points():
+    rows, points = features(200, 16), features(90, 16, seed=1)
+    assert k_nearest(rows, points, 10).tolist() == by_sorting(rows, points, 10)
+
+
+def test_balls():
+    rows = features(500, 16)
+    balls, everywhere = Balls(rows, 5.0), torch.ones(500, dtype=torch.bool)
+    assert torch.equal(balls.count(everywhere), inside(rows, 5.0).sum(dim=1))
+
+
+def test_nearest_gradients():
+    own, theirs = (
+        Factors(features(m, 3, seed=m), features(m, 2, seed=m + 1)) for m in (2000, 300)
+    )
+    flat, points = ((a[:, :, None] * g[:, None]).flatten(1) for a, g in (own, theirs))
+    expected = all_sq_dist(flat, points).argmin(dim=1)
+    found = GradientEmbedding([own]).nearest(GradientEmbedding([theirs]))[1]
+    assert torch.equal(found, expected)
+
+
+def test_bounds_are_wider_where_torch_says_so(monkeypatch):
+    monkeypatch.undo()
+    rows = features(3, 16)
+    assert skal.linalg.slack(rows) < 1e-5
+
+    class OnGpu:
+        shape, dtype, is_cuda = (3, 16), torch.float32, True
+
+    before = torch.get_float32_matmul_precision()
+    try:
+        for precision, wide in (("highest", False), ("high", True), ("medium", True)):
+            torch.set_float32_matmul_precision(precision)
+            assert (skal.linalg.slack(OnGpu()) > 1e-3) == wide
+            assert skal.linalg.slack(rows) < 1e-5
+    finally:
+        torch.set_float32_matmul_precision(before)
