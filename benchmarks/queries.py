@@ -339,7 +339,8 @@ def main(argv: list[str] | None = None) -> int:
         f"{os.cpu_count()} cores.",
         "It leaves out what is bound by memory, which is why some queries take more "
         "than twice of it: passes over all distances at each pick (BADGE, CoreSet, "
-        "GreedySampling), the search for the nearest labels among the products (CAL), "
+        "GreedySampling; TESSAR, over those in 50 copies), the search for the nearest "
+        "labels among the products (CAL), "
         "softmax, lengths and sorting (EGL, InformationDensity), activations and "
         "factors of gradients that are written and read (LCMD and those below).",
         "scikit-activeml's batches are given the net's features by its own wrapper. "

@@ -10,7 +10,8 @@ from torch import Tensor
 from skal.embeddings import Embedding
 from skal.factors import Factors
 from skal.linalg import linear, slack
-from skal.selection.nearest import nearest_of_pairs, sq_dist_to, sum_of_squares
+from skal.selection.nearest import nearest_of_pairs
+from skal.selection.tables import sq_dist_to, sum_of_squares
 
 __all__ = ["GradientEmbedding"]
 

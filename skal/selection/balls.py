@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal.linalg import linear, slack
-from skal.selection.nearest import sq_dist_to, sum_of_squares
+from skal.selection.tables import sq_dist_to, sum_of_squares
 
 __all__ = ["Balls"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection.nearest import sum_of_squares
 from skal.selection.products import Products
 from skal.selection.smallest import smallest
+from skal.selection.tables import sum_of_squares
 
 __all__ = ["KNearest", "k_nearest"]
 

@@ -6,12 +6,8 @@ import torch
 from torch import Tensor
 
 from skal.embeddings import Dense
-from skal.selection.nearest import (
-    DenseTable,
-    NearestCenters,
-    nearest,
-    sum_of_squares,
-)
+from skal.selection.nearest import NearestCenters, nearest
+from skal.selection.tables import DenseTable, sum_of_squares
 
 __all__ = ["PerturbedSites"]
 

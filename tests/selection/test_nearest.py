@@ -8,7 +8,9 @@ from torch import Tensor
 
 from skal.embeddings import Cosine, Dense
 from skal.selection import nearest as module
-from skal.selection.nearest import NearestCenters, nearest, sq_dist_to
+from skal.selection import tables
+from skal.selection.nearest import NearestCenters, nearest
+from skal.selection.tables import sq_dist_to
 
 
 def features(m: int, d: int, seed: int = 0, kind: str = "continuous") -> Tensor:
@@ -130,8 +132,9 @@ def test_blocks_change_nothing(kind, monkeypatch):
         return near
 
     expected = follow()
-    for name in ("_BLOCK", "_CACHE"):
-        monkeypatch.setattr(module, name, 50)
+    for part in (module, tables):
+        for name in ("_BLOCK", "_CACHE"):
+            monkeypatch.setattr(part, name, 50)
     found = follow()
     assert torch.equal(found.center, expected.center)
     torch.testing.assert_close(found.sq_dist, expected.sq_dist)

@@ -33,7 +33,7 @@ def short(monkeypatch):
         return F.linear(rounded(rows), rounded(weight), bias)
 
     monkeypatch.setattr(skal.linalg, "_rounds_to_tf32", lambda features: True)
-    parts = "selection.products", "selection.nearest", "selection.balls"
+    parts = "selection.products", "selection.tables", "selection.balls"
     for part in (*parts, "kernels.gradient"):
         monkeypatch.setattr(sys.modules[f"skal.{part}"], "linear", linear)
 
