@@ -40,8 +40,8 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if 0 in (*rows.shape, len(weight)):
         return F.linear(rows, weight, bias)
     d = rows.shape[1]
-    line = rows.contiguous().view(1, -1, 1, d).permute(0, 3, 1, 2)
-    found = F.conv2d(line, weight.contiguous().view(-1, d, 1, 1), bias)
+    line = rows.view(1, -1, 1, d).permute(0, 3, 1, 2)
+    found = F.conv2d(line, weight.view(-1, d, 1, 1), bias)
     return found[0, :, :, 0].T.contiguous()  # so it lies in memory already
 
 

@@ -42,8 +42,10 @@ def test_rows_and_weights_of_any_layout(by_convolution):
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_float64_stays_exact(by_convolution):
-    rows = matrix(300, 64).double()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_other_numbers_are_left_to_torch(by_convolution, dtype, monkeypatch):
+    monkeypatch.delattr(torch.nn.functional, "conv2d")
+    rows = matrix(300, 64).to(dtype)
     assert torch.equal(linear(rows, rows), torch.nn.functional.linear(rows, rows))
 
 

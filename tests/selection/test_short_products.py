@@ -91,5 +91,11 @@ def test_bounds_are_wider_where_torch_says_so(monkeypatch):
             torch.set_float32_matmul_precision(precision)
             assert (skal.linalg.slack(OnGpu()) > 1e-3) == wide
             assert skal.linalg.slack(rows) < 1e-5
+        torch.set_float32_matmul_precision("highest")
+        matmul = torch.backends.cuda.matmul
+        if hasattr(matmul, "fp32_precision"):  # torch's newer switch
+            for precision, wide in (("ieee", False), ("tf32", True)):
+                matmul.fp32_precision = precision
+                assert (skal.linalg.slack(OnGpu()) > 1e-3) == wide
     finally:
         torch.set_float32_matmul_precision(before)
