@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["linear", "slack"]
+__all__ = ["factor_rounding", "linear", "slack"]
 
 #: Error of a product of two numbers that were rounded to TF32, 10 bits.
 _TF32 = 2.0**-9
@@ -48,7 +48,12 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def slack(features: Tensor) -> float:
     """Bound the rounding of matrix products, over the squared norms."""
     rounding = 4 * features.shape[1] ** 0.5 * torch.finfo(features.dtype).eps
-    return rounding + (_TF32 if _rounds_to_tf32(features) else 0.0)
+    return rounding + factor_rounding(features)
+
+
+def factor_rounding(features: Tensor) -> float:
+    """Error of a product of two numbers whose factors a GPU was told to round, or 0."""
+    return _TF32 if _rounds_to_tf32(features) else 0.0
 
 
 def _rounds_to_tf32(features: Tensor) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skal.linalg import factor_rounding, linear
+
 __all__ = ["HeadRows", "stack_head"]
 
 # Logits held at once: on the CPU as many as fit a core's cache.
@@ -126,15 +128,15 @@ class HeadRows:
         step = max(64, limit // len(flat))
         largest = float(torch.linalg.vector_norm(heads, dim=-1).max())
         # Bound on the rounding of a product of d numbers, for both logits compared.
-        slack = 2 * (width + 4) * torch.finfo(self._dtype).eps * largest
+        rounding = (width + 4) * torch.finfo(self._dtype).eps + factor_rounding(flat)
+        slack = 2 * rounding * largest
         for start in range(0, n, step):
             part = slice(start, start + step)
             index = part if rows is None else rows[part]
             x, labels = self.features[index].to(self._dtype), self.labels[index]
+            logits = linear(weight, x)
             if width > self._n_features:
-                logits = torch.addmm(flat[:, -1:], weight, x.T)
-            else:
-                logits = weight @ x.T
+                logits += flat[:, -1:]
             gap = self._gap(logits.view(n_heads, n_outputs, -1), labels)
             flipped = gap > 0
             doubt = gap.abs_().sub_(self._norm[index] * slack)

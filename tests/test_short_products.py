@@ -13,6 +13,7 @@ import skal.linalg
 from skal.embeddings import Dense
 from skal.factors import Factors
 from skal.kernels import GradientEmbedding
+from skal.measures._flips import HeadRows
 from skal.selection import k_nearest
 from skal.selection.balls import Balls
 from skal.selection.nearest import NearestCenters, nearest
@@ -34,7 +35,7 @@ def short(monkeypatch):
 
     monkeypatch.setattr(skal.linalg, "_rounds_to_tf32", lambda features: True)
     parts = "selection.products", "selection.tables", "selection.balls"
-    for part in (*parts, "kernels.gradient"):
+    for part in (*parts, "kernels.gradient", "measures._flips"):
         monkeypatch.setattr(sys.modules[f"skal.{part}"], "linear", linear)
 
 
@@ -75,6 +76,19 @@ def test_nearest_gradients():
     expected = all_sq_dist(flat, points).argmin(dim=1)
     found = GradientEmbedding([own]).nearest(GradientEmbedding([theirs]))[1]
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("n_classes", [1, 4])
+def test_classes_under_perturbed_heads(n_classes):
+    rows = features(2000, 16)
+    head, noise = (features(n_classes, 17, seed=k).double() for k in (1, 2))
+    found = HeadRows(rows, head).flips(0.01 * noise[None])[0]
+    extended = torch.cat([rows.double(), torch.ones(2000, 1)], dim=1)
+    before, after = extended @ head.T, extended @ (head + 0.01 * noise).T
+    if n_classes == 1:
+        assert torch.equal(found, (before > 0)[:, 0] != (after > 0)[:, 0])
+    else:
+        assert torch.equal(found, before.argmax(dim=1) != after.argmax(dim=1))
 
 
 def test_bounds_are_wider_where_torch_says_so(monkeypatch):
