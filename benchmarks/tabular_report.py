@@ -89,6 +89,22 @@ def average_table(logs: pd.DataFrame) -> pd.DataFrame:
     return as_table(lines)
 
 
+def average_tables(logs: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """Average over the first splits, for each number of them that a strategy played.
+
+    A split counts once it was played on as many sets as the first.
+    """
+    split = logs.index.get_level_values("split")
+    n_sets = logs.xs("Random", level="strategy").groupby("split").size()
+    tables: dict[int, pd.DataFrame] = {}
+    most: set[Any] = {"Random"}  # strategies of the tables over more splits
+    for n in range((n_sets == n_sets.iloc[0]).cumprod().sum(), 0, -1):
+        table = average_table(logs[split < n])
+        if not set(table.index) <= most:
+            tables[n], most = table, most | set(table.index)
+    return dict(sorted(tables.items()))
+
+
 def set_table(logs: pd.DataFrame, times: pd.DataFrame, name: str) -> pd.DataFrame:
     """Results on one set: mean log RMSE, gain paired by split, seconds."""
     rmse = logs["rmse"].xs(name, level="set").unstack("strategy")
@@ -165,10 +181,9 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
     logs = mean_logs(data)
     keys = ["set", "strategy"]
     times = data.groupby(keys, observed=True)[["query_time", "fit_time"]].median()
-    average = average_table(logs)
-    played = logs.xs("Random", level="strategy").index
-    n_sets, n_splits = (len(set(played.get_level_values(k))) for k in ("set", "split"))
-    late = [s for s in data["strategy"].cat.categories if s not in average.index]
+    averages = average_tables(logs)
+    in_average = {s for table in averages.values() for s in table.index}
+    late = [s for s in data["strategy"].cat.categories if s not in in_average]
     parts = [
         "# Deep batch active learning on large tables",
         f"`{command}`",
@@ -179,9 +194,11 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "on 15 sets; of the sets here, fried, diamonds, protein and sgemm are among "
         "them, with duplicates. Seconds are medians over steps; campaigns ran side by "
         "side, each on one core.",
-        f"## Average over {n_sets} sets, {n_splits} split{'s' * (n_splits > 1)}",
-        markdown(average),
     ]
+    n_sets = len(data["set"].cat.categories)
+    for n, table in averages.items():
+        heading = f"## Average over {n_sets} sets, {n} split{'s' * (n > 1)}"
+        parts += [heading, markdown(table)]
     if late:
         parts.append(f"Not played wherever Random was: {', '.join(late)}.")
     parts += [failed_fits(data), "![mean log RMSE by labels](tabular.png)"]
