@@ -11,11 +11,13 @@ __all__ = ["keep_freed_memory"]
 
 @cache
 def keep_freed_memory() -> None:
-    """Let up to 64 MiB that are given back stay with the process, to be taken again.
+    """Let memory that is given back stay with the process, to be taken again.
 
     Otherwise results of each batch lie in pages that are new each time, which costs
-    up to a third of a query.  The C library of Linux keeps twice the largest block
-    that was ever freed, if that had at most 32 MiB (mallopt(3), M_MMAP_THRESHOLD); so
-    one is taken and freed, never touched.  Elsewhere this does nothing.
+    up to a third of a query.  The C library of Linux takes blocks from its heap up to
+    the size of the largest one, of at most 32 MiB, that was ever freed, and keeps
+    twice as much at the heap's end (mallopt(3), M_MMAP_THRESHOLD): 64 MiB, or more
+    where blocks in use lie behind.  So one is taken and freed.  Elsewhere this does
+    nothing.
     """
-    torch.empty(2**25 - 2**12, dtype=torch.uint8)
+    torch.empty(2**25 - 2**12, dtype=torch.uint8, device="cpu")

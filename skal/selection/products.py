@@ -39,7 +39,7 @@ class Products:
         They are those of ``features / lengths`` where there are lengths, ``(b, 1)``.
         """
         if len(features) > len(self._rows):
-            self._rows = torch.empty_like(features)
+            self._rows = self._rows.new_empty(features.shape)
         rows = self._rows[: len(features)]
         if lengths is None:
             torch.sub(features, self._origin, out=rows)

@@ -40,3 +40,11 @@ def test_results_of_few_rows_after_many():
     for found, expected in zip(few, many, strict=True):
         torch.testing.assert_close(found, expected[7:9])
     assert search(rows[:0])[0].shape == (0, 23)
+
+
+def test_rows_of_other_numbers_are_compared_as_the_points():
+    points, rows = features(23, 5), features(31, 5, seed=1)
+    values, errors = Products(points)(rows.double())
+    expected = Products(points)(rows)
+    assert values.dtype == torch.float32
+    torch.testing.assert_close((values, errors), expected)
