@@ -60,7 +60,7 @@ def count_draws(M: int, features: torch.Tensor, head: tuple[torch.Tensor, ...]) 
 
 
 def product_rate(d: int) -> float:
-    """Measure multiply-adds a second, of torch's or skal's product if that is faster."""
+    """Measure multiply-adds a second, of the faster product, torch's or skal's."""
     a, b = torch.randn(4096, d), torch.randn(320, d)
     medians = []
     for product in (F.linear, linear):
