@@ -9,8 +9,8 @@ from skal.linalg import factor_rounding, linear
 
 __all__ = ["HeadRows", "stack_head"]
 
-# Logits held at once: on the CPU as many as fit a core's cache.
-_BLOCK_LOGITS = {"cpu": 1 << 17, "other": 1 << 26}
+# Logits held at once: on the CPU as many as fit its cache.
+_BLOCK_LOGITS = {"cpu": 1 << 20, "other": 1 << 26}
 _BLOCK_WIDE = 1 << 20  # numbers widened to float64 at once
 
 
