@@ -80,8 +80,8 @@ class KNearest:
 
     Notes
     -----
-    Called with rows it gives what `k_nearest` does.  Memory for products is taken once
-    for all parts.
+    Called with rows it gives what `k_nearest` does.  What is computed of the points,
+    and memory for rows that are moved, serve all parts.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from skal.embeddings import Cosine, Dense
 from skal.selection import nearest as module
 from skal.selection import tables
 from skal.selection.nearest import NearestCenters, nearest
-from skal.selection.tables import sq_dist_to
+from skal.selection.tables import DenseTable, sq_dist_to
 
 
 def features(m: int, d: int, seed: int = 0, kind: str = "continuous") -> Tensor:
@@ -95,6 +95,15 @@ def test_distances_that_products_do_not_tell_apart(seed):
     for i in range(1, 8):
         near.add(i)
         assert near.sq_dist[0] == expected[0, :i].min()
+
+
+@pytest.mark.parametrize("d", [3, 512, 32768])
+def test_bounds_of_rows_whose_errors_all_go_one_way(d):
+    numbers = torch.linspace(0.1, 3, 60)
+    bounds = DenseTable(numbers[:, None].repeat(1, d)).bounds(torch.arange(60))
+    sq_dist = d * (numbers[:, None].double() - numbers.double()).square()
+    assert bool((bounds.double() <= sq_dist).all())
+    assert bool((sq_dist - bounds < 0.05 * d).all())  # squared norms are up to 9 d
 
 
 def test_starts_from_squared_distances():
