@@ -18,11 +18,10 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.report import environment
-from skal.embeddings import Cosine
-from skal.linalg import linear
+from skal._numerics.matmul import linear
 from skal.measures import least_disagree_metric
-from skal.memory import keep_freed_memory
 from skal.selection import seeding
+from skal.spaces import Cosine
 
 _N_CLASSES = 10
 
@@ -87,7 +86,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path)
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    keep_freed_memory()  # as a query does; new pages would slow the floor as well
     lines = [
         "| rows | draws | floor, s | metric, s | ratio |",
         "| --- | --- | --- | --- | --- |",

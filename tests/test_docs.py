@@ -25,8 +25,7 @@ PUBLIC = [
     ),
     *(
         "skal.measures",
-        "skal.embeddings",
-        "skal.kernels",
+        "skal.spaces",
         "skal.selection",
         "skal.simulation",
     ),

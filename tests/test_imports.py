@@ -13,47 +13,29 @@ import skal
 
 ROOT = Path(skal.__file__).parent
 
-_ANYWHERE = {"exceptions", "linalg", "utils", "validation"}
+_ANYWHERE = {"exceptions", "rng", "validation"}
 #: What each part of skal may import of skal, itself and `_ANYWHERE` aside. A new part
 #: needs a line here.
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "exceptions": set(),
-    "linalg": set(),
-    "memory": set(),
-    "utils": set(),
+    "rng": set(),
     "validation": set(),
     # pure functions of tensors
-    "measures": set(),
-    "embeddings": set(),
-    "selection": {"embeddings", "measures"},
-    "batches": set(),
-    "factors": {"batches"},
+    "_numerics": {"spaces"},
+    "spaces": {"_numerics"},
+    "measures": {"_numerics"},
+    "selection": {"_numerics", "measures", "spaces"},
     "adversarial": set(),
-    "kernels": {"embeddings", "factors", "selection"},
     # what is read of a learner and its pool
     "rows": set(),
-    "nets": {"pool", "posteriors"},  # only within predict(return_std=True)
-    "access": {"batches", "nets", "rows"},
-    "gradients": {"access", "batches", "factors", "rows"},
-    "unwrapping": set(),
-    "member": {"access", "rows"},
-    "pool": {"access", "member", "rows", "unwrapping"},
-    "posteriors": {"access", "nets", "pool", "rows", "unwrapping"},
+    "nets": {"posteriors", "reading"},  # only within predict(return_std=True)
+    "reading": {"nets", "rows", "spaces"},
+    "posteriors": {"nets", "reading", "rows"},
     # where it comes together
     "strategies": {
-        *(
-            "access",
-            "adversarial",
-            "batches",
-            "embeddings",
-            "factors",
-            "gradients",
-            "kernels",
-            "measures",
-            "memory",
-        ),
-        *("nets", "pool", "posteriors", "rows", "selection", "unwrapping"),
+        *("_numerics", "adversarial", "measures", "nets", "posteriors"),
+        *("reading", "rows", "selection", "spaces"),
     },
     "learners": {"rows"},
     "simulation": {"learners", "plotting", "rows"},
@@ -61,10 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": set(),
 }
 #: Parts that import torch and nothing else from outside.
-PURE = {
-    *("adversarial", "batches", "measures", "embeddings", "selection"),
-    *("factors", "kernels", "linalg", "memory"),
-}
+PURE = {"adversarial", "measures", "selection", "spaces"}
 #: The only part that may import modAL.
 MODAL = {"learners"}
 

@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 import skal.strategies
 from skal import ActiveLearner, NetClassifier, NetRegressor
-from skal.linalg import linear
+from skal._numerics.matmul import linear
 
 #: Strategies of each problem, and how they are made.
 CLASSIFICATION: dict[str, dict[str, Any]] = {

@@ -21,9 +21,9 @@ from sklearn.datasets import make_moons
 from sklearn.linear_model import LogisticRegression
 
 from skal import NetClassifier
-from skal.embeddings import Dense
 from skal.measures import entropy
 from skal.selection import Picks, k_center
+from skal.spaces import Dense
 from skal.strategies import QueryStrategy, ScoreStrategy
 
 

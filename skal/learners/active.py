@@ -14,8 +14,8 @@ from skal.learners.checks import accepts_nan, check_labeled
 from skal.learners.delegating import EstimatorMethods
 from skal.learners.rows import stack_rows, take_rows
 from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.rng import resolve_rng
 from skal.rows import n_rows
-from skal.utils import resolve_rng
 
 __all__ = ["ActiveLearner"]
 

@@ -14,8 +14,8 @@ from skal.learners.checks import accepts_nan, check_labeled, is_fitted
 from skal.learners.rows import stack_rows, take_rows
 from skal.learners.training import as_input, fit_estimator, unchanged_on_error
 from skal.learners.transforming import hstack_rows, transform_inputs
+from skal.rng import resolve_rng, seed_from
 from skal.rows import n_rows
-from skal.utils import resolve_rng, seed_from
 
 __all__ = ["CommitteeMixin", "input_tags_of"]
 

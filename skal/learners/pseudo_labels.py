@@ -9,8 +9,8 @@ from scipy.special import entr
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.training import as_input
+from skal.rng import preserve_global_rng
 from skal.rows import Rows
-from skal.utils import preserve_global_rng
 
 __all__ = ["check_gives_pseudo_labels", "pseudo_label"]
 

@@ -1,8 +1,8 @@
 """Pure functions from tensors to one score a row; higher is more wanted."""
 
-from skal.measures.contrast import contrast
-from skal.measures.density import mean_cosine, mean_nearness, not_negative
-from skal.measures.disagreement import (
+from skal.measures._contrast import contrast
+from skal.measures._density import mean_cosine, mean_nearness, not_negative
+from skal.measures._disagreement import (
     bald,
     consensus_entropy,
     gaussian_bald,
@@ -12,15 +12,15 @@ from skal.measures.disagreement import (
     variation_ratio,
     vote_entropy,
 )
-from skal.measures.epig import epig, gaussian_epig
-from skal.measures.gradient_length import (
+from skal.measures._epig import epig, gaussian_epig
+from skal.measures._gradient_length import (
     expected_model_change,
     gradient_gram,
     gradient_lengths,
     softmax_gradient_length,
 )
-from skal.measures.ldm import least_disagree_metric
-from skal.measures.uncertainty import entropy, least_confidence, margin
+from skal.measures._ldm import least_disagree_metric
+from skal.measures._uncertainty import entropy, least_confidence, margin
 
 __all__ = [
     "bald",

@@ -15,7 +15,7 @@ from skal.nets.batching import ArrayDataset, TargetDataset
 from skal.nets.bayesian import bayesian_layers, kl_divergence
 from skal.nets.modules import row_size
 from skal.nets.validation import check_inputs, check_weights
-from skal.utils import preserve_global_rng
+from skal.rng import preserve_global_rng
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

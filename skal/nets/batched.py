@@ -19,7 +19,7 @@ from skal.nets.iterators import (
 )
 from skal.nets.seeded import SeededNet
 from skal.nets.validation import check_inputs
-from skal.utils import preserve_global_rng
+from skal.rng import preserve_global_rng
 
 __all__ = ["BatchedNet"]
 

@@ -13,7 +13,7 @@ from skal.nets.base import BaseNet
 from skal.nets.losses import row_losses, weighted_loss
 from skal.nets.modules import MLP
 from skal.nets.validation import check_targets
-from skal.utils import preserve_global_rng, resolve_rng, seed_from
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -197,8 +197,8 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         if not return_std:
             return mean
         # Posteriors read nets, so that a net can know of them only now.
-        from skal.pool import Pool
         from skal.posteriors import resolve_posterior
+        from skal.reading.pool import Pool
 
         pool = Pool(self, X)
         rng = resolve_rng(self.seed_)

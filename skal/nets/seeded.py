@@ -11,7 +11,7 @@ from skorch import NeuralNet
 
 from skal.nets.adapters import PrivateState, QuietPrintLog
 from skal.nets.modules import make_module
-from skal.utils import preserve_global_rng, resolve_rng, seed_from
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.validation import check_device
 
 if TYPE_CHECKING:

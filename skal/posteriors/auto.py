@@ -6,12 +6,12 @@ from skorch import NeuralNet
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.bayesian import bayesian_layers
-from skal.pool import Pool
 from skal.posteriors.base import Posterior
 from skal.posteriors.bayes_weights import BayesWeights
 from skal.posteriors.mc_dropout import MCDropout, dropout_layers
 from skal.posteriors.members import Members, has_members
 from skal.posteriors.snapshots import Snapshots, find_snapshots
+from skal.reading.pool import Pool
 
 __all__ = ["resolve_posterior"]
 
@@ -48,7 +48,7 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
     --------
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.ensemble import RandomForestClassifier
-    >>> from skal.pool import Pool
+    >>> from skal.reading.pool import Pool
     >>> from skal.posteriors import resolve_posterior
     >>> X, y = load_iris(return_X_y=True)
     >>> resolve_posterior("auto", Pool(RandomForestClassifier().fit(X, y), X))

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.rows import Rows, take_slice
 
 __all__ = ["Draws", "Posterior", "Reader"]

@@ -12,7 +12,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.nets.bayesian import bayesian_layers, sample_weights
 from skal.posteriors.models import Model
 from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
-from skal.utils import seed_from
+from skal.rng import seed_from
 from skal.validation import check_int
 
 __all__ = ["BayesWeights"]

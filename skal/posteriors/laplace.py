@@ -10,10 +10,10 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor, nn
 
-from skal.access import NetAccess
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.models import Model
 from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.reading.access import NetAccess
 from skal.validation import check_int, check_positive
 
 __all__ = ["LastLayerLaplace"]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.models import Model
 from skal.posteriors.net_reader import NetPosterior, Variant, tensors_of
-from skal.utils import seed_from
+from skal.rng import seed_from
 from skal.validation import check_int
 
 __all__ = ["MCDropout", "dropout_layers"]
@@ -79,7 +79,7 @@ class MCDropout(NetPosterior):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skal.nets import NetClassifier
-    >>> from skal.pool import Pool
+    >>> from skal.reading.pool import Pool
     >>> from skal.posteriors import MCDropout
     >>> X, y = load_iris(return_X_y=True)
     >>> net = NetClassifier(module__dropout=0.2, max_epochs=2, random_state=0)

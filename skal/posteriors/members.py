@@ -12,7 +12,6 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Pool
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.posteriors.models import (
     Model,
@@ -21,8 +20,9 @@ from skal.posteriors.models import (
     member_models,
 )
 from skal.posteriors.net_reader import NetReader
+from skal.reading.pool import Pool
+from skal.rng import preserve_global_rng
 from skal.rows import Rows
-from skal.utils import preserve_global_rng
 
 __all__ = ["Members", "has_members"]
 
@@ -52,7 +52,7 @@ class Members(Posterior):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.ensemble import RandomForestClassifier
-    >>> from skal.pool import Pool
+    >>> from skal.reading.pool import Pool
     >>> from skal.posteriors import Members
     >>> X, y = load_iris(return_X_y=True)
     >>> forest = RandomForestClassifier(n_estimators=7, random_state=0).fit(X, y)

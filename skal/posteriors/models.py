@@ -23,9 +23,9 @@ from sklearn.ensemble import (
 from skorch import NeuralNet
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Member, Pool
+from skal.reading.pool import Member, Pool
+from skal.reading.unwrapping import unwrap
 from skal.rows import Rows, take_slice
-from skal.unwrapping import unwrap
 
 __all__ = ["Model", "ensemble_models", "is_ensemble", "member_models", "net_models"]
 

@@ -12,12 +12,12 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
-from skal.access import NetAccess, as_columns
-from skal.pool import Pool
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.posteriors.models import Model, net_models
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.pool import Pool
+from skal.rng import preserve_global_rng
 from skal.rows import Rows
-from skal.utils import preserve_global_rng
 
 __all__ = ["NetPosterior", "NetReader", "Variant", "with_weights"]
 

@@ -38,7 +38,7 @@ class Snapshots(NetPosterior):
     >>> from sklearn.datasets import load_iris
     >>> from skal.nets import NetClassifier
     >>> from skal.nets.callbacks import WeightSnapshots
-    >>> from skal.pool import Pool
+    >>> from skal.reading.pool import Pool
     >>> from skal.posteriors import Snapshots
     >>> X, y = load_iris(return_X_y=True)
     >>> net = NetClassifier(max_epochs=6, callbacks=[WeightSnapshots(warmup=2)])

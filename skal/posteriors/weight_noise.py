@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skal.posteriors.models import Model
 from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
-from skal.utils import seed_from
+from skal.rng import seed_from
 from skal.validation import check_int, check_option, check_positive
 
 __all__ = ["WeightNoise", "perturb_weights"]
@@ -99,7 +99,7 @@ class WeightNoise(NetPosterior):
     >>> import torch
     >>> from sklearn.datasets import load_iris
     >>> from skal.nets import NetClassifier
-    >>> from skal.pool import Pool
+    >>> from skal.reading.pool import Pool
     >>> from skal.posteriors import WeightNoise
     >>> X, y = load_iris(return_X_y=True)
     >>> pool = Pool(NetClassifier(max_epochs=2, random_state=0).fit(X, y), X)

@@ -10,6 +10,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from skal.rng import resolve_rng
 from skal.rows import n_rows
 from skal.simulation.checks import (
     check_budget,
@@ -21,7 +22,6 @@ from skal.simulation.last import LastEstimatorMixin
 from skal.simulation.loop import Campaign, Streams, one_at_a_time
 from skal.simulation.starts import draw_start
 from skal.simulation.statistics import area
-from skal.utils import resolve_rng
 
 __all__ = ["ActiveLearningSimulation"]
 

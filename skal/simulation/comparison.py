@@ -11,6 +11,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 
 from skal.learners.rows import take_rows
+from skal.rng import resolve_rng, seed_from
 from skal.rows import n_rows
 from skal.simulation.campaign import ActiveLearningSimulation
 from skal.simulation.checks import (
@@ -22,7 +23,6 @@ from skal.simulation.checks import (
 from skal.simulation.labels import score_label
 from skal.simulation.parallel import run_tasks
 from skal.simulation.result import StrategyComparison
-from skal.utils import resolve_rng, seed_from
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from skal.learners import ActiveLearner
 from skal.learners.rows import take_rows
+from skal.rng import preserve_global_rng, seed_from
 from skal.rows import n_rows
-from skal.utils import preserve_global_rng, seed_from
 
 __all__ = ["Campaign", "Streams", "one_at_a_time", "set_random_states"]
 

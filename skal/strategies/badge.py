@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from skal.gradients import per_row_gradients
-from skal.kernels import GradientEmbedding
-from skal.pool import Pool
+from skal.reading.gradients import per_row_gradients
+from skal.reading.pool import Pool
+from skal.reading.space import loss_directions
 from skal.selection import Picks
-from skal.selection.kmeans_pp import kmeans_pp
+from skal.selection._kmeans_pp import kmeans_pp
+from skal.spaces import GradientEmbedding
 from skal.strategies.base import QueryStrategy
-from skal.strategies.kernel import loss_directions
 
 __all__ = ["BADGE"]
 

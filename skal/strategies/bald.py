@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from skal.measures import bald, gaussian_bald
-from skal.pool import Pool
 from skal.posteriors import Draws
+from skal.reading.pool import Pool
 from skal.strategies.disagreement import Disagreement
 from skal.validation import check_positive
 

@@ -15,10 +15,9 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.memory import keep_freed_memory
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
-from skal.utils import preserve_global_rng, resolve_rng, seed_from
 from skal.validation import check_option
 
 __all__ = ["QueryStrategy", "ScoreStrategy", "Selection", "all_strategies"]
@@ -148,7 +147,6 @@ class QueryStrategy(BaseEstimator, ABC):
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
         """Give what to draw from: a `random_state` of one's own, or else `outer`."""
-        keep_freed_memory()  # so that batches are read into the same pages
         own = getattr(self, "random_state", None)
         rng = resolve_rng(outer if own is None else own)
         # A DataLoader draws from the global generators at each pass: the seed makes

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.selection import Picks, batch_bald, gaussian_batch_bald, power_bald
 from skal.strategies.bald import BALD, resolve_noise
 from skal.validation import check_int, check_positive

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.access import NetAccess, as_columns
 from skal.measures import contrast
-from skal.pool import Member, Pool
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.pool import Member, Pool
 from skal.rows import Rows
 from skal.selection import KNearest
 from skal.strategies.base import ScoreStrategy

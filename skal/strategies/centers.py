@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import torch
 
-from skal.embeddings import Dense, Embedding
-from skal.pool import Pool
+from skal._numerics.nearest import nearest
+from skal.reading.pool import Pool
+from skal.reading.space import Space, read_space, update
 from skal.selection import Picks, k_center
-from skal.selection.kmeans_pp import kmeans_pp
-from skal.selection.lcmd import lcmd
-from skal.selection.nearest import nearest
+from skal.selection._kmeans_pp import kmeans_pp
+from skal.selection._lcmd import lcmd
+from skal.spaces import Dense, Embedding
 from skal.strategies.base import QueryStrategy
-from skal.strategies.kernel import Space, read_space, update
 from skal.validation import check_option
 
 __all__ = ["LCMD", "KMeansPP", "MaxDist", "farthest_first"]
@@ -78,8 +78,8 @@ class LCMD(_Centers):
         the last layer, which are the penultimate features with 1 appended.
         ``"features"``: without the 1, which matters only where there are no centers
         yet.  ``"inputs"``: rows as the net sees them.  A callable gets ``(access,
-        rows)``, a `skal.access.NetAccess` and `skal.rows.Rows`, and gives features
-        ``(m, d)``.
+        rows)``, a `skal.reading.access.NetAccess` and `skal.rows.Rows`, and gives
+        features ``(m, d)``.
     sketch : int or None
         Numbers that ``"grad"`` is projected to; None keeps gradients exact, factored.
     mode : {"auto", "P", "TP"}

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.selection import Picks
 from skal.strategies.base import QueryStrategy
 from skal.strategies.centers import farthest_first
-from skal.strategies.kernel import read_space
 
 __all__ = ["CoreSet"]
 

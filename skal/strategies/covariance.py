@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.reading.space import knows_labels, read_space, update
 from skal.selection import Picks, top_k
-from skal.selection.bait import bait
-from skal.selection.fisher_bait import fisher_bait
-from skal.selection.frank_wolfe import frank_wolfe
-from skal.selection.max_det import max_det
+from skal.selection._bait import bait
+from skal.selection._fisher_bait import fisher_bait
+from skal.selection._frank_wolfe import frank_wolfe
+from skal.selection._max_det import max_det
 from skal.strategies.base import QueryStrategy
 from skal.strategies.information import read_information
-from skal.strategies.kernel import knows_labels, read_space, update
 from skal.validation import check_bool, check_positive
 
 __all__ = ["BAIT", "FrankWolfe", "MaxDet", "MaxDiag"]

@@ -14,8 +14,8 @@ from skal.measures import (
     kl_divergence,
     mean_std,
 )
-from skal.pool import Pool
 from skal.posteriors import Draws, Posterior, resolve_posterior
+from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
 
 __all__ = [

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import torch
 
+from skal._numerics.kmeans import k_means
 from skal.measures import not_negative
-from skal.pool import Pool
+from skal.reading.points import read_points
+from skal.reading.pool import Pool
 from skal.selection import Picks, representatives, top_k
 from skal.strategies.base import ScoreStrategy
-from skal.strategies.clustering import k_means
-from skal.strategies.points import read_points
 from skal.strategies.prefilter import n_kept
 from skal.strategies.wrapping import WrappingStrategy
 

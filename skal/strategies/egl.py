@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skal.access import NetAccess, as_columns
-from skal.batches import split
-from skal.factors import Factors
-from skal.gradients import Directions, GradientReader
 from skal.measures import gradient_lengths, softmax_gradient_length
-from skal.pool import Pool
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.batches import split
+from skal.reading.gradients import Directions, GradientReader
+from skal.reading.pool import Pool
+from skal.spaces import Factors
 from skal.strategies.base import ScoreStrategy
 from skal.validation import check_option
 

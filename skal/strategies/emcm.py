@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skal.access import NetAccess, as_columns
-from skal.gradients import GradientReader
 from skal.measures import expected_model_change, gradient_gram
-from skal.pool import Member, Pool
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.gradients import GradientReader
+from skal.reading.pool import Member, Pool
 from skal.strategies.disagreement import PosteriorStrategy
 from skal.validation import check_option
 

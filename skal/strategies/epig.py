@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal.measures import epig, gaussian_epig
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.strategies.bald import resolve_noise
 from skal.strategies.disagreement import PosteriorStrategy
 from skal.validation import check_int

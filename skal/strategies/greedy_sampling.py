@@ -10,14 +10,14 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
-from skal.access import NetAccess
-from skal.embeddings import Dense
+from skal._numerics.nearest import nearest
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Member, Pool
+from skal.reading.access import NetAccess
+from skal.reading.pool import Member, Pool
+from skal.reading.space import read_inputs
 from skal.selection import Picks
-from skal.selection.nearest import nearest
+from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
-from skal.strategies.kernel import read_inputs
 from skal.validation import check_option
 
 __all__ = ["GreedySampling"]

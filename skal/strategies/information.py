@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal.access import NetAccess, as_columns
-from skal.batches import split
-from skal.factors import Factors
-from skal.gradients import Directions, GradientReader
-from skal.kernels import Sketch
-from skal.pool import Pool
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.batches import split
+from skal.reading.gradients import Directions, GradientReader
+from skal.reading.pool import Pool
+from skal.reading.space import Kernel, check_kernel, own_features, read_inputs
 from skal.rows import Rows
-from skal.selection.fisher_bait import Information
-from skal.strategies.kernel import Kernel, check_kernel, own_features, read_inputs
+from skal.selection._fisher_bait import Information
+from skal.spaces import Factors, Sketch
 
 __all__ = ["information_directions", "read_information"]
 
@@ -37,7 +36,7 @@ def read_information(
     kernel : {"grad", "ll", "features", "inputs"} or callable
         ``"grad"``: information on all parameters, projected to `sketch` numbers.
         ``"ll"``: on those of the last layer.  Others: on those of a linear layer of its
-        own, from the features that `skal.strategies.kernel.read_space` names so, to the
+        own, from the features that `skal.reading.space.read_space` names so, to the
         outputs of the net.
     sketch : int or None
     head : str, optional

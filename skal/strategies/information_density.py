@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from skal.measures import mean_cosine, mean_nearness, not_negative
-from skal.pool import Pool
+from skal.reading.points import read_points
+from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
-from skal.strategies.points import read_points
 from skal.strategies.wrapping import WrappingStrategy
 from skal.validation import check_int, check_not_negative, check_option
 

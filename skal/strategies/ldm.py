@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from skal.access import LINEAR, NetAccess, as_columns
-from skal.embeddings import Cosine
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import least_disagree_metric
-from skal.pool import Pool
+from skal.reading.access import LINEAR, NetAccess, as_columns
+from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.selection import Picks, seeding
+from skal.spaces import Cosine
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.validation import check_int, check_option
 

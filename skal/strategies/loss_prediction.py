@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
 
 __all__ = ["LossPrediction"]

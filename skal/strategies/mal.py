@@ -10,7 +10,6 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
-from skal.access import NetAccess
 from skal.adversarial import (
     Body,
     CosineClassifier,
@@ -19,7 +18,8 @@ from skal.adversarial import (
     unfamiliarity_net,
 )
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Member, Pool
+from skal.reading.access import NetAccess
+from skal.reading.pool import Member, Pool
 from skal.rows import Rows
 from skal.strategies.adversarial import AdversarialStrategy
 from skal.validation import check_not_negative, check_positive

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.rng import seed_from
 from skal.rows import n_rows
 from skal.selection import Picks
-from skal.selection.interleave import interleave
+from skal.selection._interleave import interleave
 from skal.strategies.base import QueryStrategy
 from skal.strategies.random import Random
 from skal.strategies.wrapping import WrappingStrategy
-from skal.utils import seed_from
 from skal.validation import check_int, check_share
 
 __all__ = ["Alternate", "Mixture"]

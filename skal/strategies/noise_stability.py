@@ -9,14 +9,14 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
-from skal.access import NetAccess, as_columns
-from skal.embeddings import Dense
-from skal.pool import Pool
 from skal.posteriors import perturb_weights
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.pool import Pool
+from skal.rng import seed_from
 from skal.rows import Rows
 from skal.selection import Picks, k_center
+from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
-from skal.utils import seed_from
 from skal.validation import check_bool, check_int, check_option, check_positive
 
 __all__ = ["NoiseStability"]

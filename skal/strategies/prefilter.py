@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.selection import Picks, top_k
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.strategies.random import Random

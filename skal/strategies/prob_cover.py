@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from skal.pool import Pool
+from skal._numerics.kmeans import k_means
+from skal.reading.points import Points, read_points
+from skal.reading.pool import Pool
 from skal.selection import Picks, prob_cover
-from skal.selection.prob_cover import pure_radius
+from skal.selection._prob_cover import pure_radius
 from skal.strategies.base import QueryStrategy
-from skal.strategies.clustering import k_means
-from skal.strategies.points import Points, read_points
 from skal.validation import check_int, check_positive
 
 __all__ = ["ProbCover"]

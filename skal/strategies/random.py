@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
 
 __all__ = ["Random"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.selection import Picks
 from skal.strategies.base import QueryStrategy
 from skal.strategies.wrapping import WrappingStrategy, pick_among

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.pool import Pool
+from skal.reading.points import read_points
+from skal.reading.pool import Pool
 from skal.selection import Picks, max_cover, top_k
 from skal.strategies.disagreement import Disagreement
-from skal.strategies.points import read_points
 from skal.strategies.prefilter import n_kept
 
 __all__ = ["SuggestiveAnnotation"]

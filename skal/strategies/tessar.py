@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from skal.embeddings import Dense
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.selection import Picks
-from skal.selection.tessar import tessar
+from skal.selection._tessar import tessar
+from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
-from skal.strategies.kernel import read_space
 from skal.validation import check_int
 
 __all__ = ["TESSAR"]

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from skal.pool import Pool
+from skal._numerics.kmeans import k_means
+from skal.reading.points import read_points
+from skal.reading.pool import Pool
 from skal.selection import Picks, typi_clust
 from skal.strategies.base import QueryStrategy
-from skal.strategies.clustering import k_means
-from skal.strategies.points import read_points
 from skal.validation import check_int
 
 __all__ = ["TypiClust"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skal.measures import entropy, least_confidence, margin
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
 
 __all__ = ["Entropy", "LeastConfident", "Margin"]

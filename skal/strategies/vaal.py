@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from skal.adversarial import BetaVAE, Vaal, unfamiliarity_net
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.reading.space import read_inputs
 from skal.strategies.adversarial import AdversarialStrategy
-from skal.strategies.kernel import read_inputs
 from skal.validation import check_int, check_not_negative
 
 __all__ = ["VAAL", "standardize"]

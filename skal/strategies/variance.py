@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from skal.measures import predictive_variance
-from skal.pool import Pool
 from skal.posteriors import Posterior, Snapshots
+from skal.reading.pool import Pool
 from skal.strategies.disagreement import Disagreement
 from skal.validation import check_option
 

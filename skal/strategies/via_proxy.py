@@ -12,13 +12,13 @@ from skorch import NeuralNet
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.reading.unwrapping import innermost, learners_of, rewrap
+from skal.rng import seed_from
 from skal.rows import n_rows
 from skal.selection import Picks
 from skal.strategies.base import QueryStrategy
 from skal.strategies.wrapping import WrappingStrategy
-from skal.unwrapping import innermost, learners_of, rewrap
-from skal.utils import seed_from
 
 __all__ = ["ViaProxy"]
 

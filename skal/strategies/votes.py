@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from skal.measures import variation_ratio, vote_entropy
-from skal.pool import Pool
 from skal.posteriors import Posterior, Snapshots
+from skal.reading.pool import Pool
 from skal.selection import Picks, top_k
 from skal.strategies.disagreement import Disagreement
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.selection import Picks
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.strategies.greedy_sampling import GreedySampling

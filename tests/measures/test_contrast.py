@@ -11,7 +11,7 @@ from scipy.stats import entropy
 
 from skal.measures import contrast
 
-module_under_test = sys.modules["skal.measures.contrast"]  # the function has its name
+module_under_test = sys.modules["skal.measures._contrast"]  # the function has its name
 
 RNG = np.random.default_rng(0)
 PROBS = RNG.dirichlet(np.ones(4) * 0.4, size=9)

@@ -8,7 +8,7 @@ from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
 from skal.measures import density as module
 from skal.measures import mean_cosine, mean_nearness, not_negative
-from tests.selection.test_nearest import KINDS, features
+from tests.numerics.test_nearest import KINDS, features
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,7 @@ from scipy.stats import entropy, multivariate_normal
 
 from skal.measures import bald, epig, gaussian_epig
 
-module_under_test = sys.modules["skal.measures.epig"]  # the function has its name
+module_under_test = sys.modules["skal.measures._epig"]  # the function has its name
 
 RNG = np.random.default_rng(0)
 PROBS = torch.as_tensor(RNG.dirichlet(np.ones(3) * 0.4, size=(5, 7)))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from skal._numerics.flips import HeadRows, stack_head
 from skal.measures import least_disagree_metric
-from skal.measures._flips import HeadRows, stack_head
 
 GRID = [10 ** (-5 + 0.1 * k) for k in range(51)]
 
@@ -221,8 +221,8 @@ def test_order_of_the_rows_does_not_count():
 def test_blocks_do_not_count(monkeypatch):
     features, weight, bias = problem(12, 300, 6, 4)
     whole = least_disagree_metric(features, weight, bias, features[:99], rng=gen(3))
-    monkeypatch.setattr("skal.measures._flips._BLOCK_LOGITS", {"cpu": 1, "other": 1})
-    monkeypatch.setattr("skal.measures._flips._BLOCK_WIDE", 1)
+    monkeypatch.setattr("skal._numerics.flips._BLOCK_LOGITS", {"cpu": 1, "other": 1})
+    monkeypatch.setattr("skal._numerics.flips._BLOCK_WIDE", 1)
     parts = least_disagree_metric(features, weight, bias, features[:99], rng=gen(3))
     assert torch.equal(whole, parts)
 

@@ -13,14 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.embeddings import Dense
-from skal.kernels import posterior_features
+from skal._numerics.nearest import nearest
 from skal.selection import Picks, k_center
-from skal.selection.bait import bait
-from skal.selection.frank_wolfe import frank_wolfe
-from skal.selection.lcmd import lcmd
-from skal.selection.max_det import max_det
-from skal.selection.nearest import nearest
+from skal.selection._bait import bait
+from skal.selection._frank_wolfe import frank_wolfe
+from skal.selection._lcmd import lcmd
+from skal.selection._max_det import max_det
+from skal.spaces import Dense, posterior_features
 
 SEEDS = range(24)
 NOISE = 0.1

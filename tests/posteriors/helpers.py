@@ -11,8 +11,8 @@ import torch
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import Tensor, nn
 
-from skal.pool import Pool
 from skal.posteriors import Draws, Posterior
+from skal.reading.pool import Pool
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5)).astype(np.float32)

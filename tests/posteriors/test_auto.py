@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, WeightSnapshots
 from skal.nets.bayesian import BayesianMLP
-from skal.pool import Pool
 from skal.posteriors import (
     BayesWeights,
     MCDropout,
@@ -20,6 +19,7 @@ from skal.posteriors import (
     WeightNoise,
     resolve_posterior,
 )
+from skal.reading.pool import Pool
 from tests.posteriors.helpers import X, Y
 from tests.posteriors.test_members import committee
 

@@ -13,8 +13,8 @@ from torch import nn
 from skal import ActiveLearner
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier
-from skal.pool import Pool
 from skal.posteriors import MCDropout, Members, Posterior, WeightNoise
+from skal.reading.pool import Pool
 from skal.strategies import QueryStrategy
 from tests.posteriors.helpers import Dropped, X, Y, collect, draw, fit
 from tests.posteriors.test_members import committee

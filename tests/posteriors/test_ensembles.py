@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skal.nets import NetClassifier, NetRegressor, ensembles
-from skal.pool import Pool
 from skal.posteriors import MCDropout, Members, resolve_posterior
+from skal.reading.pool import Pool
 from tests.posteriors.helpers import TARGET, X, Y, collect, draw
 
 CLASSIFIERS = [name for name in ensembles.__all__ if name.endswith("Classifier")]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 from skal.posteriors import WeightNoise, perturb_weights
-from skal.utils import seed_from
+from skal.rng import seed_from
 from tests.posteriors.helpers import X, draw, fit, unchanged
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.selection.bait import bait
-from tests.selection.test_nearest import KINDS, features
+from skal.selection._bait import bait
+from tests.numerics.test_nearest import KINDS, features
 
 
 def total_variance(rows: Tensor, everything: Tensor, noise: float) -> float:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skal.measures import bald
 from skal.selection import batch_bald
-from skal.selection.batchbald import _GRID, _Configurations
+from skal.selection._batchbald import _GRID, _Configurations
 
 
 def gen(seed: int = 0) -> torch.Generator:
@@ -144,7 +144,7 @@ def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch, seed):
     probs = torch.cat([probs, probs], dim=1)[:, torch.randperm(80, generator=gen(seed))]
     found = []
     for block in (1, 10**9):  # row by row, and all rows each time
-        monkeypatch.setattr("skal.selection.batchbald._BLOCK", block)
+        monkeypatch.setattr("skal.selection._batchbald._BLOCK", block)
         found.append(batch_bald(probs, 5, gen(), n_samples=243))
     assert torch.equal(found[0].indices, found[1].indices)  # duplicates in pool order
     torch.testing.assert_close(found[0].scores, found[1].scores)
@@ -164,7 +164,7 @@ def test_of_equal_gains_the_first_in_the_pool_wins_however_late_it_is_found(
     first, late = bits(0, 0, 1, 1, 2, 2, 3, 3), bits(0, 1, 0, 1, 2, 3, 2, 3)
     nothing, third = bits(*[0] * 8), bits(*[0, 1] * 4)
     probs = torch.stack([first, nothing, third, late], dim=1)
-    monkeypatch.setattr("skal.selection.batchbald._BLOCK", block)
+    monkeypatch.setattr("skal.selection._batchbald._BLOCK", block)
     picks = batch_bald(probs, 2, gen())
     assert picks.indices.tolist() == [0, 2]
     np.testing.assert_allclose(picks.scores, np.log([4, 2]), atol=1e-9)
@@ -184,7 +184,7 @@ def test_samples_of_one_posterior_are_evaluated_together(monkeypatch, n_models):
     found, kept = {}, {}
     merge = _Configurations._merge
     for grid in (1e-300, _GRID):
-        monkeypatch.setattr("skal.selection.batchbald._GRID", grid)
+        monkeypatch.setattr("skal.selection._batchbald._GRID", grid)
         kept[grid] = []
 
         def record(self, kept=kept[grid]):

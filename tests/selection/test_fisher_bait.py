@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skal.selection import bait
-from skal.selection.fisher_bait import Information, fisher_bait
+from skal.selection._fisher_bait import Information, fisher_bait
 
 KINDS = ["normal", "duplicated", "constant", "zero"]
 
@@ -145,7 +145,7 @@ def test_blocks_and_single_precision_change_nothing(block, monkeypatch):
     rows = make(60, 4, 3, 2)
     expected = fisher_bait([rows], 20, 0.1)
     # the package has the function for the name of its module
-    module = importlib.import_module("skal.selection.fisher_bait")
+    module = importlib.import_module("skal.selection._fisher_bait")
     monkeypatch.setattr(module, "_BLOCK", block)
     single = Information(*(x.float() for x in rows))
     assert torch.equal(fisher_bait([single], 20, 0.1).indices, expected.indices)

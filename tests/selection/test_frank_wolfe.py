@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.selection.frank_wolfe import frank_wolfe
-from tests.selection.test_nearest import KINDS, features
+from skal.selection._frank_wolfe import frank_wolfe
+from tests.numerics.test_nearest import KINDS, features
 
 
 def slow_frank_wolfe(rows: Tensor, n: int) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skal.selection import Picks
-from skal.selection.interleave import interleave
+from skal.selection._interleave import interleave
 
 
 def by_hand(lists: list[list[int]], turns: list[int]) -> list[int]:

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skal.embeddings import Cosine, Dense
 from skal.selection import k_center
+from skal.spaces import Cosine, Dense
 
 
 def rows_of(seed: int, m: int, d: int = 3) -> torch.Tensor:

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from skal.embeddings import Cosine, Dense
-from skal.selection.kmeans_pp import kmeans_pp
-from tests.selection.test_nearest import KINDS, all_sq_dist, features
+from skal.selection._kmeans_pp import kmeans_pp
+from skal.spaces import Cosine, Dense
+from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 
 def law(rows: Tensor, centers: Tensor, n: int) -> dict[tuple[int, ...], float]:

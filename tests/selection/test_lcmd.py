@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal.embeddings import Cosine, Dense
 from skal.selection import k_center
-from skal.selection.lcmd import lcmd
-from tests.selection.test_nearest import KINDS, all_sq_dist, features
+from skal.selection._lcmd import lcmd
+from skal.spaces import Cosine, Dense
+from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 
 def slow_lcmd(rows: Tensor, centers: Tensor, n: int) -> list[int]:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal.selection.max_cover import max_cover
-from tests.selection.test_nearest import KINDS, features
+from skal.selection._max_cover import max_cover
+from tests.numerics.test_nearest import KINDS, features
 
 
 def cosines(rows: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal.kernels import feature_scale, posterior_features
-from skal.selection.base import first_of_largest
-from skal.selection.max_det import max_det
-from tests.selection.test_nearest import KINDS, features
+from skal.selection._max_det import max_det
+from skal.selection._picks import first_of_largest
+from skal.spaces import feature_scale, posterior_features
+from tests.numerics.test_nearest import KINDS, features
 
 
 def by_determinants(rows: Tensor, n: int, noise: float) -> list[int]:

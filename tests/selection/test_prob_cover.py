@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal.selection import prob_cover
-from skal.selection.prob_cover import pure_radius
-from tests.selection.test_nearest import KINDS, all_sq_dist, features
+from skal.selection._prob_cover import pure_radius
+from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 
 def plain_greedy(

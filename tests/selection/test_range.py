@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skal.embeddings import Dense
-from skal.selection.bait import bait
-from skal.selection.frank_wolfe import frank_wolfe
-from skal.selection.kmeans_pp import kmeans_pp
-from skal.selection.lcmd import lcmd
-from skal.selection.max_det import max_det
+from skal.selection._bait import bait
+from skal.selection._frank_wolfe import frank_wolfe
+from skal.selection._kmeans_pp import kmeans_pp
+from skal.selection._lcmd import lcmd
+from skal.selection._max_det import max_det
+from skal.spaces import Dense
 
 ROWS = torch.arange(10.0).reshape(5, 2)
 

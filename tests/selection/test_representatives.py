@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skal.selection import representatives
-from tests.selection.test_nearest import KINDS, features
+from tests.numerics.test_nearest import KINDS, features
 
 module_under_test = sys.modules[
     "skal.selection.representatives"

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skal.embeddings import Cosine, Embedding
 from skal.selection import seeding
-from skal.selection.seeding import seeding_weights
+from skal.selection._seeding import seeding_weights
+from skal.spaces import Cosine, Embedding
 from tests.statistics import assert_follows
 
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skal.selection.tessar import tessar
-from tests.selection.test_nearest import KINDS, features
-from tests.selection.test_perturbed_sites import SlowSites
+from skal.selection._tessar import tessar
+from tests.numerics.test_nearest import KINDS, features
+from tests.numerics.test_sites import SlowSites
 
 
 def gen(seed: int = 0) -> torch.Generator:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal.selection import typi_clust as selector
-from skal.selection.typi_clust import typicality
-from tests.selection.test_nearest import KINDS, all_sq_dist, features
+from skal.selection._typi_clust import typicality
+from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 module_under_test = sys.modules[
     "skal.selection.typi_clust"

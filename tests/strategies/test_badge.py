@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from skal import ActiveLearner, Committee
-from skal.embeddings import Dense
-from skal.selection.kmeans_pp import kmeans_pp
+from skal.rng import resolve_rng, seed_from
+from skal.selection._kmeans_pp import kmeans_pp
+from skal.spaces import Dense
 from skal.strategies.badge import BADGE
-from skal.utils import resolve_rng, seed_from
 from tests.models import N_FEATURES, make_data, make_net
 
 POOL = make_data("classification", 60, seed=1)[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners import ActiveLearner, Committee
-from skal.pool import Pool
+from skal.reading.pool import Pool
 from skal.selection import Picks
 from skal.strategies import QueryStrategy, ScoreStrategy, all_strategies
 

@@ -8,14 +8,13 @@ import torch
 from torch import nn
 
 from skal import ActiveLearner, CommitteeRegressor
-from skal.embeddings import Dense
-from skal.kernels import posterior_features
+from skal.rng import resolve_rng, seed_from
 from skal.selection import k_center
-from skal.selection.kmeans_pp import kmeans_pp
-from skal.selection.lcmd import lcmd
+from skal.selection._kmeans_pp import kmeans_pp
+from skal.selection._lcmd import lcmd
+from skal.spaces import Dense, posterior_features
 from skal.strategies import CoreSet
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
-from skal.utils import resolve_rng, seed_from
 from tests.models import N_FEATURES, make_data, make_net
 
 POOL = make_data("regression", 60, seed=1)[0]

@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.rng import resolve_rng, seed_from
 from skal.strategies import (
     LCMD,
     DiverseMiniBatch,
@@ -19,7 +20,6 @@ from skal.strategies import (
     PredictiveVariance,
     Random,
 )
-from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net
 from tests.strategies.test_clustering import by_trying
 

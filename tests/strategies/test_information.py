@@ -11,12 +11,12 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from torch import nn
 
 from skal import ActiveLearner, Committee
-from skal.access import NetAccess
-from skal.pool import Pool
-from skal.selection.fisher_bait import Information, fisher_bait
+from skal.reading.access import NetAccess
+from skal.reading.pool import Pool
+from skal.rng import resolve_rng
+from skal.selection._fisher_bait import Information, fisher_bait
 from skal.strategies.covariance import BAIT
 from skal.strategies.information import information_directions, read_information
-from skal.utils import resolve_rng
 from tests.models import N_FEATURES, make_data, make_net
 from tests.selection.test_fisher_bait import dense, slow, trace
 

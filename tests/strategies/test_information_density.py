@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
 from skal.measures import mean_nearness
+from skal.rng import resolve_rng, seed_from
 from skal.strategies import Entropy, InformationDensity, Margin, PredictiveVariance
-from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net
 
 X, Y = make_data("classification")

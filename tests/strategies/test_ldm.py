@@ -12,8 +12,8 @@ from torch import nn
 from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import least_disagree_metric
+from skal.rng import resolve_rng, seed_from
 from skal.strategies import LDM, LDMSeeding
-from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net
 
 X, Y = make_data("classification")

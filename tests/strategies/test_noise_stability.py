@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import skal.strategies.noise_stability as module_under_test
-from skal.pool import Pool
 from skal.posteriors import perturb_weights
+from skal.reading.pool import Pool
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.strategies import NoiseStability
-from skal.utils import preserve_global_rng, resolve_rng, seed_from
 from tests.models import make_data, make_net
 
 POOL = make_data("regression", 40, seed=1)[0]

@@ -8,14 +8,14 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from skal.pool import Pool
+from skal._numerics.kmeans import k_means
+from skal.reading.pool import Pool
+from skal.rng import resolve_rng, seed_from
 from skal.selection import prob_cover
-from skal.selection.prob_cover import pure_radius
+from skal.selection._prob_cover import pure_radius
 from skal.strategies import ProbCover
 from skal.strategies import prob_cover as module
-from skal.strategies.clustering import k_means
 from skal.strategies.prob_cover import n_classes
-from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net, with_labeled
 
 X, Y = make_data("classification", 20)

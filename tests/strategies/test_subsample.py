@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from torch.utils.data import Dataset, TensorDataset
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.pool import Pool
+from skal.reading.pool import Pool
+from skal.rng import resolve_rng, seed_from
 from skal.selection import Picks
 from skal.strategies import (
     LCMD,
@@ -28,7 +29,6 @@ from skal.strategies import (
     Random,
     Subsample,
 )
-from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net
 
 X, Y = make_data("classification")

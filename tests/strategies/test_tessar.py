@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from skal import ActiveLearner, CommitteeRegressor
-from skal.selection.tessar import tessar
+from skal.rng import resolve_rng, seed_from
+from skal.selection._tessar import tessar
 from skal.strategies import TESSAR
-from skal.utils import resolve_rng, seed_from
 from tests.models import make_data, make_net
 from tests.strategies.test_centers import gradients
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
+from skal._numerics.kmeans import k_means
+from skal.rng import resolve_rng, seed_from
 from skal.selection import typi_clust
 from skal.strategies import TypiClust
 from skal.strategies import typi_clust as module
-from skal.strategies.clustering import k_means
-from skal.utils import resolve_rng, seed_from
 from tests.models import with_labeled
 
 RNG = np.random.default_rng(0)

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from skal.nets.base import BaseNet
 from skal.nets.classifier import NetClassifier
 from skal.nets.regressor import NetRegressor
-from skal.utils import resolve_rng, seed_from
+from skal.rng import resolve_rng, seed_from
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

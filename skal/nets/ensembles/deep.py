@@ -15,7 +15,7 @@ from skal.nets.ensembles.base import (
     seeded_clone,
 )
 from skal.nets.ensembles.together import can_train_together, train_together
-from skal.utils import seed_from
+from skal.rng import seed_from
 
 __all__ = ["DeepEnsembleClassifier", "DeepEnsembleRegressor"]
 

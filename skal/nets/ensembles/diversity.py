@@ -14,7 +14,7 @@ from skal.nets.ensembles.base import (
     EnsembleRegressor,
     seeded_clone,
 )
-from skal.utils import seed_from
+from skal.rng import seed_from
 
 __all__ = [
     "DiversityEncouragingEnsembleClassifier",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skal.nets.base import BaseNet
 from skal.nets.bayesian.layers import LINEAR
-from skal.utils import preserve_global_rng
+from skal.rng import preserve_global_rng
 
 if TYPE_CHECKING:
     from typing_extensions import Self

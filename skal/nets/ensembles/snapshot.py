@@ -15,7 +15,7 @@ from skal.nets.ensembles.base import (
     seeded_clone,
 )
 from skal.nets.ensembles.cycles import CosineCycles
-from skal.utils import seed_from
+from skal.rng import seed_from
 
 __all__ = ["SnapshotEnsembleClassifier", "SnapshotEnsembleRegressor"]
 

@@ -17,7 +17,7 @@ from skal.nets.loss_prediction.loss import ranking_loss
 from skal.nets.loss_prediction.module import LossModule
 from skal.nets.loss_prediction.reader import BlockReader
 from skal.nets.modules import MLP
-from skal.utils import preserve_global_rng
+from skal.rng import preserve_global_rng
 from skal.validation import check_int, check_positive, check_share
 
 if TYPE_CHECKING:

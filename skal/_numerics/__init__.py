@@ -1,0 +1,1 @@
+"""Private: fast, exact routines that selection, spaces and measures share."""

@@ -1,0 +1,1 @@
+"""What is read of a learner: its models, nets, gradients, and rows in a space."""

@@ -1,0 +1,261 @@
+"""BAIT for classifiers: information of several directions a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skal.selection._max_det import first_of_largest
+from skal.selection._picks import Picks, check_n
+
+__all__ = ["Information", "fisher_bait"]
+
+#: Numbers that are worked on together.
+_BLOCK = 2**21
+
+
+class Information(NamedTuple):
+    """Fisher information of rows, as sums of K outer products of vectors each.
+
+    Vector k of row x is ``outputs[x, k] ⊗ inputs[x]``, of D = o × i numbers; where it
+    is no outer product, it stands in `outputs` and `inputs` are 1.
+
+    Attributes
+    ----------
+    inputs : Tensor of shape (m, i)
+    outputs : Tensor of shape (m, K, o)
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+
+
+def fisher_bait(
+    rows: Sequence[Information],
+    n: int,
+    prior: float = 1.0,
+    labeled: Sequence[Information] | None = None,
+    known: bool = True,
+    backward: bool = False,
+) -> Picks:
+    r"""Minimize the trace of the inverse information times that of all rows [1]_.
+
+    Parameters
+    ----------
+    rows : sequence of Information, each of m rows
+        One for each net.
+    n : int
+        From 0 to m.
+    prior : float
+        Precision :math:`\lambda` of the prior on the parameters.
+    labeled : sequence of Information, optional
+        Labeled rows, one for each net, which count among all rows, too.
+    known : bool
+        Whether the labels are known; if not, the labeled rows count and nothing more.
+    backward : bool
+        Pick twice as many, and give back those that are missed least.
+
+    Returns
+    -------
+    picks : Picks
+        In the order picked.  Scores are how much each took from the trace, float64.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
+    Notes
+    -----
+    With :math:`I_x = V_x V_x^\top`, where the K vectors of a row are the columns of
+    :math:`V_x`, with :math:`M = \lambda I + \sum I_s` over picks and known labels, and
+    :math:`F = \sum I_x` over pool and labeled rows, the next pick takes most from
+    :math:`\mathrm{tr}(M^{-1} F)`:
+
+    .. math::
+        \arg\max_x \mathrm{tr} \left[ (1 + V_x^\top M^{-1} V_x)^{-1}
+        V_x^\top M^{-1} F M^{-1} V_x \right] .
+
+    Several nets have a trace each, and their sum counts.  Both K × K matrices of a row
+    follow each pick by products with 2 K vectors: m · K · (i · o + K · o) multiply-adds
+    a pick, and m · D² to begin with.  Keeps m · (i + K · o + 2 K²) + 4 D² numbers for a
+    net, and never the m · K · D of the vectors.  In float64.  Ties go in pool order.
+
+    References
+    ----------
+    .. [1] Ash, Goel, Krishnamurthy and Kakade, "Gone fishing: neural active learning
+       with Fisher embeddings", NeurIPS 2021. https://arxiv.org/abs/2106.09675
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection._fisher_bait import Information, fisher_bait
+    >>> inputs = torch.tensor([[2.0, 0.0], [0.0, 1.5], [0.0, 1.4], [0.0, 1.4]])
+    >>> rows = Information(inputs, torch.ones(4, 1, 1))
+    >>> fisher_bait([rows], 2, prior=0.01).indices
+    tensor([1, 0])
+    """
+    m = len(rows[0].inputs)
+    check_n(n, m)
+    others = [None] * len(rows) if labeled is None else labeled
+    nets = [
+        _Net(own, prior, other, known) for own, other in zip(rows, others, strict=True)
+    ]
+    n_forward = min(m, 2 * n) if backward else n
+    left = torch.ones(m, dtype=torch.bool, device=rows[0].inputs.device)
+    indices = torch.empty(n_forward, dtype=torch.long, device=left.device)
+    scores = torch.empty(n_forward, dtype=torch.float64, device=left.device)
+    for k in range(n_forward):
+        gain = _sum([net.gain() for net in nets])
+        i = first_of_largest(torch.where(left, gain, -torch.inf))
+        indices[k], scores[k], left[i] = i, gain[i], False
+        for net in nets:
+            net.move(i, 1)
+    if backward:
+        kept = _backward([net.part(indices) for net in nets], n)
+        indices, scores = indices[kept], scores[kept]
+    return Picks(indices, scores)
+
+
+def _backward(nets: list[_Net], n: int) -> Tensor:
+    """Numbers of the `n` rows that are left when the least missed are given back."""
+    left = torch.ones(len(nets[0].rows.inputs), dtype=torch.bool)
+    while int(left.sum()) > n:
+        missed = _sum([net.loss() for net in nets]).cpu()
+        worst = first_of_largest(torch.where(left, -missed, -torch.inf))
+        left[worst] = False
+        for net in nets:
+            net.move(worst, -1)
+    return torch.nonzero(left)[:, 0].to(nets[0].rows.inputs.device)
+
+
+class _Net:
+    """What is known of the parameters of a net, and what its rows would add."""
+
+    def __init__(
+        self,
+        rows: Information,
+        prior: float,
+        labeled: Information | None,
+        known: bool,
+    ) -> None:
+        self.rows = rows
+        self.fisher = _information(rows)
+        precision = prior * torch.eye(len(self.fisher)).to(self.fisher)
+        if labeled is not None:
+            seen = _information(labeled)
+            self.fisher += seen
+            precision = precision + seen if known else precision
+        self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+        self._look()
+
+    def _look(self) -> None:
+        """Set both matrices of each row, ``(m, K, K)``."""
+        self.known = _quadratic(self.rows, self.inverse)  # V' M⁻¹ V
+        spread = self.inverse @ self.fisher @ self.inverse
+        self.spread = _quadratic(self.rows, spread)  # V' M⁻¹ F M⁻¹ V
+
+    def part(self, indices: Tensor) -> _Net:
+        """Give the same for some of the rows."""
+        part = object.__new__(_Net)
+        part.rows = Information(*(x[indices] for x in self.rows))
+        part.fisher, part.inverse = self.fisher, self.inverse
+        part._look()
+        return part
+
+    def gain(self) -> Tensor:
+        """Give what each row would take from the trace, ``(m,)``."""
+        one = torch.eye(self.known.shape[1]).to(self.known)
+        size = max(1, _BLOCK // self.known[0].numel())
+        parts = zip(self.known.split(size), self.spread.split(size), strict=True)
+        solved = [torch.linalg.solve(one + known, spread) for known, spread in parts]
+        return torch.cat([_trace(part) for part in solved]).clamp_(min=0)
+
+    def loss(self) -> Tensor:
+        """Give what the trace would grow by without each row, ``(m,)``."""
+        values, vectors = _eigen(self.known, -1)
+        spread = vectors.mT @ self.spread @ vectors
+        return (spread.diagonal(dim1=1, dim2=2) / values).sum(dim=1)
+
+    def move(self, i: int, sign: int) -> None:
+        """Learn the label of row `i`, or forget it."""
+        vectors = torch.einsum("ko,i->oik", self.rows.outputs[i], self.rows.inputs[i])
+        moved = self.inverse @ vectors.flatten(0, 1).double()  # M⁻¹ V
+        values, axes = _eigen(vectors.flatten(0, 1).double().T @ moved, sign)
+        step = moved @ (axes / values.sqrt())  # M⁻¹ changes by its square
+        turned = self.fisher @ step
+        onto = self.inverse @ turned
+        weight = step.T @ turned
+        for part, block in _blocks(self.rows, 2 * len(values)):
+            along, across = _times(block, torch.cat([step, onto], dim=1)).chunk(2, -1)
+            self.known[part] -= sign * (along @ along.mT)
+            across = along @ (sign * across - along @ (weight / 2)).mT
+            self.spread[part] -= across + across.mT
+        self.inverse.addmm_(step, step.T, alpha=-sign)
+
+
+def _eigen(known: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and -vectors of ``1 + sign * known``, which are above 0."""
+    one = torch.eye(known.shape[-1]).to(known)
+    values, vectors = torch.linalg.eigh(one + sign * (known + known.mT) / 2)
+    return values.clamp(min=torch.finfo(values.dtype).eps), vectors
+
+
+def _blocks(rows: Information, n_vectors: int) -> Iterator[tuple[slice, Information]]:
+    """Cut rows into blocks whose products with so many vectors are not large."""
+    width = max(1, rows.outputs.shape[2] * n_vectors, rows.outputs[:1].numel())
+    size = max(1, _BLOCK // max(width, rows.inputs.shape[1]))
+    for start in range(0, len(rows.inputs), size):
+        part = slice(start, start + size)
+        yield part, Information(*(x[part].double() for x in rows))
+
+
+def _times(rows: Information, vectors: Tensor) -> Tensor:
+    """Inner products of all vectors of rows with others, ``(b, K, t)``."""
+    (b, i), o, t = rows.inputs.shape, rows.outputs.shape[2], vectors.shape[1]
+    by_input = vectors.view(o, i, t).transpose(0, 1).reshape(i, o * t)
+    return rows.outputs @ (rows.inputs @ by_input).view(b, o, t)
+
+
+def _quadratic(rows: Information, matrix: Tensor) -> Tensor:
+    """``V' matrix V`` of each row, ``(m, K, K)``."""
+    i, (m, n_vectors, o) = rows.inputs.shape[1], rows.outputs.shape
+    result = matrix.new_empty((m, n_vectors, n_vectors))
+    for part, (z, g) in _blocks(rows, n_vectors if i == 1 else max(o, i)):
+        if i == 1:
+            g = g * z[:, :, None]
+            moved = g @ matrix
+        else:
+            by_output = [
+                (z @ block).view(len(z), o, i) @ z[:, :, None]
+                for block in matrix.split(i)
+            ]
+            moved = g @ torch.cat(by_output, dim=2).mT
+        result[part] = moved @ g.mT
+    return (result + result.mT) / 2
+
+
+def _information(rows: Information) -> Tensor:
+    """Sum of the information of rows, ``(D, D)``, float64."""
+    i, o = rows.inputs.shape[1], rows.outputs.shape[2]
+    total = torch.zeros((o * i,) * 2, dtype=torch.float64, device=rows.inputs.device)
+    for _, (z, g) in _blocks(rows, max(o, i)):
+        if i == 1:
+            flat = (g * z[:, :, None]).flatten(0, 1)
+            total.addmm_(flat.T, flat)
+            continue
+        weight = g.mT @ g
+        for k, block in enumerate(total.split(i)):
+            block.addmm_(z.T, (weight[:, k, :, None] * z[:, None, :]).flatten(1))
+    return total
+
+
+def _trace(matrices: Tensor) -> Tensor:
+    return matrices.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return torch.stack(terms).sum(dim=0) if len(terms) > 1 else terms[0]

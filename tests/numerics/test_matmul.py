@@ -1,0 +1,160 @@
+"""Products of matrices against float64, by either way, and what they may be off."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import skal._numerics.matmul
+from skal._numerics.matmul import factor_rounding, linear, slack
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "convolution"])
+def by_convolution(request, monkeypatch):
+    monkeypatch.setattr(skal._numerics.matmul, "_convolves_fast", lambda: request.param)
+    monkeypatch.setattr(skal._numerics.matmul, "_SMALL", 1)
+    return request.param
+
+
+@pytest.fixture
+def convolved(monkeypatch):
+    """Shapes of the products that were computed as convolutions."""
+    found = []
+
+    def conv2d(line, *args, conv2d=F.conv2d, **options):
+        found.append((line.shape[2], line.shape[1], len(args[0])))
+        return conv2d(line, *args, **options)
+
+    monkeypatch.setattr(F, "conv2d", conv2d)
+    return found
+
+
+def matrix(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("m", [0, 1, 2, 33, 700])
+@pytest.mark.parametrize("d", [0, 1, 3, 64, 129])
+@pytest.mark.parametrize("n_points", [0, 1, 5, 64])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_products(by_convolution, convolved, m, d, n_points, with_bias):
+    rows, weight = matrix(m, d), matrix(n_points, d, seed=1)
+    bias = matrix(n_points, seed=2) if with_bias else None
+    found = linear(rows, weight, bias)
+    exact = rows.double() @ weight.double().T
+    if bias is not None:
+        exact += bias.double()
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    assert bool(convolved) == (by_convolution and m * d * n_points > 0)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_rows_and_weights_of_any_layout(by_convolution, n_threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        rows, weight = matrix(64, 900), matrix(64, 9, seed=1)
+        found = [linear(x, weight.T) for x in (rows.T[3::2], rows.T, rows.T.flip(1))]
+    finally:
+        torch.set_num_threads(before)
+    wide, weight = rows.double().T, weight.double()
+    expected = [x @ weight for x in (wide[3::2], wide, wide.flip(1))]
+    torch.testing.assert_close(
+        [x.double() for x in found], expected, rtol=1e-5, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_other_numbers_are_left_to_torch(by_convolution, convolved, dtype):
+    rows = matrix(300, 64).to(dtype)
+    assert torch.equal(linear(rows, rows), F.linear(rows, rows))
+    assert not convolved
+
+
+def test_other_devices_and_small_products_are_left_to_torch(monkeypatch, convolved):
+    monkeypatch.setattr(skal._numerics.matmul, "_convolves_fast", lambda: True)
+    linear(matrix(100, 64), matrix(100, 64))
+    elsewhere = torch.empty(3000, 512, device="meta")
+    assert linear(elsewhere, elsewhere[:100]).shape == (3000, 100)
+    assert not convolved
+    linear(matrix(3000, 512), matrix(100, 512))
+    assert convolved == [(3000, 512, 100)]
+
+
+def test_autocast_shortens_nothing(by_convolution):
+    rows = matrix(700, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = linear(rows, rows)
+    assert torch.equal(found, linear(rows, rows))
+
+
+def test_small_integers_are_exact(by_convolution):
+    rows = torch.randint(-9, 10, (500, 40), generator=torch.Generator().manual_seed(0))
+    expected = rows @ rows.T + rows[:, 0]
+    found = linear(rows.float(), rows.float(), rows[:, 0].float())
+    assert torch.equal(found, expected.float())
+
+
+def test_the_convolution_is_used_where_there_is_avx512(monkeypatch):
+    skal._numerics.matmul._convolves_fast.cache_clear()
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    for capability, fast in (("AVX512", True), ("AVX2", False), ("DEFAULT", False)):
+        monkeypatch.setattr(
+            torch.backends.cpu, "get_cpu_capability", lambda found=capability: found
+        )
+        assert skal._numerics.matmul._convolves_fast() == fast
+        skal._numerics.matmul._convolves_fast.cache_clear()
+
+
+def on_device(is_cuda: bool) -> SimpleNamespace:
+    return SimpleNamespace(shape=(3, 16), dtype=torch.float32, is_cuda=is_cuda)
+
+
+@pytest.fixture
+def switches():
+    """Leaves torch's precision as it was."""
+    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    before = [backend.fp32_precision for backend in backends]
+    yield backends
+    torch.set_float32_matmul_precision("highest")
+    for backend, precision in zip(backends, before, strict=True):
+        backend.fp32_precision = precision
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="older torch"
+)
+def test_bounds_are_wider_where_torch_was_told_to_cut_factors(switches):
+    gpu, cpu = map(on_device, (True, False))
+    assert factor_rounding(gpu) == factor_rounding(cpu) == 0.0
+    assert slack(gpu) < 1e-5
+    torch.set_float32_matmul_precision("high")
+    assert slack(gpu) > factor_rounding(gpu) == factor_rounding(cpu) == 2.0**-9
+    torch.set_float32_matmul_precision("medium")
+    assert factor_rounding(gpu) == 2.0**-9
+    assert factor_rounding(cpu) == 2.0**-7
+    assert factor_rounding(matrix(3, 16).double()) == 0.0
+    torch.set_float32_matmul_precision("highest")
+    assert factor_rounding(gpu) == factor_rounding(cpu) == 0.0
+    for backend, x in zip(switches, (gpu, cpu), strict=True):
+        backend.fp32_precision = "tf32"
+        assert factor_rounding(x) == 2.0**-9
+    convolutions = torch.backends.mkldnn.conv
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "bf16"
+    assert factor_rounding(cpu) == 2.0**-7
+    convolutions.fp32_precision = before
+
+
+def test_older_torch_has_one_switch(monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace())
+    for name, error in (("highest", 0.0), ("high", 2.0**-9), ("medium", 2.0**-7)):
+        monkeypatch.setattr(
+            torch, "get_float32_matmul_precision", lambda found=name: found
+        )
+        assert factor_rounding(on_device(True)) == error

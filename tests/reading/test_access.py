@@ -1,0 +1,308 @@
+"""What may be read from a net, against plain torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch import NeuralNetRegressor as SkorchRegressor
+from torch import nn
+from torch.utils.data import DataLoader
+
+from skal.exceptions import UnsuitableLearnerError
+from skal.nets import NetClassifier
+from skal.nets.bayesian import BayesianMLP, BayesLinear
+from skal.reading.access import NetAccess
+from skal.rows import Rows
+from skal.strategies import BADGE, LDM, CoreSet
+from tests.models import make_data, make_net
+
+X = make_data("regression", 40)[0].astype(np.float32)
+Y = np.arange(40) % 3
+
+
+class Conv(nn.Module):
+    """Convolutions, BatchNorm, dropout, and a head that is declared first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 3)
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.norm = nn.BatchNorm2d(6)
+        self.drop = nn.Dropout(0.5)
+        self.hidden = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.norm(self.conv(x)).relu().mean((2, 3))
+        return self.head(self.drop(self.hidden(h).relu()))
+
+
+def fit(cls=NeuralNetClassifier, module=None, X=X, y=Y, device="cpu", **parameters):
+    module = module or nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
+    settings = {"max_epochs": 1, "verbose": 0, "train_split": None, "device": device}
+    if cls is NeuralNetClassifier:
+        settings["criterion"] = nn.CrossEntropyLoss
+    return cls(module, **{**settings, **parameters}).fit(X, y)
+
+
+def plain(net, X):
+    net.module_.eval()
+    with torch.no_grad():
+        return net.module_(torch.as_tensor(X, device=net.device))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, torch.as_tensor])
+def test_outputs_and_features_of_plain_skorch_nets(dtype, kind, device):
+    net = fit(device=device)
+    access, rows = NetAccess(net), Rows(kind(X.astype(dtype)))
+    assert torch.allclose(access.outputs(rows), plain(net, X), atol=1e-6)
+    features = access.features(rows)
+    direct = net.module_[:2](torch.as_tensor(X, device=device))
+    assert torch.allclose(features, direct, atol=1e-6)
+    assert access.head is net.module_[2]
+    assert features.device.type == torch.device(device).type
+
+
+def test_skals_nets_agree_with_their_own_predictions(device):
+    for task in ("classification", "regression"):
+        data, y = make_data(task, 40)
+        net = make_net(task, device).fit(data, y)
+        access = NetAccess(net)
+        for pool in (data, sparse.csr_array(data), data.tolist()):
+            outputs = access.outputs(Rows(pool))
+            if task == "regression":
+                expected, got = net.predict(data), outputs[:, 0]
+            else:
+                expected, got = net.predict_proba(data), access.to_proba(outputs)
+            np.testing.assert_allclose(got.cpu().numpy(), expected, atol=1e-6)
+
+
+def test_the_head_is_the_last_linear_that_runs():
+    images = np.random.default_rng(0).normal(size=(20, 1, 6, 6)).astype(np.float32)
+    net = fit(module=Conv(), X=images, y=Y[:20])
+    access = NetAccess(net)
+    features = access.features(Rows(images))
+    assert access.head is net.module_.head  # declared first, run last
+    net.module_.eval()
+    assert torch.allclose(access.head(features), plain(net, images), atol=1e-5)
+    by_name = NetAccess(net, head="hidden").features(Rows(images))
+    conv = net.module_.norm(net.module_.conv(torch.as_tensor(images)))
+    assert torch.allclose(by_name, conv.relu().mean((2, 3)), atol=1e-5)
+    flat = NetAccess(net, head="norm").features(Rows(images))  # any module will do
+    assert flat.shape == (20, 6 * 4 * 4)
+
+
+def test_modes_are_restored_and_batchnorm_is_frozen():
+    images = np.random.default_rng(0).normal(size=(20, 1, 6, 6)).astype(np.float32)
+    net = fit(module=Conv(), X=images, y=Y[:20])
+    net.module_.train()
+    net.module_.drop.eval()
+    mean = net.module_.norm.running_mean.clone()
+    access = NetAccess(net)
+    first, second = access.outputs(Rows(images)), access.outputs(Rows(images))
+    assert torch.equal(first, second)
+    assert torch.equal(mean, net.module_.norm.running_mean)
+    assert net.module_.training
+    assert not net.module_.drop.training
+
+    def fails(_: object) -> torch.Tensor:
+        raise KeyError("inside")
+
+    with pytest.raises(KeyError):
+        access.collect(Rows(images), fails)
+    assert net.module_.training
+    assert not any(m._forward_pre_hooks for m in net.module_.modules())
+
+
+def test_other_parameters_are_swapped_in_not_written():
+    net = fit()
+    access = NetAccess(net)
+    zero = {name: torch.zeros_like(p) for name, p in net.module_.named_parameters()}
+    before = [p.clone() for p in net.module_.parameters()]
+    out = access.collect(Rows(X), lambda batch: access.forward(batch, zero))
+    assert not out.any()
+    z, out = access.collect_all(Rows(X), lambda b: access.forward_features(b, zero))
+    assert not z.any()
+    assert not out.any()
+    assert all(map(torch.equal, before, net.module_.parameters()))
+
+
+class Loss(nn.Module):
+    """A criterion that says nothing of what the outputs are."""
+
+    def forward(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, y)
+
+
+def test_probabilities_follow_from_the_criterion():
+    rows = Rows(X)
+    logits = fit()
+    expected = torch.as_tensor(logits.predict_proba(X)).double()
+    access = NetAccess(logits)
+    assert torch.allclose(access.to_proba(access.outputs(rows)), expected, atol=1e-6)
+
+    ends_in_softmax = nn.Sequential(nn.Linear(5, 3), nn.Softmax(dim=1))
+    net = fit(module=ends_in_softmax, criterion=nn.NLLLoss)
+    access = NetAccess(net)
+    assert torch.allclose(
+        access.to_proba(access.outputs(rows)), plain(net, X).double(), atol=1e-6
+    )
+
+    binary = fit(
+        NeuralNetBinaryClassifier,
+        module=nn.Sequential(nn.Linear(5, 1), nn.Flatten(0)),
+        y=(Y > 0).astype(np.float32),
+    )
+    access = NetAccess(binary)
+    proba = access.to_proba(access.outputs(rows))
+    assert proba.shape == (40, 2)
+    np.testing.assert_allclose(proba.numpy(), binary.predict_proba(X), atol=1e-6)
+
+    with pytest.raises(
+        UnsuitableLearnerError,
+        match="What the module's outputs are is not known from Loss",
+    ):
+        _ = NetAccess(fit(criterion=Loss)).to_proba
+    told = NetAccess(fit(criterion=Loss, predict_nonlinearity=lambda x: x.softmax(1)))
+    assert torch.allclose(
+        told.to_proba(told.outputs(rows)).sum(1), torch.ones(40).double()
+    )
+    regressor = fit(SkorchRegressor, y=np.zeros((40, 3), np.float32))
+    with pytest.raises(UnsuitableLearnerError, match="no classifier"):
+        _ = NetAccess(regressor).to_proba
+
+
+def test_confident_rows_keep_their_differences():
+    access = NetAccess(fit())
+    proba = access.to_proba(torch.tensor([[20.0, 0.0, 0.0]]))
+    assert float(1 - proba[0, 0]) == pytest.approx(2 * np.exp(-20), rel=1e-6)
+
+
+class TwoInputs(nn.Module):
+    """Takes two named inputs, and gives two outputs once it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> object:
+        out = self.head(torch.cat([a, b], dim=1))
+        return out if self.training else (out, a)
+
+
+def test_dict_input_and_several_outputs():
+    data = {"a": X[:, :2], "b": X[:, 2:]}
+    net = fit(module=TwoInputs(), X=data)
+    access = NetAccess(net)
+    outputs = access.outputs(Rows(data))
+    direct = net.module_.head(torch.as_tensor(X))
+    assert torch.allclose(outputs, direct, atol=1e-6)
+    assert torch.allclose(access.features(Rows(data)), torch.as_tensor(X))
+
+
+def test_a_net_without_linear_head():
+    net = fit(module=nn.Sequential(nn.Conv1d(5, 3, 1), nn.Flatten()), X=X[:, :, None])
+    with pytest.raises(UnsuitableLearnerError, match=r"no torch.nn.Linear.*\['0', '1'"):
+        NetAccess(net).features(Rows(X[:, :, None]))
+    with pytest.raises(UnsuitableLearnerError, match=r"no module named 'nope'"):
+        NetAccess(net, head="nope").features(Rows(X[:, :, None]))
+    assert NetAccess(net, head="0").features(Rows(X[:, :, None])).shape == (40, 5)
+
+
+def test_the_head_of_a_bayesian_net_is_found_and_read_at_its_mean():
+    net = NetClassifier(BayesianMLP, max_epochs=2, random_state=0).fit(X, Y)
+    layers = [m for m in net.module_.modules() if isinstance(m, BayesLinear)]
+    head = layers.pop()
+    z = torch.as_tensor(X)
+    for layer in layers:
+        z = nn.functional.linear(z, layer.weight_mu, layer.bias_mu).relu()
+    access = NetAccess(net)
+    assert torch.allclose(access.features(Rows(X)), z, atol=1e-6)
+    assert access.head is head
+    linear = nn.Linear(head.in_features, head.out_features)
+    plain = NetClassifier(nn.Sequential(nn.Identity(), linear), max_epochs=1)
+    plain.fit(z.detach().numpy(), Y)
+    with torch.no_grad():
+        plain.module_[1].weight.copy_(head.weight_mu)
+        plain.module_[1].bias.copy_(head.bias_mu)
+    for strategy in (LDM(random_state=0), CoreSet(), BADGE(random_state=0)):
+        np.testing.assert_array_equal(
+            strategy.select(net, X, 6).indices,
+            strategy.select(plain, z.detach().numpy(), 6).indices,
+        )
+
+
+class Bypassed(nn.Module):
+    """Has a Linear that does not run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.head.weight.T
+
+
+def test_a_head_that_does_not_run():
+    with pytest.raises(UnsuitableLearnerError, match="does not run through"):
+        NetAccess(fit(module=Bypassed())).features(Rows(X))
+
+
+class TimeSteps(nn.Module):
+    """Its Linear sees more rows than the net is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.reshape(-1, 1)).reshape(len(x), 5, 3).mean(1)
+
+
+def test_a_head_of_other_rows():
+    with pytest.raises(UnsuitableLearnerError, match="200 rows where the net gives 40"):
+        NetAccess(fit(module=TimeSteps())).features(Rows(X))
+
+
+@pytest.mark.filterwarnings("ignore:You set iterator_valid__shuffle")
+def test_iterators_that_lose_the_order():
+    with pytest.raises(UnsuitableLearnerError, match="iterator_valid__shuffle=False"):
+        NetAccess(fit(iterator_valid__shuffle=True)).outputs(Rows(X))
+    dropping = fit(iterator_valid__drop_last=True, batch_size=32)
+    with pytest.raises(UnsuitableLearnerError, match="gave 32 of 40 rows"):
+        NetAccess(dropping).outputs(Rows(X))
+    assert NetAccess(fit(iterator_valid=DataLoader)).outputs(Rows(X)).shape == (40, 3)
+
+
+def test_plain_neural_net():
+    net = NeuralNet(
+        nn.Linear(5, 1), nn.MSELoss, max_epochs=1, verbose=0, train_split=None
+    ).fit(X, X[:, :1])
+    assert NetAccess(net).outputs(Rows(X)).shape == (40, 1)
+
+
+class ByKeyword(nn.Module):
+    """Calls its head with a named argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(input=x)
+
+
+def test_a_head_called_by_keyword():
+    features = NetAccess(fit(module=ByKeyword())).features(Rows(X))
+    assert torch.allclose(features, torch.as_tensor(X))
+
+
+def test_outputs_that_are_not_finite_are_reported():
+    net = fit()
+    with torch.no_grad():
+        net.module_[0].weight.fill_(torch.inf)
+    with pytest.raises(ValueError, match="gives for the pool is not finite"):
+        NetAccess(net).outputs(Rows(X))
