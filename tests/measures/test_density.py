@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
-from skal.measures import density as module
+from skal.measures import _density as module
 from skal.measures import mean_cosine, mean_nearness, not_negative
 from tests.numerics.test_nearest import KINDS, features
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from skal._numerics import balls as module
 from skal._numerics.balls import Balls
-from skal.selection import balls as module
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
+from skal._numerics import kmeans as module
 from skal._numerics.kmeans import k_means
 from skal.rng import resolve_rng, seed_from
-from skal.strategies import clustering as module
 from tests.numerics.test_nearest import KINDS, features
 
 BLOBS = features(4, 3, seed=5)[torch.arange(80) % 4] * 9 + features(80, 3) * 0.1

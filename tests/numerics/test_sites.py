@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from skal._numerics import sites as module
 from skal._numerics.sites import PerturbedSites
-from skal.selection import perturbed_sites as module
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 SIGMAS = 10 ** torch.arange(-3.0, 0.6, 0.5).double().repeat_interleave(2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal.spaces import feature_scale, posterior_features
-from skal.spaces import posterior as module
+from skal.spaces import gaussian as module
 
 
 def features(m: int, d: int, seed: int = 0) -> Tensor:

@@ -21,7 +21,7 @@ from skal.strategies import (
     Random,
 )
 from tests.models import make_data, make_net
-from tests.strategies.test_clustering import by_trying
+from tests.numerics.test_kmeans import by_trying
 
 X, Y = make_data("classification")
 POOL = make_data("classification", 120, seed=1)[0]

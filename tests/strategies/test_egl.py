@@ -12,7 +12,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.strategies import EGL
 from skal.strategies import egl as module_under_test
 from tests.models import N_FEATURES, make_data, make_net
-from tests.test_gradients import Mixed, Twice
+from tests.reading.test_gradients import Mixed, Twice
 
 X, Y = make_data("classification")
 POOL = make_data("classification", 23, seed=1)[0]

@@ -16,7 +16,7 @@ from skal.nets import DeepEnsembleRegressor, WeightSnapshots
 from skal.posteriors import MCDropout, Members, Snapshots, WeightNoise
 from skal.strategies import EMCM
 from tests.models import make_data, make_net
-from tests.test_gradients import Mixed, Twice
+from tests.reading.test_gradients import Mixed, Twice
 
 X, Y = make_data("regression")
 POOL = make_data("regression", 23, seed=1)[0]
