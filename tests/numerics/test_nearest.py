@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal._numerics import nearest as module
+from skal._numerics import tables
 from skal._numerics.distances import sq_dist_to
 from skal._numerics.nearest import NearestCenters, nearest
 from skal._numerics.tables import DenseTable
-from skal.selection import tables
 from skal.spaces import Cosine, Dense
 
 
