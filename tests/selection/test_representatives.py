@@ -12,7 +12,7 @@ from skal.selection import representatives
 from tests.numerics.test_nearest import KINDS, features
 
 module_under_test = sys.modules[
-    "skal.selection.representatives"
+    "skal.selection._representatives"
 ]  # the function has its name
 
 

@@ -17,7 +17,7 @@ from skal.selection._typi_clust import typicality
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
 module_under_test = sys.modules[
-    "skal.selection.typi_clust"
+    "skal.selection._typi_clust"
 ]  # the function has its name
 
 
