@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +90,24 @@ def test_imports_point_one_way(path: Path) -> None:
 
 def test_table_has_no_line_too_many() -> None:
     assert set(ALLOWED) <= {_part(path) for path in MODULES}
+
+
+def test_every_import_is_declared() -> None:
+    """No package is used that comes only as a dependency of another."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT.parent / "setup.cfg")
+    extras = setup["options.extras_require"]
+    required = setup["options"]["install_requires"] + extras["plot"] + extras["dask"]
+    declared = set(re.findall(r"^[\w-]+", required, re.MULTILINE))
+    heads = {
+        name.split(".")[0] for path in MODULES for name in _imports(path.read_text())
+    }
+    distributions = {"sklearn": "scikit-learn", "modAL": "modAL-python"}
+    for_types = "typing_extensions"
+    used = heads - {"skal", for_types, *sys.stdlib_module_names}
+    # dask arrays are recognized by what they can do.
+    unimported = {"dask"}
+    assert {distributions.get(head, head) for head in used} == declared - unimported
 
 
 def test_finder_sees_every_form_of_import() -> None:
