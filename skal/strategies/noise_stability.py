@@ -63,7 +63,7 @@ class NoiseStability(QueryStrategy):
 
     References
     ----------
-    .. [1] Li, Yang, Shi, Shen, Yin and Zhang, "Deep active learning with noise
+    .. [1] Li, Yang, Gu, Zhan, Wang, Xu and Xu, "Deep active learning with noise
        stability", AAAI 2024. https://arxiv.org/abs/2205.13340
 
     Examples

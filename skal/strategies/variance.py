@@ -120,8 +120,8 @@ class VariationOfPrediction(PredictiveVariance):
 
     References
     ----------
-    .. [1] Bengar, Raducanu and van de Weijer, "When deep learners change their mind:
-       learning dynamics for active learning", CAIP 2021.
+    .. [1] Zolfaghari Bengar, Raducanu and van de Weijer, "When deep learners change
+       their mind: learning dynamics for active learning", CAIP 2021.
        https://arxiv.org/abs/2107.14707
 
     Examples
