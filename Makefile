@@ -7,7 +7,7 @@ DATA ?= diabetes digits
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit docs test-modal test-oldest test-peers clean
+.PHONY: help demo test lint types unit tables docs test-modal test-oldest test-peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -34,6 +34,9 @@ types: $(VENV)/.ready  ## static types
 
 unit: $(VENV)/.ready  ## tests and doctests, with the floor on coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --cov --cov-report=term
+
+tables: $(VENV)/.ready  ## rewrite the parts of README and docs made from the code
+	$(BIN)/python -m docs.tables
 
 docs: $(VENV)/.ready  ## the documentation, warnings as errors
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

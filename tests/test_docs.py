@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from skal.strategies import all_strategies
+from docs import tables
+from skal.strategies import (
+    BALD,
+    EMCM,
+    LCMD,
+    Entropy,
+    LeastConfident,
+    LossPrediction,
+    Margin,
+    QueryStrategy,
+    ViaProxy,
+    all_strategies,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.rst"))
@@ -79,6 +91,50 @@ def test_guide_names_every_strategy() -> None:
     text = (DOCS / "strategies.rst").read_text()
     missing = [c.__name__ for c in all_strategies() if f"`{c.__name__}`" not in text]
     assert missing == []
+
+
+@pytest.mark.parametrize("file", tables.FILES, ids=lambda file: file.name)
+def test_generated_parts_are_current(file: Path) -> None:
+    text = file.read_text()
+    assert "generated: " in text
+    assert tables.refreshed(text) == text, "run `make tables`"
+
+
+def test_tables_are_made_from_the_classes() -> None:
+    """A strategy is described by its docstring and its class attributes."""
+
+    class Farthest(QueryStrategy):
+        """Farthest [1]_: rows far from `others`.
+
+        References
+        ----------
+        .. [1] A and B, "First",
+           2001.
+        .. [2] C, "Second", 2002.
+
+        Examples
+        --------
+        >>> Farthest()
+        """
+
+        _task = "regression"
+        _requires = "net"
+
+    assert tables.summary(Farthest) == "Rows far from `others`."
+    assert tables.family(Farthest) == "net"
+    assert tables.references(Farthest) == [
+        'A and B, "First", 2001.',
+        'C, "Second", 2002.',
+    ]
+
+
+def test_every_strategy_stands_in_one_table() -> None:
+    listed = [cls for name in tables.FAMILIES for cls in tables.members(name)]
+    assert sorted(listed, key=lambda cls: cls.__name__) == all_strategies()
+    assert tables.members("proba") == [Entropy, LeastConfident, Margin]
+    assert {BALD, EMCM} <= set(tables.members("models"))
+    assert {LCMD, LossPrediction} <= set(tables.members("net"))
+    assert ViaProxy in tables.members("strategies")
 
 
 def test_every_decision_is_listed() -> None:
