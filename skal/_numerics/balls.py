@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.distances import sq_dist_to, sum_of_squares
-from skal._numerics.matmul import linear, slack
+from skal._numerics.matmul import linear, rounding_bound
 
 __all__ = ["Balls"]
 
@@ -101,7 +101,7 @@ class Balls:
         own, others = self._shifted[rows], self._shifted[points]
         values = linear(-own, others, half_sq)
         limit = (self.radius**2 - sq_norm) / 2
-        rounding = 2 * slack(self.features) * (sq_norm + 2 * half_sq.max())
+        rounding = 2 * rounding_bound(self.features) * (sq_norm + 2 * half_sq.max())
         row, point = torch.nonzero(values <= limit + rounding).T
         inside = values[row, point] < (limit - rounding)[row, 0]
         own, others = self.features[rows], self.features[points]

@@ -129,7 +129,7 @@ class HeadRows:
         largest = float(torch.linalg.vector_norm(heads, dim=-1).max())
         # Bound on the rounding of a product of d numbers, for both logits compared.
         rounding = (width + 4) * torch.finfo(self._dtype).eps + factor_rounding(flat)
-        slack = 2 * rounding * largest
+        bound = 2 * rounding * largest
         for start in range(0, n, step):
             part = slice(start, start + step)
             index = part if rows is None else rows[part]
@@ -139,7 +139,7 @@ class HeadRows:
                 logits += flat[:, -1:]
             gap = self._gap(logits.view(n_heads, n_outputs, -1), labels)
             flipped = gap > 0
-            doubt = gap.abs_().sub_(self._norm[index] * slack)
+            doubt = gap.abs_().sub_(self._norm[index] * bound)
             if self._dtype != torch.float64 and bool(doubt.amin() < 0):
                 self._resolve(flipped, doubt < 0, x, labels, heads)
             out[:, part] = flipped

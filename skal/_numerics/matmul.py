@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["factor_rounding", "linear", "slack"]
+__all__ = ["factor_rounding", "linear", "rounding_bound"]
 
 #: Multiply-adds of a product that is too small to gain.
 _SMALL = 2**22
@@ -53,7 +53,7 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return found[0, :, :, 0].T.contiguous()  # so it lies in memory, but for odd rows
 
 
-def slack(features: Tensor) -> float:
+def rounding_bound(features: Tensor) -> float:
     """Bound the rounding of matrix products, over the squared norms.
 
     That of sums in which errors go either way, up to some thousand numbers; beyond,

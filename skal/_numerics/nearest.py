@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.distances import nearest_of_pairs, sum_of_squares
-from skal._numerics.products import Products
+from skal._numerics.products import ApproximateDistances
 from skal._numerics.tables import table_of
 from skal.spaces.dense import Dense, Embedding
 
@@ -51,7 +51,7 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
             f"{type(embedding).__name__} cannot be told."
         )
     rows, points = embedding.features, centers.features
-    products = Products(points)
+    approximate = ApproximateDistances(points)
     sq_dist = rows.new_empty(len(rows))
     center = torch.empty(len(rows), dtype=torch.long, device=rows.device)
     step = max(1, _BLOCK // max(len(points), rows.shape[1]))
@@ -59,7 +59,7 @@ def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
     memory = rows.new_empty(max(1, _CACHE // rows.shape[1]), rows.shape[1])
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
-        values, errors = products(block)
+        values, errors = approximate(block)
         limit = values.amin(dim=1).add_(errors, alpha=2)
         row, point = torch.nonzero(values <= limit[:, None]).T
         each_once = len(row) == len(block)  # so that these are all rows in order

@@ -1,4 +1,4 @@
-"""Each row's nearest points."""
+"""Each row's nearest centers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.distances import sum_of_squares
-from skal._numerics.products import Products
+from skal._numerics.products import ApproximateDistances
 from skal._numerics.smallest import smallest
 
 __all__ = ["KNearest", "k_nearest"]
@@ -20,29 +20,29 @@ _SHORTEST = 1e-12
 
 
 def k_nearest(
-    features: Tensor, points: Tensor, k: int, metric: str = "euclidean"
+    features: Tensor, centers: Tensor, n_neighbors: int, metric: str = "euclidean"
 ) -> Tensor:
-    """Find the nearest points of each row.
+    """Find the nearest centers of each row.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
-    points : Tensor of shape (L, d)
-    k : int
+    centers : Tensor of shape (L, d)
+    n_neighbors : int
         From 1 to L.
     metric : {"euclidean", "cosine"}
-        The distance of rows and points, or of both divided by their lengths.
+        The distance of rows and centers, or of both divided by their lengths.
 
     Returns
     -------
-    neighbors : Tensor of shape (m, k), int64
-        Positions among the points, in their order; of equally near ones the first.
+    neighbors : Tensor of shape (m, n_neighbors), int64
+        Positions among the centers, in their order; of equally near ones the first.
 
     Raises
     ------
     ValueError
-        If `k` is out of range, the widths differ, a number or its square is not
-        finite, or the metric is another.
+        If `n_neighbors` is out of range, the widths differ, an element or its square
+        is not finite, or `metric` is not one of the two.
 
     Notes
     -----
@@ -55,66 +55,74 @@ def k_nearest(
     --------
     >>> import torch
     >>> from skal.selection import k_nearest
-    >>> points = torch.tensor([[0.0], [1.0], [3.0]])
-    >>> k_nearest(torch.tensor([[2.0], [-1.0]]), points, 2)
+    >>> centers = torch.tensor([[0.0], [1.0], [3.0]])
+    >>> k_nearest(torch.tensor([[2.0], [-1.0]]), centers, 2)
     tensor([[1, 2],
             [0, 1]])
     """
-    return KNearest(points, k, metric)(features)
+    return KNearest(centers, n_neighbors, metric)(features)
 
 
 class KNearest:
-    """Search for the nearest of some points, for rows that come in several parts.
+    """Search for the nearest of some centers, for rows that come in several parts.
 
     Parameters
     ----------
-    points : Tensor of shape (L, d)
-    k : int
+    centers : Tensor of shape (L, d)
+    n_neighbors : int
         From 1 to L.
     metric : {"euclidean", "cosine"}
 
     Raises
     ------
     ValueError
-        If `k` is out of range, `points` are not a matrix, or the metric is another.
+        If `n_neighbors` is out of range, `centers` is not a matrix, or `metric` is not
+        one of the two.
 
     Notes
     -----
-    Called with rows it gives what `k_nearest` does.  What is computed of the points,
+    Called with rows it gives what `k_nearest` does.  What is computed of the centers,
     and memory for rows that are moved, serve all parts.
 
     Examples
     --------
     >>> import torch
     >>> from skal.selection import KNearest
-    >>> search = KNearest(torch.tensor([[0.0], [1.0], [3.0]]), k=2)
+    >>> search = KNearest(torch.tensor([[0.0], [1.0], [3.0]]), n_neighbors=2)
     >>> search(torch.tensor([[2.0]])), search(torch.tensor([[-1.0]]))
     (tensor([[1, 2]]), tensor([[0, 1]]))
     """
 
-    def __init__(self, points: Tensor, k: int, metric: str = "euclidean") -> None:
-        if points.ndim != 2:
+    def __init__(
+        self, centers: Tensor, n_neighbors: int, metric: str = "euclidean"
+    ) -> None:
+        if centers.ndim != 2:
             raise ValueError(
-                f"points must have the shape (L, d), got {tuple(points.shape)}."
+                f"centers must have the shape (L, d), got {tuple(centers.shape)}."
             )
-        if not 1 <= k <= len(points):
-            raise ValueError(f"k must be from 1 to the {len(points)} points, got {k}.")
+        if not 1 <= n_neighbors <= len(centers):
+            raise ValueError(
+                f"n_neighbors must be from 1 to the {len(centers)} centers, "
+                f"got {n_neighbors}."
+            )
         if metric not in ("euclidean", "cosine"):
             raise ValueError(f"metric must be 'euclidean' or 'cosine', got {metric!r}.")
-        self.k, self.metric = k, metric
-        self.points = points / _lengths(points) if metric == "cosine" else points
-        self._products = Products(self.points)
+        self.n_neighbors, self.metric = n_neighbors, metric
+        self.centers = centers / _lengths(centers) if metric == "cosine" else centers
+        self._approximate = ApproximateDistances(self.centers)
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Give the positions of each row's nearest points, ``(m, k)``, in order."""
-        points = self.points
-        if features.ndim != 2 or features.shape[1] != points.shape[1]:
+        """Return the nearest centers of each row, ``(m, n_neighbors)``, ascending."""
+        centers = self.centers
+        if features.ndim != 2 or features.shape[1] != centers.shape[1]:
             raise ValueError(
-                "features and points must have the shapes (m, d) and (L, d), got "
-                f"{tuple(features.shape)} and {tuple(points.shape)}."
+                "features and centers must have the shapes (m, d) and (L, d), got "
+                f"{tuple(features.shape)} and {tuple(centers.shape)}."
             )
-        m, step = len(features), max(1, _BLOCK // max(points.shape))
-        neighbors = torch.empty(m, self.k, dtype=torch.long, device=points.device)
+        m, step = len(features), max(1, _BLOCK // max(centers.shape))
+        neighbors = torch.empty(
+            m, self.n_neighbors, dtype=torch.long, device=centers.device
+        )
         for start in range(0, m, step):
             part = slice(start, start + step)
             neighbors[part] = self._search(features[part])
@@ -124,12 +132,12 @@ class KNearest:
         return neighbors
 
     def _search(self, rows: Tensor) -> Tensor:
-        """Give the nearest points of some rows, in any order."""
-        k = self.k
+        """Give the nearest centers of some rows, in any order."""
+        k = self.n_neighbors
         lengths = _lengths(rows) if self.metric == "cosine" else None
-        values, errors = self._products(rows, lengths)
+        values, errors = self._approximate(rows, lengths)
         _check_finite(errors)
-        near, found, blur = smallest(values, min(k + 1, len(self.points)))
+        near, found, blur = smallest(values, min(k + 1, len(self.centers)))
         found, last = found[:, :k], near[:, k - 1]
         errors += blur * (last.abs() + near[:, -1].abs())
         open_ = near[:, k:] - last[:, None] <= 4 * errors[:, None]
@@ -137,7 +145,7 @@ class KNearest:
             limit = last[some] + 2 * errors[some]
             row, point = torch.nonzero(values[some] <= limit[:, None]).T
             exact = rows[some] if lengths is None else rows[some] / lengths[some]
-            distances = _sq_distances(exact, self.points, row, point)
+            distances = _sq_distances(exact, self.centers, row, point)
             found[some] = _first_of_each(row, point, distances, k)
         return found
 
@@ -151,23 +159,23 @@ def _lengths(rows: Tensor) -> Tensor:
 
 def _check_finite(values: Tensor) -> None:
     if not values.isfinite().all():
-        raise ValueError("features and points must be finite, and their squares.")
+        raise ValueError("features and centers must be finite, and their squares.")
 
 
-def _sq_distances(rows: Tensor, points: Tensor, row: Tensor, point: Tensor) -> Tensor:
+def _sq_distances(rows: Tensor, centers: Tensor, row: Tensor, point: Tensor) -> Tensor:
     """Squared distances pair by pair, each independent of the others."""
     size = max(1, _CACHE // rows.shape[1])
     pairs = zip(row.split(size), point.split(size), strict=True)
     return torch.cat(
         [
-            sum_of_squares(rows.index_select(0, i) - points.index_select(0, j))
+            sum_of_squares(rows.index_select(0, i) - centers.index_select(0, j))
             for i, j in pairs
         ]
     )
 
 
 def _first_of_each(row: Tensor, point: Tensor, distances: Tensor, k: int) -> Tensor:
-    """Give the k points of least distance of each row, of pairs in their order."""
+    """Give the k centers of least distance of each row, of pairs in their order."""
     order = distances.argsort(stable=True)
     order = order[row[order].argsort(stable=True)]
     counts = row.bincount()

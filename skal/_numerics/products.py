@@ -5,31 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.matmul import linear, slack
+from skal._numerics.matmul import linear, rounding_bound
 
-__all__ = ["Products"]
+__all__ = ["ApproximateDistances"]
 
 
-class Products:
-    """Half squared distances of rows to some points, up to a number that each row has.
+class ApproximateDistances:
+    """Half squared distances of rows to some centers, up to a number that each row has.
 
     Parameters
     ----------
-    points : Tensor of shape (L, d)
+    centers : Tensor of shape (L, d)
 
     Notes
     -----
     Rows are moved and divided in memory that is taken once for all calls.
     """
 
-    def __init__(self, points: Tensor) -> None:
-        self._origin = points.mean(dim=0)  # near the origin less is lost to rounding
-        shifted = points - self._origin
+    def __init__(self, centers: Tensor) -> None:
+        self._origin = centers.mean(dim=0)  # near the origin less is lost to rounding
+        shifted = centers - self._origin
         self._half_sq = shifted.square().sum(dim=1) / 2
-        self._minus_points = -shifted
+        self._minus_centers = -shifted
         self._most = 2 * self._half_sq.max()
-        self._slack = slack(points)
-        self._rows = points.new_empty(0, points.shape[1])
+        self._rounding_bound = rounding_bound(centers)
+        self._rows = centers.new_empty(0, centers.shape[1])
 
     def __call__(
         self, features: Tensor, lengths: Tensor | None = None
@@ -46,6 +46,6 @@ class Products:
         else:
             torch.div(features, lengths, out=rows).sub_(self._origin)
         # half of |p|² - 2 r·p
-        values = linear(rows, self._minus_points, self._half_sq)
+        values = linear(rows, self._minus_centers, self._half_sq)
         errors = torch.linalg.vector_norm(rows, dim=1).square_()
-        return values, errors.add_(self._most).mul_(self._slack)
+        return values, errors.add_(self._most).mul_(self._rounding_bound)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.distances import sq_dist_to
-from skal._numerics.matmul import linear, slack
+from skal._numerics.matmul import linear, rounding_bound
 from skal.spaces.dense import Dense, Embedding
 
 __all__ = ["DenseTable", "Table", "table_of"]
@@ -41,7 +41,7 @@ class DenseTable:
     def __init__(self, features: Tensor) -> None:
         self.features = features
         self._origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
-        self._slack = slack(features)
+        self._rounding_bound = rounding_bound(features)
         step = max(1, _BLOCK // features.shape[1])
         self._low = torch.cat([self._lowered(x) for x in features.split(step)])
 
@@ -68,4 +68,4 @@ class DenseTable:
         """Squared lengths, less what products with these may err by."""
         sq_norm = torch.linalg.vector_norm(points - self._origin, dim=1).square_()
         own = torch.linalg.vector_norm(points, dim=1).square_()
-        return sq_norm - self._slack * (sq_norm + own)
+        return sq_norm - self._rounding_bound * (sq_norm + own)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skal.selection._greedy import Outlook, pick_ahead, products
-from skal.selection._max_det import least_sq_noise, sq_norms
+from skal.selection._max_det import least_noise_variance, sq_norms
 from skal.selection._picks import Picks, check_n, first_of_largest
 
 __all__ = ["bait"]
@@ -18,7 +18,7 @@ _BLOCK = 2**20
 def bait(
     features: Tensor,
     n: int,
-    noise: float = 1e-3,
+    noise_std: float = 1e-3,
     labeled: Tensor | None = None,
     backward: bool = False,
 ) -> Picks:
@@ -31,7 +31,7 @@ def bait(
         `skal.spaces.posterior_features`, which know the labels there are.
     n : int
         From 0 to m.
-    noise : float
+    noise_std : float
         Standard deviation :math:`\sigma` of the labels; taken for :math:`10^{-6}` of
         the largest norm if it is less.
     labeled : Tensor of shape (L, d), optional
@@ -74,17 +74,17 @@ def bait(
     >>> import torch
     >>> from skal.selection._bait import bait
     >>> rows = torch.tensor([[2.0, 0.0], [0.0, 1.5], [0.0, 1.4], [0.0, 1.4]])
-    >>> bait(rows, 2, noise=0.1).indices
+    >>> bait(rows, 2, noise_std=0.1).indices
     tensor([1, 0])
     """
     check_n(n, len(features))
     n_forward = min(len(features), 2 * n) if backward else n
-    outlook = _Gains(features.double(), labeled, noise, n_forward)
+    outlook = _Gains(features.double(), labeled, noise_std, n_forward)
     picks = pick_ahead(outlook, n_forward)
     if not backward:
         return picks
     rows = outlook.features[picks.indices]
-    kept = _backward(rows, outlook.fisher, n, outlook.sq_noise)
+    kept = _backward(rows, outlook.fisher, n, outlook.noise_variance)
     return Picks(picks.indices[kept], picks.scores[kept])
 
 
@@ -92,16 +92,16 @@ class _Gains(Outlook):
     """What each row would take from the sum of variances."""
 
     def __init__(
-        self, features: Tensor, labeled: Tensor | None, noise: float, n: int
+        self, features: Tensor, labeled: Tensor | None, noise_std: float, n: int
     ) -> None:
         self.features = features
         self.fisher = _second_moments(features)
         if labeled is not None:
             self.fisher += _second_moments(labeled)
         sq_norm = sq_norms(features)
-        self.sq_noise = max(noise**2, least_sq_noise(sq_norm))
+        self.noise_variance = max(noise_std**2, least_noise_variance(sq_norm))
         self.spread = _quadratic(features, self.fisher)  # φ M F M φ
-        self.noisy = sq_norm + self.sq_noise  # σ² + φ M φ
+        self.noisy = sq_norm + self.noise_variance  # σ² + φ M φ
         # M = I - Σ v vᵀ over these rows v, and v F v.
         self.steps = features.new_zeros((n, features.shape[1]))
         self.weights = features.new_zeros(n)
@@ -121,7 +121,7 @@ class _Gains(Outlook):
             left[i] = False
             known = self.steps[: self.n_taken + k]
             step = own[i] - (known @ own[i]) @ known  # M φ
-            step /= (self.sq_noise + max(float(step @ own[i]), 0.0)) ** 0.5
+            step /= (self.noise_variance + max(float(step @ own[i]), 0.0)) ** 0.5
             onto = self.fisher @ step
             weight = step @ onto
             across[k] = onto - (known @ onto) @ known  # M F M φ
@@ -152,19 +152,19 @@ class _Gains(Outlook):
         spread.addcmul_(along, across, value=-2)
         sq = along.square()
         spread.addcmul_(sq, weight).clamp_(min=0)
-        noisy.sub_(sq).clamp_(min=self.sq_noise)
+        noisy.sub_(sq).clamp_(min=self.noise_variance)
 
 
-def _backward(rows: Tensor, fisher: Tensor, n: int, sq_noise: float) -> Tensor:
+def _backward(rows: Tensor, fisher: Tensor, n: int, noise_variance: float) -> Tensor:
     """Numbers of the `n` rows that are left when the least missed are given back."""
     d = rows.shape[1]
-    precision = rows.T @ rows + sq_noise * torch.eye(d).to(rows)
-    inverse = sq_noise * torch.linalg.pinv(precision, hermitian=True)  # M
+    precision = rows.T @ rows + noise_variance * torch.eye(d).to(rows)
+    inverse = noise_variance * torch.linalg.pinv(precision, hermitian=True)  # M
     kept = torch.arange(len(rows), device=rows.device)
     while len(kept) > n:
         phi = rows[kept]
         moved = phi @ inverse  # M φ
-        room = sq_noise - (moved * phi).sum(dim=1)
+        room = noise_variance - (moved * phi).sum(dim=1)
         missed = ((moved @ fisher) * moved).sum(dim=1)
         tiny = torch.finfo(room.dtype).tiny
         loss = torch.where(missed > 0, missed / room.clamp(min=tiny), 0.0)

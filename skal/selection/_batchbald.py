@@ -20,7 +20,7 @@ _GRID = 2.0**-20
 
 
 def batch_bald(
-    probs: Tensor, n: int, rng: torch.Generator, *, n_samples: int = 2000
+    probs: Tensor, n: int, rng: torch.Generator, *, n_configurations: int = 2000
 ) -> Picks:
     r"""Pick greedily by the mutual information of a batch's labels and the model [1]_.
 
@@ -32,7 +32,7 @@ def batch_bald(
         From 0 to m.
     rng : torch.Generator
         On the CPU.
-    n_samples : int
+    n_configurations : int
         Configurations of the picks' labels kept. All :math:`C^b` of b picks are, as
         long as they are no more than this; beyond, so many are sampled.
 
@@ -86,14 +86,14 @@ def batch_bald(
     >>> batch_bald(probs, 2, torch.Generator().manual_seed(0)).indices
     tensor([0, 2])
     """
-    _check(probs, n, n_samples)
+    _check(probs, n, n_configurations)
     probs = probs.double()
     n_models, _, n_classes = probs.shape
     blocks = probs.split(max(1, _BLOCK // (n_models * n_classes)), dim=1)
     own = torch.cat([_mean_entropy(block) for block in blocks])
     single = _rounded(torch.cat([bald(block) for block in blocks]))
     gains = single.clone()  # upper bounds, once there are picks
-    labels = _Configurations(n_models, n_samples, rng, probs)
+    labels = _Configurations(n_models, n_configurations, rng, probs)
     indices: list[int] = []
     scores: list[Tensor] = []
     for k in range(n):
@@ -153,10 +153,10 @@ class _Configurations:
     """Labels that the picks may take: all of them, or samples once they are many."""
 
     def __init__(
-        self, n_models: int, n_samples: int, rng: torch.Generator, probs: Tensor
+        self, n_models: int, n_configurations: int, rng: torch.Generator, probs: Tensor
     ) -> None:
         self._probs, self._rng = probs, rng
-        self._n_samples = n_samples
+        self._n_configurations = n_configurations
         self._picked: list[Tensor] = []
         # Posterior of the models after each configuration, and its probability.
         self._posterior = probs.new_full((1, n_models), 1 / n_models)
@@ -184,7 +184,7 @@ class _Configurations:
         if self._source is not None:
             self._sample(probs, self._source)
             self._merge()
-        elif len(self._weight) * probs.shape[1] <= self._n_samples:
+        elif len(self._weight) * probs.shape[1] <= self._n_configurations:
             joint = self._posterior[:, None] * probs.T  # (S, C, K)
             shares = joint.sum(dim=2, keepdim=True)
             weight = (self._weight[:, None] * shares[..., 0]).flatten()
@@ -195,9 +195,9 @@ class _Configurations:
             n_models = len(probs)
             # Every model equally often: less noise than drawing them.
             start = torch.randperm(n_models, generator=self._rng)
-            source = start[torch.arange(self._n_samples) % n_models]
+            source = start[torch.arange(self._n_configurations) % n_models]
             self._source = source.to(probs.device)
-            shape = (self._n_samples, n_models)
+            shape = (self._n_configurations, n_models)
             self._samples = probs.new_full(shape, 1 / n_models)
             for picked in self._picked:
                 self._sample(picked, self._source)
@@ -205,7 +205,9 @@ class _Configurations:
 
     def _sample(self, probs: Tensor, source: Tensor) -> None:
         """Draw a label for each sample from its model, and update the posteriors."""
-        uniform = torch.rand(self._n_samples, 1, generator=self._rng, dtype=probs.dtype)
+        uniform = torch.rand(
+            self._n_configurations, 1, generator=self._rng, dtype=probs.dtype
+        )
         cumulative = probs.cumsum(dim=1)[source]
         point = uniform.to(probs.device) * cumulative[:, -1:]
         label = torch.searchsorted(cumulative, point, right=True)[:, 0]
@@ -221,10 +223,10 @@ class _Configurations:
         total = self._samples.new_zeros(len(count), self._samples.shape[1])
         total.index_add_(0, cell, self._samples)
         self._posterior = total / count[:, None]
-        self._weight = count.to(total) / self._n_samples
+        self._weight = count.to(total) / self._n_configurations
 
 
-def _check(probs: Tensor, n: int, n_samples: int) -> None:
+def _check(probs: Tensor, n: int, n_configurations: int) -> None:
     if probs.ndim != 3 or len(probs) < 2:
         raise ValueError(
             "probs must have the shape (K, m, C) with at least 2 models, got "
@@ -232,17 +234,17 @@ def _check(probs: Tensor, n: int, n_samples: int) -> None:
         )
     n_models, m, n_classes = probs.shape
     check_n(n, m)
-    check_int("n_samples", n_samples)
-    if n_samples < max(n_models, n_classes):
+    check_int("n_configurations", n_configurations)
+    if n_configurations < max(n_models, n_classes):
         raise ValueError(
-            f"n_samples must be at least {max(n_models, n_classes)}, the larger of "
-            f"the numbers of models and classes, got {n_samples}."
+            f"n_configurations must be at least {max(n_models, n_classes)}, the larger "
+            f"of the numbers of models and classes, got {n_configurations}."
         )
-    kept = min(n_samples, n_classes ** min(n, 64))
+    kept = min(n_configurations, n_classes ** min(n, 64))
     n_bytes = 8 * kept * (n_models + n_classes)
     if n_bytes > _MOST_BYTES:
         raise ValueError(
             f"A batch of {n} rows with {n_classes} classes would keep {kept} "
             f"configurations of labels under {n_models} models, {n_bytes / 2**30:.1f} "
-            "GiB: lower n_samples."
+            "GiB: lower n_configurations."
         )

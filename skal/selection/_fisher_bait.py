@@ -38,7 +38,7 @@ def fisher_bait(
     n: int,
     prior: float = 1.0,
     labeled: Sequence[Information] | None = None,
-    known: bool = True,
+    condition_on_labels: bool = True,
     backward: bool = False,
 ) -> Picks:
     r"""Minimize the trace of the inverse information times that of all rows [1]_.
@@ -53,7 +53,7 @@ def fisher_bait(
         Precision :math:`\lambda` of the prior on the parameters.
     labeled : sequence of Information, optional
         Labeled rows, one for each net, which count among all rows, too.
-    known : bool
+    condition_on_labels : bool
         Whether the labels are known; if not, the labeled rows count and nothing more.
     backward : bool
         Pick twice as many, and give back those that are missed least.
@@ -102,7 +102,8 @@ def fisher_bait(
     check_n(n, m)
     others = [None] * len(rows) if labeled is None else labeled
     nets = [
-        _Net(own, prior, other, known) for own, other in zip(rows, others, strict=True)
+        _Net(own, prior, other, condition_on_labels)
+        for own, other in zip(rows, others, strict=True)
     ]
     n_forward = min(m, 2 * n) if backward else n
     left = torch.ones(m, dtype=torch.bool, device=rows[0].inputs.device)
@@ -140,7 +141,7 @@ class _Net:
         rows: Information,
         prior: float,
         labeled: Information | None,
-        known: bool,
+        condition_on_labels: bool,
     ) -> None:
         self.rows = rows
         self.fisher = _information(rows)
@@ -148,7 +149,7 @@ class _Net:
         if labeled is not None:
             seen = _information(labeled)
             self.fisher += seen
-            precision = precision + seen if known else precision
+            precision = precision + seen if condition_on_labels else precision
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
         self._look()
 

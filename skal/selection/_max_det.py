@@ -8,7 +8,7 @@ from torch import Tensor
 from skal.selection._greedy import Outlook, pick_ahead, products
 from skal.selection._picks import Picks, check_n, first_of_largest
 
-__all__ = ["first_of_largest", "least_sq_noise", "max_det", "sq_norms"]
+__all__ = ["first_of_largest", "least_noise_variance", "max_det", "sq_norms"]
 
 #: Numbers that are worked on together.
 _BLOCK = 2**20
@@ -16,7 +16,7 @@ _BLOCK = 2**20
 _LEAST_NOISE = 1e-12
 
 
-def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
+def max_det(features: Tensor, n: int, noise_std: float = 1e-3) -> Picks:
     r"""Maximize the determinant of the kernel matrix of the picks, greedily [1]_.
 
     Parameters
@@ -26,7 +26,7 @@ def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
         TP, those of `skal.spaces.posterior_features`: the two are the same.
     n : int
         From 0 to m.
-    noise : float
+    noise_std : float
         Standard deviation :math:`\sigma` of the labels; taken for :math:`10^{-6}` of
         the largest norm if it is less.
 
@@ -64,16 +64,16 @@ def max_det(features: Tensor, n: int, noise: float = 1e-3) -> Picks:
     tensor([0, 2])
     """
     check_n(n, len(features))
-    return pick_ahead(_Variances(features, noise, n), n)
+    return pick_ahead(_Variances(features, noise_std, n), n)
 
 
 class _Variances(Outlook):
     """Variances given the rows picked."""
 
-    def __init__(self, features: Tensor, noise: float, n: int) -> None:
+    def __init__(self, features: Tensor, noise_std: float, n: int) -> None:
         self.features = features
         self.variance = sq_norms(features)
-        self.sq_noise = max(noise**2, least_sq_noise(self.variance))
+        self.noise_variance = max(noise_std**2, least_noise_variance(self.variance))
         # Rows v such that the variance falls by (v · x)² with each pick.
         self.steps = self.variance.new_zeros((n, features.shape[1]))
         self.n_taken = self.first = 0
@@ -91,7 +91,7 @@ class _Variances(Outlook):
             left[i] = False
             known = self.steps[: self.n_taken + k]
             step = own[i] - (known @ own[i]) @ known
-            step /= (self.sq_noise + max(float(step @ own[i]), 0.0)) ** 0.5
+            step /= (self.noise_variance + max(float(step @ own[i]), 0.0)) ** 0.5
             self.steps[self.n_taken + k] = step
             variance.sub_((own @ step).square_()).clamp_(min=0)
         steps = self.steps[self.n_taken : self.n_taken + n]
@@ -112,7 +112,7 @@ def sq_norms(features: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def least_sq_noise(variance: Tensor) -> float:
+def least_noise_variance(variance: Tensor) -> float:
     """Noise below which variances are lost to rounding; above 0."""
     tiny = torch.finfo(variance.dtype).tiny
     return max(_LEAST_NOISE * float(variance.max()), tiny) if len(variance) else tiny

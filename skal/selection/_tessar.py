@@ -21,10 +21,10 @@ def tessar(
     features: Tensor,
     n: int,
     rng: torch.Generator,
-    sites: Tensor | None = None,
+    centers: Tensor | None = None,
     *,
     sigmas: Tensor | None = None,
-    n_draws: int = 5,
+    n_copies: int = 5,
     n_reference: int = 2000,
     rank: int | None = None,
 ) -> Picks:
@@ -37,14 +37,14 @@ def tessar(
         From 0 to m.
     rng : torch.Generator
         On the CPU.
-    sites : Tensor of shape (L, d), optional
+    centers : Tensor of shape (L, d), optional
         Labeled rows in the same space, the first sites.  Without them the first pick
         is the row of the largest norm.
     sigmas : Tensor of shape (V,), optional
         Standard deviations of the noise on the sites, over the median distance of the
         rows to the nearest site; by default :math:`10^{-3.6 + 0.4 k}` for :math:`k =
         0, \dots, 9`.
-    n_draws : int
+    n_copies : int
         Copies of the sites for each of them.
     n_reference : int
         Rows, drawn from all, on which it is measured how much a copy disagrees.
@@ -65,8 +65,8 @@ def tessar(
     Notes
     -----
     The hypothesis of sites is the number of the nearest one, :math:`h(x)`.  In each of
-    :math:`N = V \cdot` `n_draws` copies all sites have noise; :math:`\rho` is the share
-    of the reference whose nearest site is another one there.  :math:`L_x`, the
+    :math:`N = V \cdot` `n_copies` copies all sites have noise; :math:`\rho` is the
+    share of the reference whose nearest site is another one there.  :math:`L_x`, the
     Voronoi-based least disagree metric (VLDM), is the smallest :math:`\rho` of the
     copies that change :math:`h(x)`, and 1 if none does.  With :math:`D_x` the distance
     to the nearest site, the next pick has the largest
@@ -98,19 +98,19 @@ def tessar(
 
     >>> import torch
     >>> from skal.selection._tessar import tessar
-    >>> sites = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
+    >>> centers = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
     >>> rows = torch.tensor([[-1.1, 0.0], [1.0, 0.0], [2.2, 0.0]])
-    >>> tessar(rows, 1, torch.Generator().manual_seed(0), sites).indices
+    >>> tessar(rows, 1, torch.Generator().manual_seed(0), centers).indices
     tensor([1])
     """
     check_n(n, len(features))
-    sites = features[:0] if sites is None else sites
-    _check(features, sites, n_draws, n_reference, rank)
+    centers = features[:0] if centers is None else centers
+    _check(features, centers, n_copies, n_reference, rank)
     reference = torch.randperm(len(features), generator=rng)[:n_reference]
     cells = PerturbedSites(
         features,
-        sites,
-        _scales(sigmas, n_draws),
+        centers,
+        _scales(sigmas, n_copies),
         reference.to(features.device),
         rng,
     )
@@ -149,7 +149,7 @@ def _log_scores(sites: PerturbedSites, rank: int) -> Tensor:
     return value
 
 
-def _scales(sigmas: Tensor | None, n_draws: int) -> Tensor:
+def _scales(sigmas: Tensor | None, n_copies: int) -> Tensor:
     """Scale of each copy."""
     if sigmas is None:
         sigmas = 10 ** (-3.6 + 0.4 * torch.arange(10, dtype=torch.float64))
@@ -162,19 +162,19 @@ def _scales(sigmas: Tensor | None, n_draws: int) -> Tensor:
             "sigmas must be positive numbers, and there must be one at least, got "
             f"{sigmas!r}."
         )
-    return torch.tensor(scales, dtype=torch.float64).repeat_interleave(n_draws)
+    return torch.tensor(scales, dtype=torch.float64).repeat_interleave(n_copies)
 
 
 def _check(
-    features: Tensor, sites: Tensor, n_draws: int, n_reference: int, rank: int | None
+    features: Tensor, centers: Tensor, n_copies: int, n_reference: int, rank: int | None
 ) -> None:
-    if features.ndim != 2 or sites.ndim != 2 or features.shape[1] != sites.shape[1]:
+    if features.ndim != 2 or centers.ndim != 2 or features.shape[1] != centers.shape[1]:
         raise ValueError(
-            "features and sites must have the shapes (m, d) and (L, d), got "
-            f"{tuple(features.shape)} and {tuple(sites.shape)}."
+            "features and centers must have the shapes (m, d) and (L, d), got "
+            f"{tuple(features.shape)} and {tuple(centers.shape)}."
         )
-    if n_draws < 1 or n_reference < 1 or (rank is not None and rank < 1):
+    if n_copies < 1 or n_reference < 1 or (rank is not None and rank < 1):
         raise ValueError(
-            "n_draws, n_reference and rank must be at least 1, got "
-            f"{n_draws}, {n_reference} and {rank}."
+            "n_copies, n_reference and rank must be at least 1, got "
+            f"{n_copies}, {n_reference} and {rank}."
         )

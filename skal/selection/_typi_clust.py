@@ -18,13 +18,13 @@ _BLOCK = 2**21
 _SMALL = 5
 
 
-def typicality(features: Tensor, k: int) -> Tensor:
+def typicality(features: Tensor, n_neighbors: int) -> Tensor:
     r"""Density around each row: how near its nearest neighbors are.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
-    k : int
+    n_neighbors : int
         Neighbors, 1 or more; at most the m - 1 others are taken.
 
     Returns
@@ -36,7 +36,7 @@ def typicality(features: Tensor, k: int) -> Tensor:
     Raises
     ------
     ValueError
-        If `k` is less than 1.
+        If `n_neighbors` is less than 1.
 
     Notes
     -----
@@ -51,14 +51,14 @@ def typicality(features: Tensor, k: int) -> Tensor:
     >>> typicality(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2).tolist()
     [0.5, 0.6666666666666666, 0.4, 0.2]
     """
-    _check_k(k)
+    _check_n_neighbors(n_neighbors)
     sizes = torch.tensor([len(features)], device=features.device)
-    return _typicality(features[None], sizes, (sizes - 1).clamp(max=k))[0]
+    return _typicality(features[None], sizes, (sizes - 1).clamp(max=n_neighbors))[0]
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}.")
+def _check_n_neighbors(n_neighbors: int) -> None:
+    if n_neighbors < 1:
+        raise ValueError(f"n_neighbors must be at least 1, got {n_neighbors}.")
 
 
 def _typicality(features: Tensor, sizes: Tensor, k: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ def typi_clust(
     features: Tensor,
     clusters: Tensor,
     n: int,
-    k: int = 20,
+    n_neighbors: int = 20,
     n_labeled: Tensor | None = None,
 ) -> Picks:
     r"""Pick the most typical rows, cluster by cluster [1]_.
@@ -119,7 +119,7 @@ def typi_clust(
         Cluster of each, from 0 to C - 1.
     n : int
         From 0 to m.
-    k : int
+    n_neighbors : int
         Neighbors by which a row is typical; half the cluster's rows if that is less.
     n_labeled : Tensor of shape (C,), int64, optional
         Labeled rows of each cluster beside those of `features`; by default none.
@@ -132,7 +132,7 @@ def typi_clust(
     Raises
     ------
     ValueError
-        If `n` or `k` is out of range.
+        If `n` or `n_neighbors` is out of range.
 
     Notes
     -----
@@ -154,11 +154,11 @@ def typi_clust(
     >>> import torch
     >>> from skal.selection import typi_clust
     >>> rows = torch.tensor([0.0, 1.0, 2.0, 9.0, 3.0, 4.0, 5.0])[:, None]
-    >>> typi_clust(rows, torch.tensor([0, 0, 0, 1, 0, 0, 0]), 2, k=2).indices
+    >>> typi_clust(rows, torch.tensor([0, 0, 0, 1, 0, 0, 0]), 2, n_neighbors=2).indices
     tensor([1, 2])
     """
     check_n(n, len(features))
-    _check_k(k)
+    _check_n_neighbors(n_neighbors)
     n_open = clusters.bincount(minlength=0 if n_labeled is None else len(n_labeled))
     taken = torch.zeros_like(n_open) if n_labeled is None else n_labeled
     turns = _turns(n_open, taken, n)
@@ -171,14 +171,14 @@ def typi_clust(
     while len(left) > 0:
         # The largest come together, padded to the size of the first.
         size = int(n_open[left[0]])
-        numbers = size * max(size, min(k, size) * features.shape[1])
+        numbers = size * max(size, min(n_neighbors, size) * features.shape[1])
         few, left = left.tensor_split([max(1, _BLOCK // numbers)])
         sizes = n_open[few]
         place = torch.arange(size, device=few.device)
         inside = place < sizes[:, None]
         place = first[few, None] + place
         rows = ranked[place.clamp(max=len(ranked) - 1)]
-        neighbors = (sizes // 2).clamp(1, k).minimum(sizes - 1)
+        neighbors = (sizes // 2).clamp(1, n_neighbors).minimum(sizes - 1)
         own = _typicality(F.embedding(rows, features), sizes, neighbors)
         # Duplicates may differ by the rounding of a sum.
         order = own.float().sort(dim=1, descending=True, stable=True).indices

@@ -32,7 +32,7 @@ def feature_scale(labeled: Tensor) -> Tensor:
 
 
 def posterior_features(
-    features: Tensor, labeled: Tensor, noise: float = 1e-3
+    features: Tensor, labeled: Tensor, noise_std: float = 1e-3
 ) -> Tensor:
     r"""Features of the kernel that is left after an update by labeled rows [1]_.
 
@@ -41,7 +41,7 @@ def posterior_features(
     features : Tensor of shape (m, d)
     labeled : Tensor of shape (L, d)
         Features of the labeled rows.
-    noise : float
+    noise_std : float
         Standard deviation :math:`\sigma` of the labels, for features that are scaled.
 
     Returns
@@ -72,13 +72,13 @@ def posterior_features(
     >>> import torch
     >>> from skal.spaces import posterior_features
     >>> rows, labeled = torch.eye(2), torch.tensor([[1.0, 0.0]])
-    >>> posterior_features(rows, labeled, noise=0.5).square().sum(dim=1)
+    >>> posterior_features(rows, labeled, noise_std=0.5).square().sum(dim=1)
     tensor([0.2000, 1.0000], dtype=torch.float64)
     """
-    return transformed(features, posterior_transform(labeled, noise))
+    return transformed(features, posterior_transform(labeled, noise_std))
 
 
-def posterior_transform(labeled: Tensor, noise: float) -> Tensor:
+def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
     """Matrix ``(d, d)`` that takes features to those of `posterior_features`, float64.
 
     Raises
@@ -91,10 +91,10 @@ def posterior_transform(labeled: Tensor, noise: float) -> Tensor:
     scale = feature_scale(labeled)
     scaled = labeled.double() * scale
     identity = torch.eye(labeled.shape[1], dtype=torch.float64, device=labeled.device)
-    precision = scaled.T @ scaled + noise**2 * identity
+    precision = scaled.T @ scaled + noise_std**2 * identity
     root = _cholesky(precision)
     transform = torch.linalg.solve_triangular(root, identity, upper=False).T
-    return transform * (noise * scale)
+    return transform * (noise_std * scale)
 
 
 def transformed(features: Tensor, transform: Tensor) -> Tensor:

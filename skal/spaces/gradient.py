@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.distances import nearest_of_pairs, sq_dist_to, sum_of_squares
-from skal._numerics.matmul import linear, slack
+from skal._numerics.matmul import linear, rounding_bound
 from skal.spaces.dense import Embedding
 
 __all__ = ["Factors", "GradientEmbedding"]
@@ -78,7 +78,9 @@ class GradientEmbedding(Embedding):
             Factors(*(torch.linalg.vecdot(x, x) for x in layer)) for layer in layers
         ]
         self._sq_norm = _sum([a * g for a, g in self._norms])
-        self._slack = 2 * max(slack(x) for layer in layers for x in layer)
+        self._rounding_bound = 2 * max(
+            rounding_bound(x) for layer in layers for x in layer
+        )
 
     def __len__(self) -> int:
         return len(self._sq_norm)
@@ -105,7 +107,7 @@ class GradientEmbedding(Embedding):
 
     def bounds(self, rows: Tensor) -> Tensor:
         """Lower bounds on the squared distances of some rows to all, ``(t, m)``."""
-        low = self._sq_norm * (1 - self._slack)
+        low = self._sq_norm * (1 - self._rounding_bound)
         return self.inner(rows).mul_(-2).add_(low).add_(low[rows][:, None])
 
     def min_sq_dist(self, other: Embedding) -> Tensor:
@@ -129,7 +131,7 @@ class GradientEmbedding(Embedding):
             )
         sq_dist = torch.empty_like(self._sq_norm)
         center = torch.empty_like(sq_dist, dtype=torch.long)
-        rounding = 2 * (self._slack + centers._slack)
+        rounding = 2 * (self._rounding_bound + centers._rounding_bound)
         step = max(1, _BLOCK // max(len(centers), *map(sum, _widths(self))))
         for start in range(0, len(self), step):
             part = slice(start, start + step)

@@ -22,7 +22,7 @@ class Projection:
     ----------
     width : int
         Length w of the vectors.
-    n_numbers : int
+    n_components : int
         Length p of their projections.
     rng : torch.Generator
         On the CPU.
@@ -54,27 +54,27 @@ class Projection:
     512.0
     """
 
-    def __init__(self, width: int, n_numbers: int, rng: torch.Generator) -> None:
-        self.n_numbers = n_numbers
+    def __init__(self, width: int, n_components: int, rng: torch.Generator) -> None:
+        self.n_components = n_components
         self.parts: list[_Part] = []
         start = 0
-        while n := _transformed(width - start, n_numbers):
-            self.parts.append(_draw(start, n, n_numbers, rng))
+        while n := _transformed(width - start, n_components):
+            self.parts.append(_draw(start, n, n_components, rng))
             start += n
-        shape = (width - start, n_numbers)
+        shape = (width - start, n_components)
         self.start = start
         self.matrix = torch.randn(shape, generator=rng) if shape[0] > 1 else None
         if shape[0] == 1:
             self.matrix = _signs(shape, rng)
 
     @staticmethod
-    def size(width: int, n_numbers: int) -> int:
+    def size(width: int, n_components: int) -> int:
         """Numbers that are kept."""
         kept = 0
-        while n := _transformed(width, n_numbers):
-            kept += -(-n_numbers // n) * n * _sides(n)[1] + n_numbers
+        while n := _transformed(width, n_components):
+            kept += -(-n_components // n) * n * _sides(n)[1] + n_components
             width -= n
-        return kept + width * n_numbers
+        return kept + width * n_components
 
     def to(self, like: Tensor) -> Projection:
         """Move all to the device and dtype of a tensor; returns itself."""
@@ -95,7 +95,7 @@ class Projection:
                 return (self.matrix.T @ rest).T
             result.addmm_(self.matrix.T, rest)
         if result is None:
-            return rows.new_zeros(len(rows), self.n_numbers)
+            return rows.new_zeros(len(rows), self.n_components)
         return result.T
 
 
@@ -121,19 +121,19 @@ class _Part(NamedTuple):
         return whole.view(-1, b).index_select(0, self.columns)
 
 
-def _draw(start: int, n: int, n_numbers: int, rng: torch.Generator) -> _Part:
-    copies = -(-n_numbers // n)
+def _draw(start: int, n: int, n_components: int, rng: torch.Generator) -> _Part:
+    copies = -(-n_components // n)
     second, first = (_hadamard(side) for side in _sides(n))
-    columns = torch.randperm(copies * n, generator=rng)[:n_numbers]
+    columns = torch.randperm(copies * n, generator=rng)[:n_components]
     signs = _signs((copies, n), rng).view(-1, 1, len(first))
     return _Part(start, first * signs, second, columns)
 
 
-def _transformed(width: int, n_numbers: int) -> int:
+def _transformed(width: int, n_components: int) -> int:
     """Length of the part to be transformed next, 0 if none is worth it."""
     n = min(2 ** (width.bit_length() - 1), _LONGEST) if width else 0
     while n >= _SHORTEST:
-        if _WORTH * max(n, n_numbers) * sum(_sides(n)) <= n * n_numbers:
+        if _WORTH * max(n, n_components) * sum(_sides(n)) <= n * n_components:
             return n
         n //= 2
     return 0

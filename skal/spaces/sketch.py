@@ -19,7 +19,7 @@ class Sketch:
 
     Parameters
     ----------
-    n_numbers : int
+    n_components : int
         Length p of the sketches.
     rng : torch.Generator
         On the CPU; drawn from at the first call, so that all rows get the same
@@ -54,8 +54,8 @@ class Sketch:
     torch.Size([2, 6])
     """
 
-    def __init__(self, n_numbers: int, rng: torch.Generator) -> None:
-        self.n_numbers = n_numbers
+    def __init__(self, n_components: int, rng: torch.Generator) -> None:
+        self.n_components = n_components
         self.rng = rng
         self._projections: list[tuple[Projection, Projection]] | None = None
 
@@ -71,10 +71,10 @@ class Sketch:
             result = product if result is None else result.add_(product)
         if result is None:
             raise ValueError("There must be the factors of one layer at least.")
-        return result.mul_(self.n_numbers**-0.5)
+        return result.mul_(self.n_components**-0.5)
 
     def _draw(self, layers: Sequence[Factors]) -> list[tuple[Projection, Projection]]:
-        p = self.n_numbers
+        p = self.n_components
         widths = [x.shape[1] for layer in layers for x in layer]
         needed = 4 * sum(Projection.size(width, p) for width in widths)
         if needed > _memory_bytes() / 2:

@@ -100,7 +100,9 @@ class BatchBALD(BALD):
         if draws.task == "classification":
             if self.n_samples is None:
                 _say_what_is_sampled(outputs, n)
-            return batch_bald(outputs, n, rng, n_samples=self.n_samples or _N_SAMPLES)
+            return batch_bald(
+                outputs, n, rng, n_configurations=self.n_samples or _N_SAMPLES
+            )
         noise = resolve_noise(self.noise_variance, outputs)
         return gaussian_batch_bald(outputs, n, noise)
 

@@ -118,7 +118,7 @@ class TESSAR(QueryStrategy):
             rng,
             labeled.features if isinstance(labeled, Dense) else None,
             sigmas=self.sigmas,
-            n_draws=self.n_draws,
+            n_copies=self.n_draws,
             n_reference=self.n_reference,
             rank=self.rank,
         )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import skal._numerics.matmul
-from skal._numerics.matmul import factor_rounding, linear, slack
+from skal._numerics.matmul import factor_rounding, linear, rounding_bound
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "convolution"])
@@ -132,9 +132,9 @@ def switches():
 def test_bounds_are_wider_where_torch_was_told_to_cut_factors(switches):
     gpu, cpu = map(on_device, (True, False))
     assert factor_rounding(gpu) == factor_rounding(cpu) == 0.0
-    assert slack(gpu) < 1e-5
+    assert rounding_bound(gpu) < 1e-5
     torch.set_float32_matmul_precision("high")
-    assert slack(gpu) > factor_rounding(gpu) == factor_rounding(cpu) == 2.0**-9
+    assert rounding_bound(gpu) > factor_rounding(gpu) == factor_rounding(cpu) == 2.0**-9
     torch.set_float32_matmul_precision("medium")
     assert factor_rounding(gpu) == 2.0**-9
     assert factor_rounding(cpu) == 2.0**-7

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from skal._numerics import distances, tables
 from skal._numerics import nearest as module
-from skal._numerics import tables
 from skal._numerics.distances import sq_dist_to
 from skal._numerics.nearest import NearestCenters, nearest
 from skal._numerics.tables import DenseTable
@@ -143,8 +143,9 @@ def test_blocks_change_nothing(kind, monkeypatch):
 
     expected = follow()
     for part in (module, tables):
-        for name in ("_BLOCK", "_CACHE"):
-            monkeypatch.setattr(part, name, 50)
+        monkeypatch.setattr(part, "_BLOCK", 50)
+    for part in (module, distances):
+        monkeypatch.setattr(part, "_CACHE", 50)
     found = follow()
     assert torch.equal(found.center, expected.center)
     torch.testing.assert_close(found.sq_dist, expected.sq_dist)

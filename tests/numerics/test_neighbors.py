@@ -136,7 +136,7 @@ def test_no_rows():
 def test_bad_input():
     rows = torch.ones(4, 2)
     for k in (0, 4):
-        with pytest.raises(ValueError, match=f"from 1 to the 3 points, got {k}"):
+        with pytest.raises(ValueError, match=f"from 1 to the 3 centers, got {k}"):
             k_nearest(rows, torch.ones(3, 2), k)
     with pytest.raises(ValueError, match=r"\(4, 2\) and \(3, 5\)"):
         k_nearest(rows, torch.ones(3, 5), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skal._numerics.products import Products
+from skal._numerics.products import ApproximateDistances
 from tests.numerics.test_nearest import KINDS, features
 
 
@@ -15,7 +15,7 @@ from tests.numerics.test_nearest import KINDS, features
 def test_differences_between_points_are_within_the_error(kind, shrunk, with_lengths):
     points, rows = features(23, 5, kind=kind), shrunk * features(31, 5, seed=1)
     lengths = torch.arange(1.0, 32)[:, None] if with_lengths else None
-    values, errors = Products(points)(rows, lengths)
+    values, errors = ApproximateDistances(points)(rows, lengths)
     scaled = rows.double() if lengths is None else rows.double() / lengths
     exact = torch.cdist(scaled, points.double()).square() / 2
     wrong = (values - values[:, :1]) - (exact - exact[:, :1])
@@ -26,7 +26,7 @@ def test_differences_between_points_are_within_the_error(kind, shrunk, with_leng
 def test_the_error_counts_the_lengths_of_the_points():
     rng = torch.Generator().manual_seed(0)
     points = 1000 * torch.randn(40, 5, generator=rng)
-    values, errors = Products(points)(points.mean(dim=0, keepdim=True))
+    values, errors = ApproximateDistances(points)(points.mean(dim=0, keepdim=True))
     exact = (points - points.mean(dim=0)).double().square().sum(dim=1) / 2
     wrong = (values[0] - exact).abs().max()
     assert 1e-3 < float(wrong) < float(errors)
@@ -34,7 +34,7 @@ def test_the_error_counts_the_lengths_of_the_points():
 
 def test_results_of_few_rows_after_many():
     points, rows = features(23, 5), features(31, 5, seed=1)
-    search = Products(points)
+    search = ApproximateDistances(points)
     many = [part.clone() for part in search(rows)]
     few = [part.clone() for part in search(rows[7:9])]
     for found, expected in zip(few, many, strict=True):
@@ -44,7 +44,7 @@ def test_results_of_few_rows_after_many():
 
 def test_rows_of_other_numbers_are_compared_as_the_points():
     points, rows = features(23, 5), features(31, 5, seed=1)
-    values, errors = Products(points)(rows.double())
-    expected = Products(points)(rows)
+    values, errors = ApproximateDistances(points)(rows.double())
+    expected = ApproximateDistances(points)(rows)
     assert values.dtype == torch.float32
     torch.testing.assert_close((values, errors), expected)

@@ -62,7 +62,7 @@ def test_equals_the_slow_version_on_more_draws(seed):
 
 def test_scores_are_what_is_taken_from_the_sum():
     rows = features(30, 4).double()
-    picks = bait(rows, 6, noise=0.5)
+    picks = bait(rows, 6, noise_std=0.5)
     for k in range(6):
         before = total_variance(rows[picks.indices[:k]], rows, 0.5)
         after = total_variance(rows[picks.indices[: k + 1]], rows, 0.5)
@@ -71,15 +71,15 @@ def test_scores_are_what_is_taken_from_the_sum():
 
 def test_labeled_rows_count_but_are_not_picked():
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.01]])
-    assert bait(rows, 1, noise=1.0).indices.tolist() == [1]
+    assert bait(rows, 1, noise_std=1.0).indices.tolist() == [1]
     labeled = torch.tensor([[1.0, 0.0]] * 5)
     assert bait(rows, 1, 1.0, labeled).indices.tolist() == [0]
 
 
 def test_float32_picks_the_same():
     rows = features(500, 20)
-    expected = bait(rows.double(), 40, noise=0.05).indices
-    assert torch.equal(bait(rows, 40, noise=0.05).indices, expected)
+    expected = bait(rows.double(), 40, noise_std=0.05).indices
+    assert torch.equal(bait(rows, 40, noise_std=0.05).indices, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,4 +114,4 @@ def test_looking_ahead_changes_nothing(seed):
         inverse = inverse - torch.outer(moved[i], moved[i]) / (
             0.04 + rows[i] @ moved[i]
         )
-    assert bait(rows, 70, noise=0.2).indices.tolist() == picked
+    assert bait(rows, 70, noise_std=0.2).indices.tolist() == picked

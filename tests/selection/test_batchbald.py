@@ -48,7 +48,7 @@ def information(probs: np.ndarray, rows: list[int]) -> float:
 @settings(max_examples=25, deadline=None)
 def test_every_pick_is_the_best_by_enumeration(seed, n_models, n_classes):
     probs = draws(seed, n_models, 6, n_classes)
-    picks = batch_bald(torch.from_numpy(probs), 4, gen(), n_samples=10_000)
+    picks = batch_bald(torch.from_numpy(probs), 4, gen(), n_configurations=10_000)
     chosen: list[int] = []
     for index, score in zip(picks.indices.tolist(), picks.scores.tolist(), strict=True):
         before = information(probs, chosen)
@@ -68,7 +68,7 @@ def test_bounds(seed):
     """Max <= BatchBALD <= sum; gains never rise; one row is BALD."""
     probs = torch.from_numpy(draws(seed, 8, 7, 3))
     single = bald(probs)
-    picks = batch_bald(probs, 5, gen(), n_samples=10_000)
+    picks = batch_bald(probs, 5, gen(), n_configurations=10_000)
     chosen, total = single[picks.indices], float(picks.scores.sum())
     assert float(chosen.max()) - 1e-9 <= total <= float(chosen.sum()) + 1e-9
     assert total <= np.log(8) + 1e-9  # no more can be told of 8 models
@@ -96,9 +96,9 @@ def test_a_batch_is_spread_where_the_best_row_repeats():
     assert batch_bald(probs, 2, gen()).indices.tolist() == [0, 3]
 
 
-@pytest.mark.parametrize("n_samples", [30, 10_000])
+@pytest.mark.parametrize("n_configurations", [30, 10_000])
 @pytest.mark.parametrize("pool", ["constant", "duplicates", "certain", "random"])
-def test_never_the_same_row_twice(pool, n_samples):
+def test_never_the_same_row_twice(pool, n_configurations):
     probs = torch.from_numpy(draws(2, 6, 12, 3))
     if pool == "constant":
         probs = probs[:, :1].repeat(1, 12, 1)
@@ -106,7 +106,7 @@ def test_never_the_same_row_twice(pool, n_samples):
         probs = probs[:, [0, 1, 2] * 4]
     elif pool == "certain":
         probs = torch.nn.functional.one_hot(probs.argmax(2), 3).double()
-    picks = batch_bald(probs, 12, gen(), n_samples=n_samples)
+    picks = batch_bald(probs, 12, gen(), n_configurations=n_configurations)
     assert sorted(picks.indices.tolist()) == list(range(12))
     assert picks.scores.isfinite().all()
     if pool == "constant":
@@ -118,8 +118,8 @@ def test_sampled_gains_are_right_on_average():
     # 26 samples hold all configurations of two labels, but not the 27 of three: the
     # third gain is exact still, the fourth is sampled.
     tensor = torch.from_numpy(probs)
-    exact = batch_bald(tensor, 4, gen(), n_samples=81)
-    runs = [batch_bald(tensor, 4, gen(s), n_samples=26) for s in range(200)]
+    exact = batch_bald(tensor, 4, gen(), n_configurations=81)
+    runs = [batch_bald(tensor, 4, gen(s), n_configurations=26) for s in range(200)]
     same = [r for r in runs if r.indices.tolist() == exact.indices.tolist()]
     assert len(same) > 150
     gains = np.array([r.scores[3] for r in same])
@@ -132,7 +132,9 @@ def test_sampled_gains_are_right_on_average():
 
 def test_many_picks_do_not_underflow():
     probs = torch.from_numpy(draws(4, 20, 400, 10))
-    picks = batch_bald(probs, 390, gen(), n_samples=20)  # 10**-390 is 0 in float64
+    picks = batch_bald(
+        probs, 390, gen(), n_configurations=20
+    )  # 10**-390 is 0 in float64
     assert len(set(picks.indices.tolist())) == 390
     assert picks.scores.isfinite().all()
     assert (picks.scores >= 0).all()
@@ -145,7 +147,7 @@ def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch, seed):
     found = []
     for block in (1, 10**9):  # row by row, and all rows each time
         monkeypatch.setattr("skal.selection._batchbald._BLOCK", block)
-        found.append(batch_bald(probs, 5, gen(), n_samples=243))
+        found.append(batch_bald(probs, 5, gen(), n_configurations=243))
     assert torch.equal(found[0].indices, found[1].indices)  # duplicates in pool order
     torch.testing.assert_close(found[0].scores, found[1].scores)
 
@@ -206,7 +208,9 @@ def test_samples_of_one_posterior_are_evaluated_together(monkeypatch, n_models):
 
 def test_one_run_of_many_samples_is_near_enumeration():
     probs = draws(7, 10, 8, 3)
-    picks = batch_bald(torch.from_numpy(probs), 8, gen(), n_samples=2000)  # of 3^7
+    picks = batch_bald(
+        torch.from_numpy(probs), 8, gen(), n_configurations=2000
+    )  # of 3^7
     rows = picks.indices.tolist()
     truth = information(probs, rows) - information(probs, rows[:7])
     assert float(picks.scores[7]) == pytest.approx(truth, abs=0.01)
@@ -216,24 +220,31 @@ def test_one_run_of_many_samples_is_near_enumeration():
 def test_same_seed_same_picks_and_the_global_generator_stays():
     probs = torch.from_numpy(draws(5, 10, 60, 4))
     state, copy = torch.get_rng_state(), probs.clone()
-    one, two = (batch_bald(probs, 15, gen(3), n_samples=50) for _ in range(2))
+    one, two = (batch_bald(probs, 15, gen(3), n_configurations=50) for _ in range(2))
     assert torch.equal(one.indices, two.indices)
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(probs, copy)
 
 
 @pytest.mark.parametrize(
-    ("shape", "n", "n_samples", "message"),
+    ("shape", "n", "n_configurations", "message"),
     [
         ((1, 5, 2), 1, 100, "at least 2 models"),
         ((5, 2), 1, 100, r"shape \(K, m, C\)"),
         ((3, 5, 2), 6, 100, "n must be between 0 and 5"),
-        ((3, 5, 2), 2, 0, "n_samples must be an int"),
-        ((8, 5, 2), 2, 7, "n_samples must be at least 8"),
-        ((3, 5, 9), 2, 7, "n_samples must be at least 9"),
-        ((2, 50, 10), 20, 10**9, r"would keep 1000000000 .* GiB: lower n_samples"),
+        ((3, 5, 2), 2, 0, "n_configurations must be an int"),
+        ((8, 5, 2), 2, 7, "n_configurations must be at least 8"),
+        ((3, 5, 9), 2, 7, "n_configurations must be at least 9"),
+        (
+            (2, 50, 10),
+            20,
+            10**9,
+            r"would keep 1000000000 .* GiB: lower n_configurations",
+        ),
     ],
 )
-def test_bad_arguments(shape, n, n_samples, message):
+def test_bad_arguments(shape, n, n_configurations, message):
     with pytest.raises(ValueError, match=message):
-        batch_bald(torch.ones(shape) / shape[-1], n, gen(), n_samples=n_samples)
+        batch_bald(
+            torch.ones(shape) / shape[-1], n, gen(), n_configurations=n_configurations
+        )

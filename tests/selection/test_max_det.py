@@ -57,8 +57,8 @@ def test_labeled_rows_first_is_the_posterior_kernel(seed):
     pool, labeled = features(60, 8, seed), features(10, 8, seed + 100)
     scale = feature_scale(labeled)
     expected = by_conditioning(pool * scale, labeled * scale, 6, noise=0.1)
-    posterior = posterior_features(pool, labeled, noise=0.1)
-    assert max_det(posterior, 6, noise=0.1).indices.tolist() == expected
+    posterior = posterior_features(pool, labeled, noise_std=0.1)
+    assert max_det(posterior, 6, noise_std=0.1).indices.tolist() == expected
 
 
 def test_first_pick_has_the_largest_norm():
@@ -71,7 +71,7 @@ def test_first_pick_has_the_largest_norm():
 
 def test_scores_are_variances_when_picked():
     rows = features(30, 4)
-    picks = max_det(rows, 8, noise=0.3)
+    picks = max_det(rows, 8, noise_std=0.3)
     chosen = rows[picks.indices].double()
     for k in range(8):
         known = chosen[:k]
@@ -95,7 +95,7 @@ def test_distinct_on_any_pool(kind):
 
 def test_rows_that_nothing_tells_apart_go_in_pool_order():
     rows = features(5, 2)[torch.arange(200) % 5]
-    first = max_det(rows, 5, noise=10.0).indices.tolist()
+    first = max_det(rows, 5, noise_std=10.0).indices.tolist()
     assert all(i < 5 * (1 + first.count(i % 5) + k) for k, i in enumerate(first))
     assert max_det(torch.ones(9, 2), 9).indices.tolist() == list(range(9))
     assert first_of_largest(torch.tensor([1.0, 2.0, 2.0 + 1e-15]).double()) == 1
@@ -115,15 +115,15 @@ def test_looking_ahead_changes_nothing(seed):
         picked.append(i)
         step = inverse @ kernel[i]
         inverse = inverse - torch.outer(step, step) / (0.25 + kernel[i] @ step)
-    assert max_det(rows, 50, noise=0.5).indices.tolist() == picked
+    assert max_det(rows, 50, noise_std=0.5).indices.tolist() == picked
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 999))
 def test_invariant_to_rotation_and_order(seed):
     rows = features(40, 5, seed).double()
-    expected = max_det(rows, 8, noise=0.1).indices
+    expected = max_det(rows, 8, noise_std=0.1).indices
     turn = torch.linalg.qr(features(5, 5, seed + 1).double()).Q
-    assert torch.equal(max_det(rows @ turn, 8, noise=0.1).indices, expected)
+    assert torch.equal(max_det(rows @ turn, 8, noise_std=0.1).indices, expected)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(order[max_det(rows[order], 8, noise=0.1).indices], expected)
+    assert torch.equal(order[max_det(rows[order], 8, noise_std=0.1).indices], expected)

@@ -15,11 +15,11 @@ def gen(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def slow_tessar(rows, n, rng, sites, sigmas, n_draws, n_reference, rank=None):
+def slow_tessar(rows, n, rng, sites, sigmas, n_copies, n_reference, rank=None):
     """Everything computed anew for each pick; the draws are those of the fast one."""
     m = len(rows)
     reference = torch.randperm(m, generator=rng)[:n_reference]
-    scales = torch.tensor([s for s in sigmas for _ in range(n_draws)]).double()
+    scales = torch.tensor([s for s in sigmas for _ in range(n_copies)]).double()
     cells = SlowSites(rows, sites, scales, reference, rng)
     picked: list[int] = []
     scores: list[float] = []
@@ -53,7 +53,7 @@ def slow_tessar(rows, n, rng, sites, sigmas, n_draws, n_reference, rank=None):
     return picked, scores
 
 
-OPTIONS = {"sigmas": torch.tensor([0.01, 0.1, 0.5]), "n_draws": 3, "n_reference": 25}
+OPTIONS = {"sigmas": torch.tensor([0.01, 0.1, 0.5]), "n_copies": 3, "n_reference": 25}
 SLOW = {**OPTIONS, "sigmas": OPTIONS["sigmas"].tolist()}
 
 
@@ -206,7 +206,7 @@ def test_bad_input():
     for sigmas in ([], [0.0], [-1.0], [1.0, torch.nan], [torch.inf]):
         with pytest.raises(ValueError, match="sigmas must be positive"):
             tessar(rows, 1, gen(), sites, sigmas=torch.tensor(sigmas))
-    for option in ("n_draws", "n_reference", "rank"):
+    for option in ("n_copies", "n_reference", "rank"):
         with pytest.raises(ValueError, match="must be at least 1"):
             tessar(rows, 1, gen(), sites, **{option: 0})
 

@@ -46,7 +46,7 @@ def test_typicality_is_that_of_sorted_distances(kind, k, monkeypatch):
 def test_typicality_of_one_row_and_of_duplicates():
     assert typicality(torch.ones(1, 3), 5).tolist() == [0.0]
     assert typicality(torch.ones(3, 2), 2).tolist() == [math.inf] * 3
-    with pytest.raises(ValueError, match="k must be at least 1"):
+    with pytest.raises(ValueError, match="n_neighbors must be at least 1"):
         typicality(torch.ones(3, 2), 0)
 
 
@@ -107,7 +107,7 @@ def test_clusters_are_worked_on_in_any_parts(monkeypatch, block):
 
 def test_scores_are_typicalities_among_the_rows_of_the_cluster():
     rows, clusters = features(40, 3), torch.arange(40) % 3
-    picks = selector(rows, clusters, 5, k=4)
+    picks = selector(rows, clusters, 5, n_neighbors=4)
     for i, score in zip(picks.indices.tolist(), picks.scores.tolist(), strict=True):
         own = torch.nonzero(clusters == clusters[i])[:, 0].tolist()
         expected = slow_typicality(rows[own], 4)[own.index(i)]
@@ -170,5 +170,5 @@ def test_bad_input():
     zeros = torch.zeros(5, dtype=torch.long)
     with pytest.raises(ValueError, match="n must be between 0 and 5"):
         selector(features(5, 2), zeros, 6)
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        selector(features(5, 2), zeros, 1, k=0)
+    with pytest.raises(ValueError, match="n_neighbors must be at least 1"):
+        selector(features(5, 2), zeros, 1, n_neighbors=0)

@@ -61,7 +61,7 @@ def test_labels_take_variance_and_some_of_it_where_they_are():
 
 def test_jitter_where_rounding_makes_it_singular():
     labeled = torch.ones(3, 50)
-    found = posterior_features(features(4, 50), labeled, noise=1e-12)
+    found = posterior_features(features(4, 50), labeled, noise_std=1e-12)
     assert found.isfinite().all()
     assert found.dtype == torch.float64
 
