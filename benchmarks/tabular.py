@@ -41,12 +41,12 @@ HOW = Protocol()
 # row to each labeled one: these two see a random part of the pool.
 STRATEGIES: dict[str, Any] = {
     "Random": Random(),
-    "LCMD-grad": LCMD(kernel="grad", sketch=512, mode="TP"),
-    "LCMD-ll": LCMD(kernel="ll", mode="TP"),
-    "BADGE": KMeansPP(kernel="ll", mode="P", posterior=True),
-    "CoreSet": MaxDist(kernel="ll", mode="TP"),
-    "BAIT-F-grad": BAIT(kernel="grad", sketch=512, posterior=True),
-    "BAIT-FB-ll": BAIT(kernel="ll", posterior=True, backward=True),
+    "LCMD-grad": LCMD(space="gradients", n_components=512, mode="TP"),
+    "LCMD-ll": LCMD(space="last_layer", mode="TP"),
+    "BADGE": KMeansPP(space="last_layer", mode="P", condition_on_labels=True),
+    "CoreSet": MaxDist(space="last_layer", mode="TP"),
+    "BAIT-F-grad": BAIT(space="gradients", n_components=512, condition_on_labels=True),
+    "BAIT-FB-ll": BAIT(space="last_layer", condition_on_labels=True, backward=True),
     "NoiseStability": Subsample(NoiseStability(), max_rows=10_000),
     "TESSAR": Subsample(TESSAR(), max_rows=10_000),
 }

@@ -62,7 +62,7 @@ def _by_ensemble(strategy: Any) -> ByEnsemble:
 def entries(name: str) -> dict[str, Entry]:
     """Name all strategies; 20 draws of dropout, 20 epochs, 5 nets."""
     dropout = MCDropout(20)
-    samples = {"n_samples": 2000}  # the default, without its warning
+    samples = {"n_configurations": 2000}  # the default, without its warning
     strategies = {
         "Random": Random(),
         "Entropy": Entropy(),

@@ -42,7 +42,7 @@ def family(strategy: type) -> str:
     if issubclass(strategy, WrappingStrategy):
         return "strategies"
     parameters = inspect.signature(strategy).parameters
-    if "posterior" in parameters and "kernel" not in parameters:
+    if "posterior" in parameters:
         return "models"
     needed = getattr(strategy, "_requires", None) or strategy._reads
     return needed if needed in FAMILIES else "any"

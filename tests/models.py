@@ -21,7 +21,13 @@ from skal.strategies import QueryStrategy, all_strategies
 N_FEATURES = 5
 
 #: Parameters that make a strategy quick without changing what it does.
-QUICK = {"n_draws": 4, "n_reference": 40, "n_samples": 200, "max_epochs": 3}
+QUICK = {
+    "n_draws": 4,
+    "n_reference": 40,
+    "n_configurations": 200,
+    "n_copies": 4,
+    "max_epochs": 3,
+}
 
 #: Classifier and regressor for the strategies that need nets of their own kind.
 NETS = {"LossPrediction": (LossPredictionClassifier, LossPredictionRegressor)}

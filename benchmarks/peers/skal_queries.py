@@ -73,8 +73,8 @@ if __name__ == "__main__":
             "floor-nets": _passes(5),
             "entropy-draws": _dropout(PredictiveEntropy),
             "BALD-draws": _dropout(BALD),
-            "BatchBALD-draws": _dropout(partial(BatchBALD, n_samples=2000)),
+            "BatchBALD-draws": _dropout(partial(BatchBALD, n_configurations=2000)),
             "BALD-nets": _members(BALD),
-            "BatchBALD-nets": _members(partial(BatchBALD, n_samples=2000)),
+            "BatchBALD-nets": _members(partial(BatchBALD, n_configurations=2000)),
         }
     )

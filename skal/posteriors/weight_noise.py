@@ -17,7 +17,7 @@ __all__ = ["WeightNoise", "perturb_weights"]
 
 
 def perturb_weights(
-    module: nn.Module, noise: str, noise_scale: float, rng: torch.Generator
+    module: nn.Module, scaling: str, noise_scale: float, rng: torch.Generator
 ) -> dict[str, Tensor]:
     r"""Draw weights near those of a module.
 
@@ -25,7 +25,7 @@ def perturb_weights(
     ----------
     module : torch.nn.Module
         Not changed.
-    noise : {"per_tensor", "global"}
+    scaling : {"per_tensor", "global"}
         ``"per_tensor"``: every weight tensor moves by ``noise_scale`` of its own norm,
         biases stay.  ``"global"``: all parameters together move by ``noise_scale`` of
         their common norm.
@@ -50,13 +50,13 @@ def perturb_weights(
         name: parameter.detach()
         for name, parameter in module.named_parameters()
         if parameter.is_floating_point()
-        and (noise == "global" or "bias" not in name.rpartition(".")[2])
+        and (scaling == "global" or "bias" not in name.rpartition(".")[2])
     }
     steps = {
         name: torch.randn(weight.shape, generator=rng, dtype=torch.float32)
         for name, weight in moved.items()
     }
-    if noise == "global":
+    if scaling == "global":
         length = noise_scale * _norm(moved) / _norm(steps)
         lengths = dict.fromkeys(moved, length)
     else:
@@ -86,7 +86,7 @@ class WeightNoise(NetPosterior):
         Length of the step over the norm of the weights. At the 1e-3 of
         `skal.strategies.NoiseStability` hardly any predicted label changes, so that
         votes tie.
-    noise : {"per_tensor", "global"}
+    scaling : {"per_tensor", "global"}
         As in `perturb_weights`.
 
     Notes
@@ -108,23 +108,23 @@ class WeightNoise(NetPosterior):
     """
 
     def __init__(
-        self, n_draws: int = 20, noise_scale: float = 0.1, noise: str = "per_tensor"
+        self, n_draws: int = 20, noise_scale: float = 0.1, scaling: str = "per_tensor"
     ) -> None:
         self.n_draws = n_draws
         self.noise_scale = noise_scale
-        self.noise = noise
+        self.scaling = scaling
 
     def _check_parameters(self) -> None:
         check_int("n_draws", self.n_draws)
         check_positive("noise_scale", self.noise_scale)
-        check_option("noise", self.noise, ["per_tensor", "global"])
+        check_option("scaling", self.scaling, ["per_tensor", "global"])
 
     def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
         module = model.estimator.module_
 
         def draw(seed: int) -> dict[str, Tensor]:
             own = torch.Generator().manual_seed(seed)
-            return perturb_weights(module, self.noise, self.noise_scale, own)
+            return perturb_weights(module, self.scaling, self.noise_scale, own)
 
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
         return [with_weights(partial(draw, seed)) for seed in seeds]

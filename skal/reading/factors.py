@@ -140,7 +140,7 @@ def whole_gradients(
                 raise UnsuitableLearnerError(
                     f"torch.func gives no gradients row by row through "
                     f"{type(module).__name__}, for {names[:5]}: {error} Use the "
-                    'last layer alone (layers="last").'
+                    'last layer alone (space="last_layer").'
                 ) from error
             whole += [g.flatten(1) for g in found.values()]
         chunks.append(torch.cat(whole, dim=1))

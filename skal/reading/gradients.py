@@ -36,7 +36,7 @@ class GradientReader:
     ----------
     access : NetAccess
         The net f.
-    layers : {"all", "last"}
+    space : {"gradients", "last_layer"}
         Whether theta is every trainable parameter or those of the head.
     directions : callable, optional
         Maps raw outputs ``(b, C)`` to vectors v ``(b, C, K)``, which count as
@@ -60,7 +60,7 @@ class GradientReader:
     >>> from skal.reading.gradients import GradientReader
     >>> X = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
     >>> net = NetRegressor(max_epochs=1, module__hidden_sizes=(8,)).fit(X, X[:, 0])
-    >>> read = GradientReader(NetAccess(net), layers="all")
+    >>> read = GradientReader(NetAccess(net), space="gradients")
     >>> [(a.shape[1], g.shape[1]) for a, g in read(torch.as_tensor(X))]
     [(2, 8), (9, 1)]
     """
@@ -68,12 +68,12 @@ class GradientReader:
     def __init__(
         self,
         access: NetAccess,
-        layers: str = "all",
+        space: str = "gradients",
         directions: Directions | None = None,
     ) -> None:
-        check_option("layers", layers, ["all", "last"])
+        check_option("space", space, ["gradients", "last_layer"])
         self.access = access
-        self.layers = layers
+        self.space = space
         self.directions = directions
         self._chosen: tuple[dict[str, nn.Linear], list[str]] | None = None
 
@@ -90,7 +90,7 @@ class GradientReader:
         module = self.access.module
         names = {id(p): name for name, p in module.named_parameters()}
         layers: dict[str, nn.Module] = dict(module.named_modules())
-        if self.layers == "last":
+        if self.space == "last_layer":
             with torch.no_grad():
                 self.access.forward_features(split(batch, 1)[0])
             head = self.access.head
@@ -119,7 +119,7 @@ class GradientReader:
         if not bare and not others:
             raise UnsuitableLearnerError(
                 f"{type(module).__name__} has no trainable parameter to take gradients "
-                f"of with layers={self.layers!r}."
+                f"of with space={self.space!r}."
             )
         return bare, others
 
@@ -209,7 +209,7 @@ class GradientReader:
 def per_row_gradients(
     access: NetAccess,
     rows: Rows,
-    layers: str = "all",
+    space: str = "gradients",
     directions: Directions | None = None,
 ) -> list[Factors]:
     """Read the factors of all rows; parameters as of `GradientReader`.
@@ -219,7 +219,7 @@ def per_row_gradients(
     factors : list of Factors
         One a layer, each with ``len(rows)`` rows.
     """
-    read = GradientReader(access, layers, directions)
+    read = GradientReader(access, space, directions)
     flat = access.collect_all(
         rows, lambda batch: sum(map(tuple, read(batch)), ()), access.n_together
     )

@@ -1,4 +1,4 @@
-"""What strategies of a kernel share: pool and labeled rows in its space."""
+"""Pool and labeled rows as vectors of one space."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from skal.validation import check_int, check_option, check_positive
 
 __all__ = [
     "Space",
-    "check_kernel",
+    "check_space",
     "knows_labels",
     "loss_directions",
     "own_features",
@@ -39,30 +39,30 @@ __all__ = [
     "update",
 ]
 
-Kernel = str | Callable[[NetAccess, Rows], Tensor]
+SpaceLike = str | Callable[[NetAccess, Rows], Tensor]
 
 
 class Space(NamedTuple):
-    """Pool and labeled rows as embeddings of one kernel."""
+    """Pool and labeled rows as embeddings of one space."""
 
     pool: Embedding
     labeled: Embedding | None
 
 
 def read_space(
-    pool: Pool, kernel: Kernel, sketch: int | None, head: str | None, rng: Any
+    pool: Pool, space: SpaceLike, n_components: int | None, head: str | None, rng: Any
 ) -> Space:
     """Read the pool, and the labeled rows if there are any, side by side of all nets.
 
     Parameters
     ----------
     pool : Pool
-    kernel : {"grad", "ll", "features", "inputs"} or callable
-        ``"grad"``: gradients of all parameters.  ``"ll"``: features with 1 appended,
-        those of the last layer.  ``"features"``: without the 1.  ``"inputs"``: rows as
-        the model sees them.  A callable gets ``(access, rows)`` and gives features
-        ``(rows, d)``.
-    sketch : int or None
+    space : {"gradients", "last_layer", "features", "inputs"} or callable
+        ``"gradients"``: gradients of all parameters.  ``"last_layer"``: features with 1
+        appended, those of the last layer. ``"features"``: without the 1.
+        ``"inputs"``: rows as the model sees them.  A callable gets ``(access, rows)``
+        and gives features ``(rows, d)``.
+    n_components : int or None
         Numbers that gradients are projected to; None keeps them, factored.
     head : str, optional
         Name of the module whose input are the features.
@@ -73,37 +73,37 @@ def read_space(
     ValueError
         If a parameter is none of these, or what was read is not finite.
     """
-    check_kernel(kernel, sketch)
-    if kernel == "inputs":
+    check_space(space, n_components)
+    if space == "inputs":
         read = [_both(member, read_inputs) for member in pool.members]
         return _side_by_side(read)
     read = []
     for member, access in pool.nets(head):
-        if kernel == "grad":
-            read.append(_both(member, _gradient_reader(access, sketch, rng)))
-        elif kernel == "ll":
+        if space == "gradients":
+            read.append(_both(member, _gradient_reader(access, n_components, rng)))
+        elif space == "last_layer":
             read.append(_both(member, partial(_last_layer, access)))
-        elif kernel == "features":
+        elif space == "features":
             read.append(_both(member, access.features))
-        elif callable(kernel):
-            read.append(_both(member, partial(own_features, kernel, access)))
+        elif callable(space):
+            read.append(_both(member, partial(own_features, space, access)))
     return _side_by_side(read)
 
 
-def check_kernel(kernel: Kernel, sketch: int | None) -> None:
-    """Raise ValueError unless a kernel has this name, and a sketch this length."""
-    if not callable(kernel):
-        check_option("kernel", kernel, ["grad", "ll", "features", "inputs"])
-    elif not _takes_two(kernel):
+def check_space(space: SpaceLike, n_components: int | None) -> None:
+    """Raise ValueError unless a space has this name, and a sketch this length."""
+    if not callable(space):
+        check_option("space", space, ["gradients", "last_layer", "features", "inputs"])
+    elif not _takes_two(space):
         raise ValueError(
-            "A callable kernel is called with (access, rows), such as lambda access, "
+            "A callable space is called with (access, rows), such as lambda access, "
             "rows: access.features(rows); this one does not take them."
         )
-    if sketch is not None:
-        check_int("sketch", sketch)
+    if n_components is not None:
+        check_int("n_components", n_components)
 
 
-def knows_labels(posterior: bool | str, labeled: bool) -> bool:
+def knows_labels(condition_on_labels: bool | str, labeled: bool) -> bool:
     """Whether an update by labels is asked for, and there are some.
 
     Raises
@@ -111,17 +111,22 @@ def knows_labels(posterior: bool | str, labeled: bool) -> bool:
     ValueError
         If it is asked for and there is none.
     """
-    if not isinstance(posterior, bool) and posterior != "auto":
-        raise ValueError(f'posterior must be True, False or "auto", got {posterior!r}.')
-    if posterior is True and not labeled:
+    if not isinstance(condition_on_labels, bool) and condition_on_labels != "auto":
         raise ValueError(
-            "posterior=True needs labeled rows, and the learner holds none. Give them "
-            'to it (X_training), or set posterior="auto".'
+            'condition_on_labels must be True, False or "auto", got '
+            f"{condition_on_labels!r}."
         )
-    return bool(posterior) and labeled
+    if condition_on_labels is True and not labeled:
+        raise ValueError(
+            "condition_on_labels=True needs labeled rows, and the learner holds none. "
+            'Pass them to it (X_training), or set condition_on_labels="auto".'
+        )
+    return bool(condition_on_labels) and labeled
 
 
-def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, Tensor]:
+def update(
+    space: Space, noise_std: float, condition_on_labels: bool | str
+) -> tuple[Tensor, Tensor]:
     """Features of the pool and labeled rows, after the labels if asked and there.
 
     Returns
@@ -134,12 +139,12 @@ def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, T
     ValueError
         If the labels are asked for and there is none, or gradients were not projected.
     """
-    check_positive("noise", noise)
-    known = knows_labels(posterior, space.labeled is not None)
+    check_positive("noise_std", noise_std)
+    known = knows_labels(condition_on_labels, space.labeled is not None)
     if not isinstance(space.pool, Dense):
         raise ValueError(
-            "This strategy needs gradients as vectors. Set sketch to how long they are "
-            'to be, such as 512, or take kernel="ll".'
+            "This strategy needs gradients as vectors. Set n_components to their "
+            'length, such as 512, or use space="last_layer".'
         )
     features = space.pool.features
     labeled = space.labeled.features if isinstance(space.labeled, Dense) else None
@@ -147,7 +152,7 @@ def update(space: Space, noise: float, posterior: bool | str) -> tuple[Tensor, T
         scale = feature_scale(features if labeled is None else labeled)
         none = features[:0] if labeled is None else labeled
         return features.double() * scale, none.double() * scale
-    transform = posterior_transform(labeled, noise)
+    transform = posterior_transform(labeled, noise_std)
     return transformed(features, transform), transformed(labeled, transform)
 
 
@@ -202,7 +207,7 @@ def _numbers(block: Any) -> Tensor:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The inputs have no distances, being no rows of numbers "
-            f"({type(block).__name__}). Take another kernel or space."
+            f"({type(block).__name__}). Take another space."
         ) from error
 
 
@@ -213,12 +218,15 @@ def _both(member: Member, read: Callable[[Rows], Any]) -> tuple[Any, Any]:
 
 
 def _gradient_reader(
-    access: NetAccess, sketch: int | None, rng: torch.Generator
+    access: NetAccess, n_components: int | None, rng: torch.Generator
 ) -> Callable[[Rows], Any]:
     directions = loss_directions(access)
-    if sketch is None:
-        return lambda rows: per_row_gradients(access, rows, "all", directions)
-    reader, project = GradientReader(access, "all", directions), Sketch(sketch, rng)
+    if n_components is None:
+        return lambda rows: per_row_gradients(access, rows, "gradients", directions)
+    reader, project = (
+        GradientReader(access, "gradients", directions),
+        Sketch(n_components, rng),
+    )
     size = access.n_together
     return lambda rows: access.collect(rows, lambda b: project(reader(b)), size)
 
@@ -231,9 +239,9 @@ def _last_layer(access: NetAccess, rows: Rows) -> Tensor:
     return access.collect(rows, read)
 
 
-def _takes_two(kernel: Callable[..., Any]) -> bool:
+def _takes_two(space: Callable[..., Any]) -> bool:
     try:
-        signature(kernel).bind(None, None)
+        signature(space).bind(None, None)
     except TypeError:
         return False
     except ValueError:  # a builtin that does not tell
@@ -242,18 +250,18 @@ def _takes_two(kernel: Callable[..., Any]) -> bool:
 
 
 def own_features(
-    kernel: Callable[[NetAccess, Rows], Tensor], access: NetAccess, rows: Rows
+    space: Callable[[NetAccess, Rows], Tensor], access: NetAccess, rows: Rows
 ) -> Tensor:
-    """Features that a callable kernel gives, checked."""
-    features = kernel(access, rows)
+    """Features that a callable space returns, checked."""
+    features = space(access, rows)
     if not isinstance(features, Tensor) or features.ndim != 2:
         shape = tuple(getattr(features, "shape", ()))
         raise ValueError(
-            f"kernel must give a tensor of the shape (rows, d), got "
+            f"space must give a tensor of the shape (rows, d), got "
             f"{type(features).__name__} of the shape {shape}."
         )
     if len(features) != len(rows):
-        raise ValueError(f"kernel gave {len(features)} rows for {len(rows)}.")
+        raise ValueError(f"space gave {len(features)} rows for {len(rows)}.")
     return features
 
 

@@ -81,7 +81,7 @@ class Sketch:
             raise ValueError(
                 f"A sketch of {p} numbers takes matrices of {needed / 2**30:.1f} GiB "
                 f"for factors of the widths {widths[:9]}, more than memory allows. "
-                'Lower the size of the sketch, or take the layer alone (kernel="ll").'
+                'Lower n_components, or take the layer alone (space="last_layer").'
             )
         return [
             (

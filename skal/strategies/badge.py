@@ -68,7 +68,7 @@ class BADGE(QueryStrategy):
         layers = []
         for member, access in pool.nets(self.head):
             layers += per_row_gradients(
-                access, member.rows, "last", loss_directions(access)
+                access, member.rows, "last_layer", loss_directions(access)
             )
         picks = kmeans_pp(GradientEmbedding(layers), n, rng)
         return Picks(picks.indices, picks.scores.sqrt())

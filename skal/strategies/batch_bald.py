@@ -15,7 +15,7 @@ from skal.validation import check_int, check_positive
 
 __all__ = ["BatchBALD", "PowerBALD"]
 
-_N_SAMPLES = 2000
+_N_CONFIGURATIONS = 2000
 
 
 class BatchBALD(BALD):
@@ -26,11 +26,12 @@ class BatchBALD(BALD):
     posterior : Posterior or "auto"
         Where the K models come from; `skal.posteriors.resolve_posterior` says what
         ``"auto"`` takes.
-    n_samples : int, optional
+    n_configurations : int, optional
         Classification: values of the labels of the batch that the joint is held for.
-        With C classes it is exact up to :math:`b = \log_C` ``n_samples`` picks; from
-        there on so many values are drawn.  Takes 8·(K + C)·``n_samples`` bytes.  By
-        default 2000, and a warning says what is drawn of a batch that has more.
+        With C classes it is exact up to :math:`b = \log_C` ``n_configurations`` picks;
+        from there on so many values are drawn.  Takes 8·(K + C)·``n_configurations``
+        bytes.  By default 2000, and a warning says what is drawn of a batch that has
+        more.
     noise_variance : float, optional
         Regression: variance of a label about its model, in squared units of the
         model's own target; by default a tenth of the mean predictive variance over the
@@ -49,19 +50,20 @@ class BatchBALD(BALD):
 
     Keeps the outputs of the K models for the pool, 8·K·m·C bytes.  Rows are scored
     again only while they may be the best (gains never grow), so that a pick mostly
-    costs a few hundred to a few thousand rows × ``n_samples`` × K × C multiply-adds;
-    less once the labels of the picks tell the models apart.  When they do so wholly,
-    the rows of the largest `BALD` fill the batch, with the score 0.
+    costs a few hundred to a few thousand rows × ``n_configurations`` × K × C
+    multiply-adds; less once the labels of the picks tell the models apart.  When they
+    do so wholly, the rows of the largest `BALD` fill the batch, with the score 0.
 
     Warns
     -----
     UserWarning
-        If values are drawn and `n_samples` was not given.
+        If values are drawn and `n_configurations` was not given.
 
     Raises
     ------
     ValueError
-        If `n_samples` is less than K or C, or the values would take more than 4 GiB.
+        If `n_configurations` is less than K or C, or the values would take more than 4
+        GiB.
 
     References
     ----------
@@ -84,24 +86,27 @@ class BatchBALD(BALD):
     def __init__(
         self,
         posterior: Any = "auto",
-        n_samples: int | None = None,
+        n_configurations: int | None = None,
         noise_variance: float | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(posterior, noise_variance, random_state)
-        self.n_samples = n_samples
+        self.n_configurations = n_configurations
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        if self.n_samples is not None:
-            check_int("n_samples", self.n_samples)
+        if self.n_configurations is not None:
+            check_int("n_configurations", self.n_configurations)
         draws = self._draw(pool, rng)
         outputs = draws.collect()
         _check_finite(outputs)
         if draws.task == "classification":
-            if self.n_samples is None:
+            if self.n_configurations is None:
                 _say_what_is_sampled(outputs, n)
             return batch_bald(
-                outputs, n, rng, n_configurations=self.n_samples or _N_SAMPLES
+                outputs,
+                n,
+                rng,
+                n_configurations=self.n_configurations or _N_CONFIGURATIONS,
             )
         noise = resolve_noise(self.noise_variance, outputs)
         return gaussian_batch_bald(outputs, n, noise)
@@ -111,15 +116,17 @@ def _say_what_is_sampled(outputs: Tensor, n: int) -> None:
     n_models, _, n_classes = outputs.shape
     if n_classes == 1:  # a single label has nothing to be drawn
         return
-    exact = next(b for b in range(_N_SAMPLES) if n_classes ** (b + 1) > _N_SAMPLES)
+    exact = next(
+        b for b in range(_N_CONFIGURATIONS) if n_classes ** (b + 1) > _N_CONFIGURATIONS
+    )
     if n <= exact + 1:  # what the last pick's label may be does not matter
         return
-    mebibytes = 8 * _N_SAMPLES * (n_models + n_classes) / 2**20
+    mebibytes = 8 * _N_CONFIGURATIONS * (n_models + n_classes) / 2**20
     warnings.warn(
         f"The joint of {n} labels of {n_classes} classes is too large to hold. It is "
-        f"exact for {exact} picks; from there on {_N_SAMPLES} of its values are drawn "
-        f"under the {n_models} models, {mebibytes:.1f} MiB. Set n_samples to choose "
-        "how many, and for silence.",
+        f"exact for {exact} picks; from there on {_N_CONFIGURATIONS} of its values are "
+        f"drawn under the {n_models} models, {mebibytes:.1f} MiB. Set n_configurations "
+        "to choose how many, and for silence.",
         UserWarning,
         stacklevel=2,
     )

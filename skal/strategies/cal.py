@@ -23,7 +23,7 @@ class CAL(ScoreStrategy):
 
     Parameters
     ----------
-    k : int
+    n_neighbors : int
         How many labeled rows a row is compared with; all where there are fewer.
     head : str, optional
         Name of the module whose input are the features; the last Linear by default.
@@ -62,14 +62,14 @@ class CAL(ScoreStrategy):
     _reads: ClassVar[str] = "net"
     _needs_labeled: ClassVar[bool] = True
 
-    def __init__(self, k: int = 10, head: str | None = None) -> None:
-        self.k = k
+    def __init__(self, n_neighbors: int = 10, head: str | None = None) -> None:
+        self.n_neighbors = n_neighbors
         self.head = head
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        check_int("k", self.k)
+        check_int("n_neighbors", self.n_neighbors)
         scores = [
-            _contrasts(access, member, member.labeled, self.k).cpu()
+            _contrasts(access, member, member.labeled, self.n_neighbors).cpu()
             for member, access in pool.nets(self.head)
             if member.labeled is not None
         ]

@@ -28,33 +28,35 @@ class _Centers(QueryStrategy):
 
     def __init__(
         self,
-        kernel: Any = "grad",
-        sketch: int | None = 512,
+        space: Any = "gradients",
+        n_components: int | None = 512,
         mode: str = "auto",
-        posterior: bool | str = False,
-        noise: float = 1e-3,
+        condition_on_labels: bool | str = False,
+        noise_std: float = 1e-3,
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
-        self.sketch = sketch
+        self.space = space
+        self.n_components = n_components
         self.mode = mode
-        self.posterior = posterior
-        self.noise = noise
+        self.condition_on_labels = condition_on_labels
+        self.noise_std = noise_std
         self.head = head
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_option("mode", self.mode, ["auto", "P", "TP"])
-        rows, labeled = read_space(pool, self.kernel, self.sketch, self.head, rng)
+        rows, labeled = read_space(pool, self.space, self.n_components, self.head, rng)
         if self.mode == "TP" and labeled is None:
             raise ValueError(
                 'mode="TP" needs labeled rows, and the learner holds none. Give them '
                 'to it (X_training), or set mode="P".'
             )
-        if self.posterior is not False:
+        if self.condition_on_labels is not False:
             known = labeled is not None
-            features, train = update(Space(rows, labeled), self.noise, self.posterior)
+            features, train = update(
+                Space(rows, labeled), self.noise_std, self.condition_on_labels
+            )
             rows, labeled = Dense(features), Dense(train) if known else None
         centers = None if self.mode == "P" else labeled
         picks = self._pick(rows, n, rng, centers)
@@ -72,22 +74,23 @@ class LCMD(_Centers):
 
     Parameters
     ----------
-    kernel : {"grad", "ll", "features", "inputs"} or callable
-        Space that rows are compared in.  ``"grad"``: gradients of the outputs by all
-        parameters (for a classifier, of the loss at its own label).  ``"ll"``: those by
-        the last layer, which are the penultimate features with 1 appended.
-        ``"features"``: without the 1, which matters only where there are no centers
-        yet.  ``"inputs"``: rows as the net sees them.  A callable gets ``(access,
-        rows)``, a `skal.reading.access.NetAccess` and `skal.rows.Rows`, and gives
-        features ``(m, d)``.
-    sketch : int or None
-        Numbers that ``"grad"`` is projected to; None keeps gradients exact, factored.
+    space : {"gradients", "last_layer", "features", "inputs"} or callable
+        Space that rows are compared in.  ``"gradients"``: gradients of the outputs by
+        all parameters (for a classifier, of the loss at its own label).
+        ``"last_layer"``: those by the last layer, which are the penultimate features
+        with 1 appended. ``"features"``: without the 1, which matters only where there
+        are no centers yet.  ``"inputs"``: rows as the net sees them.  A callable gets
+        ``(access, rows)``, a `skal.reading.access.NetAccess` and `skal.rows.Rows`, and
+        gives features ``(m, d)``.
+    n_components : int or None
+        Numbers that ``"gradients"`` is projected to; None keeps gradients exact,
+        factored.
     mode : {"auto", "P", "TP"}
         Whether the labeled rows are centers from the beginning (TP) or not (P);
         ``"auto"``: if the learner holds any.
-    posterior : bool or "auto"
+    condition_on_labels : bool or "auto"
         Whether the kernel is that of a Gaussian process after the labels.
-    noise : float
+    noise_std : float
         Standard deviation of the labels there, for a mean training variance of 1.
     head : str, optional
         Name of the module whose input are the features; the last Linear by default.
@@ -100,10 +103,10 @@ class LCMD(_Centers):
     row farthest from its center in the cluster with the largest sum of squared
     distances.  Its score is that distance.
 
-    Reads, for ``"grad"``, one forward and one backward pass (one an output of several)
-    over pool and labeled rows, and keeps (m + L) × sketch numbers.  Then at most a pass
-    over them a pick, and a matrix product with the labeled rows.  The nets of a
-    committee are read side by side.
+    Reads, for ``"gradients"``, one forward and one backward pass (one an output of
+    several) over pool and labeled rows, and keeps (m + L) × n_components numbers.  Then
+    at most a pass over them a pick, and a matrix product with the labeled rows.  The
+    nets of a committee are read side by side.
 
     References
     ----------
@@ -129,11 +132,11 @@ class LCMD(_Centers):
 
 
 class KMeansPP(_Centers):
-    r"""k-means++ seeding in a space of the net [1]_, BADGE's for any kernel.
+    r"""k-means++ seeding in a space of the net [1]_, BADGE's for any space.
 
     Parameters
     ----------
-    kernel, sketch, mode, posterior, noise, head
+    space, n_components, mode, condition_on_labels, noise_std, head
         As in `LCMD`.
     random_state : int, RandomState, Generator or None
         Draws the projection and the rows.
@@ -156,7 +159,7 @@ class KMeansPP(_Centers):
     >>> from skal.strategies.centers import KMeansPP
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
-    >>> KMeansPP(kernel="ll", random_state=0).select(net, X, 3).indices.shape
+    >>> KMeansPP(space="last_layer", random_state=0).select(net, X, 3).indices.shape
     (3,)
     """
 
@@ -171,7 +174,7 @@ class MaxDist(_Centers):
 
     Parameters
     ----------
-    kernel, sketch, mode, posterior, noise, head
+    space, n_components, mode, condition_on_labels, noise_std, head
         As in `LCMD`.
     random_state : int, RandomState, Generator or None
         Draws the projection.
@@ -195,7 +198,7 @@ class MaxDist(_Centers):
     >>> from skal.strategies.centers import MaxDist
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
-    >>> sorted(MaxDist(kernel="inputs").select(net, X, 2).indices.tolist())
+    >>> sorted(MaxDist(space="inputs").select(net, X, 2).indices.tolist())
     [0, 19]
     """
 

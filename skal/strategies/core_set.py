@@ -22,12 +22,13 @@ class CoreSet(QueryStrategy):
     ----------
     head : str, optional
         Name of the module whose input are the features; the last Linear by default.
-    kernel : {"features", "grad", "ll", "inputs"} or callable
+    space : {"features", "gradients", "last_layer", "inputs"} or callable
         Space that is to be covered, as in `LCMD`; by default the penultimate features.
-    sketch : int or None
-        Numbers that ``"grad"`` is projected to; None keeps gradients exact, factored.
+    n_components : int or None
+        Numbers that ``"gradients"`` is projected to; None keeps gradients exact,
+        factored.
     random_state : int, RandomState, Generator or None
-        Draws the projection, for ``"grad"`` alone.
+        Draws the projection, for ``"gradients"`` alone.
 
     Notes
     -----
@@ -37,9 +38,9 @@ class CoreSet(QueryStrategy):
     a bare estimator, the first pick is the row of the largest norm.  A pick's score is
     its distance to the nearest center when picked (its norm, if there is none).
 
-    Reads the features of pool and labeled rows, in one forward pass, and keeps them:
-    m × d numbers.  Then one pass over them a pick, and a matrix product with the
-    labeled rows.  For ``"grad"`` it reads and keeps what `LCMD` does.  The nets of a
+    Reads the features of pool and labeled rows, in one forward pass, and keeps them: m
+    × d numbers.  Then one pass over them a pick, and a matrix product with the labeled
+    rows.  For ``"gradients"`` it reads and keeps what `LCMD` does.  The nets of a
     committee are read side by side.
 
     References
@@ -63,16 +64,16 @@ class CoreSet(QueryStrategy):
     def __init__(
         self,
         head: str | None = None,
-        kernel: Any = "features",
-        sketch: int | None = 512,
+        space: Any = "features",
+        n_components: int | None = 512,
         random_state: Any = None,
     ) -> None:
         self.head = head
-        self.kernel = kernel
-        self.sketch = sketch
+        self.space = space
+        self.n_components = n_components
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        rows, labeled = read_space(pool, self.kernel, self.sketch, self.head, rng)
+        rows, labeled = read_space(pool, self.space, self.n_components, self.head, rng)
         picks = farthest_first(rows, n, labeled)
         return Picks(picks.indices, picks.scores.clamp(min=0).sqrt())

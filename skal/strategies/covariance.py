@@ -30,23 +30,23 @@ class _Covariance(QueryStrategy):
 
     def __init__(
         self,
-        kernel: Any = "grad",
-        sketch: int | None = 512,
-        posterior: bool | str = "auto",
-        noise: float = 1e-3,
+        space: Any = "gradients",
+        n_components: int | None = 512,
+        condition_on_labels: bool | str = "auto",
+        noise_std: float = 1e-3,
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
-        self.sketch = sketch
-        self.posterior = posterior
-        self.noise = noise
+        self.space = space
+        self.n_components = n_components
+        self.condition_on_labels = condition_on_labels
+        self.noise_std = noise_std
         self.head = head
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        space = read_space(pool, self.kernel, self.sketch, self.head, rng)
-        return self._pick(*update(space, self.noise, self.posterior), n)
+        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        return self._pick(*update(space, self.noise_std, self.condition_on_labels), n)
 
     @abstractmethod
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
@@ -58,14 +58,14 @@ class MaxDet(_Covariance):
 
     Parameters
     ----------
-    kernel : {"grad", "ll", "features", "inputs"} or callable
+    space : {"gradients", "last_layer", "features", "inputs"} or callable
         Space whose inner products are the covariances, as in `skal.strategies.LCMD`.
-    sketch : int or None
-        Numbers that ``"grad"`` is projected to; needed for it.
-    posterior : bool or "auto"
+    n_components : int or None
+        Numbers that ``"gradients"`` is projected to; needed for it.
+    condition_on_labels : bool or "auto"
         Whether the process knows the labeled rows; ``"auto"``: if the learner holds
         any.
-    noise : float
+    noise_std : float
         Standard deviation of the labels, for a mean training variance of 1.
     head : str, optional
         Name of the module whose input are the features; the last Linear by default.
@@ -97,12 +97,12 @@ class MaxDet(_Covariance):
     >>> from skal.strategies.covariance import MaxDet
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
-    >>> MaxDet(kernel="ll").select(net, X, 3).indices.shape
+    >>> MaxDet(space="last_layer").select(net, X, 3).indices.shape
     (3,)
     """
 
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        return max_det(features, n, self.noise)
+        return max_det(features, n, self.noise_std)
 
 
 class MaxDiag(_Covariance):
@@ -110,7 +110,7 @@ class MaxDiag(_Covariance):
 
     Parameters
     ----------
-    kernel, sketch, posterior, noise, head, random_state
+    space, n_components, condition_on_labels, noise_std, head, random_state
         As in `MaxDet`.
 
     Notes
@@ -134,7 +134,7 @@ class MaxDiag(_Covariance):
     >>> from skal.strategies.covariance import MaxDiag
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
-    >>> sorted(MaxDiag(kernel="inputs").select(net, X, 2).indices.tolist())
+    >>> sorted(MaxDiag(space="inputs").select(net, X, 2).indices.tolist())
     [0, 19]
     """
 
@@ -147,9 +147,9 @@ class BAIT(_Covariance):
 
     Parameters
     ----------
-    kernel, sketch, posterior, noise, head, random_state
-        As in `MaxDet`; `noise` is for regressors.  For classifiers ``kernel="ll"`` is
-        the published form.
+    space, n_components, condition_on_labels, noise_std, head, random_state
+        As in `MaxDet`; `noise_std` is for regressors.  For classifiers
+        ``space="last_layer"`` is the published form.
     backward : bool
         Pick twice as many and give back those missed least (BAIT-FB), in place of
         forward steps alone (BAIT-F).
@@ -169,11 +169,11 @@ class BAIT(_Covariance):
     next pick takes most from :math:`\mathrm{tr}(M^{-1} F)`, its score.  In the paper
     the sums over labels are means, so that :math:`\lambda` weighs more there.  The
     traces of the nets of a committee are added.  With C classes, and z of d numbers
-    (features and 1) for D = C · d parameters, ``"ll"`` reads a forward and C - 1
-    backward passes of the last layer, and keeps m × (d + 3 C²) + 4 D² numbers;
-    ``"grad"`` reads C - 1 backward passes of all layers, and keeps m × C × (sketch +
-    2 C).  Other kernels take their features for the inputs of the last layer.  More
-    than 2 GiB is refused.
+    (features and 1) for D = C · d parameters, ``"last_layer"`` reads a forward and C -
+    1 backward passes of the last layer, and keeps m × (d + 3 C²) + 4 D² numbers;
+    ``"gradients"`` reads C - 1 backward passes of all layers, and keeps m × C ×
+    (n_components + 2 C).  Other kernels take their features for the inputs of the last
+    layer.  More than 2 GiB is refused.
 
     References
     ----------
@@ -187,10 +187,10 @@ class BAIT(_Covariance):
     >>> from skal.strategies.covariance import BAIT
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
-    >>> BAIT(kernel="ll").select(net, X, 3).indices.shape
+    >>> BAIT(space="last_layer").select(net, X, 3).indices.shape
     (3,)
     >>> net = NetClassifier(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] > 0)
-    >>> BAIT(kernel="ll", backward=True).select(net, X, 3).indices.shape
+    >>> BAIT(space="last_layer", backward=True).select(net, X, 3).indices.shape
     (3,)
     """
 
@@ -198,16 +198,18 @@ class BAIT(_Covariance):
 
     def __init__(
         self,
-        kernel: Any = "grad",
-        sketch: int | None = 512,
-        posterior: bool | str = "auto",
-        noise: float = 1e-3,
+        space: Any = "gradients",
+        n_components: int | None = 512,
+        condition_on_labels: bool | str = "auto",
+        noise_std: float = 1e-3,
         backward: bool = False,
         head: str | None = None,
         random_state: Any = None,
         prior: float = 1.0,
     ) -> None:
-        super().__init__(kernel, sketch, posterior, noise, head, random_state)
+        super().__init__(
+            space, n_components, condition_on_labels, noise_std, head, random_state
+        )
         self.backward = backward
         self.prior = prior
 
@@ -216,12 +218,14 @@ class BAIT(_Covariance):
         if pool.task != "classification":
             return super()._select(pool, n, rng)
         check_positive("prior", self.prior)
-        rows, labeled = read_information(pool, self.kernel, self.sketch, self.head, rng)
-        known = knows_labels(self.posterior, labeled is not None)
+        rows, labeled = read_information(
+            pool, self.space, self.n_components, self.head, rng
+        )
+        known = knows_labels(self.condition_on_labels, labeled is not None)
         return fisher_bait(rows, n, self.prior, labeled, known, self.backward)
 
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        return bait(features, n, self.noise, labeled, self.backward)
+        return bait(features, n, self.noise_std, labeled, self.backward)
 
 
 class FrankWolfe(_Covariance):
@@ -229,7 +233,7 @@ class FrankWolfe(_Covariance):
 
     Parameters
     ----------
-    kernel, sketch, posterior, noise, head, random_state
+    space, n_components, condition_on_labels, noise_std, head, random_state
         As in `MaxDet`.
 
     Notes
@@ -253,7 +257,7 @@ class FrankWolfe(_Covariance):
     >>> from skal.strategies.covariance import FrankWolfe
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0).fit(X[5:15], X[5:15, 0] ** 2)
-    >>> FrankWolfe(kernel="ll").select(net, X, 3).indices.shape
+    >>> FrankWolfe(space="last_layer").select(net, X, 3).indices.shape
     (3,)
     """
 

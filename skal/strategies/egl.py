@@ -33,7 +33,7 @@ class EGL(ScoreStrategy):
 
     Parameters
     ----------
-    layers : {"last", "all"}
+    space : {"last_layer", "gradients"}
         Whether gradients are those of the last layer or of every trainable parameter.
     head : str, optional
         Name of the last layer; the last Linear by default.
@@ -53,9 +53,9 @@ class EGL(ScoreStrategy):
     are averaged.  Labeled rows, weights of classes and weight decay are not used.
 
     Costs a forward pass over the pool for the last layer of a softmax.  Otherwise C
-    backward passes in addition, of the last layer alone for ``"last"``, and a forward
-    pass for every few labels where classes are many.  Gradients stay factored, a few
-    rows at a time: the memory does not grow with the pool.
+    backward passes in addition, of the last layer alone for ``"last_layer"``, and a
+    forward pass for every few labels where classes are many.  Gradients stay factored,
+    a few rows at a time: the memory does not grow with the pool.
 
     References
     ----------
@@ -78,25 +78,25 @@ class EGL(ScoreStrategy):
     _task: ClassVar[str] = "classification"
     _reads: ClassVar[str] = "net"
 
-    def __init__(self, layers: str = "last", head: str | None = None) -> None:
-        self.layers = layers
+    def __init__(self, space: str = "last_layer", head: str | None = None) -> None:
+        self.space = space
         self.head = head
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        check_option("layers", self.layers, ["last", "all"])
+        check_option("space", self.space, ["last_layer", "gradients"])
         scores = [
             access.collect(
-                member.rows, _expected_length(access, self.layers), access.n_together
+                member.rows, _expected_length(access, self.space), access.n_together
             ).cpu()
             for member, access in pool.nets(self.head)
         ]
         return torch.stack(scores).mean(dim=0)
 
 
-def _expected_length(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
+def _expected_length(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
     """Make a function from batches to scores, ``(b,)``."""
-    in_closed_form = layers == "last"
-    closed, general = _of_softmax(access), _by_label(access, layers)
+    in_closed_form = space == "last_layer"
+    closed, general = _of_softmax(access), _by_label(access, space)
 
     def read(batch: Any) -> Tensor:
         nonlocal in_closed_form
@@ -134,20 +134,20 @@ def _of_softmax(access: NetAccess) -> Callable[[Any], Tensor]:
         is_kept = torch.equal(factors[0].outputs, sent[0])
         return found if is_kept else torch.full_like(found, torch.nan)
 
-    reader = GradientReader(access, "last", directions)
+    reader = GradientReader(access, "last_layer", directions)
     return lambda batch: lengths(reader(batch))
 
 
-def _by_label(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
+def _by_label(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
     """Make a function from batches to scores, label by label for any net."""
     readers: list[tuple[int, GradientReader]] = []
 
     def read(batch: Any) -> Tensor:
         if not readers:
             outputs = as_columns(access.forward(split(batch, 1)[0]))
-            for labels in _groups(outputs, access.to_proba, layers):
+            for labels in _groups(outputs, access.to_proba, space):
                 directions = _gradients_of(access.to_proba, labels)
-                reader = GradientReader(access, layers, directions)
+                reader = GradientReader(access, space, directions)
                 readers.append((len(labels), reader))
         sums = [gradient_lengths(reader(batch), n).sum(dim=1) for n, reader in readers]
         return torch.stack(sums).sum(dim=0)
@@ -156,12 +156,12 @@ def _by_label(access: NetAccess, layers: str) -> Callable[[Any], Tensor]:
 
 
 def _groups(
-    outputs: Tensor, to_proba: Callable[[Tensor], Tensor], layers: str
+    outputs: Tensor, to_proba: Callable[[Tensor], Tensor], space: str
 ) -> list[range]:
     """Labels whose gradients are read together."""
     n_outputs, n_labels = outputs.shape[1], to_proba(outputs).shape[1]
     size = max(1, _NUMBERS // (_ROWS * n_outputs))
-    if layers == "all":
+    if space == "gradients":
         size = min(size, _TOGETHER)
     starts = range(0, n_labels, size)
     return [range(start, min(start + size, n_labels)) for start in starts]

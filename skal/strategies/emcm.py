@@ -26,7 +26,7 @@ class EMCM(PosteriorStrategy):
     posterior : Posterior or "auto"
         Where the K models come from whose predictions stand for the unknown label;
         `skal.posteriors.resolve_posterior` says what ``"auto"`` takes.
-    layers : {"last", "all"}
+    space : {"last_layer", "gradients"}
         Whether gradients are those of the last layer or of every trainable parameter.
     head : str, optional
         Name of the last layer; the last Linear by default.
@@ -47,8 +47,8 @@ class EMCM(PosteriorStrategy):
     gradient is the features, with 1 appended where it has a bias.  The nets of a
     committee or ensemble are f in turn, and averaged.  Labeled rows are not used.
 
-    Costs K + 1 forward passes over the pool, and a forward and a backward pass for
-    each of T targets, of the last layer alone for ``"last"``.  Keeps m × T × (T + 1)
+    Costs K + 1 forward passes over the pool, and a forward and a backward pass for each
+    of T targets, of the last layer alone for ``"last_layer"``.  Keeps m × T × (T + 1)
     numbers, nothing of size m × K or m × m.
 
     References
@@ -75,20 +75,20 @@ class EMCM(PosteriorStrategy):
     def __init__(
         self,
         posterior: Any = "auto",
-        layers: str = "last",
+        space: str = "last_layer",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
         super().__init__(posterior, random_state)
-        self.layers = layers
+        self.space = space
         self.head = head
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        check_option("layers", self.layers, ["last", "all"])
+        check_option("space", self.space, ["last_layer", "gradients"])
         draws = self._draw(pool, rng)
         own_units = len(pool.members) == 1
         nets = [
-            (member, *_read(access, member, self.layers))
+            (member, *_read(access, member, self.space))
             for member, access in pool.nets(self.head)
         ]
         scores = []
@@ -102,9 +102,9 @@ class EMCM(PosteriorStrategy):
         return torch.cat(scores)
 
 
-def _read(access: NetAccess, member: Member, layers: str) -> tuple[Tensor, Tensor]:
+def _read(access: NetAccess, member: Member, space: str) -> tuple[Tensor, Tensor]:
     """Predictions ``(m, T)``, and inner products of their gradients ``(m, T, T)``."""
-    reader = GradientReader(access, layers)
+    reader = GradientReader(access, space)
 
     def read(batch: Any) -> tuple[Tensor, Tensor]:
         predicted = as_columns(access.forward(batch)).double()

@@ -31,7 +31,7 @@ class GreedySampling(QueryStrategy):
 
     Parameters
     ----------
-    space : {"both", "inputs", "outputs"}
+    criterion : {"both", "inputs", "outputs"}
         Where distances are taken: in inputs and outputs (iGS), in inputs (GSx) or in
         outputs (GSy).
 
@@ -74,18 +74,18 @@ class GreedySampling(QueryStrategy):
     _task: ClassVar[str] = "regression"
     _reads: ClassVar[str] = "predictions"
 
-    def __init__(self, space: str = "both") -> None:
-        self.space = space
+    def __init__(self, criterion: str = "both") -> None:
+        self.criterion = criterion
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        check_option("space", self.space, ["both", "inputs", "outputs"])
+        check_option("criterion", self.criterion, ["both", "inputs", "outputs"])
         member = pool.members[0]
         parts, labeled = [], []
-        if self.space != "outputs":
+        if self.criterion != "outputs":
             parts.append(read_inputs(member.rows))
             if member.labeled is not None:
                 labeled.append(read_inputs(member.labeled))
-        if self.space != "inputs":
+        if self.criterion != "inputs":
             predictions = [_predict(member) for member in pool.members]
             parts.append(torch.stack(predictions).mean(dim=0))
             if member.labeled is not None:

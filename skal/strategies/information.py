@@ -13,7 +13,7 @@ from skal.reading.access import NetAccess, as_columns
 from skal.reading.batches import split
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
-from skal.reading.space import Kernel, check_kernel, own_features, read_inputs
+from skal.reading.space import SpaceLike, check_space, own_features, read_inputs
 from skal.rows import Rows
 from skal.selection._fisher_bait import Information
 from skal.spaces import Factors, Sketch
@@ -26,19 +26,19 @@ Read = Callable[[Rows], Information]
 
 
 def read_information(
-    pool: Pool, kernel: Kernel, sketch: int | None, head: str | None, rng: Any
+    pool: Pool, space: SpaceLike, n_components: int | None, head: str | None, rng: Any
 ) -> tuple[list[Information], list[Information] | None]:
     """Read pool and labeled rows, one `Information` for each net of the learner.
 
     Parameters
     ----------
     pool : Pool
-    kernel : {"grad", "ll", "features", "inputs"} or callable
-        ``"grad"``: information on all parameters, projected to `sketch` numbers.
-        ``"ll"``: on those of the last layer.  Others: on those of a linear layer of its
-        own, from the features that `skal.reading.space.read_space` names so, to the
-        outputs of the net.
-    sketch : int or None
+    space : {"gradients", "last_layer", "features", "inputs"} or callable
+        ``"gradients"``: information on all parameters, projected to `n_components`
+        numbers. ``"last_layer"``: on those of the last layer.  Others: on those of a
+        linear layer of its own, from the features that `skal.reading.space.read_space`
+        names so, to the outputs of the net.
+    n_components : int or None
     head : str, optional
     rng : torch.Generator
 
@@ -52,15 +52,15 @@ def read_information(
     ValueError
         If a parameter is none of these, or more than 2 GiB would be kept for a net.
     """
-    check_kernel(kernel, sketch)
-    if kernel == "grad" and sketch is None:
+    check_space(space, n_components)
+    if space == "gradients" and n_components is None:
         raise ValueError(
-            "This strategy needs gradients as vectors. Set sketch to how long they are "
-            'to be, such as 512, or take kernel="ll".'
+            "This strategy needs gradients as vectors. Set n_components to their "
+            'length, such as 512, or use space="last_layer".'
         )
     rows, labeled = [], []
     for member, access in pool.nets(head):
-        read = _reader(access, kernel, sketch, rng)
+        read = _reader(access, space, n_components, rng)
         rows.append(read(member.rows))
         if member.labeled is not None:
             labeled.append(read(member.labeled))
@@ -98,18 +98,20 @@ def information_directions(access: NetAccess) -> Directions:
 
 
 def _reader(
-    access: NetAccess, kernel: Kernel, sketch: int | None, rng: torch.Generator
+    access: NetAccess, space: SpaceLike, n_components: int | None, rng: torch.Generator
 ) -> Read:
     directions = information_directions(access)
-    if kernel == "ll":
+    if space == "last_layer":
         return partial(_collect, access, _last_layer(access, directions))
-    if kernel == "grad" and sketch is not None:
-        return partial(_collect, access, _all_layers(access, directions, sketch, rng))
+    if space == "gradients" and n_components is not None:
+        return partial(
+            _collect, access, _all_layers(access, directions, n_components, rng)
+        )
     features: Callable[[Rows], Tensor]
-    if kernel == "inputs":
+    if space == "inputs":
         features = read_inputs
-    elif callable(kernel):
-        features = partial(own_features, kernel, access)
+    elif callable(space):
+        features = partial(own_features, space, access)
     else:
         features = access.features
 
@@ -155,14 +157,14 @@ def _check_size(m: int, part: Information, width: int) -> None:
             f"The information of {m} rows with {n_vectors + 1} classes on {o * width} "
             f"parameters takes {numbers / 2**27:.1f} GiB, more than 2. Query a part of "
             "the pool (skal.strategies.Subsample or Prefilter), or take gradients "
-            'projected to few numbers (kernel="grad", sketch=128).'
+            'projected to few numbers (space="gradients", n_components=128).'
         )
 
 
 def _last_layer(
     access: NetAccess, directions: Directions
 ) -> Callable[[Any], Information]:
-    reader = GradientReader(access, "last", directions)
+    reader = GradientReader(access, "last_layer", directions)
 
     def read(batch: Any) -> Information:
         ((inputs, outputs),) = reader(batch)
@@ -173,9 +175,12 @@ def _last_layer(
 
 
 def _all_layers(
-    access: NetAccess, directions: Directions, sketch: int, rng: torch.Generator
+    access: NetAccess, directions: Directions, n_components: int, rng: torch.Generator
 ) -> Callable[[Any], Information]:
-    reader, project = GradientReader(access, "all", directions), Sketch(sketch, rng)
+    reader, project = (
+        GradientReader(access, "gradients", directions),
+        Sketch(n_components, rng),
+    )
 
     def read(batch: Any) -> Information:
         n_vectors = _n_vectors(access, directions, batch)

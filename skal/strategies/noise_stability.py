@@ -34,7 +34,7 @@ class NoiseStability(QueryStrategy):
         Number K of draws of the weights.
     noise_scale : float
         Length :math:`\zeta` of a step over the norm of the weights.
-    noise : {"per_tensor", "global"}
+    scaling : {"per_tensor", "global"}
         Whether each weight tensor moves by its own norm (biases stay), as in the
         authors' program, or all parameters together, as in the paper.
     outputs : {"auto", "probabilities", "features", "predictions"}
@@ -83,7 +83,7 @@ class NoiseStability(QueryStrategy):
         self,
         n_draws: int = 30,
         noise_scale: float = 1e-3,
-        noise: str = "per_tensor",
+        scaling: str = "per_tensor",
         outputs: str = "auto",
         normalize: bool = True,
         head: str | None = None,
@@ -91,7 +91,7 @@ class NoiseStability(QueryStrategy):
     ) -> None:
         self.n_draws = n_draws
         self.noise_scale = noise_scale
-        self.noise = noise
+        self.scaling = scaling
         self.outputs = outputs
         self.normalize = normalize
         self.head = head
@@ -116,7 +116,7 @@ class NoiseStability(QueryStrategy):
 
         def draw(seed: int) -> dict[str, Tensor]:
             own = torch.Generator().manual_seed(seed)
-            return perturb_weights(access.module, self.noise, self.noise_scale, own)
+            return perturb_weights(access.module, self.scaling, self.noise_scale, own)
 
         n_bytes = sum(p.numel() * p.element_size() for p in access.module.parameters())
         keep = self.n_draws * n_bytes <= _KEPT_BYTES
@@ -152,7 +152,7 @@ class NoiseStability(QueryStrategy):
         check_int("n_draws", self.n_draws)
         check_positive("noise_scale", self.noise_scale)
         check_bool("normalize", self.normalize)
-        check_option("noise", self.noise, ["per_tensor", "global"])
+        check_option("scaling", self.scaling, ["per_tensor", "global"])
         check_option(
             "outputs",
             self.outputs,

@@ -22,16 +22,16 @@ class TESSAR(QueryStrategy):
 
     Parameters
     ----------
-    kernel : {"features", "grad", "ll", "inputs"} or callable
+    space : {"features", "gradients", "last_layer", "inputs"} or callable
         Space that rows are compared in, as in `LCMD`; by default the penultimate
         features, as in the paper.
-    sketch : int or None
-        Numbers that ``"grad"`` is projected to; needed for it.
+    n_components : int or None
+        Numbers that ``"gradients"`` is projected to; needed for it.
     sigmas : array-like, optional
         Scales of the noise on labeled rows, over the median distance of the pool to the
         nearest of them; by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots,
         9`.
-    n_draws : int
+    n_copies : int
         How often all labeled rows are moved by each scale.
     n_reference : int
         Rows, drawn from the pool, on which it is measured how much a move changes.
@@ -74,7 +74,7 @@ class TESSAR(QueryStrategy):
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = NetRegressor(max_epochs=5, random_state=0)
     >>> learner = ActiveLearner(net, X_training=X[[0, 19]], y_training=[1.0, 1.0])
-    >>> TESSAR(kernel="inputs", random_state=0).select(learner, X, 1).indices
+    >>> TESSAR(space="inputs", random_state=0).select(learner, X, 1).indices
     array([10])
     """
 
@@ -83,34 +83,34 @@ class TESSAR(QueryStrategy):
 
     def __init__(
         self,
-        kernel: Any = "features",
-        sketch: int | None = 512,
+        space: Any = "features",
+        n_components: int | None = 512,
         sigmas: Any = None,
-        n_draws: int = 5,
+        n_copies: int = 5,
         n_reference: int = 2000,
         rank: int | None = None,
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
-        self.sketch = sketch
+        self.space = space
+        self.n_components = n_components
         self.sigmas = sigmas
-        self.n_draws = n_draws
+        self.n_copies = n_copies
         self.n_reference = n_reference
         self.rank = rank
         self.head = head
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        check_int("n_draws", self.n_draws)
+        check_int("n_copies", self.n_copies)
         check_int("n_reference", self.n_reference)
         if self.rank is not None:
             check_int("rank", self.rank)
-        rows, labeled = read_space(pool, self.kernel, self.sketch, self.head, rng)
+        rows, labeled = read_space(pool, self.space, self.n_components, self.head, rng)
         if not isinstance(rows, Dense):
             raise ValueError(
-                "TESSAR moves gradients as vectors. Set sketch to how long they are to "
-                'be, such as 512, or take kernel="ll".'
+                "TESSAR moves gradients as vectors. Set n_components to their length, "
+                'such as 512, or use space="last_layer".'
             )
         return tessar(
             rows.features,
@@ -118,7 +118,7 @@ class TESSAR(QueryStrategy):
             rng,
             labeled.features if isinstance(labeled, Dense) else None,
             sigmas=self.sigmas,
-            n_copies=self.n_draws,
+            n_copies=self.n_copies,
             n_reference=self.n_reference,
             rank=self.rank,
         )

@@ -21,7 +21,7 @@ class TypiClust(QueryStrategy):
 
     Parameters
     ----------
-    k : int
+    n_neighbors : int
         Neighbors by which a row is typical; half the cluster's rows if that is less.
     n_clusters : int, optional
         By default as many as there are labeled rows and rows to pick, up to
@@ -36,13 +36,12 @@ class TypiClust(QueryStrategy):
     random_state : int, RandomState, Generator or None
         Draws the first centers of k-means.
 
-    Notes
-    -----
-    K-means parts pool and labeled rows into clusters.  Each pick comes from the cluster
-    with the fewest rows labeled or picked, of several from the largest (clusters of
-    five rows or fewer come last): the row of the largest typicality that is left there,
-    :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}` over its `k` nearest
-    neighbors among the unlabeled rows of the cluster, which is its score.
+    Notes ----- K-means parts pool and labeled rows into clusters.  Each pick comes from
+    the cluster with the fewest rows labeled or picked, of several from the largest
+    (clusters of five rows or fewer come last): the row of the largest typicality that
+    is left there, :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}` over
+    its k (`n_neighbors`) nearest neighbors among the unlabeled rows of the cluster,
+    which is its score.
 
     The paper takes features that were learned without labels: give them as inputs, and
     ``space="inputs"``.  Where features come from a net that was fitted on few labels,
@@ -69,7 +68,11 @@ class TypiClust(QueryStrategy):
     >>> heap = np.array([0.0, 1, 2, 3, 3.5, 4, 5, 6, 7])
     >>> X = np.concatenate([heap, 100 + heap])[:, None]
     >>> model = LinearRegression().fit(X, X[:, 0])
-    >>> sorted(TypiClust(k=2, random_state=0).select(model, X, 2).indices.tolist())
+    >>> sorted(
+    ...     TypiClust(n_neighbors=2, random_state=0)
+    ...     .select(model, X, 2)
+    ...     .indices.tolist()
+    ... )
     [4, 13]
     """
 
@@ -78,14 +81,14 @@ class TypiClust(QueryStrategy):
 
     def __init__(
         self,
-        k: int = 20,
+        n_neighbors: int = 20,
         n_clusters: int | None = None,
         max_clusters: int = 500,
         space: str = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
-        self.k = k
+        self.n_neighbors = n_neighbors
         self.n_clusters = n_clusters
         self.max_clusters = max_clusters
         self.space = space
@@ -93,7 +96,7 @@ class TypiClust(QueryStrategy):
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        check_int("k", self.k)
+        check_int("n_neighbors", self.n_neighbors)
         check_int("max_clusters", self.max_clusters)
         if self.n_clusters is not None:
             check_int("n_clusters", self.n_clusters)
@@ -104,4 +107,4 @@ class TypiClust(QueryStrategy):
         clusters = k_means(points.both(), n_clusters, rng)
         own, others = clusters.labels.split([len(pool), len(points.labeled)])
         n_labeled = others.bincount(minlength=len(clusters.centers))
-        return typi_clust(points.pool, own, n, self.k, n_labeled)
+        return typi_clust(points.pool, own, n, self.n_neighbors, n_labeled)

@@ -23,9 +23,9 @@ def net() -> nn.Module:
     ).double()
 
 
-def draws(module: nn.Module, noise: str, scale: float, n: int) -> list[dict]:
+def draws(module: nn.Module, scaling: str, scale: float, n: int) -> list[dict]:
     rng = torch.Generator().manual_seed(1)
-    return [perturb_weights(module, noise, scale, rng) for _ in range(n)]
+    return [perturb_weights(module, scaling, scale, rng) for _ in range(n)]
 
 
 def parameters(module: nn.Module) -> dict[str, Tensor]:
@@ -95,8 +95,8 @@ def test_zero_weights_stay():
     assert not drawn["weight"].any()
 
 
-@pytest.mark.parametrize("noise", ["global", "per_tensor"])
-def test_expected_deviation_is_that_of_the_jacobian(noise):
+@pytest.mark.parametrize("scaling", ["global", "per_tensor"])
+def test_expected_deviation_is_that_of_the_jacobian(scaling):
     # E|f(t + dt) - f(t)|^2: globally z^2 |t|^2 |J|^2 / n, per tensor the sum of
     # z^2 |W_l|^2 |J_l|^2 / n_l; inner products follow tr(J_x J_y^T).
     module, scale = net(), 1e-3
@@ -104,7 +104,7 @@ def test_expected_deviation_is_that_of_the_jacobian(noise):
     clean = parameters(module)
     jac = jacrev(lambda p: functional_call(module, p, (x,)))(clean)
     flat = {name: j.flatten(2) for name, j in jac.items()}  # (rows, outputs, n_l)
-    if noise == "per_tensor":
+    if scaling == "per_tensor":
         flat = {name: j for name, j in flat.items() if "weight" in name}
         size = {n: float(clean[n].square().sum()) / clean[n].numel() for n in flat}
     else:
@@ -117,7 +117,7 @@ def test_expected_deviation_is_that_of_the_jacobian(noise):
         delta = torch.stack(
             [
                 functional_call(module, drawn, (x,)) - module(x)
-                for drawn in draws(module, noise, scale, 6000)
+                for drawn in draws(module, scaling, scale, 6000)
             ]
         )
     seen = torch.einsum("kxc,kyc->xy", delta, delta) / len(delta)
@@ -144,18 +144,18 @@ def test_a_linear_head_is_exact_at_any_scale():
 # -- as a posterior -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("noise", ["per_tensor", "global"])
-def test_draws_are_the_net_by_perturbed_weights(noise):
+@pytest.mark.parametrize("scaling", ["per_tensor", "global"])
+def test_draws_are_the_net_by_perturbed_weights(scaling):
     net = fit()
     with unchanged(net):
-        draws = draw(WeightNoise(n_draws=3, noise_scale=0.2, noise=noise), net)
+        draws = draw(WeightNoise(n_draws=3, noise_scale=0.2, scaling=scaling), net)
         outputs = draws.collect()
     assert torch.equal(draws.collect(), outputs)
     rng = torch.Generator().manual_seed(0)
     module = net.module_.eval()
     for output in outputs:
         own = torch.Generator().manual_seed(int(seed_from(rng)))
-        weights = perturb_weights(module, noise, 0.2, own)
+        weights = perturb_weights(module, scaling, 0.2, own)
         with torch.no_grad():
             logits = functional_call(module, weights, (torch.from_numpy(X),))
         assert torch.allclose(output, logits.double().softmax(1), atol=1e-6)
@@ -166,7 +166,7 @@ def test_draws_are_the_net_by_perturbed_weights(noise):
     [
         ({"n_draws": 0}, "n_draws must be an int"),
         ({"noise_scale": 0}, "noise_scale must be a number above 0"),
-        ({"noise": "loud"}, "noise must be one of"),
+        ({"scaling": "loud"}, "scaling must be one of"),
     ],
 )
 def test_bad_parameters(parameters, message):

@@ -182,7 +182,7 @@ def test_only_a_bias_trainable():
 def test_last_layer_is_the_features_with_one_appended():
     access = NetAccess(make_net("regression").fit(*make_data("regression")))
     pool = Rows(make_data("regression", 13, seed=1)[0])
-    (factors,) = per_row_gradients(access, pool, layers="last")
+    (factors,) = per_row_gradients(access, pool, space="last_layer")
     features = access.features(pool)
     expected = torch.cat([features, torch.ones(13, 1)], dim=1)
     torch.testing.assert_close(factors.inputs, expected, rtol=0, atol=0)
@@ -194,7 +194,7 @@ def test_last_layer_before_a_softmax_has_its_jacobian():
     module = nn.Sequential(*module, nn.Softmax(dim=1))
     access = fitted(module, "classification", criterion=nn.NLLLoss)
     pool = make_data("classification", 9, seed=1)[0]
-    (factors,) = per_row_gradients(access, Rows(pool), layers="last")
+    (factors,) = per_row_gradients(access, Rows(pool), space="last_layer")
     access.module[0].requires_grad_(False)
     flat = by_autograd(access, pool, eye_vectors(9, 3)).flatten(1)
     torch.testing.assert_close(gram([factors]), flat @ flat.T)
@@ -208,7 +208,7 @@ def test_directions_are_contracted_with_the_outputs():
         p = logits.softmax(dim=1)
         return (p - nn.functional.one_hot(p.argmax(dim=1), 3))[:, :, None]
 
-    factors = per_row_gradients(access, Rows(pool), "all", loss_of_own_label)
+    factors = per_row_gradients(access, Rows(pool), "gradients", loss_of_own_label)
     logits = access.outputs(Rows(pool))
     access.module.eval()
     rows = []
@@ -291,13 +291,13 @@ def test_a_module_torch_func_cannot_see_through_is_named():
     pool = Rows(make_data("regression", 9)[0])
     with pytest.raises(UnsuitableLearnerError, match=r"Branch, for \['scale'\]"):
         per_row_gradients(access, pool)
-    assert len(per_row_gradients(access, pool, layers="last")) == 1
+    assert len(per_row_gradients(access, pool, space="last_layer")) == 1
 
 
 def test_bad_input():
     access = NetAccess(make_net("regression").fit(*make_data("regression")))
-    with pytest.raises(ValueError, match=r"layers must be one of .*'first'"):
-        GradientReader(access, layers="first")
+    with pytest.raises(ValueError, match=r"space must be one of .*'first'"):
+        GradientReader(access, space="first")
     access.module.requires_grad_(False)
     with pytest.raises(UnsuitableLearnerError, match="no trainable parameter"):
         per_row_gradients(access, Rows(np.ones((2, N_FEATURES))))

@@ -52,7 +52,7 @@ def test_equals_neighbors_and_divergences_by_hand(k, batch_size):
     net = make_net("classification", module=sequence()).fit(X, Y)
     net.set_params(batch_size=batch_size)
     expected = by_hand(net, POOL, X, k)
-    scores = CAL(k=k).score_samples(with_labeled(net, X, Y), POOL)
+    scores = CAL(n_neighbors=k).score_samples(with_labeled(net, X, Y), POOL)
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-9)
 
 
@@ -77,13 +77,13 @@ def test_fewer_labeled_rows_than_neighbors_are_all_taken():
     few = with_labeled(net, X[:4], Y[:4])
     expected = by_hand(net, POOL, X[:4], 4)
     for k in (4, 10, 1000):
-        scores = CAL(k=k).score_samples(few, POOL)
+        scores = CAL(n_neighbors=k).score_samples(few, POOL)
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-9)
 
 
 def test_labeled_rows_have_no_contrast_with_themselves():
     net = make_net("classification").fit(X, Y)
-    scores = CAL(k=1).score_samples(with_labeled(net, X, Y), X)
+    scores = CAL(n_neighbors=1).score_samples(with_labeled(net, X, Y), X)
     np.testing.assert_allclose(scores, 0, atol=1e-12)
 
 
@@ -96,7 +96,7 @@ def test_features_of_length_one_are_compared():
     with torch.no_grad():
         z = [torch.as_tensor(x, dtype=torch.float32) for x in (labeled, row)]
         known, own = (net.module_(x).double().softmax(1).numpy() for x in z)
-    score = CAL(k=1).score_samples(with_labeled(net, labeled, Y[:2]), row)
+    score = CAL(n_neighbors=1).score_samples(with_labeled(net, labeled, Y[:2]), row)
     np.testing.assert_allclose(score, [entropy(known[0], own[0])], rtol=1e-4)
 
 
@@ -104,7 +104,7 @@ def test_rows_without_features_have_neighbors():
     net = make_net("classification", module=nn.Linear(N_FEATURES, 3)).fit(X, Y)
     labeled = np.vstack([X[:3], np.zeros((1, N_FEATURES))])
     learner = with_labeled(net, labeled, Y[:4])
-    score = CAL(k=1).score_samples(learner, np.zeros((2, N_FEATURES)))
+    score = CAL(n_neighbors=1).score_samples(learner, np.zeros((2, N_FEATURES)))
     np.testing.assert_allclose(score, 0, atol=1e-12)  # the row of zeros is nearest
     assert np.isfinite(CAL().score_samples(learner, POOL)).all()
 
@@ -151,8 +151,10 @@ def test_bad_input():
     net = make_net("classification").fit(X, Y)
     learner = with_labeled(net, X, Y)
     for k in (0, -1, 2.5, True, "10"):
-        with pytest.raises(ValueError, match="k must be an int of at least 1"):
-            CAL(k=k).select(learner, POOL, 1)
+        with pytest.raises(
+            ValueError, match="n_neighbors must be an int of at least 1"
+        ):
+            CAL(n_neighbors=k).select(learner, POOL, 1)
     with pytest.raises(UnsuitableLearnerError, match="CAL reads labeled rows"):
         CAL().select(net, POOL, 1)
     with pytest.raises(UnsuitableLearnerError, match="no module named 'neck'"):

@@ -70,7 +70,7 @@ def test_exact_gradients(cls, mode, task, two_targets):
     rows = gradients(learner.estimator, POOL, task)
     labeled = gradients(learner.estimator, learner.X_training, task)
     expected = select(cls, rows, 15, None if mode == "P" else (labeled,))
-    strategy = cls(sketch=None, mode=mode)
+    strategy = cls(n_components=None, mode=mode)
     if cls is not MaxDist:
         strategy.set_params(random_state=0)
     selection = strategy.select(learner, POOL, 15)
@@ -83,8 +83,8 @@ def test_exact_gradients(cls, mode, task, two_targets):
 @pytest.mark.parametrize("cls", [LCMD, MaxDist])
 def test_long_sketches_pick_as_exact_gradients(cls):
     learner = make_learner()
-    exact = cls(sketch=None).select(learner, POOL, 3)
-    sketched = cls(sketch=100_000, random_state=0).select(learner, POOL, 3)
+    exact = cls(n_components=None).select(learner, POOL, 3)
+    sketched = cls(n_components=100_000, random_state=0).select(learner, POOL, 3)
     assert sketched.indices.tolist() == exact.indices.tolist()
     np.testing.assert_allclose(sketched.scores, exact.scores, rtol=0.05)
 
@@ -94,12 +94,12 @@ def test_pool_and_labeled_rows_share_the_sketch():
     learner = make_learner()
     X = np.concatenate([learner.X_training, POOL[:1]])
     for cls in STRATEGIES:
-        selection = cls(sketch=3, random_state=0, mode="TP").select(learner, X, 1)
+        selection = cls(n_components=3, random_state=0, mode="TP").select(learner, X, 1)
         assert selection.indices.tolist() == [20]
 
 
 @pytest.mark.parametrize("cls", STRATEGIES)
-def test_other_kernels(cls):
+def test_other_spaces(cls):
     learner = make_learner()
     net, X = learner.estimator, learner.X_training
     body = net.module_.eval().body
@@ -113,19 +113,19 @@ def test_other_kernels(cls):
     def first_two(access, rows):
         return torch.cat([torch.as_tensor(b[:, :2]) for _, b in rows.blocks()])
 
-    for kernel, (rows, labeled) in {
-        "ll": last,
+    for space, (rows, labeled) in {
+        "last_layer": last,
         "inputs": inputs,
         first_two: [x[:, :2] for x in inputs],
     }.items():
         expected = select(cls, rows, 10, (labeled,)).indices.tolist()
-        strategy = cls(kernel=kernel, random_state=0)
+        strategy = cls(space=space, random_state=0)
         assert strategy.select(learner, POOL, 10).indices.tolist() == expected
 
 
 def test_max_dist_on_the_last_layer_is_core_set():
     learner = make_learner()
-    found = MaxDist(kernel="ll").select(learner, POOL, 12)
+    found = MaxDist(space="last_layer").select(learner, POOL, 12)
     expected = CoreSet().select(learner, POOL, 12)
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
@@ -139,12 +139,14 @@ def test_posterior_kernel(cls, mode):
     after = posterior_features(rows, labeled, 0.1)
     known = (posterior_features(labeled, labeled, 0.1),) if mode == "TP" else None
     expected = select(cls, after, 8, known).indices.tolist()
-    strategy = cls("inputs", mode=mode, posterior=True, noise=0.1, random_state=0)
+    strategy = cls(
+        "inputs", mode=mode, condition_on_labels=True, noise_std=0.1, random_state=0
+    )
     assert strategy.select(learner, POOL, 8).indices.tolist() == expected
 
 
-@pytest.mark.parametrize("sketch", [None, 10_000])
-def test_nets_of_a_committee_side_by_side(sketch):
+@pytest.mark.parametrize("n_components", [None, 10_000])
+def test_nets_of_a_committee_side_by_side(n_components):
     X, y = make_data("regression", 20)
     members = [
         ActiveLearner(
@@ -156,31 +158,35 @@ def test_nets_of_a_committee_side_by_side(sketch):
         torch.cat([gradients(m.estimator, x) for m in members], dim=1)
         for x in (POOL, X)
     )
-    expected = select(LCMD, rows, 1 if sketch else 9, (labeled,)).indices.tolist()
+    expected = select(LCMD, rows, 1 if n_components else 9, (labeled,)).indices.tolist()
     committee = CommitteeRegressor(members)
-    selection = LCMD(sketch=sketch, random_state=0).select(committee, POOL, 9)
+    selection = LCMD(n_components=n_components, random_state=0).select(
+        committee, POOL, 9
+    )
     assert selection.indices.tolist()[: len(expected)] == expected
 
 
 def test_bad_input():
     learner = make_learner()
     net = learner.estimator
-    with pytest.raises(ValueError, match=r"kernel must be one of .*'rbf'"):
-        LCMD(kernel="rbf").select(learner, POOL, 1)
-    with pytest.raises(ValueError, match="sketch must be an int of at least 1"):
-        LCMD(sketch=0).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r"space must be one of .*'rbf'"):
+        LCMD(space="rbf").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="n_components must be an int of at least 1"):
+        LCMD(n_components=0).select(learner, POOL, 1)
     with pytest.raises(ValueError, match=r"mode must be one of .*'T'"):
         LCMD(mode="T").select(learner, POOL, 1)
     with pytest.raises(ValueError, match=r'mode="TP" needs labeled rows'):
         LCMD(mode="TP").select(net, POOL, 1)
-    with pytest.raises(ValueError, match="posterior=True needs labeled rows"):
-        LCMD(posterior=True).select(net, POOL, 1)
-    with pytest.raises(ValueError, match='posterior must be True, False or "auto"'):
-        LCMD(posterior="yes").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="condition_on_labels=True needs labeled rows"):
+        LCMD(condition_on_labels=True).select(net, POOL, 1)
+    with pytest.raises(
+        ValueError, match='condition_on_labels must be True, False or "auto"'
+    ):
+        LCMD(condition_on_labels="yes").select(learner, POOL, 1)
     with pytest.raises(ValueError, match="gradients as vectors"):
-        LCMD(posterior=True, sketch=None).select(learner, POOL, 1)
-    with pytest.raises(ValueError, match="noise must be a number above 0"):
-        LCMD(posterior=True, noise=0).select(learner, POOL, 1)
+        LCMD(condition_on_labels=True, n_components=None).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="noise_std must be a number above 0"):
+        LCMD(condition_on_labels=True, noise_std=0).select(learner, POOL, 1)
     with pytest.raises(ValueError, match=r"shape \(rows, d\), got Tensor .*\(60,\)"):
         LCMD(lambda access, rows: torch.ones(len(rows))).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="gave 2 rows for 60"):
@@ -191,9 +197,9 @@ def test_bad_input():
         LCMD(torch.add).select(learner, POOL, 1)
     texts = np.array([["a"] * N_FEATURES] * 3, dtype=object)
     with pytest.raises(ValueError, match="no distances"):
-        LCMD(kernel="inputs").select(net, texts, 1)
+        LCMD(space="inputs").select(net, texts, 1)
     with torch.no_grad():
         net.module_.head.weight.fill_(torch.inf)
-    for sketch in (None, 5):
+    for n_components in (None, 5):
         with pytest.raises(ValueError, match="not finite"):
-            LCMD("grad", sketch).select(net, POOL, 1)
+            LCMD("gradients", n_components).select(net, POOL, 1)

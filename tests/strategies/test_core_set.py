@@ -101,13 +101,19 @@ def test_members_with_rows_of_their_own_know_of_each_others():
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize(
-    ("kernel", "sketch"),
-    [("grad", None), ("grad", 64), ("ll", None), ("features", 512), ("inputs", 512)],
+    ("space", "n_components"),
+    [
+        ("gradients", None),
+        ("gradients", 64),
+        ("last_layer", None),
+        ("features", 512),
+        ("inputs", 512),
+    ],
 )
-def test_every_kernel_covers_as_farthest_first_does(task, kernel, sketch):
+def test_every_space_covers_as_farthest_first_does(task, space, n_components):
     X, y = make_data(task)
     learner = ActiveLearner(make_net(task), X_training=X, y_training=y)
-    parameters = {"kernel": kernel, "sketch": sketch, "random_state": 3}
+    parameters = {"space": space, "n_components": n_components, "random_state": 3}
     expected = MaxDist(**parameters).select(learner, POOL, 12)
     selection = CoreSet(**parameters).select(learner, POOL, 12)
     np.testing.assert_array_equal(selection.indices, expected.indices)
@@ -118,20 +124,20 @@ def test_inputs_and_features_of_ones_own():
     X, y = make_data("regression")
     learner = ActiveLearner(make_net("regression"), X_training=X, y_training=y)
     picks, _ = slow(POOL, X, 8)
-    assert CoreSet(kernel="inputs").select(learner, POOL, 8).indices.tolist() == picks
+    assert CoreSet(space="inputs").select(learner, POOL, 8).indices.tolist() == picks
 
     def first_two(access, rows):
         return torch.cat([torch.as_tensor(b[:, :2]) for _, b in rows.blocks()])
 
     picks, _ = slow(POOL[:, :2], X[:, :2], 8)
-    assert CoreSet(kernel=first_two).select(learner, POOL, 8).indices.tolist() == picks
+    assert CoreSet(space=first_two).select(learner, POOL, 8).indices.tolist() == picks
 
 
 def test_only_a_sketch_is_drawn():
     X, y = make_data("regression")
     learner = ActiveLearner(make_net("regression"), X_training=X, y_training=y)
-    for kernel, differs in [("grad", True), ("features", False)]:
-        strategies = [CoreSet(None, kernel, 2, random_state=seed) for seed in (0, 0, 1)]
+    for space, differs in [("gradients", True), ("features", False)]:
+        strategies = [CoreSet(None, space, 2, random_state=seed) for seed in (0, 0, 1)]
         first, again, other = (
             strategy.select(learner, POOL).scores.item() for strategy in strategies
         )
@@ -139,9 +145,9 @@ def test_only_a_sketch_is_drawn():
         assert (first != other) == differs
 
 
-def test_bad_kernel():
+def test_bad_space():
     net = make_net("regression").fit(*make_data("regression"))
-    with pytest.raises(ValueError, match=r"kernel must be one of .*'rbf'"):
-        CoreSet(kernel="rbf").select(net, POOL, 1)
-    with pytest.raises(ValueError, match="sketch must be an int of at least 1"):
-        CoreSet(kernel="grad", sketch=0).select(net, POOL, 1)
+    with pytest.raises(ValueError, match=r"space must be one of .*'rbf'"):
+        CoreSet(space="rbf").select(net, POOL, 1)
+    with pytest.raises(ValueError, match="n_components must be an int of at least 1"):
+        CoreSet(space="gradients", n_components=0).select(net, POOL, 1)

@@ -30,18 +30,18 @@ def select(cls, rows, labeled, n, noise):
 
 
 @pytest.mark.parametrize("cls", STRATEGIES)
-@pytest.mark.parametrize("posterior", ["auto", True, False])
-def test_equals_the_selector_on_the_kernel(cls, posterior):
+@pytest.mark.parametrize("condition", ["auto", True, False])
+def test_equals_the_selector_on_the_kernel(cls, condition):
     learner = make_learner()
     rows, labeled = (torch.as_tensor(x) for x in (POOL, learner.X_training))
-    if posterior:
+    if condition:
         known = posterior_features(labeled, labeled, 0.1)
         after = posterior_features(rows, labeled, 0.1)
     else:
         scale = feature_scale(labeled)
         known, after = labeled * scale, rows * scale
     expected = select(cls, after, known, 9, 0.1)
-    strategy = cls("inputs", posterior=posterior, noise=0.1)
+    strategy = cls("inputs", condition_on_labels=condition, noise_std=0.1)
     assert strategy.select(learner, POOL, 9).indices.tolist() == expected
 
 
@@ -52,8 +52,8 @@ def test_without_labeled_rows_the_pool_sets_the_scale(cls):
     rows = rows * feature_scale(rows)
     expected = select(cls, rows, rows[:0], 9, 0.1)
     for factor in (1.0, 1000.0):
-        kernel = lambda access, found, f=factor: f * torch.as_tensor(POOL)
-        picked = cls(kernel, noise=0.1).select(net, POOL, 9).indices.tolist()
+        space = lambda access, found, f=factor: f * torch.as_tensor(POOL)
+        picked = cls(space, noise_std=0.1).select(net, POOL, 9).indices.tolist()
         assert picked == expected
 
 
@@ -62,7 +62,7 @@ def test_max_det_knows_labeled_rows_as_if_they_were_picked_first():
     rows, labeled = (torch.as_tensor(x) for x in (POOL, learner.X_training))
     scale = feature_scale(labeled)
     expected = by_conditioning(rows * scale, labeled * scale, 7, 0.2)
-    picked = MaxDet("inputs", noise=0.2).select(learner, POOL, 7).indices.tolist()
+    picked = MaxDet("inputs", noise_std=0.2).select(learner, POOL, 7).indices.tolist()
     assert picked == expected
 
 
@@ -70,9 +70,9 @@ def test_max_det_knows_labeled_rows_as_if_they_were_picked_first():
 def test_sketch_approximates_the_gradient_kernel(two_targets):
     learner = make_learner(two_targets=two_targets)
     rows = gradients(learner.estimator, POOL).double()
-    scores = MaxDiag(sketch=20_000, posterior=False, random_state=0).select(
-        learner, POOL, 60
-    )
+    scores = MaxDiag(
+        n_components=20_000, condition_on_labels=False, random_state=0
+    ).select(learner, POOL, 60)
     labeled = gradients(learner.estimator, learner.X_training).double()
     exact = rows.square().sum(dim=1) * feature_scale(labeled) ** 2
     np.testing.assert_allclose(scores.scores, exact[scores.indices], rtol=0.1)
@@ -84,7 +84,7 @@ def test_bait_forward_and_backward():
     known = posterior_features(labeled, labeled, 0.1)
     after = posterior_features(rows, labeled, 0.1)
     expected = bait(after, 9, 0.1, known, backward=True).indices.tolist()
-    strategy = BAIT("inputs", noise=0.1, backward=True)
+    strategy = BAIT("inputs", noise_std=0.1, backward=True)
     assert strategy.select(learner, POOL, 9).indices.tolist() == expected
 
 
@@ -103,13 +103,13 @@ def test_never_a_labeled_row_and_never_one_twice(cls):
 
 def test_bad_input():
     learner = make_learner()
-    with pytest.raises(ValueError, match="posterior=True needs labeled rows"):
-        MaxDet(posterior=True).select(learner.estimator, POOL, 1)
+    with pytest.raises(ValueError, match="condition_on_labels=True needs labeled rows"):
+        MaxDet(condition_on_labels=True).select(learner.estimator, POOL, 1)
     with pytest.raises(ValueError, match="gradients as vectors"):
-        MaxDet(sketch=None).select(learner, POOL, 1)
-    with pytest.raises(ValueError, match="noise must be a number above 0"):
-        BAIT(noise=-1).select(learner, POOL, 1)
+        MaxDet(n_components=None).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="noise_std must be a number above 0"):
+        BAIT(noise_std=-1).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="backward must be True or False, got 'no'"):
         BAIT(backward="no").select(learner, POOL, 1)
-    with pytest.raises(ValueError, match=r"kernel must be one of .*None"):
-        BAIT(kernel=None).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r"space must be one of .*None"):
+        BAIT(space=None).select(learner, POOL, 1)

@@ -198,10 +198,10 @@ def test_errors_say_what_is_missing():
     with pytest.raises(UnsuitableLearnerError, match="no members to disagree"):
         VoteEntropy(posterior=Members()).select(lonely, POOL)
     net = make_net("classification").fit(X, Y)
-    with pytest.raises(ValueError, match="n_samples must be"):
-        BatchBALD(n_samples=1).select(net, POOL)
-    with pytest.raises(ValueError, match=r"GiB: lower n_samples"):
-        BatchBALD(n_samples=10**9).select(net, POOL, 30)
+    with pytest.raises(ValueError, match="n_configurations must be"):
+        BatchBALD(n_configurations=1).select(net, POOL)
+    with pytest.raises(ValueError, match=r"GiB: lower n_configurations"):
+        BatchBALD(n_configurations=10**9).select(net, POOL, 30)
     with pytest.raises(ValueError, match="power must be a number above 0"):
         PowerBALD(power=0).select(net, POOL)
     with pytest.raises(ValueError, match="n_targets"):
@@ -217,9 +217,9 @@ def test_batch_bald_says_what_it_samples_unless_told_how_many():
     forest = RandomForestClassifier(4, random_state=0).fit(X, Y)  # 3^6 < 2000 < 3^7
     with pytest.warns(UserWarning, match="9 labels of 3 classes.* exact for 6 picks.*"):
         sampled = BatchBALD(random_state=0).select(forest, POOL, 9)
-    given = BatchBALD(n_samples=2000, random_state=0).select(forest, POOL, 9)
+    given = BatchBALD(n_configurations=2000, random_state=0).select(forest, POOL, 9)
     np.testing.assert_array_equal(sampled.indices, given.indices)
-    exact = BatchBALD(n_samples=3**8, random_state=0).select(forest, POOL, 7)
+    exact = BatchBALD(n_configurations=3**8, random_state=0).select(forest, POOL, 7)
     unasked = BatchBALD(random_state=0).select(forest, POOL, 7)  # not a word
     np.testing.assert_array_equal(exact.indices, unasked.indices)
     np.testing.assert_allclose(exact.scores, unasked.scores, atol=1e-12)

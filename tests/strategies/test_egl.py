@@ -101,7 +101,7 @@ def test_last_layer_equals_autograd(net):
 
 def test_all_layers_equal_autograd(net):
     expected = by_autograd(net, POOL, list(net.module_.parameters()))
-    scores = EGL(layers="all").score_samples(net, POOL)
+    scores = EGL(space="gradients").score_samples(net, POOL)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
@@ -109,7 +109,7 @@ def test_all_layers_equal_autograd(net):
 def test_layers_of_any_kind_equal_autograd(module):
     net = make_net("classification", module=module, module__n_outputs=3).fit(X, Y)
     expected = by_autograd(net, POOL, list(net.module_.parameters()))
-    scores = EGL(layers="all").score_samples(net, POOL)
+    scores = EGL(space="gradients").score_samples(net, POOL)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
@@ -129,11 +129,11 @@ def test_last_layer_of_a_softmax_in_closed_form():
 def test_frozen_parameters_do_not_count(frozen):
     net = make_net("classification", module=body()).fit(X, Y)
     getattr(net.module_[2], frozen).requires_grad_(False)
-    for layers, part in (("last", net.module_[2]), ("all", net.module_)):
+    for space, part in (("last_layer", net.module_[2]), ("gradients", net.module_)):
         moving = [p for p in part.parameters() if p.requires_grad]
         expected = by_autograd(net, POOL, moving)
         np.testing.assert_allclose(
-            EGL(layers).score_samples(net, POOL), expected, rtol=1e-4
+            EGL(space).score_samples(net, POOL), expected, rtol=1e-4
         )
 
 
@@ -161,7 +161,7 @@ def test_a_softmax_is_read_in_one_pass(monkeypatch):
         sure.module_.head.weight.mul_(1e3)
     expected = [EGL().score_samples(n, POOL) for n in (net, sure)]
 
-    def refuse(access, layers):
+    def refuse(access, space):
         return lambda batch: pytest.fail("label by label")
 
     with monkeypatch.context() as patch:
@@ -185,15 +185,15 @@ def test_the_head_that_is_named():
         EGL(head="neck").score_samples(net, POOL)
 
 
-@pytest.mark.parametrize("layers", ["last", "all"])
-def test_labels_in_groups(monkeypatch, layers):
+@pytest.mark.parametrize("space", ["last_layer", "gradients"])
+def test_labels_in_groups(monkeypatch, space):
     settings, y = NETS["softmax at the end"]
     net = make_net("classification", **settings).fit(X, y)
-    expected = EGL(layers).score_samples(net, POOL)
+    expected = EGL(space).score_samples(net, POOL)
     for together in (1, 2):
         monkeypatch.setattr(module_under_test, "_TOGETHER", together)
         monkeypatch.setattr(module_under_test, "_NUMBERS", 512 * 3 * together)
-        scores = EGL(layers).score_samples(net, POOL)
+        scores = EGL(space).score_samples(net, POOL)
         np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
@@ -202,12 +202,12 @@ def test_labels_of_large_problems_come_in_groups():
         return outputs.softmax(1)
 
     for n in (3, 100, 1000, 20_000):
-        for layers in ("last", "all"):
-            groups = module_under_test._groups(torch.zeros(1, n), softmax, layers)
+        for space in ("last_layer", "gradients"):
+            groups = module_under_test._groups(torch.zeros(1, n), softmax, space)
             assert [label for group in groups for label in group] == list(range(n))
             numbers = max(map(len, groups)) * n * 512
             assert numbers <= max(2**24, n * 512)
-            assert layers == "last" or max(map(len, groups)) <= 16
+            assert space == "last_layer" or max(map(len, groups)) <= 16
 
 
 def test_nets_of_a_committee_are_averaged():
@@ -222,13 +222,13 @@ def test_nets_of_a_committee_are_averaged():
     np.testing.assert_allclose(found, np.mean(scores, axis=0), rtol=1e-9)
 
 
-@pytest.mark.parametrize("layers", ["last", "all"])
-def test_sure_nets_have_scores_without_nan(layers):
+@pytest.mark.parametrize("space", ["last_layer", "gradients"])
+def test_sure_nets_have_scores_without_nan(space):
     net = make_net("classification").fit(X, Y)
-    expected = EGL(layers).score_samples(net, POOL)
+    expected = EGL(space).score_samples(net, POOL)
     with torch.no_grad():
         net.module_.head.weight.mul_(1e5)
-    scores = EGL(layers).score_samples(net, POOL)
+    scores = EGL(space).score_samples(net, POOL)
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
     assert np.median(scores) < 1e-6 < np.median(expected)
@@ -244,7 +244,7 @@ def test_of_two_rows_in_one_direction_the_longer():
     assert EGL().select(net, rows, 4).indices.tolist() == [1, 2, 0, 3]
 
 
-def test_bad_layers():
+def test_bad_space():
     net = make_net("classification").fit(X, Y)
-    with pytest.raises(ValueError, match=r"layers must be one of .*got 'first'"):
-        EGL(layers="first").select(net, POOL, 1)
+    with pytest.raises(ValueError, match=r"space must be one of .*got 'first'"):
+        EGL(space="first").select(net, POOL, 1)

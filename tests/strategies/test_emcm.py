@@ -29,10 +29,10 @@ def predictions(net, rows: np.ndarray) -> np.ndarray:
     return outputs.double().numpy().reshape(len(rows), -1)
 
 
-def by_autograd(net, rows, models: list[np.ndarray], layers: str) -> list[float]:
+def by_autograd(net, rows, models: list[np.ndarray], space: str) -> list[float]:
     """Mean over models of the length of the gradient of half the squared error."""
     module = net.module_.eval()
-    parameters = list((module if layers == "all" else module.head).parameters())
+    parameters = list((module if space == "gradients" else module.head).parameters())
     scores = []
     for r, x in enumerate(torch.as_tensor(rows, dtype=torch.float32)):
         lengths = []
@@ -58,16 +58,16 @@ def snapshots_of(net, rows: np.ndarray) -> list[np.ndarray]:
     return models
 
 
-@pytest.mark.parametrize("layers", ["last", "all"])
+@pytest.mark.parametrize("space", ["last_layer", "gradients"])
 @pytest.mark.parametrize("y", [Y, TWO], ids=["one", "two"])
 @pytest.mark.parametrize("module", [None, Twice, Mixed])
-def test_equals_autograd(layers, y, module):
+def test_equals_autograd(space, y, module):
     settings = {} if module is None else {"module": module}
     net = make_net("regression", **settings).fit(X, y)
     models = snapshots_of(net, POOL)
     assert len(models) == 4
-    expected = by_autograd(net, POOL, models, layers)
-    scores = EMCM(Snapshots(), layers).score_samples(net, POOL)
+    expected = by_autograd(net, POOL, models, space)
+    scores = EMCM(Snapshots(), space).score_samples(net, POOL)
     np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-6)
 
 
@@ -97,14 +97,14 @@ def test_any_posterior():
     assert np.abs(np.diff(scores, axis=0)).min(axis=1).max() > 0
 
 
-@pytest.mark.parametrize("layers", ["last", "all"])
-def test_nets_of_an_ensemble_are_the_net_in_turn(layers):
+@pytest.mark.parametrize("space", ["last_layer", "gradients"])
+def test_nets_of_an_ensemble_are_the_net_in_turn(space):
     net = make_net("regression")
     ensemble = DeepEnsembleRegressor(net, n_estimators=3, random_state=0).fit(X, Y)
     parts = ensemble.estimators_
     models = [predictions(part, POOL) for part in parts]
-    expected = [by_autograd(part, POOL, models, layers) for part in parts]
-    scores = EMCM(Members(), layers).score_samples(ensemble, POOL)
+    expected = [by_autograd(part, POOL, models, space) for part in parts]
+    scores = EMCM(Members(), space).score_samples(ensemble, POOL)
     np.testing.assert_allclose(scores, np.mean(expected, axis=0), rtol=1e-3)
 
 
@@ -123,7 +123,7 @@ def test_members_of_a_committee_with_units_of_their_own():
         fitted = member.estimator
         own = [fitted.transformer_.transform(model) for model in models]
         rows = fitted.regressor_[:-1].transform(POOL)
-        expected.append(by_autograd(fitted.regressor_[-1], rows, own, "last"))
+        expected.append(by_autograd(fitted.regressor_[-1], rows, own, "last_layer"))
     scores = EMCM().score_samples(CommitteeRegressor(members), POOL)
     np.testing.assert_allclose(scores, np.mean(expected, axis=0), rtol=1e-3)
 
@@ -169,7 +169,7 @@ def test_memory_grows_no_faster_than_the_pool():
     for m in (1000, 8000):
         pool = make_data("regression", m, seed=1)[0]
         with Largest() as watch:
-            EMCM(layers="all").select(learner, pool, 100)
+            EMCM(space="gradients").select(learner, pool, 100)
         largest.append(watch.numbers / m)
     # Neither K × m nor (labeled + m) × m numbers, nor gradients: activations at most.
     assert max(largest) <= 2 * 17
@@ -177,8 +177,8 @@ def test_memory_grows_no_faster_than_the_pool():
 
 def test_bad_input():
     net = make_net("regression").fit(X, Y)
-    with pytest.raises(ValueError, match=r"layers must be one of .*got 'first'"):
-        EMCM(layers="first").select(net, POOL, 1)
+    with pytest.raises(ValueError, match=r"space must be one of .*got 'first'"):
+        EMCM(space="first").select(net, POOL, 1)
     with pytest.raises(ValueError, match="posterior must be 'auto' or an object"):
         EMCM("dropout").select(net, POOL, 1)
     plain = make_net("regression", callbacks=[], module__dropout=0.0).fit(X, Y)

@@ -17,10 +17,10 @@ from skal.strategies.greedy_sampling import GreedySampling
 from tests.models import make_data, make_net
 
 POOL = make_data("regression", 40, seed=1)[0]
-SPACES = ["both", "inputs", "outputs"]
+CRITERIA = ["both", "inputs", "outputs"]
 
 
-def slow(space, X, f, X_labeled, y_labeled, n):
+def slow(criterion, X, f, X_labeled, y_labeled, n):
     picks, scores = [], []
     while len(picks) < n:
         best, best_score = -1, -np.inf
@@ -32,7 +32,9 @@ def slow(space, X, f, X_labeled, y_labeled, n):
             distances = []
             for x, y in known:
                 dx, dy = np.linalg.norm(X[i] - x), np.linalg.norm(f[i] - y)
-                distances.append({"both": dx * dy, "inputs": dx, "outputs": dy}[space])
+                distances.append(
+                    {"both": dx * dy, "inputs": dx, "outputs": dy}[criterion]
+                )
             if min(distances) > best_score:
                 best, best_score = i, min(distances)
         picks.append(best)
@@ -40,22 +42,22 @@ def slow(space, X, f, X_labeled, y_labeled, n):
     return picks, scores
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("n_targets", [1, 2])
-def test_equals_all_distances(space, n_targets, monkeypatch):
+def test_equals_all_distances(criterion, n_targets, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", 100)
     X, y = make_data("regression", 20)
     y = np.stack([y, y**2], axis=1)[:, :n_targets] if n_targets > 1 else y
     learner = ActiveLearner(LinearRegression(), X_training=X, y_training=y)
     f = learner.predict(POOL).reshape(40, -1)
-    picks, scores = slow(space, POOL, f, X, y.reshape(20, -1), 12)
-    selection = GreedySampling(space).select(learner, POOL, 12)
+    picks, scores = slow(criterion, POOL, f, X, y.reshape(20, -1), 12)
+    selection = GreedySampling(criterion).select(learner, POOL, 12)
     assert selection.indices.tolist() == picks
     np.testing.assert_allclose(selection.scores, scores, rtol=1e-9)
 
 
-@pytest.mark.parametrize("space", SPACES)
-def test_spaces_are_those_of_the_model_inside(space):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_distances_are_those_of_the_model_inside(criterion):
     X, y = make_data("regression", 20)
     y = 100 * y + 7
     model = TransformedTargetRegressor(
@@ -66,27 +68,27 @@ def test_spaces_are_those_of_the_model_inside(space):
     scaler, target = StandardScaler().fit(X), StandardScaler().fit(y[:, None])
     f = target.transform(learner.predict(POOL)[:, None])
     picks, _ = slow(
-        space,
+        criterion,
         scaler.transform(POOL),
         f,
         scaler.transform(X),
         target.transform(y[:, None]),
         8,
     )
-    assert GreedySampling(space).select(learner, POOL, 8).indices.tolist() == picks
+    assert GreedySampling(criterion).select(learner, POOL, 8).indices.tolist() == picks
 
 
-@pytest.mark.parametrize("space", SPACES)
-def test_starts_in_the_middle_without_labeled_rows(space):
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_starts_in_the_middle_without_labeled_rows(criterion):
     X, y = make_data("regression")
     model = LinearRegression().fit(X, y)
     f = model.predict(POOL)[:, None]
-    middle = f if space == "outputs" else POOL
+    middle = f if criterion == "outputs" else POOL
     first = int(np.linalg.norm(middle - middle.mean(axis=0), axis=1).argmin())
-    selection = GreedySampling(space).select(model, POOL, 5)
+    selection = GreedySampling(criterion).select(model, POOL, 5)
     assert selection.indices[0] == first
     assert selection.scores[0] == np.inf
-    rest, _ = slow(space, POOL, f, POOL[[first]], f[[first]], 4)
+    rest, _ = slow(criterion, POOL, f, POOL[[first]], f[[first]], 4)
     assert selection.indices[1:].tolist() == rest
 
 
@@ -108,7 +110,7 @@ def test_committee_predicts_together():
 def test_bad_input():
     X, y = make_data("regression")
     net = make_net("regression").fit(X, y)
-    with pytest.raises(ValueError, match=r"space must be one of .*'x'"):
+    with pytest.raises(ValueError, match=r"criterion must be one of .*'x'"):
         GreedySampling("x").select(net, POOL, 1)
     with torch.no_grad():
         net.module_.head.bias.fill_(torch.nan)
@@ -130,18 +132,18 @@ def test_labels_in_read_only_memory_bring_no_warning():
         torch.set_warn_always(False)
 
 
-@pytest.mark.parametrize("space", ["both", "inputs"])
-def test_missing_values_that_the_model_takes_have_no_distances(space):
+@pytest.mark.parametrize("criterion", ["both", "inputs"])
+def test_missing_values_that_the_model_takes_have_no_distances(criterion):
     X, y = make_data("regression", 20)
     gap = X.copy()
     gap[[3, 7], 1] = np.nan
     forest = RandomForestRegressor(5, random_state=0)
     learner = ActiveLearner(forest, X_training=X, y_training=y)
     with pytest.raises(ValueError, match=r"2 of 20 rows of the pool .* row 3\)"):
-        GreedySampling(space).select(learner, gap, 1)
+        GreedySampling(criterion).select(learner, gap, 1)
     learner = ActiveLearner(forest, X_training=gap, y_training=y)
     with pytest.raises(ValueError, match=r"2 of 20 rows of the labeled data .* row 3"):
-        GreedySampling(space).select(learner, X, 1)
+        GreedySampling(criterion).select(learner, X, 1)
     assert len(GreedySampling("outputs").select(learner, gap, 2).indices) == 2
 
 

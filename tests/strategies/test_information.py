@@ -80,7 +80,7 @@ def small_nets() -> dict[str, tuple[Any, int, int]]:
 def test_last_layer_equals_the_definition(name):
     net, i, o = small_nets()[name]
     pool = POOL.astype(np.float32)
-    (rows,), labeled = read_information(Pool(net, pool), "ll", 5, None, None)
+    (rows,), labeled = read_information(Pool(net, pool), "last_layer", 5, None, None)
     assert labeled is None
     assert rows.outputs.shape == (16, max(1, o - 1), o)
     expected = by_definition(net, pool, last=True)
@@ -103,7 +103,7 @@ def test_directions_square_to_the_covariance_of_the_label():
 def test_long_sketches_approximate_the_information_of_all_layers():
     net = make_learner().estimator
     pool = Pool(net, POOL)
-    (rows,), _ = read_information(pool, "grad", 8000, None, resolve_rng(0))
+    (rows,), _ = read_information(pool, "gradients", 8000, None, resolve_rng(0))
     expected = by_definition(net, POOL, last=False)
     vectors = rows.outputs.double()
     for x in range(16):
@@ -115,38 +115,42 @@ def test_long_sketches_approximate_the_information_of_all_layers():
             assert abs(inner - exact) < 0.1 * scale
 
 
-@pytest.mark.parametrize("kernel", ["inputs", "features", "own"])
-def test_other_kernels_are_inputs_of_a_layer_of_their_own(kernel):
+@pytest.mark.parametrize("space", ["inputs", "features", "own"])
+def test_other_spaces_are_inputs_of_a_layer_of_their_own(space):
     net = make_learner().estimator
     with torch.no_grad():
         features = net.module_.eval().body(torch.as_tensor(POOL).float())
         outputs = net.module_(torch.as_tensor(POOL).float())
     expected = {"inputs": torch.as_tensor(POOL), "features": features}
-    own = kernel
-    if kernel == "own":
+    own = space
+    if space == "own":
         own = lambda access, rows: torch.as_tensor(POOL[:, :2])
         expected["own"] = torch.as_tensor(POOL[:, :2])
     (rows,), _ = read_information(Pool(net, POOL), own, None, None, None)
     p = outputs.double().softmax(dim=1)
     weight = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
     torch.testing.assert_close(rows.outputs.mT @ rows.outputs, weight)
-    torch.testing.assert_close(rows.inputs, expected[kernel])
+    torch.testing.assert_close(rows.inputs, expected[space])
 
 
 # -- the strategy -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("backward", [False, True])
-@pytest.mark.parametrize("posterior", ["auto", True, False])
+@pytest.mark.parametrize("condition", ["auto", True, False])
 @pytest.mark.parametrize("prior", [0.01, 1.0])
-def test_picks_of_dense_matrices(backward, posterior, prior):
+def test_picks_of_dense_matrices(backward, condition, prior):
     learner = make_learner()
-    (rows,), (labeled,) = read_information(Pool(learner, POOL), "ll", 1, None, None)
+    (rows,), (labeled,) = read_information(
+        Pool(learner, POOL), "last_layer", 1, None, None
+    )
     rows, labeled = (
         Information(*(x.double() for x in part)) for part in (rows, labeled)
     )
-    expected, _ = slow([rows], 4, prior, [labeled], bool(posterior), backward)
-    strategy = BAIT("ll", posterior=posterior, backward=backward, prior=prior)
+    expected, _ = slow([rows], 4, prior, [labeled], bool(condition), backward)
+    strategy = BAIT(
+        "last_layer", condition_on_labels=condition, backward=backward, prior=prior
+    )
     assert strategy.select(learner, POOL, 4).indices.tolist() == expected
 
 
@@ -162,7 +166,7 @@ def test_picks_of_information_by_definition():
             for x in range(len(POOL))
         ]
         picked.append(int(np.argmin(totals)))
-    assert BAIT("ll").select(learner, POOL, 4).indices.tolist() == picked
+    assert BAIT("last_layer").select(learner, POOL, 4).indices.tolist() == picked
 
 
 def test_two_columns_and_one_output_give_the_same_picks():
@@ -182,11 +186,15 @@ def test_two_columns_and_one_output_give_the_same_picks():
 def test_nets_of_a_committee_add_their_traces():
     members = [make_learner(random_state=seed) for seed in range(2)]
     nets = [
-        read_information(Pool(m, POOL), "ll", None, None, None)[0][0] for m in members
+        read_information(Pool(m, POOL), "last_layer", None, None, None)[0][0]
+        for m in members
     ]
-    seen = [read_information(Pool(m, X), "ll", None, None, None)[0][0] for m in members]
+    seen = [
+        read_information(Pool(m, X), "last_layer", None, None, None)[0][0]
+        for m in members
+    ]
     expected = fisher_bait(nets, 5, 1.0, seen)
-    picks = BAIT("ll").select(Committee(members), POOL, 5)
+    picks = BAIT("last_layer").select(Committee(members), POOL, 5)
     assert picks.indices.tolist() == expected.indices.tolist()
 
 
@@ -196,13 +204,15 @@ def test_bad_input():
         with pytest.raises(ValueError, match="prior must be a number above 0"):
             BAIT(prior=prior).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="gradients as vectors"):
-        BAIT(sketch=None).select(learner, POOL, 1)
-    with pytest.raises(ValueError, match=r"kernel must be one of .*'rbf'"):
+        BAIT(n_components=None).select(learner, POOL, 1)
+    with pytest.raises(ValueError, match=r"space must be one of .*'rbf'"):
         BAIT("rbf").select(learner, POOL, 1)
-    with pytest.raises(ValueError, match="posterior=True needs labeled rows"):
-        BAIT(posterior=True).select(learner.estimator, POOL, 1)
-    with pytest.raises(ValueError, match='posterior must be True, False or "auto"'):
-        BAIT(posterior="yes").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="condition_on_labels=True needs labeled rows"):
+        BAIT(condition_on_labels=True).select(learner.estimator, POOL, 1)
+    with pytest.raises(
+        ValueError, match='condition_on_labels must be True, False or "auto"'
+    ):
+        BAIT(condition_on_labels="yes").select(learner, POOL, 1)
 
 
 def test_too_much_is_refused_by_one_row(monkeypatch):
@@ -218,8 +228,8 @@ def test_too_much_is_refused_by_one_row(monkeypatch):
 
     monkeypatch.setattr("skal.strategies.information.information_directions", noted)
     monkeypatch.setattr("skal.strategies.information._LIMIT", 1000)
-    for kernel in ("grad", "ll", "inputs", "features"):
+    for space in ("gradients", "last_layer", "inputs", "features"):
         match = "16 rows with 3 classes on .* parameters .*Subsample or Prefilter"
         with pytest.raises(ValueError, match=match):
-            BAIT(kernel).select(learner, POOL, 1)
+            BAIT(space).select(learner, POOL, 1)
     assert set(seen) == {1}

@@ -48,7 +48,9 @@ def slow_deviations(net, strategy: NoiseStability, kind: str) -> np.ndarray:
     deltas = []
     for seed in seeds:
         own = torch.Generator().manual_seed(seed)
-        drawn = perturb_weights(net.module_, strategy.noise, strategy.noise_scale, own)
+        drawn = perturb_weights(
+            net.module_, strategy.scaling, strategy.noise_scale, own
+        )
         other = copy.deepcopy(net.module_)
         with torch.no_grad():
             for name, parameter in other.named_parameters():
@@ -77,7 +79,7 @@ def farthest_first_from_the_origin(delta: np.ndarray, n: int) -> tuple[list, lis
     ("task", "options", "kind"),
     [
         ("classification", {}, "probabilities"),
-        ("classification", {"noise": "global"}, "probabilities"),
+        ("classification", {"scaling": "global"}, "probabilities"),
         ("classification", {"outputs": "features"}, "features"),
         ("classification", {"outputs": "predictions"}, "predictions"),
         ("regression", {}, "features"),
@@ -172,7 +174,7 @@ def test_rows_that_do_not_move_are_picked_in_pool_order():
         ({"n_draws": 2.5}, "n_draws"),
         ({"noise_scale": 0}, "noise_scale must be a number above 0"),
         ({"noise_scale": float("nan")}, "noise_scale"),
-        ({"noise": "both"}, r"noise must be one of \['per_tensor', 'global'\]"),
+        ({"scaling": "both"}, r"scaling must be one of \['per_tensor', 'global'\]"),
         ({"outputs": "logits"}, "outputs must be one of"),
     ],
 )

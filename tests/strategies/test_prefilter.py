@@ -120,11 +120,11 @@ def test_both_strategies_are_asked_what_they_need():
 
 
 def test_nested_parameters_and_clones():
-    strategy = Prefilter(LCMD(sketch=8), PredictiveVariance())
-    names = {"strategy__sketch", "by__posterior", "factor"}
+    strategy = Prefilter(LCMD(n_components=8), PredictiveVariance())
+    names = {"strategy__n_components", "by__posterior", "factor"}
     assert names <= strategy.get_params().keys()
-    copied = clone(strategy).set_params(strategy__sketch=16, factor=3)
-    assert (copied.strategy.sketch, strategy.strategy.sketch) == (16, 8)
+    copied = clone(strategy).set_params(strategy__n_components=16, factor=3)
+    assert (copied.strategy.n_components, strategy.strategy.n_components) == (16, 8)
 
 
 def test_scores_on_the_device_of_the_net(device):

@@ -49,7 +49,7 @@ def test_features_of_the_last_layer(two_targets):
 def test_options_are_handed_on():
     learner = make_learner()
     rows, sites = (last_layer(learner, X) for X in (POOL, learner.X_training))
-    options = {"sigmas": [0.03, 0.3], "n_draws": 7, "n_reference": 31, "rank": 3}
+    options = {"sigmas": [0.03, 0.3], "n_copies": 7, "n_reference": 31, "rank": 3}
     picks = expected(rows, sites, 12, **options)
     selection = TESSAR(**options, random_state=0).select(learner, POOL, 12)
     assert selection.indices.tolist() == picks.indices.tolist()
@@ -60,19 +60,19 @@ def test_options_are_handed_on():
         assert not np.allclose(scores, selection.scores), (name, value)
 
 
-def test_other_kernels():
+def test_other_spaces():
     learner = make_learner()
     inputs = [torch.as_tensor(x) for x in (POOL, learner.X_training)]
 
     def first_two(access, rows):
         return torch.cat([torch.as_tensor(b[:, :2]) for _, b in rows.blocks()])
 
-    for kernel, (rows, sites) in {
+    for space, (rows, sites) in {
         "inputs": inputs,
         first_two: [x[:, :2] for x in inputs],
     }.items():
         picks = expected(rows, sites, 10)
-        selection = TESSAR(kernel, random_state=0).select(learner, POOL, 10)
+        selection = TESSAR(space, random_state=0).select(learner, POOL, 10)
         assert selection.indices.tolist() == picks.indices.tolist()
 
 
@@ -80,12 +80,14 @@ def test_sketched_gradients():
     # A pool row that is labeled is on a site, and comes last.
     learner = make_learner()
     X = np.concatenate([learner.X_training, POOL[:3]])
-    selection = TESSAR("grad", 64, random_state=0).select(learner, X, 4)
+    selection = TESSAR("gradients", 64, random_state=0).select(learner, X, 4)
     assert sorted(selection.indices[:3].tolist()) == [20, 21, 22]
     assert selection.indices[3] == 0
     assert gradients(learner.estimator, POOL).shape[1] > 64
-    with pytest.raises(ValueError, match=r"gradients as vectors.* kernel=\"ll\""):
-        TESSAR("grad", None).select(learner, POOL, 2)
+    with pytest.raises(
+        ValueError, match=r"gradients as vectors.* space=\"last_layer\""
+    ):
+        TESSAR("gradients", None).select(learner, POOL, 2)
 
 
 def test_without_labeled_rows_the_largest_norm_is_first():
@@ -117,7 +119,7 @@ def test_a_fixed_rank_makes_the_first_pick_independent_of_how_many():
     assert len(first) == 1
 
 
-@pytest.mark.parametrize("name", ["n_draws", "n_reference", "rank"])
+@pytest.mark.parametrize("name", ["n_copies", "n_reference", "rank"])
 def test_bad_counts(name):
     for value in (0, 1.5, True):
         with pytest.raises(ValueError, match=f"{name} must be an int of at least 1"):
@@ -129,5 +131,5 @@ def test_bad_options():
     for sigmas in ([0.1, 0], 0.1, "auto", []):
         with pytest.raises(ValueError, match="sigmas must be positive"):
             TESSAR(sigmas=sigmas).select(learner, POOL, 1)
-    with pytest.raises(ValueError, match="kernel must be one of"):
-        TESSAR(kernel="rbf").select(learner, POOL, 1)
+    with pytest.raises(ValueError, match="space must be one of"):
+        TESSAR(space="rbf").select(learner, POOL, 1)

@@ -49,7 +49,7 @@ def test_clusters_are_of_pool_and_labeled_rows(settings, n_clusters):
     counts = clusters[60:].bincount(minlength=n_clusters)
     expected = typi_clust(rows[:60], clusters[:60], 5, 4, counts)
     learner = with_labeled(model, labeled, labeled[:, 0])
-    got = TypiClust(k=4, random_state=5, **settings).select(learner, pool, 5)
+    got = TypiClust(n_neighbors=4, random_state=5, **settings).select(learner, pool, 5)
     np.testing.assert_array_equal(got.indices, expected.indices)
     np.testing.assert_allclose(got.scores, expected.scores)
 
@@ -60,7 +60,7 @@ def test_more_picks_than_clusters_go_round_again():
     assert sorted(np.bincount(picked % 6).tolist()) == [2, 2, 2, 2, 3, 3]
 
 
-@pytest.mark.parametrize("name", ["k", "n_clusters", "max_clusters"])
+@pytest.mark.parametrize("name", ["n_neighbors", "n_clusters", "max_clusters"])
 def test_bad_input(name, monkeypatch):
     monkeypatch.setattr(module, "read_points", lambda *_: pytest.fail("read first"))
     for value in (0, -1, 1.5, True, "2"):
