@@ -19,7 +19,7 @@ from benchmarks import ames_protocols
 from benchmarks.ames_protocols import PROTOCOLS, STRATEGIES, Protocol, play
 from benchmarks.report import comparison_table, environment, markdown
 from skal.simulation import StrategyComparison
-from skal.simulation.labels import ScoreLabel
+from skal.simulation.result import ScoreLabel
 
 mpl.use("Agg")
 

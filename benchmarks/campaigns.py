@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.report import comparison_table, environment, markdown
 from skal.simulation import ActiveLearningSimulation, StrategyComparison
-from skal.simulation.labels import score_label
+from skal.simulation.result import score_label
 
 mpl.use("Agg")
 

@@ -41,7 +41,7 @@ PUBLIC = [
         "skal.selection",
         "skal.simulation",
     ),
-    *("skal.datasets", "skal.plotting", "skal.exceptions"),
+    *("skal.datasets", "skal.exceptions"),
 ]
 
 

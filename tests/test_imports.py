@@ -40,8 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         *("reading", "rows", "selection", "spaces"),
     },
     "learners": {"rows"},
-    "simulation": {"learners", "plotting", "rows"},
-    "plotting": {"simulation"},
+    "simulation": {"learners", "rows"},
     "datasets": set(),
 }
 #: Parts that import torch and nothing else from outside.

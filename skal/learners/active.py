@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,9 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
     >>> learner.X_training.shape
     (5, 4)
     """
+
+    #: Whether a fit that fails is undone, which costs a copy of the estimator per fit.
+    _restores_on_error = True
 
     def __init__(
         self,
@@ -251,6 +255,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
     ) -> None:
         """Fit, and keep all rows once that has succeeded."""
         rng = resolve_rng(self.random_state) if bootstrap else None
-        with unchanged_on_error([self.estimator]):
+        undo = unchanged_on_error([self.estimator])
+        with undo if self._restores_on_error else nullcontext():
             fit_estimator(self.estimator, X_fit, y_fit, fit_kwargs, rng)
         self.X_training, self.y_training = X_all, y_all

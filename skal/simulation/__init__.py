@@ -1,7 +1,12 @@
-"""Labeling campaigns on labeled data, and query strategies compared by them."""
+"""Labeling campaigns on labeled data, and comparisons of query strategies."""
 
 from skal.simulation.campaign import ActiveLearningSimulation
 from skal.simulation.comparison import compare_strategies
-from skal.simulation.result import StrategyComparison
+from skal.simulation.result import LearningCurveDisplay, StrategyComparison
 
-__all__ = ["ActiveLearningSimulation", "StrategyComparison", "compare_strategies"]
+__all__ = [
+    "ActiveLearningSimulation",
+    "LearningCurveDisplay",
+    "StrategyComparison",
+    "compare_strategies",
+]

@@ -2,95 +2,103 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
+from sklearn.utils import check_array, get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from skal.rng import resolve_rng
 from skal.rows import n_rows
-from skal.simulation.checks import (
-    check_budget,
-    check_classes_of_start,
-    check_counts,
-    check_labels,
-)
-from skal.simulation.last import LastEstimatorMixin
-from skal.simulation.loop import Campaign, Streams, one_at_a_time
-from skal.simulation.starts import draw_start
+from skal.simulation.loop import Campaign, global_rng_lock
 from skal.simulation.statistics import area
+from skal.validation import check_int
 
-__all__ = ["ActiveLearningSimulation"]
+__all__ = [
+    "ActiveLearningSimulation",
+    "check_budget",
+    "check_counts",
+    "check_data",
+]
 
 
-class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstimator):
-    """A labeling campaign, played on data whose labels are known.
+def _estimator_has(method: str) -> Any:
+    def check(simulation: Any) -> bool:
+        getattr(getattr(simulation, "estimator_", simulation.estimator), method)
+        return True
 
-    `fit` hides the labels, fits the estimator on a few rows, and then reveals, query
-    by query, the labels that the strategy asks for.  `score` says how well that went:
-    it is the mean of the learning curve on the rows it is given.  As an estimator it
-    works with `cross_validate`, `GridSearchCV` and `clone` as they are.
+    return available_if(check)
+
+
+class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
+    """A labeling campaign, simulated on data whose labels are known.
+
+    `fit` hides the labels, fits the estimator on a few labeled rows, and then reveals,
+    query by query, the labels that the strategy asks for. `score` is the mean of the
+    learning curve on the rows that it is given. As an estimator, a simulation works
+    with `cross_validate`, `GridSearchCV` and `clone`.
 
     Parameters
     ----------
     estimator : estimator
-        What is trained; it is cloned.  A learner, such as
-        :class:`~skal.learners.CEALLearner`, plays with `query_strategy` in place of
-        its own.
+        The model to train; it is cloned. A learner, such as
+        :class:`~skal.learners.CEALLearner`, uses `query_strategy` in place of its own
+        strategy.
     query_strategy : callable
-        ``query_strategy(learner, X_pool, n_instances=...)``, a strategy of
-        `skal.strategies` or any of modAL's; it is cloned.
+        ``query_strategy(learner, X_pool, n_instances=...)``: a strategy of
+        `skal.strategies` or of modAL; it is cloned.
     n_initial : int, default=20
-        Labels before the first query.
+        Number of rows labeled before the first query.
     n_instances : int, default=10
-        Labels asked for at once.
+        Number of rows per query.
     n_queries : int, default=10
-        How often labels are asked for.
+        Number of queries.
     initial : {"random", "stratified"} or array-like of int, default="random"
-        How the first rows are drawn, or their indices (`n_initial` then plays no
-        part).  Stratified: in proportion to the classes and at least one row of each;
-        for a regressor, evenly over the order of the targets.
+        How the first rows are drawn, or their positions (`n_initial` is then ignored).
+        "stratified" draws in proportion to the classes and at least one row of each;
+        for a regressor, it draws evenly over the sorted targets.
     scoring : str, callable or None, default=None
-        As in scikit-learn; None is the estimator's own `score`.
+        As in scikit-learn; None uses the estimator's own `score`.
     n_candidates : int, optional
-        A random subset of so many rows of the pool is offered at each query; by
-        default all of the pool.
+        Offer the strategy a random subset of this size at each query; by default, the
+        whole pool.
     random_state : int, RandomState, Generator or None, default=None
-        Seeds the start, and every parameter named ``random_state`` of estimator and
-        strategy, at any depth and whatever its value; a strategy gets a new seed for
-        each query.  With None these parameters are left as they are.
+        Seeds the start, and every parameter named ``random_state`` of the estimator
+        and the strategy, at any depth and whatever its value; a strategy gets a new
+        seed for each query. With None, these parameters are left as they are.
     verbose : int, default=0
-        Whether a progress bar is shown.
+        Show a progress bar if positive.
 
     Attributes
     ----------
     initial_indices_ : ndarray of shape (n_initial,)
-        Rows of X that were labeled at the start.
+        Positions in X of the rows labeled at the start.
     queried_indices_ : ndarray of shape (n_queries, n_instances)
-        Rows of X in the order in which they were asked for.
+        Positions in X of the rows of each query, in the order queried.
     n_labeled_ : ndarray of shape (n_queries + 1,)
-        Labels used at each step.
+        Number of labels at each step.
     estimators_ : list of estimators
-        Fitted at each step; of a learner its estimator.
+        The fitted estimator of each step; for a learner, its estimator.
     estimator_ : estimator
-        The last one, which `predict` uses.
+        The last of them, which `predict` uses.
     query_times_, fit_times_ : ndarrays of shape (n_queries,) and (n_queries + 1,)
-        Seconds.
+        In seconds.
 
     See Also
     --------
-    compare_strategies : Several strategies on the same folds and starts.
+    compare_strategies : Compare several strategies on the same folds and starts.
 
     Notes
     -----
-    With `random_state` given, each fit and each query also runs with the global
-    generators seeded, and restored after it; estimators without a ``random_state`` of
-    their own, such as a plain skorch net, then repeat themselves too.  These generators
-    are shared by the threads of a process, so that campaigns in threads take turns;
-    let joblib use processes, as it does by default.
+    If `random_state` is given, the global random generators are seeded for each fit
+    and each query, and restored afterwards, so that estimators without a
+    ``random_state``, such as a plain skorch net, give reproducible results too. The
+    threads of a process share these generators, so campaigns in threads wait for each
+    other; joblib's default backend uses processes.
 
     The fitted estimators of all steps are kept, so that any rows can be scored later.
 
@@ -142,14 +150,14 @@ class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstim
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any) -> ActiveLearningSimulation:
-        """Play the campaign.
+        """Run the campaign.
 
         Parameters
         ----------
         X : array-like of shape (n, ...)
             Array, DataFrame, sparse matrix, tensor, list or dict of arrays.
         y : array-like of shape (n,) or (n, n_outputs)
-            Labels of all rows; the learner sees those that were asked for.
+            Labels of all rows; the learner sees only those that were queried.
 
         Returns
         -------
@@ -158,33 +166,44 @@ class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstim
         Raises
         ------
         ValueError
-            If the budget is larger than the data, the start does not suit them, or a
-            count is not positive; before anything is fitted.
+            If the budget exceeds the number of rows, the start does not suit the
+            data, or a count is not positive. Nothing has been fitted then.
         """
         check_counts(
             self.n_initial, self.n_instances, self.n_queries, self.n_candidates
         )
-        X, y = check_labels(X, y)
-        streams = Streams.spawn(
-            resolve_rng(self.random_state), seeded=self.random_state is not None
-        )
-        initial = self._draw_start(X, y, streams)
+        X, y = check_data(X, y, classes=is_classifier(self.estimator))
+        n = n_rows(X)
+        check_budget(n, self.initial, self.n_initial, self.n_instances, self.n_queries)
         campaign = Campaign(
             X,
             y,
-            (clone(self.estimator), clone(self.query_strategy, safe=False)),
-            initial,
-            streams,
-        ).play(self.n_instances, self.n_queries, self.n_candidates, bool(self.verbose))
-        shape = (self.n_queries, self.n_instances)
-        queried = np.array(campaign.queried, dtype=np.int64).reshape(shape)
-        self.initial_indices_ = initial
-        self.queried_indices_ = queried
-        self.n_labeled_ = len(initial) + self.n_instances * np.arange(shape[0] + 1)
-        self.estimators_ = campaign.estimators
-        self.estimator_ = campaign.estimators[-1]
-        self.query_times_ = np.array(campaign.query_times)
-        self.fit_times_ = np.array(campaign.fit_times)
+            np.arange(n),
+            n_initial=self.n_initial,
+            n_instances=self.n_instances,
+            n_queries=self.n_queries,
+            initial=self.initial,
+            n_candidates=self.n_candidates,
+            random_state=self.random_state,
+        )
+        steps = [
+            # The next step fits the same object again.
+            step._replace(estimator=deepcopy(step.estimator))
+            for step in campaign.run(
+                clone(self.estimator),
+                clone(self.query_strategy, safe=False),
+                progress=bool(self.verbose),
+            )
+        ]
+        self.initial_indices_ = steps[0].labeled
+        self.queried_indices_ = np.array(
+            [step.labeled for step in steps[1:]], dtype=np.int64
+        ).reshape(self.n_queries, self.n_instances)
+        self.n_labeled_ = np.cumsum([len(step.labeled) for step in steps])
+        self.estimators_ = [step.estimator for step in steps]
+        self.estimator_ = self.estimators_[-1]
+        self.query_times_ = np.array([step.query_time for step in steps[1:]])
+        self.fit_times_ = np.array([step.fit_time for step in steps])
         return self
 
     def learning_curve(self, X: Any, y: Any) -> np.ndarray:
@@ -193,18 +212,19 @@ class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstim
         Parameters
         ----------
         X, y : array-likes
-            Rows that played no part in `fit`, and their labels.
+            Rows not used in `fit`, and their labels.
 
         Returns
         -------
         scores : ndarray of shape (n_queries + 1,)
-            One score for each entry of `n_labeled_`.
+            One score per entry of `n_labeled_`.
         """
         check_is_fitted(self, "estimators_")
+        scorer = check_scoring(self.estimator_, self.scoring)
         scores = []
         for estimator in self.estimators_:
-            with one_at_a_time:
-                scores.append(check_scoring(estimator, self.scoring)(estimator, X, y))
+            with global_rng_lock:
+                scores.append(scorer(estimator, X, y))
         return np.array(scores, dtype=float)
 
     def score(self, X: Any, y: Any) -> float:
@@ -212,17 +232,113 @@ class ActiveLearningSimulation(LastEstimatorMixin, MetaEstimatorMixin, BaseEstim
         curve = self.learning_curve(X, y)
         return area(self.n_labeled_, curve)
 
-    def _draw_start(self, X: Any, y: Any, streams: Streams) -> np.ndarray:
-        classes = is_classifier(self.estimator)
-        if classes:
-            check_classification_targets(y)
-        n_initial = self.n_initial
-        if not isinstance(self.initial, str):
-            n_initial = n_rows(self.initial)
-        check_budget(n_rows(X), n_initial, self.n_instances, self.n_queries)
-        start = draw_start(
-            self.initial, y, n_initial, classes=classes, rng=streams.rows
+    def predict(self, X: Any) -> Any:
+        """Predict with the estimator of the last step."""
+        check_is_fitted(self, "estimators_")
+        return self.estimator_.predict(X)
+
+    @_estimator_has("predict_proba")
+    def predict_proba(self, X: Any) -> Any:
+        """Class probabilities from the estimator of the last step."""
+        check_is_fitted(self, "estimators_")
+        return self.estimator_.predict_proba(X)
+
+    @_estimator_has("decision_function")
+    def decision_function(self, X: Any) -> Any:
+        """Decision function of the estimator of the last step."""
+        check_is_fitted(self, "estimators_")
+        return self.estimator_.decision_function(X)
+
+    @property
+    def classes_(self) -> Any:
+        """Classes known to the estimator of the last step."""
+        return self._fitted_attribute("classes_")
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features seen in `fit`."""
+        return int(self._fitted_attribute("n_features_in_"))
+
+    @property
+    def feature_names_in_(self) -> Any:
+        """Names of the features seen in `fit`."""
+        return self._fitted_attribute("feature_names_in_")
+
+    def _fitted_attribute(self, name: str) -> Any:
+        if "estimator_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
+        return getattr(self.estimator_, name)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.estimator_type = inner.estimator_type
+        tags.classifier_tags = deepcopy(inner.classifier_tags)
+        tags.regressor_tags = deepcopy(inner.regressor_tags)
+        for kind_tags in (tags.classifier_tags, tags.regressor_tags):
+            if kind_tags is not None:
+                kind_tags.poor_score = True  # trained on few labels
+        tags.target_tags = deepcopy(inner.target_tags)
+        tags.target_tags.required = True
+        tags.input_tags = deepcopy(inner.input_tags)
+        return tags
+
+
+def check_counts(
+    n_initial: Any, n_instances: Any, n_queries: Any, n_candidates: Any
+) -> None:
+    """Raise ValueError unless these are valid counts of a campaign."""
+    check_int("n_initial", n_initial)
+    check_int("n_instances", n_instances)
+    check_int("n_queries", n_queries, minimum=0)
+    if n_candidates is None:
+        return
+    check_int("n_candidates", n_candidates)
+    if n_candidates < n_instances:
+        raise ValueError(
+            f"n_candidates={n_candidates} must be at least n_instances={n_instances}, "
+            "because the strategy picks from the candidates."
         )
-        if classes:
-            check_classes_of_start(y, start)
-        return start
+
+
+def check_data(X: Any, y: Any, *, classes: bool) -> tuple[Any, Any]:
+    """Return `X` and `y` in a form that can be indexed.
+
+    Raises
+    ------
+    ValueError
+        Unless there is one valid label per row; `classes` says whether labels must be
+        classes.
+    """
+    if y is None:
+        raise ValueError("fit requires y to be passed, but the target y is None.")
+    X, y = _indexable(X), _indexable(y)
+    if n_rows(X) != n_rows(y):
+        raise ValueError(f"X has {n_rows(X)} rows, but y has {n_rows(y)} labels.")
+    # Labels that are never revealed must be valid too.
+    check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    if classes:
+        check_classification_targets(y)
+    return X, y
+
+
+def _indexable(values: Any) -> Any:
+    """Convert to an array what can be converted but not indexed."""
+    if hasattr(values, "__array__") and not hasattr(values, "__getitem__"):
+        return np.asarray(values)
+    return values
+
+
+def check_budget(
+    n: int, initial: Any, n_initial: int, n_instances: int, n_queries: int
+) -> None:
+    """Raise ValueError if the campaign needs more labels than there are rows."""
+    if not isinstance(initial, str):
+        n_initial = n_rows(initial)
+    needed = n_initial + n_queries * n_instances
+    if needed > n:
+        raise ValueError(
+            f"The campaign labels {n_initial} + {n_queries} * {n_instances} = {needed} "
+            f"rows, but X has n_samples={n}. Lower n_initial, n_instances or "
+            "n_queries."
+        )

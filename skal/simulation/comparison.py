@@ -1,31 +1,24 @@
-"""Query strategies compared on the same folds and the same starts."""
+"""Comparison of query strategies on the same folds and the same starts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm import tqdm
 
-from skal.learners.rows import take_rows
 from skal.rng import resolve_rng, seed_from
-from skal.rows import n_rows
-from skal.simulation.campaign import ActiveLearningSimulation
-from skal.simulation.checks import (
-    check_budget,
-    check_count,
-    check_counts,
-    check_labels,
-)
-from skal.simulation.labels import score_label
-from skal.simulation.parallel import run_tasks
-from skal.simulation.result import StrategyComparison
-
-if TYPE_CHECKING:
-    import pandas as pd
+from skal.rows import take_rows
+from skal.simulation.campaign import check_budget, check_counts, check_data
+from skal.simulation.loop import Campaign, global_rng_lock
+from skal.simulation.result import StrategyComparison, score_label
+from skal.validation import check_int
 
 __all__ = ["compare_strategies"]
 
@@ -49,34 +42,34 @@ def compare_strategies(
     n_jobs: int | None = None,
     verbose: int = 0,
 ) -> StrategyComparison:
-    """Play campaigns of several strategies on the same folds, starts and seeds.
+    """Run campaigns of several strategies on the same folds, starts and seeds.
 
     Parameters
     ----------
     estimator : estimator
-        What is trained, or a learner, as in `ActiveLearningSimulation`.
+        The model to train, or a learner, as in `ActiveLearningSimulation`.
     strategies : dict of str to callable
-        Query strategies by the name they are shown with.
+        Query strategies, by the names to show.
     X, y : array-likes
         All rows and their labels.
     cv : int, splitter or iterable, default=5
-        As in scikit-learn; stratified for classifiers.  Campaigns are played on the
-        training rows of a fold and scored on its test rows.  ``ShuffleSplit(10)``
-        gives ten independent splits.
+        As in scikit-learn; stratified for classifiers. Campaigns run on the training
+        rows of a fold and are scored on its test rows. ``ShuffleSplit(10)`` gives ten
+        independent splits.
     groups : array-like, optional
-        For splitters that need them.
+        For splitters that need groups.
     n_repeats : int, default=1
-        How many starts there are in each fold.
+        Number of starts per fold.
     n_initial, n_instances, n_queries, initial, scoring, n_candidates
-        As in `ActiveLearningSimulation`; an `initial` of indices names rows of `X`,
-        which must be training rows of every fold.
+        As in `ActiveLearningSimulation`; positions in `initial` refer to `X` and must
+        be training rows of every fold.
     random_state : int, RandomState, Generator or None, default=None
-        Seeds everything, estimators and strategies included.
+        Seeds everything, including estimators and strategies.
     n_jobs : int, optional
-        Campaigns played at the same time, on joblib's current backend; the result is
-        the same for any number.
+        Number of campaigns to run in parallel, on joblib's current backend; it does
+        not change the result.
     verbose : int, default=0
-        Whether a progress bar over all campaigns is shown.
+        Show a progress bar over all campaigns if positive.
 
     Returns
     -------
@@ -86,14 +79,16 @@ def compare_strategies(
     Raises
     ------
     ValueError
-        If there is no strategy, or a fold is too small for the budget; before
-        anything is fitted.
+        If there is no strategy, or a fold is too small for the budget. Nothing has
+        been fitted then.
 
     Notes
     -----
-    A run is a fold and a repeat.  Within a run all strategies have the same rows, the
-    same start and the same seeds, so that their scores at the first step are equal
-    and differences between them are paired.
+    A run is one repeat on one fold. Within a run, all strategies have the same rows,
+    the same start and the same seeds: their scores at the first step are equal, and
+    differences between them are paired.
+
+    Each estimator is scored as soon as it is fitted; none is kept.
 
     Examples
     --------
@@ -123,91 +118,104 @@ def compare_strategies(
             f"one entry, got {strategies!r}."
         )
     check_counts(n_initial, n_instances, n_queries, n_candidates)
-    check_count("n_repeats", n_repeats, 1)
-    X, y = check_labels(X, y)
+    check_int("n_repeats", n_repeats)
+    classes = is_classifier(estimator)
+    X, y = check_data(X, y, classes=classes)
     check_scoring(estimator, scoring)
-    splitter = check_cv(cv, y, classifier=is_classifier(estimator))
+    splitter = check_cv(cv, y, classifier=classes)
     folds = [tuple(map(np.asarray, fold)) for fold in splitter.split(X, y, groups)]
-    n_start = n_initial if isinstance(initial, str) else n_rows(initial)
     for train, _ in folds:
-        check_budget(len(train), n_start, n_instances, n_queries)
+        check_budget(len(train), initial, n_initial, n_instances, n_queries)
     starts = [_start_in_fold(initial, train, k) for k, (train, _) in enumerate(folds)]
     rng = resolve_rng(random_state)
     seeds = [[seed_from(rng) for _ in range(n_repeats)] for _ in folds]
 
-    settings = {
-        "n_initial": n_initial,
-        "n_instances": n_instances,
-        "n_queries": n_queries,
-        "scoring": scoring,
-        "n_candidates": n_candidates,
-    }
-    tasks = [
-        (
-            ActiveLearningSimulation(
-                clone(estimator),
-                clone(strategy, safe=False),
-                initial=starts[k],
-                random_state=seeds[k][repeat],
-                **settings,
-            ),
-            X,
-            y,
-            train,
-            test,
-            {"strategy": name, "fold": k, "repeat": repeat, "seed": seeds[k][repeat]},
-        )
-        for k, (train, test) in enumerate(folds)
-        for repeat in range(n_repeats)
-        for name, strategy in strategies.items()
-    ]
-    tables = run_tasks(
-        _run, tasks, total=len(tasks), n_jobs=n_jobs, verbose=verbose, desc="campaigns"
-    )
-    import pandas as pd
+    def tasks() -> Iterator[tuple[Any, ...]]:
+        for k, (train, test) in enumerate(folds):
+            for repeat, seed in enumerate(seeds[k]):
+                campaign = Campaign(
+                    X,
+                    y,
+                    train,
+                    n_initial=n_initial,
+                    n_instances=n_instances,
+                    n_queries=n_queries,
+                    initial=starts[k],
+                    n_candidates=n_candidates,
+                    random_state=seed,
+                )
+                for name, strategy in strategies.items():
+                    run = {"strategy": name, "fold": k, "repeat": repeat, "seed": seed}
+                    pair = clone(estimator), clone(strategy, safe=False)
+                    yield campaign, *pair, test, scoring, run
 
+    n_tasks = len(folds) * n_repeats * len(strategies)
+    with tqdm(total=n_tasks, desc="campaigns", disable=not verbose) as bar:
+        calls = (delayed(_run_and_score)(*task) for task in tasks())
+        rows = [row for run in _ParallelWithBar(bar, n_jobs)(calls) for row in run]
     return StrategyComparison(
-        data=pd.concat(tables, ignore_index=True),
+        data=pd.DataFrame(rows),
         label=score_label(estimator, scoring),
         test_train_ratio=float(np.mean([len(test) / len(tr) for tr, test in folds])),
     )
 
 
 def _start_in_fold(initial: Any, train: np.ndarray, fold: int) -> Any:
-    """Turn rows of all data into positions among the fold's training rows."""
+    """Convert positions in `X` to positions among the fold's training rows."""
     if isinstance(initial, str):
         return initial
     position = {row: k for k, row in enumerate(train.tolist())}
     missing = [row for row in np.asarray(initial).tolist() if row not in position]
     if missing:
         raise ValueError(
-            f"initial names row {missing[0]}, which is no training row of fold {fold}. "
-            "Rows to start with must be training rows of every fold."
+            f"initial contains row {missing[0]}, which is not a training row of fold "
+            f"{fold}. The start must consist of training rows of every fold."
         )
     return [position[row] for row in np.asarray(initial).tolist()]
 
 
-def _run(
-    simulation: ActiveLearningSimulation,
-    X: Any,
-    y: Any,
-    train: np.ndarray,
+def _run_and_score(
+    campaign: Campaign,
+    estimator: Any,
+    strategy: Any,
     test: np.ndarray,
+    scoring: Any,
     run: dict[str, Any],
-) -> pd.DataFrame:
-    """Play and score one campaign; a row a step."""
-    import pandas as pd
+) -> list[dict[str, Any]]:
+    """Run one campaign; return one row of the result's table per step."""
+    X_test, y_test = take_rows(campaign.X, test), take_rows(campaign.y, test)
+    scorer = check_scoring(estimator, scoring)
+    rows: list[dict[str, Any]] = []
+    n_labeled = 0
+    for step in campaign.run(estimator, strategy):
+        with global_rng_lock:
+            score = float(scorer(step.estimator, X_test, y_test))
+        n_labeled += len(step.labeled)
+        rows.append(
+            {
+                **run,
+                "step": len(rows),
+                "n_labeled": n_labeled,
+                "score": score,
+                "query_time": step.query_time,
+                "fit_time": step.fit_time,
+            }
+        )
+    return rows
 
-    simulation.fit(take_rows(X, train), take_rows(y, train))
-    scores = simulation.learning_curve(take_rows(X, test), take_rows(y, test))
-    return pd.DataFrame(
-        {
-            **run,
-            "step": np.arange(len(scores)),
-            "n_labeled": simulation.n_labeled_,
-            "score": scores,
-            # The first step was not asked for.
-            "query_time": np.concatenate([[np.nan], simulation.query_times_]),
-            "fit_time": simulation.fit_times_,
-        }
-    )
+
+class _ParallelWithBar(Parallel):
+    """joblib's `Parallel`, with a progress bar in place of its printed messages.
+
+    Every backend, in every version, calls ``print_progress``; a generator of results,
+    the alternative, is not available everywhere.
+    """
+
+    def __init__(self, bar: Any, n_jobs: int | None) -> None:
+        super().__init__(n_jobs=n_jobs)
+        self.bar = bar
+
+    def print_progress(self) -> None:
+        """Move the bar to the number of completed tasks."""
+        self.bar.n = self.n_completed_tasks
+        self.bar.refresh()

@@ -1,40 +1,46 @@
-"""The loop of a campaign: query, reveal, teach."""
+"""The loop of a campaign: query, reveal the labels, teach."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import RLock
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.base import is_classifier
 from tqdm import tqdm
 
 from skal.learners import ActiveLearner
-from skal.learners.rows import take_rows
-from skal.rng import preserve_global_rng, seed_from
-from skal.rows import n_rows
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
+from skal.rows import take_rows
+from skal.simulation.starts import draw_start
 
-__all__ = ["Campaign", "Streams", "one_at_a_time", "set_random_states"]
+__all__ = [
+    "Campaign",
+    "RandomStreams",
+    "Step",
+    "global_rng_lock",
+    "set_random_states",
+]
 
-#: Campaigns in threads of one process share the global generators: whatever may seed,
-#: draw from or restore them takes this lock.
-one_at_a_time = RLock()
+#: Campaigns that run in threads of one process share the global generators. Whatever
+#: seeds, draws from or restores them holds this lock.
+global_rng_lock = RLock()
 
 
 def set_random_states(estimator: Any, rng: torch.Generator) -> None:
-    """Seed every parameter named ``random_state``, at any depth, in place.
+    """Set every parameter named ``random_state``, at any depth, in place.
 
     Parameters
     ----------
     estimator : object
-        One without ``get_params``, such as a function, is left as it is.
+        Left unchanged if it has no ``get_params``, as a function.
     rng : torch.Generator
-        Where the seeds come from, in the order of the parameters' names.
+        Source of the seeds, which are drawn in the order of the parameters' names.
     """
     if not hasattr(estimator, "get_params"):
         return
@@ -48,135 +54,171 @@ def set_random_states(estimator: Any, rng: torch.Generator) -> None:
 
 
 @dataclass
-class Streams:
-    """Streams of random numbers, one a purpose.
+class RandomStreams:
+    """Independent streams of random numbers, one for each purpose.
 
-    One strategy drawing more than another then changes nothing for the rest: two
-    campaigns of the same seed have the same start, nets and candidates' draws.
+    A strategy that draws more numbers than another then changes nothing else: two
+    campaigns with the same seed have the same start, the same initial weights of
+    nets, and the same candidates.
+
+    Attributes
+    ----------
+    sampling : numpy.random.Generator
+        Draws the start and the candidates.
+    estimator, strategy : torch.Generator
+        Draw the ``random_state`` parameters of the estimator and of the strategy.
+    global_seeds : torch.Generator
+        Draws the seeds of the global generators.
+    seeded : bool
+        Whether these parameters and the global generators are seeded at all.
     """
 
-    rows: np.random.Generator
+    sampling: np.random.Generator
     estimator: torch.Generator
     strategy: torch.Generator
-    everything: torch.Generator
+    global_seeds: torch.Generator
     seeded: bool
 
     @classmethod
-    def spawn(cls, rng: torch.Generator, seeded: bool) -> Streams:
-        """Derive the streams; `seeded` says whether parameters are set from them."""
-        rows = np.random.default_rng(seed_from(rng))
-        first, second, third = (
+    def spawn(cls, random_state: Any) -> RandomStreams:
+        """Derive the streams from a ``random_state``."""
+        rng = resolve_rng(random_state)
+        sampling = np.random.default_rng(seed_from(rng))
+        estimator, strategy, global_seeds = (
             torch.Generator().manual_seed(seed_from(rng)) for _ in range(3)
         )
-        return cls(rows, first, second, third, seeded)
+        return cls(
+            sampling, estimator, strategy, global_seeds, random_state is not None
+        )
 
     @contextmanager
     def global_rng(self) -> Iterator[None]:
-        """Have the global generators alone; seeded inside and restored, if seeded."""
+        """Hold the global generators; if seeded, seed and afterwards restore them."""
         seeding = (
-            preserve_global_rng(seed_from(self.everything))
+            preserve_global_rng(seed_from(self.global_seeds))
             if self.seeded
             else nullcontext()
         )
-        with one_at_a_time, seeding:
+        with global_rng_lock, seeding:
             yield
+
+
+class Step(NamedTuple):
+    """One fit of a campaign.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Fitted. The next step fits the same object again: copy it to keep it.
+    labeled : ndarray of shape (n_labeled_in_this_step,), int64
+        Positions, in the order queried, of the rows labeled for this fit.
+    query_time, fit_time : float
+        Seconds; `query_time` is NaN for the start, which is not queried.
+    """
+
+    estimator: Any
+    labeled: np.ndarray
+    query_time: float
+    fit_time: float
 
 
 @dataclass
 class Campaign:
-    """One campaign, and what it leaves behind.
+    """Data and settings of one campaign, already checked.
 
     Attributes
     ----------
     X, y : array-likes
-        All rows and their labels.
-    learner_args : tuple
-        Estimator and strategy, both already the campaign's own.
-    initial : ndarray of int64
-        Rows to start with.
-    streams : Streams
-        Random numbers.
-    queried : list of ndarray
-        Rows of each query, in the order asked for.
-    estimators : list
-        A copy of the fitted estimator of each step.
-    query_times, fit_times : list of float
-        Seconds.
+        Data, and the labels that the campaign reveals.
+    rows : ndarray of shape (n,), int64
+        Positions in `X` of the rows that take part. All other positions, those of
+        `Step.labeled` included, count within these.
+    n_initial, n_instances, n_queries, initial, n_candidates, random_state
+        As in `ActiveLearningSimulation`.
     """
 
     X: Any
     y: Any
-    learner_args: tuple[Any, Any]
-    initial: np.ndarray
-    streams: Streams
-    queried: list[np.ndarray] = field(default_factory=list)
-    estimators: list[Any] = field(default_factory=list)
-    query_times: list[float] = field(default_factory=list)
-    fit_times: list[float] = field(default_factory=list)
+    rows: np.ndarray
+    n_initial: int
+    n_instances: int
+    n_queries: int
+    initial: Any
+    n_candidates: int | None
+    random_state: Any
 
-    def play(
-        self, n_instances: int, n_queries: int, n_candidates: int | None, progress: bool
-    ) -> Campaign:
-        """Fit on the start, then query and teach `n_queries` times."""
-        estimator, strategy = self.learner_args
-        if self.streams.seeded:
-            set_random_states(estimator, self.streams.estimator)
-        learner = self._start(estimator, strategy)
-        unlabeled = np.setdiff1d(np.arange(n_rows(self.X)), self.initial)
-        bar = tqdm(
-            range(n_queries),
-            desc=f"{type(strategy).__name__}: queries",
-            disable=not progress,
+    def run(
+        self, estimator: Any, strategy: Any, *, progress: bool = False
+    ) -> Iterator[Step]:
+        """Fit on the start, then query and teach, and yield after each fit.
+
+        Parameters
+        ----------
+        estimator, strategy : objects
+            Used as they are, and changed: pass clones.
+        progress : bool, default=False
+            Whether a progress bar is shown.
+        """
+        streams = RandomStreams.spawn(self.random_state)
+        start = draw_start(
+            self.initial,
+            take_rows(self.y, self.rows),
+            self.n_initial,
+            classes=is_classifier(estimator),
+            rng=streams.sampling,
         )
-        for _ in bar:
-            rows = self._query(learner, unlabeled, n_instances, n_candidates)
-            unlabeled = np.setdiff1d(unlabeled, rows)
-            self._teach(learner, rows)
-        return self
+        if streams.seeded:
+            set_random_states(estimator, streams.estimator)
+        learner = _as_learner(estimator, strategy)
+        X, y = self._take(self.X, start), self._take(self.y, start)
+        with streams.global_rng():
+            began = perf_counter()
+            learner.fit(X, y, bootstrap=learner.bootstrap_init)
+            fit_time = perf_counter() - began
+        yield Step(learner.estimator, start, float("nan"), fit_time)
+        unlabeled = np.setdiff1d(np.arange(len(self.rows)), start)
+        description = f"{type(strategy).__name__}: queries"
+        for _ in tqdm(range(self.n_queries), desc=description, disable=not progress):
+            step = self._query_and_teach(learner, unlabeled, streams)
+            unlabeled = np.setdiff1d(unlabeled, step.labeled)
+            yield step
 
-    def _start(self, estimator: Any, strategy: Any) -> ActiveLearner:
-        X, y = take_rows(self.X, self.initial), take_rows(self.y, self.initial)
-        with self.streams.global_rng():
-            start = perf_counter()
-            if isinstance(estimator, ActiveLearner):  # a learner that has its own ways
-                learner = estimator.set_params(query_strategy=strategy)
-                learner.fit(X, y, bootstrap=learner.bootstrap_init)
-            else:
-                learner = ActiveLearner(estimator, strategy, X_training=X, y_training=y)
-            self.fit_times.append(perf_counter() - start)
-        self.estimators.append(deepcopy(learner.estimator))
-        return learner
-
-    def _query(
-        self,
-        learner: ActiveLearner,
-        unlabeled: np.ndarray,
-        n_instances: int,
-        n_candidates: int | None,
-    ) -> np.ndarray:
+    def _query_and_teach(
+        self, learner: ActiveLearner, unlabeled: np.ndarray, streams: RandomStreams
+    ) -> Step:
         candidates = unlabeled
-        if n_candidates is not None and n_candidates < len(unlabeled):
-            offered = self.streams.rows.permutation(len(unlabeled))[:n_candidates]
-            candidates = unlabeled[np.sort(offered)]
-        if self.streams.seeded:
-            set_random_states(learner.query_strategy, self.streams.strategy)
-        pool = take_rows(self.X, candidates)
-        with self.streams.global_rng():
-            start = perf_counter()
-            picks, _ = learner.query(pool, n_instances=n_instances)
-            self.query_times.append(perf_counter() - start)
-        rows = candidates[np.asarray(picks)]
-        if len(rows) != n_instances:
+        if self.n_candidates is not None and self.n_candidates < len(unlabeled):
+            drawn = streams.sampling.permutation(len(unlabeled))[: self.n_candidates]
+            candidates = unlabeled[np.sort(drawn)]
+        if streams.seeded:
+            set_random_states(learner.query_strategy, streams.strategy)
+        pool = self._take(self.X, candidates)
+        with streams.global_rng():
+            began = perf_counter()
+            picked, X = learner.query(pool, n_instances=self.n_instances)
+            query_time = perf_counter() - began
+        if len(picked) != self.n_instances:
             raise ValueError(
-                f"The strategy was asked for {n_instances} rows and named {len(rows)}."
+                f"The strategy was asked for {self.n_instances} rows but returned "
+                f"{len(picked)}."
             )
-        self.queried.append(rows)
-        return rows
-
-    def _teach(self, learner: ActiveLearner, rows: np.ndarray) -> None:
-        X, y = take_rows(self.X, rows), take_rows(self.y, rows)
-        with self.streams.global_rng():
-            start = perf_counter()
+        labeled = candidates[picked]
+        y = self._take(self.y, labeled)
+        with streams.global_rng():
+            began = perf_counter()
             learner.teach(X, y)
-            self.fit_times.append(perf_counter() - start)
-        self.estimators.append(deepcopy(learner.estimator))
+            fit_time = perf_counter() - began
+        return Step(learner.estimator, labeled, query_time, fit_time)
+
+    def _take(self, values: Any, positions: np.ndarray) -> Any:
+        return take_rows(values, self.rows[positions])
+
+
+def _as_learner(estimator: Any, strategy: Any) -> ActiveLearner:
+    if isinstance(estimator, ActiveLearner):
+        learner = estimator.set_params(query_strategy=strategy)
+    else:
+        learner = ActiveLearner(estimator, strategy)
+    # A campaign whose fit fails is given up: nothing needs to be restored.
+    learner._restores_on_error = False
+    return learner

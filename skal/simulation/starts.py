@@ -1,4 +1,4 @@
-"""The rows a campaign starts with."""
+"""The rows that are labeled before the first query."""
 
 from __future__ import annotations
 
@@ -17,63 +17,66 @@ def draw_start(
     Parameters
     ----------
     initial : {"random", "stratified"} or array-like of int
-        How the rows are drawn, or the rows themselves.
+        How the rows are drawn, or their positions.
     y : array-like of shape (n,) or (n, n_outputs)
         Labels.
     n_initial : int
-        How many rows are drawn; plays no part where `initial` holds the rows.
+        Number of rows to draw; ignored if `initial` holds positions.
     classes : bool
-        Whether `y` holds classes, or numbers.
+        Whether `y` holds classes rather than numeric targets.
     rng : numpy.random.Generator
-        Where draws come from.
+        Source of the draws.
 
     Returns
     -------
-    rows : ndarray of int64, shape (n_initial,)
+    rows : ndarray of shape (n_initial,), int64
 
     Raises
     ------
     ValueError
-        If `initial` is unknown, rows are out of range or repeated, or fewer rows are
-        wanted than there are classes.
+        If `initial` is unknown, positions are out of range or repeated, there are
+        fewer rows than classes, or all rows have one class although `y` has several.
 
     Notes
     -----
-    Stratified, with classes: one row of each class, and the rest of the rows such
-    that the classes' shares are as near to those in `y` as whole rows allow (largest
-    remainder).  Stratified, with numbers: one row of each of `n_initial` groups of
-    equal size, cut from `y` in order.
+    Stratified by classes: one row of each class; the other rows are allotted to the
+    classes in proportion to their frequency in `y`, rounded by largest remainders.
+    Stratified by numeric targets: the rows, sorted by target, are cut into
+    `n_initial` groups of equal size, and one row is drawn from each.
     """
     labels = np.asarray(y)
-    n = len(labels)
     if not isinstance(initial, str):
-        return _given(initial, n)
-    if initial == "random":
-        return rng.permutation(n)[:n_initial].astype(np.int64)
-    if initial != "stratified":
+        start = _given(initial, len(labels))
+    elif initial == "random":
+        start = rng.permutation(len(labels))[:n_initial].astype(np.int64)
+    elif initial != "stratified":
         raise ValueError(
-            "initial must be 'random', 'stratified' or the indices of the rows to "
+            "initial must be 'random', 'stratified' or the positions of the rows to "
             f"start with, got {initial!r}."
         )
+    elif classes:
+        start = _by_class(labels, n_initial, rng)
+    else:
+        start = _by_quantile(labels, n_initial, rng)
     if classes:
-        return _by_class(labels, n_initial, rng)
-    return _by_quantile(labels, n_initial, rng)
+        _check_classes(labels, start)
+    return start
 
 
 def _given(initial: Any, n: int) -> np.ndarray:
     rows = np.asarray(initial)
     if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu":
         raise ValueError(
-            "initial must hold at least one int index in one dimension, got shape "
-            f"{rows.shape} of {rows.dtype}."
+            "initial must be a non-empty one-dimensional sequence of ints, got shape "
+            f"{rows.shape} and type {rows.dtype}."
         )
     if rows.min() < 0 or rows.max() >= n:
         raise ValueError(
-            f"initial has indices from {rows.min()} to {rows.max()}, but the rows are "
-            f"0 to {n - 1}."
+            f"initial has positions from {rows.min()} to {rows.max()}, but the rows "
+            f"are 0 to {n - 1}."
         )
     if len(np.unique(rows)) < len(rows):
-        raise ValueError("initial names a row more than once.")
+        raise ValueError("initial contains a row more than once.")
     return rows.astype(np.int64)
 
 
@@ -85,10 +88,10 @@ def _by_class(labels: np.ndarray, n_initial: int, rng: np.random.Generator) -> A
     )
     if n_initial < len(counts):
         raise ValueError(
-            f"initial='stratified' needs a row of each of the {len(counts)} classes, "
+            f"initial='stratified' needs one row of each of the {len(counts)} classes, "
             f"but n_initial={n_initial}."
         )
-    # One row a class first; what is left goes by what is left of each class.
+    # One row of each class, then shares of the rest in proportion to what is left.
     share = (n_initial - len(counts)) * (counts - 1) / max(1, (counts - 1).sum())
     take = 1 + np.floor(share).astype(np.int64)
     for k in np.argsort(-(share % 1), kind="stable")[: n_initial - take.sum()]:
@@ -100,7 +103,7 @@ def _by_class(labels: np.ndarray, n_initial: int, rng: np.random.Generator) -> A
 
 
 def _by_quantile(labels: np.ndarray, n_initial: int, rng: np.random.Generator) -> Any:
-    # Several outputs are ordered by their sum of standardized values.
+    # Several outputs are sorted by the sum of their standardized values.
     values = labels.reshape(len(labels), -1).astype(float)
     spread = values.std(axis=0)
     level = (values / np.where(spread > 0, spread, 1)).sum(axis=1)
@@ -108,3 +111,15 @@ def _by_quantile(labels: np.ndarray, n_initial: int, rng: np.random.Generator) -
     groups = np.array_split(order[np.argsort(level[order], kind="stable")], n_initial)
     picked = np.array([rng.choice(group) for group in groups])
     return rng.permutation(picked).astype(np.int64)
+
+
+def _check_classes(labels: np.ndarray, start: np.ndarray) -> None:
+    if labels.ndim > 1:
+        return
+    same = labels == labels[start[0]]
+    if same[start].all() and not same.all():
+        raise ValueError(
+            f"All {len(start)} rows of the start have the class "
+            f"{labels[start].tolist()[0]!r}. Use initial='stratified', which takes "
+            "rows of each class, or start with more rows."
+        )

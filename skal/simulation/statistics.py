@@ -1,4 +1,4 @@
-"""What paired runs say about a difference."""
+"""Area under learning curves, intervals of means, and paired tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["PairedDifference", "area", "mean_interval", "paired_difference"]
 
 
 class PairedDifference(NamedTuple):
-    """A mean difference with its interval and the p-value of its paired t-test."""
+    """Mean difference, its confidence interval, and the p-value of a paired t-test."""
 
     mean: float
     low: float
@@ -20,20 +20,20 @@ class PairedDifference(NamedTuple):
 
 
 def area(n_labeled: np.ndarray, scores: np.ndarray) -> float:
-    """Mean height of a learning curve over its budget.
+    """Mean of a learning curve over its budget.
 
     Parameters
     ----------
     n_labeled : ndarray of shape (n_steps,)
-        Labels used, growing.
+        Number of labels at each step, increasing.
     scores : ndarray of shape (n_steps,)
-        Score with so many labels.
+        Score at each step.
 
     Returns
     -------
     area : float
-        Area under the straight lines between the points, divided by the width of the
-        budget; the score itself where there is one point.
+        Area under the curve by the trapezoidal rule, divided by the range of
+        `n_labeled`; the score itself if there is a single step.
 
     Examples
     --------
@@ -51,21 +51,22 @@ def area(n_labeled: np.ndarray, scores: np.ndarray) -> float:
 def mean_interval(
     values: np.ndarray, confidence: float = 0.95, variance_factor: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over runs with Student's interval.
+    """Mean over runs, with its confidence interval by Student's t distribution.
 
     Parameters
     ----------
     values : ndarray of shape (n_runs, ...)
-        One value a run.
+        One value per run.
     confidence : float, default=0.95
-        Of the interval.
+        Confidence level of the interval.
     variance_factor : float, optional
-        Variance of the mean in units of the runs' variance; ``1 / n_runs`` by default.
+        Variance of the mean, divided by the variance of the runs; ``1 / n_runs`` by
+        default.
 
     Returns
     -------
     mean, low, high : ndarrays of shape (...)
-        The bounds are NaN where there is one run only.
+        The bounds are NaN if there is a single run.
 
     Raises
     ------
@@ -93,28 +94,28 @@ def paired_difference(
     confidence: float = 0.95,
     test_train_ratio: float | None = None,
 ) -> PairedDifference:
-    """Compare paired scores by Student's test of their differences.
+    """Compare paired scores by Student's t-test of their differences.
 
     Parameters
     ----------
     scores, reference : ndarrays of shape (n_runs,)
-        One score a run, runs in the same order.
+        One score per run, with the runs in the same order.
     confidence : float, default=0.95
-        Of the interval.
+        Confidence level of the interval.
     test_train_ratio : float, optional
-        Rows tested over rows trained on in a run.  Given, the variance is corrected
-        for the rows that the runs share (Nadeau and Bengio), which widens the
-        interval.
+        Number of test rows divided by the number of training rows. If given, the
+        variance is corrected for the rows that runs have in common [1]_, which widens
+        the interval.
 
     Returns
     -------
     difference : PairedDifference
-        With one run, the interval and the p-value are NaN.
+        The interval and the p-value are NaN if there is a single run.
 
     References
     ----------
-    C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
-    Learning 52, 2003, https://doi.org/10.1023/A:1024068626366
+    .. [1] C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
+       Learning 52, 2003, https://doi.org/10.1023/A:1024068626366
     """
     difference = np.asarray(scores, dtype=float) - np.asarray(reference, dtype=float)
     n = len(difference)
@@ -123,7 +124,7 @@ def paired_difference(
     if n < 2:
         return PairedDifference(mean, low, high, float("nan"))
     error = float(np.sqrt(difference.var(ddof=1) * factor))
-    if error == 0:  # the runs agree to the last digit, or it is the reference itself
+    if error == 0:  # all differences are equal, as those of the reference itself
         return PairedDifference(mean, low, high, 1.0 if mean == 0 else 0.0)
     p_value = float(2 * stats.t.sf(abs(mean) / error, n - 1))
     return PairedDifference(mean, low, high, p_value)

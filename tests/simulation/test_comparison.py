@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 from time import sleep
 from typing import Any
 
@@ -8,33 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from scipy import stats
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from sklearn.tree import DecisionTreeRegressor
 
 from skal.nets import NetRegressor
-from skal.simulation import StrategyComparison, compare_strategies
-from skal.simulation.labels import ScoreLabel
-from tests.simulation.helpers import FirstColumn, Shuffled
+from skal.simulation import ActiveLearningSimulation
+from skal.simulation.result import ScoreLabel
+from tests.simulation.helpers import (
+    Data,
+    FirstColumn,
+    Shuffled,
+    Untouchable,
+    compare,
+)
 
-Data = tuple[np.ndarray, np.ndarray]
 TIMES = ["query_time", "fit_time"]
-
-
-def compare(data: Data, **kwargs: Any) -> StrategyComparison:
-    settings: dict[str, Any] = {
-        "estimator": Ridge(),
-        "strategies": {"Random": Shuffled(), "Extremes": FirstColumn()},
-        "cv": KFold(4),
-        "n_initial": 8,
-        "n_instances": 5,
-        "n_queries": 3,
-        "random_state": 0,
-    }
-    settings.update(kwargs)
-    return compare_strategies(X=data[0], y=data[1], **settings)
 
 
 def test_a_row_for_each_strategy_run_and_step(regression: Data) -> None:
@@ -71,7 +61,7 @@ def test_a_strategy_does_not_depend_on_its_company(regression: Data) -> None:
 
 
 class _Slow(RegressorMixin, BaseEstimator):
-    """Draws from the global generator, with time for another thread to come between."""
+    """Draws from the global generator, slowly enough for threads to interleave."""
 
     def fit(self, X: Any, y: Any) -> _Slow:
         self.values_ = []
@@ -138,6 +128,46 @@ def test_scores_are_those_of_the_test_rows(regression: Data) -> None:
     np.testing.assert_allclose(data["score"], expected)
 
 
+def test_campaigns_are_those_of_simulations(regression: Data) -> None:
+    X, y = regression
+    split = ShuffleSplit(2, random_state=0)  # training rows in random order
+    data = compare(
+        regression,
+        estimator=DecisionTreeRegressor(max_features=2),
+        cv=split,
+        n_candidates=20,
+        n_repeats=2,
+    ).data
+    for (fold, seed), run in data.query("strategy == 'Random'").groupby(
+        ["fold", "seed"], sort=False
+    ):
+        train, test = list(split.split(X))[fold]
+        simulation = ActiveLearningSimulation(
+            DecisionTreeRegressor(max_features=2),
+            Shuffled(),
+            n_initial=8,
+            n_instances=5,
+            n_queries=3,
+            n_candidates=20,
+            random_state=seed,
+        ).fit(X[train], y[train])
+        curve = simulation.learning_curve(X[test], y[test])
+        np.testing.assert_array_equal(run["score"], curve)
+        np.testing.assert_array_equal(run["n_labeled"], simulation.n_labeled_)
+
+
+class _Uncopyable(Ridge):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise AssertionError("copied although it is scored at once")
+
+
+def test_estimators_are_not_copied(regression: Data) -> None:
+    with pytest.raises(AssertionError, match="copied"):
+        copy.deepcopy(_Uncopyable())
+    data = compare(regression, estimator=_Uncopyable()).data
+    np.testing.assert_array_equal(data["score"], compare(regression).data["score"])
+
+
 def test_classifiers_are_stratified(classification: Data) -> None:
     X, y = classification
     order = np.argsort(y, kind="stable")
@@ -161,91 +191,6 @@ def test_frames_and_groups(regression: Data) -> None:
     np.testing.assert_allclose(ours.data["score"], theirs.data["score"])
 
 
-def test_summary_by_hand(regression: Data) -> None:
-    comparison = compare(
-        regression, cv=ShuffleSplit(6, random_state=0), scoring="neg_mean_squared_error"
-    )
-    data = comparison.data
-    areas = {}
-    for name in ("Random", "Extremes"):
-        curves = [
-            data[(data["strategy"] == name) & (data["fold"] == k)]["score"].to_numpy()
-            for k in range(6)
-        ]
-        areas[name] = np.array([(c[1:] + c[:-1]).mean() / 2 for c in curves])
-    test = stats.ttest_rel(areas["Extremes"], areas["Random"])
-    interval = test.confidence_interval(0.95)
-    row = comparison.summary().loc["Extremes"]
-    assert row["area"] == pytest.approx(-areas["Extremes"].mean())
-    assert row["gain"] == pytest.approx((areas["Extremes"] - areas["Random"]).mean())
-    assert row["gain_low"] == pytest.approx(interval.low)
-    assert row["gain_high"] == pytest.approx(interval.high)
-    assert row["p_value"] == pytest.approx(test.pvalue)
-    last = data[(data["strategy"] == "Extremes") & (data["step"] == 3)]["score"]
-    assert row["final"] == pytest.approx(-last.mean())
-    wide = comparison.summary(corrected=True).loc["Extremes"]
-    ratio = (wide["gain_high"] - wide["gain"]) / (row["gain_high"] - row["gain"])
-    assert ratio == pytest.approx(np.sqrt((1 / 6 + 8 / 72) * 6))
-    other = comparison.summary("Extremes").loc["Random"]
-    assert other["gain"] == pytest.approx(-row["gain"])
-
-
-@pytest.fixture
-def known() -> Callable[[dict[str, list[float]]], StrategyComparison]:
-    """Comparisons whose strategies have the areas given, one a run."""
-
-    def make(areas: dict[str, list[float]]) -> StrategyComparison:
-        rows = [
-            {
-                **{"strategy": name, "fold": k, "repeat": 0, "seed": k},
-                **{"step": step, "n_labeled": 10 + step, "score": value},
-                **{"query_time": float("nan"), "fit_time": 0.0},
-            }
-            for name, values in areas.items()
-            for k, value in enumerate(values)
-            for step in range(2)
-        ]
-        return StrategyComparison(pd.DataFrame(rows), ScoreLabel("R²"), 0.25)
-
-    return make
-
-
-def test_verdicts_are_honest(known: Any) -> None:
-    base = np.array([0.5, 0.6, 0.4, 0.7])
-    noise = np.array([0.01, -0.01, 0.02, -0.02])
-    summary = known(
-        {
-            "Random": list(base),
-            "better": list(base + 0.1 + noise),
-            "noisy": list(base + 0.005 + noise),
-            "worse": list(base - 0.1 + noise),
-        }
-    ).summary()
-    assert summary["verdict"].tolist() == ["reference", "gain", "no gain", "loss"]
-    assert summary.loc["noisy", "gain"] > 0  # more, and yet no gain
-    assert summary.index.tolist() == ["Random", "better", "noisy", "worse"]
-    one = known({"Random": [0.5], "better": [0.9]}).summary()
-    assert one.loc["better", "verdict"] == "one run"
-
-
-def test_table_shows_errors_as_positive_numbers(regression: Data) -> None:
-    comparison = compare(regression, scoring="neg_root_mean_squared_error")
-    table = comparison.table([8, 23])
-    assert list(table.columns) == [8, 23]
-    assert list(table.index) == ["Random", "Extremes"]
-    assert (table > 0).all(axis=None)
-    of_start = comparison.data.query("n_labeled == 8 and strategy == 'Random'")
-    assert table.loc["Random", 8] == pytest.approx(-of_start["score"].mean())
-    assert repr(comparison) == "<StrategyComparison of Random, Extremes: RMSE, 4 runs>"
-    with pytest.raises(ValueError, match=r"no scores with \[9\] labels"):
-        comparison.table([9])
-
-
-def test_unknown_reference_is_named(regression: Data) -> None:
-    with pytest.raises(ValueError, match=r"no strategy 'Passive'.*'Extremes'"):
-        compare(regression).summary("Passive")
-
-
 def test_progress_bar_counts_campaigns(
     regression: Data, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -257,20 +202,15 @@ def test_progress_bar_counts_campaigns(
     assert "8/8" in capsys.readouterr().err
 
 
-class _Untouchable(Ridge):
-    def fit(self, X: Any, y: Any) -> Any:
-        raise AssertionError("fitted although the settings are wrong")
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"strategies": {}}, "at least one entry"),
         ({"strategies": [Shuffled()]}, "dict of names"),
         ({"n_instances": 18}, r"8 \+ 3 \* 18 = 62 rows, but X has n_samples=60"),
-        ({"n_repeats": 0}, "n_repeats must be at least 1"),
+        ({"n_repeats": 0}, "n_repeats must be an int of at least 1"),
         ({"n_queries": 1.5}, "n_queries must be an int"),
-        ({"initial": [25, 19]}, "row 19, which is no training row of fold 0"),
+        ({"initial": [25, 19]}, "row 19, which is not a training row of fold 0"),
         ({"scoring": "precision_of_measurement"}, "precision_of_measurement"),
     ],
 )
@@ -278,4 +218,4 @@ def test_wrong_settings_are_refused_before_any_fit(
     regression: Data, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        compare(regression, estimator=_Untouchable(), **settings)
+        compare(regression, estimator=Untouchable(), **settings)

@@ -43,7 +43,7 @@ def test_stratified_start_takes_labels_of_objects_and_several_outputs() -> None:
     assert {tuple(y[row]) for row in rows} == {("a", 0), ("a", 1), ("b", 0)}
 
 
-def test_stratified_start_of_numbers_takes_one_from_each_quantile() -> None:
+def test_stratified_start_of_targets_takes_one_row_of_each_quantile() -> None:
     y = np.random.default_rng(1).permutation(np.arange(40.0)) ** 3
     for seed in range(5):
         rows = draw("stratified", y, 8, False, seed)
@@ -51,27 +51,27 @@ def test_stratified_start_of_numbers_takes_one_from_each_quantile() -> None:
         assert sorted(rank // 5) == list(range(8))
 
 
-def test_stratified_start_of_several_numbers_spreads_over_their_sum() -> None:
+def test_stratified_start_of_several_targets_spreads_over_their_sum() -> None:
     u = np.arange(20.0)
     rows = draw("stratified", np.stack([u, 1000 * u], axis=1), 4, False)
     assert sorted(np.array(rows) // 5) == [0, 1, 2, 3]
 
 
-def test_rows_may_be_named() -> None:
+def test_positions_may_be_given() -> None:
     assert draw([5, 2], np.zeros(6), 99, False) == [5, 2]
 
 
 @pytest.mark.parametrize(
     ("initial", "message"),
     [
-        ("balanced", "must be 'random', 'stratified' or the indices"),
-        ([0, 6], "indices from 0 to 6, but the rows are 0 to 5"),
-        ([-1, 2], "indices from -1 to 2"),
+        ("balanced", "must be 'random', 'stratified' or the positions"),
+        ([0, 6], "positions from 0 to 6, but the rows are 0 to 5"),
+        ([-1, 2], "positions from -1 to 2"),
         ([1, 1], "more than once"),
-        ([], "at least one int index"),
-        ([0.5], "at least one int index"),
-        ([[1, 2]], "at least one int index"),
-        ([True, False], "at least one int index"),
+        ([], "non-empty one-dimensional"),
+        ([0.5], "non-empty one-dimensional"),
+        ([[1, 2]], "non-empty one-dimensional"),
+        ([True, False], "non-empty one-dimensional"),
     ],
 )
 def test_bad_starts_are_refused(initial: object, message: str) -> None:
@@ -82,3 +82,11 @@ def test_bad_starts_are_refused(initial: object, message: str) -> None:
 def test_too_few_rows_for_the_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="each of the 3 classes, but n_initial=2"):
         draw("stratified", np.array([0, 1, 2, 0]), 2, True)
+
+
+def test_a_start_of_one_class_is_refused() -> None:
+    y = np.array(["a"] * 9 + ["b"])
+    with pytest.raises(ValueError, match=r"All 3 rows .* class 'a'.*'stratified'"):
+        draw([0, 1, 2], y, 3, True)
+    assert draw([0, 1], y[:9], 2, True) == [0, 1]  # there is no other class
+    assert draw([0, 1], np.zeros((9, 2)), 2, True) == [0, 1]

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, ShuffleSplit
+
+from skal.simulation import LearningCurveDisplay, StrategyComparison
+from skal.simulation.result import ScoreLabel, score_label
+from tests.simulation.helpers import Data, FirstColumn, compare, simulation
+
+mpl.use("Agg")
+
+N_LABELED = np.array([10, 20, 30])
+SCORES = {
+    "Random": np.array([[-3.0, -2.0, -1.0], [-5.0, -3.0, -1.0], [-4.0, -4.0, -4.0]]),
+    "Other": np.array([[-3.0, -2.5, -1.0]]),
+}
+
+
+def _rmse(estimator: Any, X: Any, y: Any) -> float:
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("estimator", "scoring", "expected"),
+    [
+        (Ridge(), None, ScoreLabel("R²")),
+        (LogisticRegression(), None, ScoreLabel("accuracy")),
+        (Ridge(), "neg_mean_absolute_error", ScoreLabel("MAE", -1)),
+        (Ridge(), "neg_median_absolute_error", ScoreLabel("median absolute error", -1)),
+        (Ridge(), "explained_variance", ScoreLabel("explained variance")),
+        (Ridge(), _rmse, ScoreLabel("_rmse")),
+    ],
+)
+def test_scores_have_readable_names(
+    estimator: Any, scoring: Any, expected: ScoreLabel
+) -> None:
+    assert score_label(estimator, scoring) == expected
+
+
+def test_summary_by_hand(regression: Data) -> None:
+    comparison = compare(
+        regression, cv=ShuffleSplit(6, random_state=0), scoring="neg_mean_squared_error"
+    )
+    data = comparison.data
+    areas = {}
+    for name in ("Random", "Extremes"):
+        curves = [
+            data[(data["strategy"] == name) & (data["fold"] == k)]["score"].to_numpy()
+            for k in range(6)
+        ]
+        areas[name] = np.array([(c[1:] + c[:-1]).mean() / 2 for c in curves])
+    test = stats.ttest_rel(areas["Extremes"], areas["Random"])
+    interval = test.confidence_interval(0.95)
+    row = comparison.summary().loc["Extremes"]
+    assert row["area"] == pytest.approx(-areas["Extremes"].mean())
+    assert row["gain"] == pytest.approx((areas["Extremes"] - areas["Random"]).mean())
+    assert row["gain_low"] == pytest.approx(interval.low)
+    assert row["gain_high"] == pytest.approx(interval.high)
+    assert row["p_value"] == pytest.approx(test.pvalue)
+    last = data[(data["strategy"] == "Extremes") & (data["step"] == 3)]["score"]
+    assert row["final"] == pytest.approx(-last.mean())
+    wide = comparison.summary(corrected=True).loc["Extremes"]
+    ratio = (wide["gain_high"] - wide["gain"]) / (row["gain_high"] - row["gain"])
+    assert ratio == pytest.approx(np.sqrt((1 / 6 + 8 / 72) * 6))
+    other = comparison.summary("Extremes").loc["Random"]
+    assert other["gain"] == pytest.approx(-row["gain"])
+
+
+@pytest.fixture
+def known() -> Callable[[dict[str, list[float]]], StrategyComparison]:
+    """Build comparisons from the areas of strategies, one per run."""
+
+    def make(areas: dict[str, list[float]]) -> StrategyComparison:
+        rows = [
+            {
+                **{"strategy": name, "fold": k, "repeat": 0, "seed": k},
+                **{"step": step, "n_labeled": 10 + step, "score": value},
+                **{"query_time": float("nan"), "fit_time": 0.0},
+            }
+            for name, values in areas.items()
+            for k, value in enumerate(values)
+            for step in range(2)
+        ]
+        return StrategyComparison(pd.DataFrame(rows), ScoreLabel("R²"), 0.25)
+
+    return make
+
+
+def test_verdicts(known: Any) -> None:
+    base = np.array([0.5, 0.6, 0.4, 0.7])
+    noise = np.array([0.01, -0.01, 0.02, -0.02])
+    summary = known(
+        {
+            "Random": list(base),
+            "better": list(base + 0.1 + noise),
+            "noisy": list(base + 0.005 + noise),
+            "worse": list(base - 0.1 + noise),
+        }
+    ).summary()
+    assert summary["verdict"].tolist() == ["reference", "gain", "no gain", "loss"]
+    assert summary.loc["noisy", "gain"] > 0  # higher, but not significantly
+    assert summary.index.tolist() == ["Random", "better", "noisy", "worse"]
+    one = known({"Random": [0.5], "better": [0.9]}).summary()
+    assert one.loc["better", "verdict"] == "one run"
+
+
+def test_table_shows_errors_as_positive_values(regression: Data) -> None:
+    comparison = compare(regression, scoring="neg_root_mean_squared_error")
+    table = comparison.table([8, 23])
+    assert list(table.columns) == [8, 23]
+    assert list(table.index) == ["Random", "Extremes"]
+    assert (table > 0).all(axis=None)
+    of_start = comparison.data.query("n_labeled == 8 and strategy == 'Random'")
+    assert table.loc["Random", 8] == pytest.approx(-of_start["score"].mean())
+    assert repr(comparison) == "<StrategyComparison of Random, Extremes: RMSE, 4 runs>"
+    with pytest.raises(ValueError, match=r"no scores with \[9\] labels"):
+        comparison.table([9])
+
+
+def test_unknown_reference_is_named(regression: Data) -> None:
+    with pytest.raises(ValueError, match=r"no strategy 'Passive'.*'Extremes'"):
+        compare(regression).summary("Passive")
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def test_curves_are_means_and_bands_intervals() -> None:
+    display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("RMSE", -1))
+    display.plot(band=0.9)
+    line = display.lines_["Random"]
+    np.testing.assert_array_equal(line.get_xdata(), N_LABELED)
+    np.testing.assert_allclose(line.get_ydata(), [4.0, 3.0, 2.0])
+    half = stats.t.ppf(0.95, 2) * 1.0 / np.sqrt(3)  # spread 1 at the first step
+    corners = display.bands_["Random"].get_paths()[0].vertices
+    first = corners[corners[:, 0] == 10][:, 1]
+    assert first.min() == pytest.approx(4 - half)
+    assert first.max() == pytest.approx(4 + half)
+    assert list(display.bands_) == ["Random"]  # one run has no band
+
+
+def test_axis_labels_have_units_and_the_better_direction() -> None:
+    display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("RMSE", -1))
+    display.plot(score_unit="USD")
+    assert display.ax_.get_xlabel() == "labels used [rows]"
+    assert display.ax_.get_ylabel() == "RMSE [USD] (lower is better)"
+    legend = display.ax_.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["Random", "Other"]
+    assert legend.get_title().get_text() == "mean and 95% interval"
+    assert display.figure_ is display.ax_.figure
+    display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("accuracy")).plot()
+    assert display.ax_.get_ylabel() == "accuracy (higher is better)"
+
+
+def test_axes_and_styles_of_the_user_are_used() -> None:
+    import matplotlib.pyplot as plt
+
+    _, (left, right) = plt.subplots(1, 2)
+    display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("R²"))
+    display.plot(right, band=None, line_kw={"linestyle": ":", "marker": None})
+    assert display.ax_ is right
+    assert not left.lines
+    assert display.bands_ == {}
+    assert display.lines_["Random"].get_linestyle() == ":"
+    display.plot(left, band_kw={"alpha": 0.5})
+    assert display.bands_["Random"].get_alpha() == 0.5
+
+
+def test_from_comparison(regression: Data) -> None:
+    comparison = compare(regression, cv=KFold(3))
+    display = comparison.plot(band=None)
+    assert display.ax_.get_ylabel() == "R² (higher is better)"
+    for name in ("Random", "Extremes"):
+        np.testing.assert_allclose(
+            display.lines_[name].get_ydata(), comparison.table().loc[name]
+        )
+
+
+def test_from_simulation(regression: Data) -> None:
+    fitted = simulation(
+        query_strategy=FirstColumn(), scoring="neg_mean_squared_error"
+    ).fit(*regression)
+    display = LearningCurveDisplay.from_simulation(fitted, *regression)
+    np.testing.assert_allclose(
+        display.lines_["FirstColumn"].get_ydata(), -fitted.learning_curve(*regression)
+    )
+
+
+def test_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("R²"))
+    with pytest.raises(ImportError, match=r"need matplotlib.*skal\[plot\]"):
+        display.plot()
