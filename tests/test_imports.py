@@ -15,12 +15,13 @@ import skal
 
 ROOT = Path(skal.__file__).parent
 
-_ANYWHERE = {"exceptions", "rng", "validation"}
+_ANYWHERE = {"exceptions", "hooks", "rng", "validation"}
 #: What each part of skal may import of skal, itself and `_ANYWHERE` aside. A new part
 #: needs a line here.
 ALLOWED: dict[str, set[str]] = {
     "_version": set(),
     "exceptions": set(),
+    "hooks": set(),
     "rng": set(),
     "validation": set(),
     # pure functions of tensors

@@ -13,6 +13,7 @@ from skal.adversarial.batches import Batches
 from skal.adversarial.networks import CosineClassifier, reverse_gradient
 from skal.adversarial.training import auc
 from skal.adversarial.vaal import discrimination_loss, hiding_loss
+from skal.hooks import hooked, input_of
 
 __all__ = ["Body", "Mal", "mean_entropy"]
 
@@ -37,15 +38,12 @@ class Body(nn.Module):
         """Give features, ``(b, d)``."""
         caught: list[Tensor] = []
 
-        def catch(_: nn.Module, args: tuple[Tensor, ...], named: Any) -> None:
-            caught.append(args[0] if args else next(iter(named.values())))
+        def catch(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
+            caught.append(input_of(args, kwargs))
 
         head = self.module.get_submodule(self._head)
-        handle = head.register_forward_pre_hook(catch, with_kwargs=True)
-        try:
+        with hooked({self._head: head}, catch, before=True):
             self.module(x)
-        finally:
-            handle.remove()
         return F.normalize(caught[-1].flatten(1))
 
 

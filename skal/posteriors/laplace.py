@@ -14,6 +14,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.models import Model
 from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
 from skal.reading.access import NetAccess
+from skal.rows import Rows
 from skal.validation import check_int, check_positive
 
 __all__ = ["LastLayerLaplace"]
@@ -71,7 +72,7 @@ class LastLayerLaplace(NetPosterior):
         rows = model.rows(model.member.labeled)
         features, outputs = access.collect_all(rows, access.forward_features)
         outputs = outputs.double().reshape(len(outputs), -1)
-        head = _linear_head(access, features, outputs)
+        name, head = _linear_head(access, rows, features, outputs)
         z = features.double()
         if head.bias is not None:
             z = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
@@ -81,17 +82,19 @@ class LastLayerLaplace(NetPosterior):
         whole = is_classifier(model.estimator) and noise[0].numel() <= _WHOLE
         sample = _by_cholesky if whole else _by_kronecker
         steps = sample(z, curvature, self.prior_precision, noise)
-        name = next(n for n, m in access.module.named_modules() if m is head)
         prefix = f"{name}." if name else ""
         return [with_weights(partial(_moved, head, prefix, step)) for step in steps]
 
 
-def _linear_head(access: NetAccess, features: Tensor, outputs: Tensor) -> nn.Linear:
-    head = access.head
+def _linear_head(
+    access: NetAccess, rows: Rows, features: Tensor, outputs: Tensor
+) -> tuple[str, nn.Linear]:
+    _, batch = next(access.batches(rows))
+    name, head, *_ = access.find_head(batch)
     if isinstance(head, nn.Linear):
         with torch.no_grad():
             if torch.allclose(head(features).double(), outputs, atol=1e-4, rtol=1e-3):
-                return head
+                return name, head
     raise UnsuitableLearnerError(
         f"LastLayerLaplace needs a torch.nn.Linear that gives the outputs of "
         f"{type(access.module).__name__}, and its last is followed by something else. "

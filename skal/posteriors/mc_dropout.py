@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.hooks import hooked
 from skal.posteriors.models import Model
-from skal.posteriors.net_reader import NetPosterior, Variant, tensors_of
+from skal.posteriors.net_reader import NetPosterior, Variant
+from skal.reading.access import tensors_of
 from skal.rng import seed_from
 from skal.validation import check_int
 
@@ -117,6 +119,7 @@ class _Masks:
     def __init__(self, module: nn.Module, layers: dict[str, nn.Module]) -> None:
         self.module = module
         self.layers = layers
+        self.positions = {name: k for k, name in enumerate(layers)}
         self.kept: dict[tuple[Any, ...], Tensor] = {}
         self.kept_bytes = 0
 
@@ -124,15 +127,11 @@ class _Masks:
     def applied(self, seed: int) -> Iterator[None]:
         """Have the layers drop what the seed says; they are in eval mode otherwise."""
         run = _Run()
-        handles = [self.module.register_forward_pre_hook(run.start, with_kwargs=True)]
-        try:
-            for position, (name, layer) in enumerate(self.layers.items()):
-                hook = self._hook(run, seed, position, name)
-                handles.append(layer.register_forward_hook(hook))
+        with (
+            hooked({"": self.module}, run.start, before=True),
+            hooked(self.layers, partial(self._drop, run, seed)),
+        ):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
         if not run.calls:
             raise UnsuitableLearnerError(
                 f"The forward pass of {type(self.module).__name__} does not run its "
@@ -140,25 +139,30 @@ class _Masks:
                 "has nothing to draw. Call them as modules in forward."
             )
 
-    def _hook(
-        self, run: _Run, seed: int, position: int, name: str
-    ) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
-        def drop(layer: Any, args: tuple[Any, ...], output: Tensor) -> Tensor:
-            if len(output) != run.n_rows or output.ndim < 2:
-                raise UnsuitableLearnerError(
-                    f"The dropout layer {name!r} of {type(self.module).__name__} is "
-                    f"given shape {tuple(output.shape)} for {run.n_rows} rows. "
-                    "MCDropout shares a mask among rows and needs them as the first "
-                    "dimension (batch_first=True)."
-                )
-            shape = (1, *output.shape[1:])
-            if isinstance(layer, _WHOLE_CHANNELS):
-                shape = (1, output.shape[1], *(1 for _ in output.shape[2:]))
-            key = (seed, position, run.calls[position], shape)
-            run.calls[position] += 1
-            return _drop(layer, output, self._mask(key, layer.p, output.device))
-
-        return drop
+    def _drop(
+        self,
+        run: _Run,
+        seed: int,
+        name: str,
+        layer: Any,
+        args: Any,
+        kwargs: Any,
+        output: Tensor,
+    ) -> Tensor:
+        if len(output) != run.n_rows or output.ndim < 2:
+            raise UnsuitableLearnerError(
+                f"The dropout layer {name!r} of {type(self.module).__name__} is given "
+                f"shape {tuple(output.shape)} for {run.n_rows} rows. MCDropout shares "
+                "a mask among rows and needs them as the first dimension "
+                "(batch_first=True)."
+            )
+        shape = (1, *output.shape[1:])
+        if isinstance(layer, _WHOLE_CHANNELS):
+            shape = (1, output.shape[1], *(1 for _ in output.shape[2:]))
+        position = self.positions[name]
+        key = (seed, position, run.calls[position], shape)
+        run.calls[position] += 1
+        return _drop(layer, output, self._mask(key, layer.p, output.device))
 
     def _mask(self, key: tuple[Any, ...], p: float, device: torch.device) -> Tensor:
         """Units that stay; the same for the same key."""
@@ -181,7 +185,7 @@ class _Run:
         self.n_rows = 0
         self.calls: Counter[int] = Counter()
 
-    def start(self, _: nn.Module, args: tuple[Any, ...], kwargs: Any) -> None:
+    def start(self, name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
         self.calls.clear()
         self.n_rows = len(next(tensors_of((args, kwargs))))
 

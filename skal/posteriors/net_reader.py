@@ -12,9 +12,10 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skal.hooks import evaluating
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.posteriors.models import Model, net_models
-from skal.reading.access import NetAccess, as_columns
+from skal.reading.access import NetAccess, as_columns, tensors_of
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng
 from skal.rows import Rows
@@ -67,7 +68,7 @@ class NetReader(Reader):
     def _run(self, block: Any, variants: Sequence[Variant]) -> Tensor:
         rows = self.model.rows(Rows(block, allow_nan=True))
         result: Tensor | None = None
-        with preserve_global_rng(), self.access.reading():
+        with preserve_global_rng(), evaluating(self.access.module):
             for group in _grouped(self.access.batches(rows)):
                 for k, variant in enumerate(variants):
                     with variant() as weights:
@@ -134,15 +135,3 @@ def _grouped(
             group, held = [], 0
     if group:
         yield group
-
-
-def tensors_of(batch: Any) -> Iterator[Tensor]:
-    """Every tensor of a batch, in order."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        for part in batch.values():
-            yield from tensors_of(part)
-    elif isinstance(batch, (list, tuple)):
-        for part in batch:
-            yield from tensors_of(part)

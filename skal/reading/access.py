@@ -1,10 +1,10 @@
-"""What a query strategy may ask of a fitted net: read-only, block by block."""
+"""Reading a fitted net in blocks, without changing it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,65 +19,73 @@ from torch.func import functional_call
 from torch.utils.data import SequentialSampler
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets.bayesian.layers import LINEAR
+from skal.hooks import evaluating, hooked, input_of
+from skal.nets.heads import Head, find_head
 from skal.nets.probabilities import find_nonlinearity
-from skal.reading.batches import arguments, length, split
 from skal.rows import Rows
 
-__all__ = ["LINEAR", "NetAccess", "as_columns"]
+__all__ = [
+    "NetAccess",
+    "arguments",
+    "as_columns",
+    "batch_length",
+    "first_rows",
+    "map_tensors",
+    "split",
+    "tensors_of",
+]
 
 Parameters = Mapping[str, Tensor]
-#: Rows that run through a net together, and more of them where layers are all linear
-#: and the widest has fewer numbers for them: their activations stay in cache.
-_CHUNK, _NUMBERS = 512, 2**18
+#: Rows of a chunk, and elements of the widest layer's activations in a chunk of a net
+#: whose layers are all linear.  Activations of this size stay in the cache.
+_CHUNK, _CHUNK_ELEMENTS = 512, 2**18
 
 
 class NetAccess:
     """Reads a fitted skorch net without changing it.
 
-    Everything is computed in eval mode and without gradients; other weights are
-    swapped in by `torch.func.functional_call`, never written.
+    The net is read in eval mode and without gradients.  Other weights are swapped in by
+    `torch.func.functional_call`, never written.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-        A fitted net, skal's or skorch's own.
+        A fitted net of skal or skorch.
     head : str, optional
-        Name of the head among ``net.module_.named_modules()``.  By default it is the
-        last `torch.nn.Linear` or `BayesLinear` that a forward pass runs through.
+        Name of the head among ``net.module_.named_modules()``.  By default the head is
+        the last `torch.nn.Linear` or `BayesLinear` that a forward pass runs.
 
     Attributes
     ----------
     module : torch.nn.Module
-        The net's module.
+        The module that is read.  Modes and hooks are restored after each read.
     """
 
     def __init__(self, net: NeuralNet, head: str | None = None) -> None:
         self.net = net
+        # The module itself, not a copy: a closure or a compiled module would still
+        # refer to the original, whose mode the copy does not control.
         self.module: nn.Module = net.module_
         self._head_name = head
+        self._head: Head | None = None
 
     # -- forward passes -----------------------------------------------------------
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Eval mode and no gradients; every module's mode is restored afterwards."""
-        modes = [(module, module.training) for module in self.module.modules()]
-        try:
-            self.module.eval()
-            with torch.no_grad():
-                yield
-        finally:
-            for module, training in modes:
-                if module.training != training:
-                    module.training = training
 
     def batches(
         self, rows: Rows, size: int | None = None
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield ``(slice, batch)`` in order, tensors on the net's device.
+        """Yield ``(slice, batch)`` in order, as tensors on the device of the net.
 
-        Batches are those of the net's iterator, or parts of at most `size` rows.
+        Parameters
+        ----------
+        rows : Rows
+        size : int, optional
+            Maximum number of rows in a batch; by default that of the net's iterator.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If the net's validation iterator shuffles or drops rows.
         """
         for block, X in rows.blocks():
             start = block.start
@@ -87,7 +95,7 @@ class NetAccess:
             for data in iterator:
                 whole = to_tensor(unpack_data(data)[0], device=self.net.device)
                 for batch in split(whole, size):
-                    stop = start + length(batch)
+                    stop = start + batch_length(batch)
                     yield slice(start, stop), batch
                     start = stop
             if start != block.stop:
@@ -98,7 +106,15 @@ class NetAccess:
                 )
 
     def forward(self, batch: Any, parameters: Parameters | None = None) -> Tensor:
-        """Raw outputs of the module, ``(b, ...)``, by its own or other parameters."""
+        """Compute the raw outputs of the module, ``(b, ...)``.
+
+        Parameters
+        ----------
+        batch : Tensor, tuple or dict of Tensor
+            As `batches` yields it.
+        parameters : mapping of str to Tensor, optional
+            Parameters and buffers to use in place of the module's.
+        """
         args, kwargs = arguments(batch)
         if parameters is None:
             output = self.module(*args, **kwargs)
@@ -106,47 +122,77 @@ class NetAccess:
             output = functional_call(self.module, dict(parameters), args, kwargs)
         return output[0] if isinstance(output, tuple) else output
 
+    def find_head(self, batch: Any) -> Head:
+        """Find the head of the module.
+
+        Parameters
+        ----------
+        batch : Tensor, tuple or dict of Tensor
+            The first call runs the module on its first two rows.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If there is no such layer, it is not run, or its input does not have one
+            row for each row of the output.
+        """
+        if self._head is None:
+            outputs: list[Tensor] = []
+            few = first_rows(batch, 2)
+            with evaluating(self.module):
+                head = find_head(
+                    self.module,
+                    lambda: outputs.append(self.forward(few)),
+                    self._head_name,
+                )
+            self._check_features(head.name, head.inputs, outputs[0])
+            self._head = head
+        return self._head
+
     def forward_features(
         self, batch: Any, parameters: Parameters | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Input of the head, ``(b, d)``, and raw outputs, in one pass."""
-        caught: dict[str, Tensor] = {}
+        """Compute the input of the head, ``(b, d)``, and the raw outputs, in one pass.
 
-        def catcher(name: str) -> Callable[..., None]:
-            def catch(_: nn.Module, args: tuple[Tensor, ...], named: Any) -> None:
-                caught.pop(name, None)  # so that the last module run comes last
-                caught[name] = args[0] if args else next(iter(named.values()))
+        Parameters
+        ----------
+        batch, parameters
+            As in `forward`.
+        """
+        head = self.find_head(batch)
+        caught: list[Tensor] = []
 
-            return catch
+        def catch(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
+            caught.append(input_of(args, kwargs))
 
-        handles = [
-            module.register_forward_pre_hook(catcher(name), with_kwargs=True)
-            for name, module in self._heads().items()
-        ]
-        try:
+        with hooked({head.name: head.layer}, catch, before=True):
             output = self.forward(batch, parameters)
-        finally:
-            for handle in handles:
-                handle.remove()
-        if not caught:
-            raise UnsuitableLearnerError(
-                f"The forward pass of {type(self.module).__name__} does not run "
-                f"through {list(self._heads())}, where its head was looked for. Name "
-                "another with head=."
-            )
-        self._head_name, features = list(caught.items())[-1]
-        if len(features) != len(output):
-            raise UnsuitableLearnerError(
-                f"The head {self._head_name!r} of {type(self.module).__name__} takes "
-                f"{len(features)} rows where the net gives {len(output)}. Name "
-                "another with head=."
-            )
-        return features.flatten(1), output
+        self._check_features(head.name, caught[-1], output)
+        return caught[-1].flatten(1), output
 
     def collect(
         self, rows: Rows, read: Callable[[Any], Tensor], size: int | None = None
     ) -> Tensor:
-        """Apply ``read(batch) -> (b, ...)`` to all rows; ``(m, ...)`` on the device."""
+        """Apply ``read(batch) -> (b, ...)`` to all rows, giving ``(m, ...)``.
+
+        Parameters
+        ----------
+        rows : Rows
+        read : callable
+            Maps a batch to a tensor with one entry for each of its rows.
+        size : int, optional
+            As in `batches`.
+
+        Returns
+        -------
+        result : Tensor
+            On the device of the net.
+
+        Raises
+        ------
+        ValueError
+            If the result is not finite.
+        """
         (result,) = self.collect_all(rows, lambda batch: (read(batch),), size)
         return result
 
@@ -156,9 +202,9 @@ class NetAccess:
         read: Callable[[Any], tuple[Tensor, ...]],
         size: int | None = None,
     ) -> tuple[Tensor, ...]:
-        """Apply a function of several results to all rows, in one pass over them."""
+        """Apply a function with several results to all rows; see `collect`."""
         results: tuple[Tensor, ...] = ()
-        with self.reading():
+        with evaluating(self.module):
             for block, batch in self.batches(rows, size):
                 parts = read(batch)
                 if not results:  # allocated once, so that nothing is held twice
@@ -169,27 +215,27 @@ class NetAccess:
                     result[block] = part
         if not all(_all_finite(result) for result in results):
             raise ValueError(
-                f"What {type(self.module).__name__} gives for {rows.name} is not "
+                f"The outputs of {type(self.module).__name__} for {rows.name} are not "
                 "finite. Did its training diverge?"
             )
         return results
 
     @property
-    def n_together(self) -> int:
-        """Rows that are read fast, and in little memory, forward and backward."""
+    def chunk_size(self) -> int:
+        """Number of rows to read at a time, so that activations stay in the cache."""
         own = [m for m in self.module.modules() if [*m.parameters(recurse=False)]]
         widths = [max(m.weight.shape) for m in own if isinstance(m, nn.Linear)]
         if not widths or len(widths) < len(own):
             return _CHUNK
-        return max(_CHUNK, _NUMBERS // max(widths))
+        return max(_CHUNK, _CHUNK_ELEMENTS // max(widths))
 
     def outputs(self, rows: Rows) -> Tensor:
-        """Raw outputs, ``(m, C)``: logits of a classifier, predictions otherwise."""
+        """Read raw outputs, ``(m, C)``: logits of a classifier, else predictions."""
         return self.collect(rows, lambda batch: as_columns(self.forward(batch)))
 
     def features(self, rows: Rows) -> Tensor:
-        """Input of the head, ``(m, d)``: the penultimate features."""
-        size = self.n_together if torch.device(self.net.device).type == "cpu" else None
+        """Read the penultimate features, ``(m, d)``: the input of the head."""
+        size = self.chunk_size if torch.device(self.net.device).type == "cpu" else None
         return self.collect(rows, lambda batch: self.forward_features(batch)[0], size)
 
     # -- probabilities ------------------------------------------------------------
@@ -198,18 +244,21 @@ class NetAccess:
     def to_proba(self) -> Callable[[Tensor], Tensor]:
         """Function from raw outputs to probabilities ``(b, C)``, float64.
 
-        It follows from the criterion: a softmax for cross-entropy, a sigmoid for the
-        binary one, nothing for skorch's negative log likelihood, whose modules end
-        in a softmax.  float64 keeps differences of confident rows.
+        The criterion determines it: a softmax for cross-entropy, a sigmoid for binary
+        cross-entropy, and the identity for skorch's negative log-likelihood, whose
+        modules end in a softmax.  float64 preserves the differences between confident
+        rows.
 
         Raises
         ------
         UnsuitableLearnerError
-            If the criterion does not tell what the outputs are.
+            If the net is not a classifier, or if its criterion does not determine what
+            the outputs are.
         """
         if not is_classifier(self.net):
             raise UnsuitableLearnerError(
-                f"{type(self.net).__name__} is no classifier: it has no probabilities."
+                f"{type(self.net).__name__} is not a classifier, so it cannot predict "
+                "probabilities."
             )
         try:
             convert = find_nonlinearity(
@@ -220,19 +269,20 @@ class NetAccess:
         return lambda outputs: convert(outputs.double())
 
     def column_classes(self, n: int) -> np.ndarray:
-        """Give the classes of the `n` columns of the net's probabilities.
+        """Get the classes of the `n` columns of the net's probabilities.
 
         Raises
         ------
         UnsuitableLearnerError
-            If they cannot be told.
+            If they cannot be determined.
         """
         try:
             classes = np.asarray(self.net.classes_)
         except AttributeError:  # skorch's, trained on a Dataset: targets are positions
             classes = np.arange(n)
         if len(classes) != n:
-            # skorch's classes_ are those that it saw; its columns are all positions.
+            # skorch's classes_ are those in the training labels; its columns are all
+            # positions.
             if classes.dtype.kind not in "iu" or not np.isin(classes, range(n)).all():
                 raise UnsuitableLearnerError(
                     f"{type(self.net).__name__} has {n} outputs for the classes "
@@ -241,42 +291,10 @@ class NetAccess:
             classes = np.arange(n)
         return classes
 
-    # -- the head -----------------------------------------------------------------
-
-    def _heads(self) -> dict[str, nn.Module]:
-        """Modules among which the head is the last one run."""
-        modules = dict(self.module.named_modules())
-        linear: dict[str, nn.Module] = {
-            name: module
-            for name, module in modules.items()
-            if isinstance(module, LINEAR)
-        }
-        if self._head_name is not None:
-            if self._head_name not in modules:
-                raise UnsuitableLearnerError(
-                    f"{type(self.module).__name__} has no module named "
-                    f"{self._head_name!r}. Its Linear modules are {list(linear)}."
-                )
-            return {self._head_name: modules[self._head_name]}
-        if not linear:
-            raise UnsuitableLearnerError(
-                f"{type(self.module).__name__} has no torch.nn.Linear to take for its "
-                f"head. Name its last layer with head=, one of {list(modules)[1:]}."
-            )
-        return linear
-
-    @property
-    def head(self) -> nn.Module:
-        """The head; known once features were read, or by name."""
-        heads = self._heads()
-        if len(heads) > 1:
-            raise RuntimeError("The head is known once features were read.")
-        return next(iter(heads.values()))
-
-    # -- inside -------------------------------------------------------------------
+    # -- checks -------------------------------------------------------------------
 
     def _prepare(self, X: Any) -> Any:
-        """Give X the type that the module computes in, as skal's nets do."""
+        """Convert X to the type that the module computes in, as skal's nets do."""
         if sparse.issparse(X):
             X = X.toarray()
         single = any(p.dtype == torch.float32 for p in self.module.parameters())
@@ -295,12 +313,72 @@ class NetAccess:
                 "iterator_valid__shuffle=False."
             )
 
+    def _check_features(self, head: str, features: Tensor, output: Tensor) -> None:
+        if len(features) != len(output):
+            raise UnsuitableLearnerError(
+                f"The head {head!r} of {type(self.module).__name__} reads "
+                f"{len(features)} rows where the net outputs {len(output)}. Name "
+                "another layer with head=."
+            )
+
+
+# -- batches: a tensor, or several in a tuple, list or dict ---------------------------
+
+
+def arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Get the positional and the keyword arguments of a module for a batch."""
+    if isinstance(batch, Mapping):
+        return (), dict(batch)
+    return (tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)), {}
+
+
+def batch_length(batch: Any) -> int:
+    """Count the rows of a batch."""
+    if isinstance(batch, Mapping):
+        return len(next(iter(batch.values())))
+    return len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
+
+
+def map_tensors(batch: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Apply a function to each tensor of a batch."""
+    if isinstance(batch, Mapping):
+        return {key: function(x) for key, x in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(function(x) for x in batch)
+    return function(batch)
+
+
+def first_rows(batch: Any, n: int) -> Any:
+    """Take the first `n` rows of a batch."""
+    return map_tensors(batch, lambda x: x[:n])
+
+
+def split(batch: Any, size: int | None) -> list[Any]:
+    """Split a batch into pieces of at most `size` rows; None leaves it whole."""
+    n_rows = batch_length(batch)
+    if size is None or n_rows <= size:
+        return [batch]
+    starts = range(0, n_rows, size)
+    return [map_tensors(batch, itemgetter(slice(s, s + size))) for s in starts]
+
+
+def tensors_of(batch: Any) -> Iterator[Tensor]:
+    """Yield every tensor of a batch, or of nested batches, in order."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        for part in batch.values():
+            yield from tensors_of(part)
+    elif isinstance(batch, (list, tuple)):
+        for part in batch:
+            yield from tensors_of(part)
+
 
 def as_columns(outputs: Tensor) -> Tensor:
-    """Give outputs as ``(b, C)``, a single output as one column."""
+    """Reshape a single output ``(b,)`` to one column; leave ``(b, C)`` as it is."""
     return outputs[:, None] if outputs.ndim == 1 else outputs
 
 
 def _all_finite(values: Tensor) -> bool:
-    """Whether all are; a sum that is tells it in one pass, and may overflow."""
+    """Whether all values are finite, in one pass unless their sum overflows."""
     return bool(values.sum().isfinite()) or bool(values.isfinite().all())

@@ -1,31 +1,36 @@
-"""Gradients row by row, as outer products of what went in and what comes back."""
+"""Per-row gradients as outer products of layer inputs and output gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.reading.access import NetAccess, as_columns
-from skal.reading.batches import length, split
-from skal.reading.factors import (
-    Factors,
-    backward,
-    input_of,
-    is_bare_linear,
-    linear_factors,
-    whole_gradients,
+from skal.hooks import hooked, input_of
+from skal.reading.access import (
+    NetAccess,
+    arguments,
+    as_columns,
+    batch_length,
+    first_rows,
+    map_tensors,
+    split,
 )
 from skal.rows import Rows
+from skal.spaces import Factors
 from skal.validation import check_option
 
-__all__ = ["Factors", "GradientReader", "per_row_gradients"]
+__all__ = ["Directions", "GradientReader", "per_row_gradients"]
 
-#: Rows that tell which layers take the rows of a batch for rows.
-_FEW = 8
+#: Number of rows of the probe batch, used to find the layers whose first dimension is
+#: that of the batch.
+_N_PROBE = 8
+#: Elements of gradients that are not factored, in the rows computed together.
+_WHOLE_ELEMENTS = 2**24
 Directions = Callable[[Tensor], Tensor]
 
 
@@ -37,20 +42,20 @@ class GradientReader:
     access : NetAccess
         The net f.
     space : {"gradients", "last_layer"}
-        Whether theta is every trainable parameter or those of the head.
+        Whether theta is every trainable parameter or the parameters of the head.
     directions : callable, optional
-        Maps raw outputs ``(b, C)`` to vectors v ``(b, C, K)``, which count as
-        constants: K gradients a row.  By default each output has its own gradient,
-        K = C.
+        Maps raw outputs ``(b, C)`` to vectors v ``(b, C, K)``, which are constants to
+        the gradient: K gradients for each row.  By default the gradient of each output
+        is read, K = C.
 
     Notes
     -----
-    Linear layers that each row passes once give outer products, taken by hooks: one
-    forward pass, K backward passes, and no gradient is ever written out.  A linear
-    layer that a row passes several times (tied weights, sequences) gives their sum,
-    and all other parameters are left to `torch.func`; both stand whole.  Hooks are
-    removed and the net is not changed.  The order of the layers is the same for all
-    batches.
+    The gradients of a linear layer that each row passes once are outer products.  Hooks
+    read their factors in one forward and K backward passes, and no gradient is written
+    out.  Linear layers that a row passes several times (tied weights, sequences) give
+    the sum of such products, and `torch.func` computes the gradients of all other
+    parameters; both are returned unfactored.  The net is not changed.  The order of the
+    layers is the same for all batches.
 
     Examples
     --------
@@ -78,127 +83,106 @@ class GradientReader:
         self._chosen: tuple[dict[str, nn.Linear], list[str]] | None = None
 
     def __call__(self, batch: Any) -> list[Factors]:
-        """Factors of each layer for the rows of a batch, ``access.batches`` gives."""
+        """Read the factors of each layer for a batch of ``access.batches``."""
         if self._chosen is None:
-            self._chosen = self._choose(split(batch, _FEW)[0])
+            self._chosen = self._choose(batch)
         return self._read(batch, *self._chosen)
 
     # -- which parameters, and how --------------------------------------------------
 
     def _choose(self, batch: Any) -> tuple[dict[str, nn.Linear], list[str]]:
-        """Linear layers for hooks, and names of parameters for `torch.func`."""
+        """Choose linear layers for hooks, and names of parameters for `torch.func`."""
         module = self.access.module
         names = {id(p): name for name, p in module.named_parameters()}
         layers: dict[str, nn.Module] = dict(module.named_modules())
+        wanted = [p for p in module.parameters() if p.requires_grad]
         if self.space == "last_layer":
-            with torch.no_grad():
-                self.access.forward_features(split(batch, 1)[0])
-            head = self.access.head
-            layers = {name: m for name, m in layers.items() if m is head}
-            wanted = [p for p in head.parameters() if p.requires_grad]
-        else:
-            wanted = [p for p in module.parameters() if p.requires_grad]
-        bare = {name: m for name, m in layers.items() if is_bare_linear(m)}
-        # A parameter that another module holds too has more to its gradient.
+            head = self.access.find_head(batch)
+            layers = {head.name: head.layer}
+            wanted = [p for p in head.layer.parameters() if p.requires_grad]
+        # The gradient of a parameter that another module shares has further terms.
         owners: dict[int, int] = {}
         for other in module.modules():
             for p in other.parameters(recurse=False):
                 owners[id(p)] = owners.get(id(p), 0) + 1
-        bare = {
+        linear = {
             name: m
-            for name, m in bare.items()
-            if all(owners[id(p)] == 1 for p in m.parameters())
+            for name, m in layers.items()
+            if _is_plain_linear(m)
+            and all(owners[id(p)] == 1 for p in m.parameters())
             and any(p.requires_grad for p in m.parameters())
         }
-        with torch.no_grad():
-            bare = self._hookable(batch, bare)
-            # A number of something else may have been that of the rows by chance.
-            bare = self._hookable(split(batch, max(1, length(batch) - 1))[0], bare)
-        hooked = {id(p) for m in bare.values() for p in m.parameters()}
-        others = [names[id(p)] for p in wanted if id(p) not in hooked]
-        if not bare and not others:
+        few = first_rows(batch, _N_PROBE)
+        linear = self._with_batch_rows(few, linear)
+        # Another dimension may have had the length of the batch by chance.
+        fewer = first_rows(few, max(1, batch_length(few) - 1))
+        linear = self._with_batch_rows(fewer, linear)
+        hooked_ids = {id(p) for m in linear.values() for p in m.parameters()}
+        others = [names[id(p)] for p in wanted if id(p) not in hooked_ids]
+        if not linear and not others:
             raise UnsuitableLearnerError(
                 f"{type(module).__name__} has no trainable parameter to take gradients "
                 f"of with space={self.space!r}."
             )
-        return bare, others
+        return linear, others
 
-    def _hookable(self, batch: Any, bare: dict[str, nn.Linear]) -> dict[str, nn.Linear]:
-        """Keep the layers whose inputs have the rows of the batch for rows."""
-        uses: dict[str, list[int]] = {name: [] for name in bare}
+    @torch.no_grad()
+    def _with_batch_rows(
+        self, batch: Any, linear: dict[str, nn.Linear]
+    ) -> dict[str, nn.Linear]:
+        """Keep the layers whose inputs have one row for each row of the batch."""
+        lengths: dict[str, list[int]] = {name: [] for name in linear}
 
-        def count(name: str) -> Callable[..., None]:
-            def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
-                uses[name].append(len(input_of(args, kwargs)))
+        def note(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
+            lengths[name].append(len(input_of(args, kwargs)))
 
-            return hook
-
-        handles = [
-            layer.register_forward_pre_hook(count(name), with_kwargs=True)
-            for name, layer in bare.items()
-        ]
-        try:
+        with hooked(linear, note, before=True):
             n_rows = len(self.access.forward(batch))
-        finally:
-            for handle in handles:
-                handle.remove()
         return {
             name: layer
-            for name, layer in bare.items()
-            if all(n == n_rows for n in uses[name])
+            for name, layer in linear.items()
+            if all(n == n_rows for n in lengths[name])
         }
 
     # -- reading --------------------------------------------------------------------
 
     @torch.enable_grad()
     def _read(
-        self, batch: Any, bare: dict[str, nn.Linear], others: list[str]
+        self, batch: Any, linear: dict[str, nn.Linear], others: list[str]
     ) -> list[Factors]:
-        # Detached parameters: the graph holds nothing but the layers asked for.
+        # Detached parameters, so that the graph holds the hooked layers alone.
         fixed = {n: p.detach() for n, p in self.access.module.named_parameters()}
-        passed: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in bare}
+        passed: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in linear}
 
-        def catch(name: str) -> Callable[..., Tensor]:
-            def hook(_: nn.Module, args: Any, kwargs: Any, output: Tensor) -> Tensor:
-                if not output.requires_grad:
-                    output = output.detach().requires_grad_()
-                passed[name].append((input_of(args, kwargs).detach(), output))
-                return output.clone()  # what follows may write in place
+        def catch(
+            name: str, _: nn.Module, args: Any, kwargs: Any, output: Tensor
+        ) -> Tensor:
+            if not output.requires_grad:
+                output = output.detach().requires_grad_()
+            passed[name].append((input_of(args, kwargs).detach(), output))
+            return output.clone()  # the next layer may write in place
 
-            return hook
-
-        handles = [
-            layer.register_forward_hook(catch(name), with_kwargs=True)
-            for name, layer in bare.items()
-        ]
-        try:
+        with hooked(linear, catch):
             outputs = as_columns(self.access.forward(batch, fixed)).flatten(1)
-        finally:
-            for handle in handles:
-                handle.remove()
         vectors = self._vectors(outputs.detach())
-        uses = [use for name in bare for use in passed[name]]
-        gradients = backward(outputs, [output for _, output in uses], vectors)
-        result, k = [], 0
-        for name, layer in bare.items():
-            n_uses = len(passed[name])
+        passes = [one for name in linear for one in passed[name]]
+        gradients = _backward(outputs, [output for _, output in passes], vectors)
+        result, start = [], 0
+        for name, layer in linear.items():
+            stop = start + len(passed[name])
+            inputs = [x for x, _ in passed[name]]
             result.append(
-                linear_factors(
-                    layer,
-                    [inputs for inputs, _ in passed[name]],
-                    gradients[k : k + n_uses],
-                    vectors,
-                )
+                _linear_factors(layer, inputs, gradients[start:stop], vectors)
             )
-            k += n_uses
+            start = stop
         if others:
             result.append(
-                whole_gradients(self.access.module, fixed, others, batch, vectors)
+                _whole_gradients(self.access.module, fixed, others, batch, vectors)
             )
         return result
 
     def _vectors(self, outputs: Tensor) -> Tensor:
-        """Directions v, ``(b, C, K)``."""
+        """Compute the directions v, ``(b, C, K)``."""
         if self.directions is not None:
             return self.directions(outputs).to(outputs.dtype)
         n_outputs = outputs.shape[1]
@@ -212,16 +196,132 @@ def per_row_gradients(
     space: str = "gradients",
     directions: Directions | None = None,
 ) -> list[Factors]:
-    """Read the factors of all rows; parameters as of `GradientReader`.
+    """Read the gradients of all rows, factored.
+
+    Parameters
+    ----------
+    access, space, directions
+        As in `GradientReader`.
+    rows : Rows
+        The m rows to read.
 
     Returns
     -------
     factors : list of Factors
-        One a layer, each with ``len(rows)`` rows.
+        One for each layer, with m rows.
     """
     read = GradientReader(access, space, directions)
     flat = access.collect_all(
-        rows, lambda batch: sum(map(tuple, read(batch)), ()), access.n_together
+        rows, lambda batch: sum(map(tuple, read(batch)), ()), access.chunk_size
     )
     pairs = zip(flat[::2], flat[1::2], strict=True)
     return [Factors(inputs, outputs) for inputs, outputs in pairs]
+
+
+# -- gradients of one layer ------------------------------------------------------------
+
+
+def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a module computes ``x @ weight.T + bias`` of its own parameters."""
+    return (
+        isinstance(module, nn.Linear)
+        and type(module).forward is nn.Linear.forward
+        and {name for name, _ in module.named_parameters()} <= {"weight", "bias"}
+        and "weight" in dict(module.named_parameters(recurse=False))
+    )
+
+
+def _backward(
+    outputs: Tensor, layers: list[Tensor], vectors: Tensor
+) -> list[list[Tensor]]:
+    """Compute the gradients by each layer's output, for each direction."""
+    n_directions = vectors.shape[2]
+    found: list[list[Tensor]] = [[] for _ in layers]
+    for k in range(n_directions):
+        gradients: tuple[Tensor | None, ...] = (None,) * len(layers)
+        if layers and outputs.requires_grad:
+            gradients = torch.autograd.grad(
+                outputs,
+                layers,
+                vectors[:, :, k],
+                retain_graph=k < n_directions - 1,
+                allow_unused=True,
+            )
+        for by_direction, layer, g in zip(found, layers, gradients, strict=True):
+            by_direction.append(torch.zeros_like(layer) if g is None else g)
+    return found
+
+
+def _linear_factors(
+    layer: nn.Linear,
+    inputs: list[Tensor],
+    gradients: list[list[Tensor]],
+    vectors: Tensor,
+) -> Factors:
+    """Join the inputs of a layer and the gradients by its outputs, for each pass."""
+    weight = layer.weight.requires_grad
+    bias = layer.bias is not None and layer.bias.requires_grad
+    extended = []
+    for x in inputs:
+        parts = [x] if weight else []
+        parts += [x.new_ones(*x.shape[:-1], 1)] if bias else []
+        extended.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
+    if len(inputs) == 1 and inputs[0].ndim == 2:
+        (found,) = gradients
+        return Factors(
+            extended[0], found[0] if len(found) == 1 else torch.cat(found, dim=1)
+        )
+    n_directions = vectors.shape[2]
+    width = (layer.in_features if weight else 0) + bool(bias)
+    whole = vectors.new_zeros(
+        len(vectors), n_directions, layer.out_features * width
+    )  # stays zero where the forward pass skips the layer
+    for x, by_direction in zip(extended, gradients, strict=True):
+        x = x.reshape(len(x), -1, x.shape[-1])
+        for k, g in enumerate(by_direction):
+            g = g.reshape(len(g), -1, g.shape[-1])
+            whole[:, k] += torch.einsum("bto,bti->boi", g, x).flatten(1)
+    return Factors(whole.new_ones(len(whole), 1), whole.flatten(1))
+
+
+def _whole_gradients(
+    module: nn.Module,
+    fixed: dict[str, Tensor],
+    names: list[str],
+    batch: Any,
+    vectors: Tensor,
+) -> Factors:
+    """Compute gradients by the parameters of these names, by `torch.func`.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If `torch.func` does not support the module.
+    """
+    moving = {name: fixed[name] for name in names}
+
+    def value(parameters: dict[str, Tensor], row: Any, vector: Tensor) -> Tensor:
+        args, kwargs = arguments(map_tensors(row, lambda x: x[None]))
+        output = functional_call(module, {**fixed, **parameters}, args, kwargs)
+        output = output[0] if isinstance(output, tuple) else output
+        return (output.flatten() * vector).sum()
+
+    per_row = vmap(grad(value), in_dims=(None, 0, 0))
+    n_elements = vectors.shape[2] * sum(p.numel() for p in moving.values())
+    size = max(1, _WHOLE_ELEMENTS // n_elements)
+    chunks = []
+    for rows, v in zip(split(batch, size), vectors.split(size), strict=True):
+        whole = []
+        for k in range(v.shape[2]):
+            try:
+                found = per_row(moving, rows, v[:, :, k])
+            except RuntimeError as error:
+                raise UnsuitableLearnerError(
+                    f"torch.func cannot compute per-row gradients of "
+                    f"{type(module).__name__} by {names[:5]}: {error} Use the last "
+                    'layer alone (space="last_layer").'
+                ) from error
+            whole += [g.flatten(1) for g in found.values()]
+        chunks.append(torch.cat(whole, dim=1))
+    outputs = torch.cat(chunks).detach()
+    return Factors(outputs.new_ones(len(outputs), 1), outputs)

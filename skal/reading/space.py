@@ -227,7 +227,7 @@ def _gradient_reader(
         GradientReader(access, "gradients", directions),
         Sketch(n_components, rng),
     )
-    size = access.n_together
+    size = access.chunk_size
     return lambda rows: access.collect(rows, lambda b: project(reader(b)), size)
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skal.measures import gradient_lengths, softmax_gradient_length
-from skal.reading.access import NetAccess, as_columns
-from skal.reading.batches import split
+from skal.reading.access import NetAccess, as_columns, first_rows
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.spaces import Factors
@@ -86,7 +85,7 @@ class EGL(ScoreStrategy):
         check_option("space", self.space, ["last_layer", "gradients"])
         scores = [
             access.collect(
-                member.rows, _expected_length(access, self.space), access.n_together
+                member.rows, _expected_length(access, self.space), access.chunk_size
             ).cpu()
             for member, access in pool.nets(self.head)
         ]
@@ -144,7 +143,7 @@ def _by_label(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
 
     def read(batch: Any) -> Tensor:
         if not readers:
-            outputs = as_columns(access.forward(split(batch, 1)[0]))
+            outputs = as_columns(access.forward(first_rows(batch, 1)))
             for labels in _groups(outputs, access.to_proba, space):
                 directions = _gradients_of(access.to_proba, labels)
                 reader = GradientReader(access, space, directions)

@@ -111,7 +111,7 @@ def _read(access: NetAccess, member: Member, space: str) -> tuple[Tensor, Tensor
         n_targets = predicted.shape[1]
         return predicted, gradient_gram(reader(batch), n_targets)
 
-    predicted, gram = access.collect_all(member.rows, read, access.n_together)
+    predicted, gram = access.collect_all(member.rows, read, access.chunk_size)
     return predicted, gram
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skal._numerics.nearest import nearest
 from skal.exceptions import UnsuitableLearnerError
-from skal.reading.access import NetAccess
+from skal.hooks import evaluating
 from skal.reading.pool import Member, Pool
 from skal.reading.space import read_inputs
 from skal.selection import Picks
@@ -137,7 +137,7 @@ def _predict(member: Member) -> Tensor:
     net = isinstance(member.estimator, NeuralNet)
     blocks = []
     # A net's predict leaves its modules in eval mode.
-    with NetAccess(member.estimator).reading() if net else nullcontext():
+    with evaluating(member.estimator.module_) if net else nullcontext():
         for _, block in member.rows.blocks():
             if isinstance(block, Tensor) and not net:
                 block = block.detach().cpu().numpy()

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal.reading.access import NetAccess, as_columns
-from skal.reading.batches import split
+from skal.reading.access import NetAccess, as_columns, first_rows
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.reading.space import SpaceLike, check_space, own_features, read_inputs
@@ -140,12 +139,12 @@ def _collect(
     def checked(batch: Any) -> Information:
         nonlocal looked
         if not looked:  # by one row, as a batch may be too large already
-            one = read(split(batch, 1)[0])
+            one = read(first_rows(batch, 1))
             _check_size(len(rows), one, width or one.inputs.shape[1])
             looked = True
         return read(batch)
 
-    inputs, outputs = access.collect_all(rows, checked, access.n_together)
+    inputs, outputs = access.collect_all(rows, checked, access.chunk_size)
     return Information(inputs, outputs)
 
 
@@ -203,5 +202,5 @@ def _all_layers(
 
 def _n_vectors(access: NetAccess, directions: Directions, batch: Any) -> int:
     with torch.no_grad():
-        outputs = as_columns(access.forward(split(batch, 1)[0]))
+        outputs = as_columns(access.forward(first_rows(batch, 1)))
     return directions(outputs).shape[2]

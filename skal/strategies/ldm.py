@@ -9,7 +9,8 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import least_disagree_metric
-from skal.reading.access import LINEAR, NetAccess, as_columns
+from skal.nets.bayesian.layers import LINEAR
+from skal.reading.access import NetAccess, as_columns
 from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.selection import Picks, seeding
@@ -30,8 +31,7 @@ def _read(
     metrics: list[Tensor] = []
     features: list[Tensor] = []
     for member, access in pool.nets(strategy.head):
-        z = _features_of_the_decision(access, member.rows)
-        head = _linear_head(access)
+        z, head = _features_of_the_decision(access, member.rows)
         reference = torch.randperm(len(z), generator=rng)[: strategy.n_reference]
         metrics.append(
             least_disagree_metric(
@@ -49,12 +49,14 @@ def _read(
     return torch.stack(metrics).mean(0), torch.cat(features, dim=1)
 
 
-def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
-    """Features of the rows, once it is sure that the head alone decides the class."""
+def _features_of_the_decision(access: NetAccess, rows: Rows) -> tuple[Tensor, Any]:
+    """Features of the rows, and the head that decides the class by them alone."""
+    head: Any = None
 
     def read(batch: Any) -> tuple[Tensor, Tensor]:
+        nonlocal head
         z, outputs = access.forward_features(batch)
-        head = _linear_head(access)
+        head = _linear_head(access, batch)
         if z.shape[1] != head.in_features:
             raise UnsuitableLearnerError(
                 "The head runs on several positions of a row, where the least disagree "
@@ -76,11 +78,11 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> Tensor:
             "The class that the net predicts is not that of its head's largest output: "
             "something behind the head decides. Name the last layer with head=."
         )
-    return z
+    return z, head
 
 
-def _linear_head(access: NetAccess) -> Any:
-    head = access.head
+def _linear_head(access: NetAccess, batch: Any) -> Any:
+    head = access.find_head(batch).layer
     if not isinstance(head, LINEAR):
         raise UnsuitableLearnerError(
             "The least disagree metric moves the weights of a torch.nn.Linear, and the "

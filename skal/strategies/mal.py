@@ -168,13 +168,11 @@ class MAL(AdversarialStrategy):
         labeled = _inputs(access, member.labeled).to(device)
         unlabeled = _inputs(access, member.rows).to(device)
         y = torch.from_numpy(codes.reshape(-1)).to(device)
-        with access.reading():
-            features, _ = access.forward_features(labeled[:1].to(access.net.device))
-        names = {id(m): name for name, m in access.module.named_modules()}
+        head = access.find_head(labeled[:2].to(access.net.device))
         body = copy.deepcopy(access.module).eval().requires_grad_(True).to(device)
-        size = features.shape[1]
+        size = head.inputs.flatten(1).shape[1]
         game = Mal(
-            Body(body, names[id(access.head)]),
+            Body(body, head.name),
             CosineClassifier(size, len(classes), self.temperature).to(device),
             unfamiliarity_net(size).to(device),
             self.entropy_weight,

@@ -14,7 +14,15 @@ from torch.utils.data import DataLoader
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier
 from skal.nets.bayesian import BayesianMLP, BayesLinear
-from skal.reading.access import NetAccess
+from skal.reading.access import (
+    NetAccess,
+    arguments,
+    batch_length,
+    first_rows,
+    map_tensors,
+    split,
+    tensors_of,
+)
 from skal.rows import Rows
 from skal.strategies import BADGE, LDM, CoreSet
 from tests.models import make_data, make_net
@@ -62,7 +70,7 @@ def test_outputs_and_features_of_plain_skorch_nets(dtype, kind, device):
     features = access.features(rows)
     direct = net.module_[:2](torch.as_tensor(X, device=device))
     assert torch.allclose(features, direct, atol=1e-6)
-    assert access.head is net.module_[2]
+    assert access.find_head(torch.as_tensor(X, device=device)).layer is net.module_[2]
     assert features.device.type == torch.device(device).type
 
 
@@ -85,9 +93,9 @@ def test_the_head_is_the_last_linear_that_runs():
     net = fit(module=Conv(), X=images, y=Y[:20])
     access = NetAccess(net)
     features = access.features(Rows(images))
-    assert access.head is net.module_.head  # declared first, run last
-    net.module_.eval()
-    assert torch.allclose(access.head(features), plain(net, images), atol=1e-5)
+    head = access.find_head(torch.as_tensor(images))
+    assert head.name == "head"  # declared first, run last
+    assert torch.allclose(head.layer(features), plain(net, images), atol=1e-5)
     by_name = NetAccess(net, head="hidden").features(Rows(images))
     conv = net.module_.norm(net.module_.conv(torch.as_tensor(images)))
     assert torch.allclose(by_name, conv.relu().mean((2, 3)), atol=1e-5)
@@ -171,7 +179,7 @@ def test_probabilities_follow_from_the_criterion():
         told.to_proba(told.outputs(rows)).sum(1), torch.ones(40).double()
     )
     regressor = fit(SkorchRegressor, y=np.zeros((40, 3), np.float32))
-    with pytest.raises(UnsuitableLearnerError, match="no classifier"):
+    with pytest.raises(UnsuitableLearnerError, match="not a classifier"):
         _ = NetAccess(regressor).to_proba
 
 
@@ -221,7 +229,7 @@ def test_the_head_of_a_bayesian_net_is_found_and_read_at_its_mean():
         z = nn.functional.linear(z, layer.weight_mu, layer.bias_mu).relu()
     access = NetAccess(net)
     assert torch.allclose(access.features(Rows(X)), z, atol=1e-6)
-    assert access.head is head
+    assert access.find_head(torch.as_tensor(X)).layer is head
     linear = nn.Linear(head.in_features, head.out_features)
     plain = NetClassifier(nn.Sequential(nn.Identity(), linear), max_epochs=1)
     plain.fit(z.detach().numpy(), Y)
@@ -247,7 +255,7 @@ class Bypassed(nn.Module):
 
 
 def test_a_head_that_does_not_run():
-    with pytest.raises(UnsuitableLearnerError, match="does not run through"):
+    with pytest.raises(UnsuitableLearnerError, match=r"runs none of \['head'\]"):
         NetAccess(fit(module=Bypassed())).features(Rows(X))
 
 
@@ -263,7 +271,9 @@ class TimeSteps(nn.Module):
 
 
 def test_a_head_of_other_rows():
-    with pytest.raises(UnsuitableLearnerError, match="200 rows where the net gives 40"):
+    with pytest.raises(
+        UnsuitableLearnerError, match="reads 10 rows where the net outputs 2"
+    ):
         NetAccess(fit(module=TimeSteps())).features(Rows(X))
 
 
@@ -304,5 +314,66 @@ def test_outputs_that_are_not_finite_are_reported():
     net = fit()
     with torch.no_grad():
         net.module_[0].weight.fill_(torch.inf)
-    with pytest.raises(ValueError, match="gives for the pool is not finite"):
+    with pytest.raises(ValueError, match="for the pool are not finite"):
         NetAccess(net).outputs(Rows(X))
+
+
+# -- batches ------------------------------------------------------------------------
+
+ROWS, MORE = torch.arange(10.0).reshape(5, 2), torch.arange(5)
+BATCHES = {
+    "tensor": ROWS,
+    "tuple": (ROWS, MORE),
+    "list": [ROWS, MORE],
+    "dict": {"x": ROWS, "k": MORE},
+}
+
+
+def tensors(batch):
+    if isinstance(batch, dict):
+        return list(batch.values())
+    return list(batch) if isinstance(batch, (tuple, list)) else [batch]
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 6, None])
+def test_pieces_are_the_batch_in_order(kind, size):
+    pieces = split(BATCHES[kind], size)
+    lengths = [batch_length(piece) for piece in pieces]
+    most = 5 if size is None else size
+    assert sum(lengths) == 5
+    assert all(n == min(most, 5) for n in lengths[:-1])
+    for found, whole in zip(
+        zip(*map(tensors, pieces), strict=True), tensors(BATCHES[kind]), strict=True
+    ):
+        assert torch.equal(torch.cat(found), whole)
+
+
+def test_names_stay():
+    assert [set(piece) for piece in split(BATCHES["dict"], 3)] == [{"x", "k"}] * 2
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_a_module_gets_each_tensor_once(kind):
+    args, kwargs = arguments(BATCHES[kind])
+    assert set(kwargs) == ({"x", "k"} if kind == "dict" else set())
+    given = [*args, *kwargs.values()]
+    assert len(given) == len(tensors(BATCHES[kind]))
+    for found, expected in zip(given, tensors(BATCHES[kind]), strict=True):
+        assert found is expected
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_maps_every_tensor(kind):
+    doubled = map_tensors(BATCHES[kind], lambda x: 2 * x)
+    for found, x in zip(tensors(doubled), tensors(BATCHES[kind]), strict=True):
+        assert torch.equal(found, 2 * x)
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_first_rows_and_tensors(kind):
+    first = first_rows(BATCHES[kind], 2)
+    assert batch_length(first) == 2
+    for found, x in zip(tensors_of(first), tensors(BATCHES[kind]), strict=True):
+        assert torch.equal(found, x[:2])
+    assert len(list(tensors_of([first, (first,)]))) == 2 * len(tensors(first))

@@ -226,8 +226,8 @@ def test_chunks_and_batches_change_nothing(module, monkeypatch):
     pool = Rows(make_data("regression", 50, seed=1)[0])
     expected = per_row_gradients(access, pool)
     monkeypatch.setattr("skal.reading.access._CHUNK", 7)
-    monkeypatch.setattr("skal.reading.access._NUMBERS", 7)
-    monkeypatch.setattr("skal.reading.factors._WHOLE_NUMBERS", 500)
+    monkeypatch.setattr("skal.reading.access._CHUNK_ELEMENTS", 7)
+    monkeypatch.setattr("skal.reading.gradients._WHOLE_ELEMENTS", 500)
     access.net.set_params(batch_size=17)
     for found, layer in zip(per_row_gradients(access, pool), expected, strict=True):
         torch.testing.assert_close(found, layer)
@@ -289,7 +289,7 @@ def test_a_module_torch_func_cannot_see_through_is_named():
 
     access = fitted(Branch)
     pool = Rows(make_data("regression", 9)[0])
-    with pytest.raises(UnsuitableLearnerError, match=r"Branch, for \['scale'\]"):
+    with pytest.raises(UnsuitableLearnerError, match=r"Branch by \['scale'\]"):
         per_row_gradients(access, pool)
     assert len(per_row_gradients(access, pool, space="last_layer")) == 1
 
@@ -332,13 +332,13 @@ def test_a_function_of_few_rows_at_a_time(module, lengths, monkeypatch):
 
     expected = norms(read(batch))
     monkeypatch.setattr("skal.reading.access._CHUNK", 7)
-    monkeypatch.setattr("skal.reading.access._NUMBERS", 12 * 16)
+    monkeypatch.setattr("skal.reading.access._CHUNK_ELEMENTS", 12 * 16)
     seen = []
 
     def watched(part: Tensor) -> Tensor:
         seen.append(len(part))
         return norms(read(part))
 
-    found = access.collect(Rows(batch.numpy()), watched, access.n_together)
+    found = access.collect(Rows(batch.numpy()), watched, access.chunk_size)
     torch.testing.assert_close(found, expected)
     assert seen == lengths

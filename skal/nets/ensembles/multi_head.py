@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +9,20 @@ import torch
 from skorch.dataset import unpack_data
 from torch import Tensor, nn
 
+from skal.hooks import evaluating
 from skal.nets.base import BaseNet
 from skal.nets.bayesian.layers import LINEAR
+from skal.nets.heads import find_head
 from skal.rng import preserve_global_rng
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["MultiHead", "find_head", "multi_head_net"]
+__all__ = ["MultiHead", "find_last_layer", "multi_head_net"]
 
 
-def find_head(net: Any, X: Any, name: str | None = None) -> str:
-    """Name of the layer of a net's module that gives its outputs.
+def find_last_layer(net: Any, X: Any, name: str | None = None) -> str:
+    """Find the layer of a net's module that computes its outputs.
 
     Parameters
     ----------
@@ -30,8 +31,7 @@ def find_head(net: Any, X: Any, name: str | None = None) -> str:
     X : as in its `fit`
         One batch of it is read.
     name : str, optional
-        The layer that is meant to be the head; by default the last linear layer that
-        is run.
+        Name of the layer; by default that of the last linear layer to run.
 
     Returns
     -------
@@ -41,52 +41,37 @@ def find_head(net: Any, X: Any, name: str | None = None) -> str:
     Raises
     ------
     ValueError
-        If there is no such layer, outputs are not what it gives, or it is run twice.
+        If there is no such layer, if its outputs are not those of the module, or if it
+        is run twice.
     """
     module, kind = net.module_, type(net.module_).__name__
-    layers = dict(module.named_modules())
-    linear = [n for n, m in layers.items() if isinstance(m, LINEAR)]
-    watched = linear if name is None else [name]
-    if not watched:
-        raise ValueError(
-            f"{kind} has no torch.nn.Linear to take for its head; name its last layer "
-            f"with head=, one of {list(layers)[1:]}."
-        )
-    if name is not None and not hasattr(layers.get(name), "reset_parameters"):
-        raise ValueError(
-            f"{kind} has no layer {name!r} whose weights can be drawn anew; its linear "
-            f"layers are {linear}."
-        )
-    given: dict[str, Any] = {}
-    repeated: set[str] = set()
+    if name is not None:
+        layers = dict(module.named_modules())
+        if not hasattr(layers.get(name), "reset_parameters"):
+            linear = [n for n, m in layers.items() if isinstance(m, LINEAR)]
+            raise ValueError(
+                f"{kind} has no layer {name!r} whose weights can be drawn anew; its "
+                f"linear layers are {linear}."
+            )
+    outputs = None
 
-    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(layer: nn.Module, inputs: Any, outputs: Any) -> None:
-            if name in given:
-                repeated.add(name)
-                del given[name]  # so that the last layer run comes last
-            given[name] = outputs
+    def run() -> None:
+        nonlocal outputs
+        batch = next(iter(net.get_iterator(net.get_dataset(X))))
+        outputs = net.infer(unpack_data(batch)[0])
 
-        return note
-
-    handles = [layers[n].register_forward_hook(watch(n)) for n in watched]
-    try:
-        with preserve_global_rng(), torch.no_grad():
-            module.eval()
-            batch = next(iter(net.get_iterator(net.get_dataset(X))))
-            outputs = net.infer(unpack_data(batch)[0])
-    finally:
-        for handle in handles:
-            handle.remove()
-    head = list(given)[-1] if given else watched[-1]
-    if given.get(head) is not outputs:
+    with preserve_global_rng(), evaluating(module):
+        head = find_head(module, run, name)
+    if head.outputs is not outputs:
         raise ValueError(
-            f"The last step of {kind} is not its layer {head!r}: a module to be split "
-            "must give what its head gives, or have the head named with head=."
+            f"The last step of {kind} is not its layer {head.name!r}. A module can be "
+            "split only if its outputs are those of its head; name the head with head=."
         )
-    if head in repeated:
-        raise ValueError(f"{kind} runs its layer {head!r} twice: it is no head alone.")
-    return head
+    if head.n_runs > 1:
+        raise ValueError(
+            f"{kind} runs its layer {head.name!r} twice, so it is not the head alone."
+        )
+    return head.name
 
 
 class MultiHead(nn.Module):

@@ -14,7 +14,7 @@ from skal.nets.ensembles.base import (
     EnsembleRegressor,
     seeded_clone,
 )
-from skal.nets.ensembles.multi_head import find_head, multi_head_net
+from skal.nets.ensembles.multi_head import find_last_layer, multi_head_net
 from skal.rng import seed_from
 
 __all__ = ["SplitHeadEnsembleClassifier", "SplitHeadEnsembleRegressor"]
@@ -50,7 +50,7 @@ class SplitHeadEnsemble(BaseEnsemble):
         shell = clone(net).set_params(callbacks=None, max_epochs=0)
         shell.fit(X, y, **fit_params)
         shell.callbacks, shell.max_epochs = net.callbacks, net.max_epochs
-        head = find_head(shell, X, self.head)
+        head = find_last_layer(shell, X, self.head)
         run = multi_head_net(net, self.n_estimators, head).fit(X, y, **fit_params)
         shell.history_ = run.history_
         members = []

@@ -10,9 +10,10 @@ from skorch.callbacks import PassthroughScoring
 from skorch.utils import to_device
 from torch import Tensor
 
+from skal.hooks import evaluating
 from skal.nets.base import BaseNet
 from skal.nets.loss_prediction.blocks import check_names, find_blocks
-from skal.nets.loss_prediction.example import evaluating, first_rows
+from skal.nets.loss_prediction.example import first_rows
 from skal.nets.loss_prediction.loss import ranking_loss
 from skal.nets.loss_prediction.module import LossModule
 from skal.nets.loss_prediction.reader import BlockReader

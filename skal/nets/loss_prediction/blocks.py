@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from skal.hooks import hooked, input_of
 from skal.nets.bayesian import BayesLinear
 
 __all__ = ["Block", "check_names", "find_blocks", "first_of"]
@@ -145,23 +146,13 @@ def _trace(
     trace: list[Step] = []
     calls = dict.fromkeys(parts, 0)
 
-    def watch(name: str) -> Callable[..., None]:
-        def note(part: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            given = args[0] if args else next(iter(kwargs.values()), None)
-            trace.append(Step(name, calls[name], part, given, first_of(output)))
-            calls[name] += 1
+    def note(name: str, part: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        given = input_of(args, kwargs)
+        trace.append(Step(name, calls[name], part, given, first_of(output)))
+        calls[name] += 1
 
-        return note
-
-    handles = [
-        part.register_forward_hook(watch(name), with_kwargs=True)
-        for name, part in parts.items()
-    ]
-    try:
+    with hooked(parts, note):
         return trace, run()
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _layer_ends(trace: list[Step]) -> list[int]:

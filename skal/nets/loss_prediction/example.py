@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from skorch.dataset import unpack_data
-from torch import nn
 from torch.utils.data import default_collate
 
 from skal.nets.batching import array_source
 
-__all__ = ["evaluating", "first_rows"]
+__all__ = ["first_rows"]
 
 
 def first_rows(dataset: Any, collate: Any = None) -> Any:
@@ -39,16 +35,3 @@ def first_rows(dataset: Any, collate: Any = None) -> Any:
         return arrays.batch(np.arange(n_rows) if rows is None else rows[:n_rows])[0]
     pairs = [dataset[i] for i in range(n_rows)]
     return unpack_data((collate or default_collate)(pairs))[0]
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode, part by part put back, and no gradients."""
-    modes = [(part, part.training) for part in module.modules()]
-    try:
-        module.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from skal.hooks import hooked
 from skal.nets.loss_prediction.blocks import Block, first_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class BlockReader:
     --------
     >>> import torch
     >>> from skal.nets import MLP
-    >>> from skal.nets.loss_prediction.blocks import find_blocks
+    >>> from skal.hooks import hooked
+    from skal.nets.loss_prediction.blocks import find_blocks
     >>> from skal.nets.loss_prediction.reader import BlockReader
     >>> module, X = MLP(n_features=4, n_outputs=3), torch.zeros(2, 4)
     >>> with BlockReader(module, find_blocks(module, lambda: module(X))) as reader:
@@ -44,6 +46,7 @@ class BlockReader:
     def __init__(self, module: nn.Module, blocks: Sequence[Block]) -> None:
         self.module = module
         self.blocks = blocks
+        self.wanted = {(block.name, block.call): block for block in blocks}
         self.read: dict[Block, Tensor] = {}
 
     def __enter__(self) -> Self:
@@ -57,27 +60,21 @@ class BlockReader:
                 "are predicted. Nets that predict losses cannot be taken apart, as "
                 "ensembles with split heads do."
             )
-        self.handles = [
-            parts[name].register_forward_hook(self._hook(name)) for name in names
-        ]
+        self.calls = dict.fromkeys(names, 0)
+        self.hooks = hooked({name: parts[name] for name in names}, self._catch)
+        self.hooks.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        for handle in self.handles:
-            handle.remove()
+    def __exit__(self, *error: Any) -> None:
+        self.hooks.__exit__(*error)
 
-    def _hook(self, name: str) -> Callable[..., None]:
-        wanted = {block.call: block for block in self.blocks if block.name == name}
-        calls = 0
-
-        def catch(part: nn.Module, args: Any, output: Any) -> None:
-            nonlocal calls
-            if calls in wanted:
-                block = wanted[calls]
-                self.read[block] = _pool(first_of(output), block.axis)
-            calls += 1
-
-        return catch
+    def _catch(
+        self, name: str, part: nn.Module, args: Any, kwargs: Any, output: Any
+    ) -> None:
+        block = self.wanted.get((name, self.calls[name]))
+        if block is not None:
+            self.read[block] = _pool(first_of(output), block.axis)
+        self.calls[name] += 1
 
     def outputs(self) -> list[Tensor]:
         """Give the outputs of the blocks in the pass, each of shape ``(b, width)``.

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
 from skal.nets.batching import ArrayDataset
-from skal.nets.loss_prediction.example import evaluating, first_rows
+from skal.nets.loss_prediction.example import first_rows
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -43,14 +42,3 @@ def test_one_row_several_inputs_and_a_collate_function_of_ones_own() -> None:
     collate = lambda pairs: (torch.stack([torch.as_tensor(x) for x, _ in pairs]) + 1, 0)
     rows = first_rows(ArrayDataset(X, np.zeros(4)), collate)
     assert torch.equal(rows, torch.from_numpy(X[:2] + 1))
-
-
-def test_modes_are_put_back_part_by_part() -> None:
-    module = nn.Sequential(nn.Linear(3, 3), nn.Dropout())
-    module[1].eval()
-    with evaluating(module):
-        assert not any(part.training for part in module.modules())
-        assert not module(torch.ones(2, 3)).requires_grad
-    with pytest.raises(RuntimeError), evaluating(module):
-        module(torch.ones(2, 9))
-    assert [part.training for part in module.modules()] == [True, True, False]
