@@ -377,3 +377,23 @@ def test_first_rows_and_tensors(kind):
     for found, x in zip(tensors_of(first), tensors(BATCHES[kind]), strict=True):
         assert torch.equal(found, x[:2])
     assert len(list(tensors_of([first, (first,)]))) == 2 * len(tensors(first))
+
+
+class RefersToItself(nn.Module):
+    """Reaches its dropout by a closure, which a copy of the module would share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.drop = nn.Linear(5, 5), nn.Dropout(0.5)
+        self.head = nn.Linear(5, 3)
+        self.activation = lambda x: self.drop(x.relu())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.activation(self.hidden(x)))
+
+
+def test_a_module_that_refers_to_itself_is_read_in_eval_mode():
+    net = fit(module=RefersToItself())
+    net.module_.train()
+    outputs = NetAccess(net).outputs(Rows(X))
+    assert torch.equal(outputs, plain(net, X))
