@@ -1,15 +1,17 @@
-"""Campaigns of several strategies on several sets: played, kept, resumed, reported.
+"""Campaigns of several strategies on several sets: play, keep, resume, report.
 
-What the worth studies share.  Every campaign that ends is added to a file in the work
-folder, and a second run goes on from there.
+Shared by all studies of what strategies are worth.  Every finished campaign is added
+to a file in the work folder, and a second run continues from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
 from tqdm import tqdm
 
 from benchmarks.report import comparison_table, environment, markdown
@@ -86,58 +89,139 @@ class Study:
         return [self.n_initial + self.n_instances * k for k in steps]
 
 
-def play(study: Study, name: str, strategy: str, seed: int) -> pd.DataFrame:
-    """Play one campaign; a row a step."""
+class ByEnsemble(BaseEstimator):
+    """Query with an ensemble that is trained on the learner's labels."""
+
+    def __init__(self, strategy: Any, ensemble: Any) -> None:
+        self.strategy = strategy
+        self.ensemble = ensemble
+
+    def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1) -> Any:
+        """Pick rows of the pool."""
+        ensemble = clone(self.ensemble).fit(learner.X_training, learner.y_training)
+        picked = self.strategy.select(ensemble, X_pool, n_instances)
+        return picked.indices, picked.scores
+
+
+def play_simulation(
+    model: Any, strategy: Any, data: Sequence[Any], seed: int, **settings: Any
+) -> tuple[pd.DataFrame, ActiveLearningSimulation]:
+    """Play one campaign on one thread.
+
+    Parameters
+    ----------
+    model, strategy : objects
+    data : Split
+        Or a tuple of the same order.
+    seed : int
+    **settings : dict
+        Of `ActiveLearningSimulation`.
+
+    Returns
+    -------
+    table : DataFrame
+        A row per step.
+    simulation : ActiveLearningSimulation
+        Fitted.
+    """
     torch.set_num_threads(1)
-    data = study.split(name, seed)
-    entry = study.entries(name)[strategy]
+    X_pool, X_test, y_pool, y_test = data
     simulation = ActiveLearningSimulation(
+        model, strategy, random_state=seed, **settings
+    ).fit(X_pool, y_pool)
+    table = pd.DataFrame(
+        {
+            "repeat": 0,
+            "seed": seed,
+            "step": np.arange(len(simulation.n_labeled_)),
+            "n_labeled": simulation.n_labeled_,
+            "score": simulation.learning_curve(X_test, y_test),
+            "query_time": np.concatenate([[np.nan], simulation.query_times_]),
+            "fit_time": simulation.fit_times_,
+        }
+    )
+    return table, simulation
+
+
+def kept(file: Path, keys: Sequence[str]) -> pd.DataFrame:
+    """Read the campaigns in a file; an empty table if there is no file."""
+    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=list(keys))
+
+
+def collect(
+    play: Callable[..., pd.DataFrame],
+    tasks: Sequence[tuple[Any, ...]],
+    keys: Sequence[str],
+    n_jobs: int,
+    file: Path,
+) -> int:
+    """Play the campaigns that are missing in a file, and append each to it.
+
+    Parameters
+    ----------
+    play : callable
+        Called with the parts of a task; returns a row per step.
+    tasks : sequence of tuple
+        In the order to be played.
+    keys : sequence of str
+        Names of the parts of a task, which become columns.
+    n_jobs : int
+    file : Path
+
+    Returns
+    -------
+    n_failed : int
+        Campaigns that raised.  Each is reported, and the others continue.
+    """
+    keys = list(keys)
+    done = set(kept(file, keys)[keys].itertuples(index=False, name=None))
+    todo = [task for task in tasks if task not in done]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    results = parallel(delayed(_attempt)(play, task, keys) for task in todo)
+    n_failed = 0
+    for result in tqdm(results, total=len(todo), desc="campaigns"):
+        if isinstance(result, str):
+            n_failed += 1
+            print(result, file=sys.stderr, flush=True)
+        else:
+            result.to_csv(file, mode="a", header=not file.exists(), index=False)
+    return n_failed
+
+
+def _attempt(
+    play: Callable[..., pd.DataFrame], task: tuple[Any, ...], keys: Sequence[str]
+) -> pd.DataFrame | str:
+    try:
+        table = play(*task)
+    except Exception:
+        return f"{task} failed:\n{traceback.format_exc()}"
+    for place, (key, value) in enumerate(zip(keys, task, strict=True)):
+        table.insert(place, key, value)
+    return table
+
+
+def play(study: Study, name: str, strategy: str, seed: int) -> pd.DataFrame:
+    """Play one campaign of a study; a row per step."""
+    entry = study.entries(name)[strategy]
+    table, _ = play_simulation(
         entry.model,
         entry.strategy,
+        study.split(name, seed),
+        seed,
         n_initial=study.n_initial,
         n_instances=study.n_instances,
         n_queries=study.n_queries,
         initial=study.initial,
         scoring=study.scoring[name],
-        random_state=seed,
-    ).fit(data.X_pool, data.y_pool)
-    return pd.DataFrame(
-        {
-            "set": name,
-            "strategy": strategy,
-            "fold": seed,
-            "repeat": 0,
-            "seed": seed,
-            "step": np.arange(study.n_queries + 1),
-            "n_labeled": simulation.n_labeled_,
-            "score": simulation.learning_curve(data.X_test, data.y_test),
-            "query_time": np.concatenate([[np.nan], simulation.query_times_]),
-            "fit_time": simulation.fit_times_,
-        }
     )
-
-
-def collect(
-    study: Study, sets: list[str], seeds: int, n_jobs: int, file: Path
-) -> pd.DataFrame:
-    """Play what the file lacks, adding each campaign to it as it ends."""
-    done = pd.read_csv(file) if file.exists() else pd.DataFrame()
-    keys = ["set", "strategy", "fold"]
-    have = set() if done.empty else set(done[keys].itertuples(index=False, name=None))
-    wanted = [(d, s, k) for k in range(seeds) for d in sets for s in study.entries(d)]
-    todo = [task for task in wanted if task not in have]
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    tables = parallel(delayed(play)(study, *task) for task in todo)
-    for table in tqdm(tables, total=len(todo), desc="campaigns"):
-        table.to_csv(file, mode="a", header=not file.exists(), index=False)
-    return whole_campaigns(study, pd.read_csv(file), sets, seeds)
+    return table
 
 
 def whole_campaigns(
     study: Study, data: pd.DataFrame, sets: list[str], seeds: int
 ) -> pd.DataFrame:
-    """Keep what has played all seeds of a set, in the order of the study."""
+    """Keep the strategies that played all seeds of a set, in the study's order."""
     data = data[data["set"].isin(sets) & (data["fold"] < seeds)]
     played = data.groupby(["set", "strategy"])["fold"].transform("nunique")
     data = data[played == seeds]
@@ -212,19 +296,26 @@ def main(study: Study, module: str, doc: str | None, argv: list[str] | None) -> 
     )
     args = parser.parse_args(argv)
     file = args.work / f"{study.stem}.csv"
-    if args.report_only:
-        data = whole_campaigns(study, pd.read_csv(file), args.sets, args.seeds)
-    else:
+    n_failed = 0
+    if not args.report_only:
         try:
             for name in args.sets:
                 study.split(name, 0)
         except OSError as error:
             print(error, file=sys.stderr)
             return 1
-        data = collect(study, args.sets, args.seeds, args.n_jobs, file)
+        tasks = [
+            (name, strategy, seed)
+            for seed in range(args.seeds)
+            for name in args.sets
+            for strategy in study.entries(name)
+        ]
+        keys = ["set", "strategy", "fold"]
+        n_failed = collect(partial(play, study), tasks, keys, args.n_jobs, file)
+    data = whole_campaigns(study, pd.read_csv(file), args.sets, args.seeds)
     command = (
         f"python -m {module} --sets {' '.join(args.sets)} "
         f"--seeds {args.seeds} --n-jobs {args.n_jobs}"
     )
     print(report(study, data, args.sets, command, args.output))
-    return 0
+    return int(n_failed > 0)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.nets import make_table, time_rounds
-from benchmarks.report import environment, markdown
+from benchmarks.report import markdown, write_report
 from skal.nets import NetClassifier, NetRegressor
 from skal.nets.ensembles import (
     DeepEnsembleClassifier,
@@ -133,13 +133,9 @@ def main(arguments: list[str] | None = None) -> None:
     report = "\n".join(line for task in KINDS for line in measure(task, options))
     sys.stdout.write(report)
     if options.output is not None:
-        command = "python -m benchmarks.ensembles " + " ".join(
-            arguments or sys.argv[1:]
-        )
-        notes = [f"- {line}" for line in (f"command: `{command}`", *environment())]
-        options.output.write_text(
-            "# Ensembles\n\n" + "\n".join(notes) + f"\n\n{report}"
-        )
+        given = " ".join(arguments or sys.argv[1:])
+        command = f"python -m benchmarks.ensembles {given}"
+        write_report(options.output, "Ensembles", command, report)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.classification_sets import TEST, split
 from benchmarks.report import environment, markdown
+from benchmarks.sets import TEST, draw
 from benchmarks.worth_classification import NET, STUDY, net
 from skal.strategies import LabelDispersion
 
@@ -32,7 +32,7 @@ NAMES += ["over 0.5"]
 
 def bins(name: str, seed: int) -> pd.DataFrame:
     """Count rows and hits in each bin of dispersion."""
-    data = split(name, seed)
+    data = draw(name, seed)
     model = net().set_params(random_state=seed)
     model.fit(data.X_pool[:N_LABELED], data.y_pool[:N_LABELED])
     dispersion = LabelDispersion().score_samples(model, data.X_test)

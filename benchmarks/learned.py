@@ -17,9 +17,8 @@ import pandas as pd
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import classification_sets
 from benchmarks.campaigns import Entry, Split, Study, main
-from benchmarks.tabular_sets import load_small
+from benchmarks.sets import draw, load_small
 from skal.nets import LossPredictionClassifier, LossPredictionRegressor
 from skal.posteriors import MCDropout
 from skal.strategies import (
@@ -48,7 +47,7 @@ EPOCH_SIZE = 1000
 def split(name: str, seed: int) -> Split:
     """Draw a pool and a test, at most 2000 and 1000 rows, two to one in a small set."""
     if name in CLASSIFICATION:
-        return classification_sets.split(name, seed, pool=POOL, test=TEST)
+        return draw(name, seed, pool=POOL, test=TEST)
     X, y = load_small(name)
     X = pd.get_dummies(X, dtype=float).to_numpy(np.float32)
     rows = np.random.default_rng(seed).permutation(len(X))

@@ -19,7 +19,7 @@ import torch
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from benchmarks.report import environment, markdown
+from benchmarks.report import markdown, write_report
 from skal.nets import MLP, NetClassifier
 
 N_FEATURES, N_CLASSES, HIDDEN, BATCH = 32, 10, (256, 256), 128
@@ -176,12 +176,8 @@ def main(arguments: list[str] | None = None) -> None:
     sys.stdout.write(report)
     if options.output is not None:
         command = "python -m benchmarks.nets " + " ".join(arguments or sys.argv[1:])
-        notes = [f"- {line}" for line in (f"command: `{command}`", *environment())]
-        options.output.write_text(
-            "# Nets against bare torch and skorch\n\n"
-            + "\n".join(notes)
-            + f"\n\n{report}"
-        )
+        title = "Nets against bare torch and skorch"
+        write_report(options.output, title, command, report)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,16 @@
 """Speed and memory of batches, against peers and against their floor.
 
 Run as ``python -m benchmarks.queries --rows 10000 50000 --peers-python
-scikit-activeml=/path/to/python bmdal_reg=/path/to/python``; a peer not named is left
-out, and requirements/peers-*.txt say what its environment holds.  Every batch is picked
-in a process of its own from the same pool by the same nets, repeats interleaved.
+scikit-activeml=/path/to/python bmdal_reg=/path/to/python``; peers that are not named
+are left out, and requirements/peers-*.txt list what their environments contain.  Every
+batch is picked in a separate process, from the same pool and by the same nets, with the
+repeats interleaved.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
-import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +19,22 @@ import pandas as pd
 import torch
 from sklearn.datasets import make_classification
 
+from benchmarks.processes import (
+    cells,
+    interpreters,
+    load_of_machine,
+    medians,
+    run_all,
+    run_one,
+    write_problem,
+)
 from benchmarks.report import environment, markdown
 from skal.nets import NetClassifier, NetRegressor
 
-PEERS = Path(__file__).parent / "peers"
 SCRIPTS = {
-    "skal": "skal_batches.py",
-    "scikit-activeml": "skactiveml_batches.py",
-    "bmdal_reg": "bmdal_batches.py",
+    "skal": "of_skal.py",
+    "scikit-activeml": "of_skactiveml.py",
+    "bmdal_reg": "of_bmdal.py",
 }
 N_CLASSES, SKETCH = 10, 512
 
@@ -146,8 +150,9 @@ def write_problems(work: Path, rows: int, args: argparse.Namespace) -> None:
         module__hidden_sizes=(128,), module__dropout=0.2, random_state=0
     ).fit(X[:500], y[:500])
     weights = classifier.module_.state_dict()
-    _write(work / "classification", X, y, 500, weights, args.batch[0])
-    _write(work / "inputs", X, X[:, 0] * X[:, 1], 500, {}, args.batch[0])
+    batch = args.batch[0]
+    write_problem(work / "classification", X, y, 500, [weights], batch)
+    write_problem(work / "inputs", X, X[:, 0] * X[:, 1], 500, [{}], batch)
     X = np.random.default_rng(0).normal(size=(rows + 256, 32)).astype(np.float32)
     y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2]
     regressor = NetRegressor(
@@ -155,49 +160,7 @@ def write_problems(work: Path, rows: int, args: argparse.Namespace) -> None:
     ).fit(X[:256], y[:256])
     weights = regressor.module_.state_dict()
     for batch in args.sketch_batch:
-        _write(work / f"regression-{batch}", X, y, 256, weights, batch)
-
-
-def _write(
-    work: Path, X: np.ndarray, y: np.ndarray, n_labeled: int, weights: Any, batch: int
-) -> None:
-    work.mkdir(parents=True, exist_ok=True)
-    torch.save([weights], work / "weights.pt")
-    np.savez(
-        work / "problem.npz",
-        X=X[n_labeled:],
-        X_labeled=X[:n_labeled],
-        y_labeled=y[:n_labeled],
-        n_draws=0,
-        batch=batch,
-    )
-
-
-def run_one(
-    python: str, script: str, query: str, work: Path, rows: int, args: Any
-) -> dict[str, Any]:
-    """Pick a batch in a process; an outcome says why there is no figure."""
-    command = [python, str(PEERS / script), "--work", str(work), "--query", query]
-    command += ["--rows", str(rows), "--threads", str(args.threads)]
-    extra = {"PYTHONPATH": str(PEERS.parent.parent)} if "skal_" in script else {}
-    most = int(args.memory * 2**30)
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=args.limit,
-            env={**os.environ, "OMP_NUM_THREADS": str(args.threads), **extra},
-            # Distances of all pairs would take the machine down.
-            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (most, most)),
-        )
-    except subprocess.TimeoutExpired:
-        return {"outcome": f"over {args.limit} s"}
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"code {done.returncode}"]
-        return {"outcome": lines[-1][:100]}
-    lines = [json.loads(line) for line in done.stdout.strip().splitlines()[-2:]]
-    return {**(lines[0] if query == "rates" else {}), **lines[-1], "outcome": "done"}
+        write_problem(work / f"regression-{batch}", X, y, 256, [weights], batch)
 
 
 def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -221,67 +184,45 @@ def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
-def collect(args: argparse.Namespace) -> pd.DataFrame:
-    """Run everything; a row a process."""
-    results, failed = [], set()
-    for repeat in range(args.repeats):
-        for case in cases(args):
-            key = tuple(case.values())
-            if key in failed:
-                continue
-            name = "BADGE" if case["query"] == "rates" else str(case["query"])
-            problem = QUERIES[name].problem
-            if problem == "regression":
-                problem = f"{problem}-{case['batch']}"
-            library = str(case["library"])
-            result = run_one(
-                args.pythons[library],
-                SCRIPTS[library],
-                str(case["query"]),
-                args.work / problem,
-                int(case["rows"]),
-                args,
-            )
-            if result["outcome"] != "done":
-                failed.add(key)
-            print(repeat, *key, result, file=sys.stderr, flush=True)
-            results.append({"repeat": repeat, **case, **result})
-    return pd.DataFrame(results)
+def run(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Run one case in its process."""
+    name, library = str(case["query"]), str(case["library"])
+    problem = QUERIES["BADGE" if name == "rates" else name].problem
+    if problem == "regression":
+        problem = f"{problem}-{case['batch']}"
+    return run_one(
+        args.pythons[library],
+        SCRIPTS[library],
+        name,
+        args.work / problem,
+        int(case["rows"]),
+        args.threads,
+        args.limit,
+        args.memory,
+    )
 
 
 def table(data: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
     """Medians over repeats, and ratios of what was measured in this run."""
     keys = ["query", "rows", "batch", "library"]
-    numbers = ["seconds", "cpu_seconds", "added_mb", "distinct"]
-    done = data[data["outcome"] == "done"]
-    medians = done.groupby(keys, sort=False)[numbers].median()
+    done = medians(data, keys)
     lines = []
     for key, part in data.groupby(keys, sort=False):
         name, rows, batch, _ = key
         if name == "rates":
             continue
         line = dict(zip(keys, map(str, key), strict=True))
-        if key not in medians.index:
+        if key not in done.index:
             lines.append({**line, "s": part["outcome"].iloc[0]})
             continue
-        own = medians.loc[key]
         skal = (name, rows, batch, "skal")
-        query = QUERIES[name]
-        line |= {
-            "s": f"{own['seconds']:.2f}",
-            "CPU-s": f"{own['cpu_seconds']:.2f}",
-            "times skal": f"{own['seconds'] / medians.loc[skal, 'seconds']:.1f}"
-            if skal in medians.index
-            else "",
-            "MiB added": f"{own['added_mb']:.0f}",
-            "distinct picks": f"{own['distinct']:.0f}",
-        }
+        beside = done.loc[skal, "seconds"] if skal in done.index else None
+        query, floor = QUERIES[name], None
         if query.work is not None:
             n_labeled = 256 if query.problem == "regression" else 500
             work = query.work(rows, n_labeled, batch)
             floor = sum(n / rates[kind] for kind, n in work._asdict().items())
-            line["times floor"] = f"{own['seconds'] / floor:.1f}"
-        lines.append(line)
+        lines.append({**line, **cells(done.loc[key], beside, floor)})
     found = pd.DataFrame(lines).fillna("")
     order = {name: k for k, name in enumerate(QUERIES)}
     found = found.sort_values("query", key=lambda q: q.map(order), kind="stable")
@@ -306,16 +247,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--name", default="queries", help="of the files written")
     args = parser.parse_args(argv)
-    given = dict(pair.split("=", 1) for pair in args.peers_python)
-    args.pythons = {"skal": sys.executable, **given}
-    if unknown := set(args.pythons) - set(SCRIPTS):
-        parser.error(f"unknown peers {sorted(unknown)}")
+    try:
+        args.pythons = interpreters(args.peers_python, list(SCRIPTS))
+    except ValueError as error:
+        parser.error(str(error))
     torch.set_num_threads(args.threads)
     write_problems(args.work, max(args.rows), args)
-    data = collect(args)
+    data = run_all(cases(args), lambda case: run(case, args), args.repeats)
     kinds = list(Work._fields)
     rates = data[data["query"] == "rates"][[*kinds, "bytes"]].median()
-    loads = data["load"].dropna()
     parts = [
         "# Batches: time and memory against peers and their floor",
         f"`python -m benchmarks.queries --rows {' '.join(map(str, args.rows))} "
@@ -335,8 +275,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{rates['float32'] / 1e9:.0f} for products of rows in float32, the faster of "
         f"torch's and skal's, and {rates['float64'] / 1e9:.0f} in float64; its copy "
         f"moves {rates['bytes'] / 1e9:.1f} GB a second. Load of the machine while "
-        f"measuring: {loads.min():.1f} to {loads.max():.1f} on "
-        f"{os.cpu_count()} cores.",
+        f"measuring: {load_of_machine(data)}.",
         "It leaves out what is bound by memory, which is why some queries take more "
         "than twice of it: passes over all distances at each pick (BADGE, CoreSet, "
         "GreedySampling; TESSAR, over those in 50 copies), the search for the nearest "

@@ -71,6 +71,12 @@ def environment() -> list[str]:
     return lines
 
 
+def write_report(file: Path, title: str, command: str, text: str) -> None:
+    """Write what was measured, under its command, versions and machine."""
+    notes = "\n".join(f"- {line}" for line in (f"command: `{command}`", *environment()))
+    file.write_text(f"# {title}\n\n{notes}\n\n{text}")
+
+
 def _blas() -> str:
     """Versions and kernels; the variables of OpenBLAS may choose others."""
     found = {

@@ -16,45 +16,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from benchmarks import (
-    tabular_protocol,
-    tabular_report,
-    tabular_small,
-    tabular_small_report,
-)
-from benchmarks.tabular_protocol import Protocol
-from benchmarks.tabular_runs import collect, kept
-from benchmarks.tabular_sets import LARGE, SMALL, load_large, load_small
-from skal.strategies import (
-    BAIT,
-    LCMD,
-    TESSAR,
-    KMeansPP,
-    MaxDist,
-    NoiseStability,
-    Random,
-    Subsample,
-)
-
-HOW = Protocol()
-# NoiseStability holds 30 x 512 numbers a row, and TESSAR computes 50 distances of each
-# row to each labeled one: these two see a random part of the pool.
-STRATEGIES: dict[str, Any] = {
-    "Random": Random(),
-    "LCMD-grad": LCMD(space="gradients", n_components=512, mode="TP"),
-    "LCMD-ll": LCMD(space="last_layer", mode="TP"),
-    "BADGE": KMeansPP(space="last_layer", mode="P", condition_on_labels=True),
-    "CoreSet": MaxDist(space="last_layer", mode="TP"),
-    "BAIT-F-grad": BAIT(space="gradients", n_components=512, condition_on_labels=True),
-    "BAIT-FB-ll": BAIT(space="last_layer", condition_on_labels=True, backward=True),
-    "NoiseStability": Subsample(NoiseStability(), max_rows=10_000),
-    "TESSAR": Subsample(TESSAR(), max_rows=10_000),
-}
-
-
-def play(name: str, split: int, strategy: str) -> pd.DataFrame:
-    """Play one campaign on a large set, by the names of its parts."""
-    return tabular_protocol.play(name, split, STRATEGIES[strategy], HOW)
+from benchmarks import tabular_large, tabular_small
+from benchmarks.campaigns import collect, kept
+from benchmarks.sets import LARGE, SMALL, load_large, load_small
+from benchmarks.tabular_runs import KEYS, ordered
 
 
 class Study(NamedTuple):
@@ -82,17 +47,17 @@ def study(small: bool) -> Study:
             10,
             load_small,
             tabular_small.play,
-            tabular_small_report.report,
+            tabular_small.report,
         )
     return Study(
         "tabular",
         list(LARGE),
-        list(STRATEGIES),
-        list(STRATEGIES),
+        list(tabular_large.STRATEGIES),
+        list(tabular_large.STRATEGIES),
         5,
         load_large,
-        play,
-        tabular_report.report,
+        tabular_large.play,
+        tabular_large.report,
     )
 
 
@@ -133,11 +98,11 @@ def main(argv: list[str] | None = None) -> int:
                 for name in args.sets
                 for strategy in chosen
             ]
-            failed = collect(what.play, tasks, args.n_jobs, file)
+            failed = collect(what.play, tasks, KEYS, args.n_jobs, file)
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
-    data = kept(file)
+    data = kept(file, KEYS)
     data = data[data["split"] < args.splits]
     data = data[data["set"].isin(args.sets) & data["strategy"].isin(chosen)]
     # Gains are told wherever Random has played.
@@ -145,9 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     if reference.empty:
         print(f"{file} holds no campaign of Random on these sets.", file=sys.stderr)
         return 1
-    data = tabular_report.ordered(
-        data.merge(reference, on=["set", "split"]), args.sets, chosen
-    )
+    data = ordered(data.merge(reference, on=["set", "split"]), args.sets, chosen)
     shown = " ".join(chosen)
     command = (
         f"python -m benchmarks.tabular {'--small ' if small else ''}"

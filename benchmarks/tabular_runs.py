@@ -1,24 +1,19 @@
-"""Campaigns of regression, played side by side, each kept in a file as it ends."""
+"""What both studies of regression on tables share: a campaign, and its errors."""
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from skal import ActiveLearner
+from skal.simulation.statistics import mean_interval
 
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
 KEYS = ["set", "split", "strategy"]
-Task = tuple[str, int, str]
 
 
 class Split(NamedTuple):
@@ -112,41 +107,40 @@ def _seed(model: Any, seed: int) -> None:
     model.set_params(**dict.fromkeys(names, seed))
 
 
-def kept(file: Path) -> pd.DataFrame:
-    """Read the campaigns that the file holds; none if there is no file."""
-    return pd.read_csv(file) if file.exists() else pd.DataFrame(columns=KEYS)
+def ordered(
+    data: pd.DataFrame, sets: Sequence[str], names: Sequence[str]
+) -> pd.DataFrame:
+    """Sort campaigns by set, split and strategy, as these are named."""
+    data = data.assign(
+        set=pd.Categorical(data["set"], [s for s in sets if s in set(data["set"])]),
+        strategy=pd.Categorical(
+            data["strategy"], [s for s in names if s in set(data["strategy"])]
+        ),
+    )
+    return data.dropna(subset=KEYS).sort_values([*KEYS, "step"], ignore_index=True)
 
 
-def collect(
-    play: Callable[[str, int, str], pd.DataFrame],
-    tasks: Sequence[Task],
-    n_jobs: int,
-    file: Path,
-) -> int:
-    """Play what the file lacks; the number of campaigns that failed.
-
-    One that fails is told of, and the others go on.
-    """
-    done = set(kept(file)[KEYS].itertuples(index=False, name=None))
-    todo = [task for task in tasks if task not in done]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    results = parallel(delayed(_attempt)(play, task) for task in todo)
-    failed = 0
-    for result in tqdm(results, total=len(todo), desc="campaigns"):
-        if isinstance(result, str):
-            failed += 1
-            print(result, file=sys.stderr, flush=True)
-        else:
-            result.to_csv(file, mode="a", header=not file.exists(), index=False)
-    return failed
+def mean_logs(data: pd.DataFrame) -> pd.DataFrame:
+    """Mean of the log errors over the steps after the first, a row a campaign."""
+    later = data[data["step"] > 0]
+    logs = later[list(METRICS)].apply(np.log).join(later[KEYS])
+    return logs.groupby(KEYS, observed=True)[list(METRICS)].mean()
 
 
-def _attempt(play: Callable[..., Any], task: Task) -> pd.DataFrame | str:
-    try:
-        table: pd.DataFrame = play(*task)
-        for place, (key, value) in enumerate(zip(KEYS, task, strict=True)):
-            table.insert(place, key, value)
-        return table
-    except Exception:
-        return f"{task} failed:\n{traceback.format_exc()}"
+def interval(gains: pd.Series) -> str:
+    """Write the 95 % interval of a mean; nothing for a single value."""
+    if len(gains) < 2:
+        return ""
+    _, low, high = mean_interval(gains.to_numpy())
+    return f"{low:+.3f} to {high:+.3f}"
+
+
+def error(values: pd.Series) -> str:
+    """Write the standard error of a mean; nothing for a single value."""
+    return f"{values.sem():.3f}" if len(values) > 1 else ""
+
+
+def as_table(lines: dict[Any, dict[str, Any]]) -> pd.DataFrame:
+    """Make a table of text of its lines, blank where one has no such column."""
+    table = pd.DataFrame.from_dict(lines, orient="index").fillna("")
+    return table.rename_axis("strategy")

@@ -11,10 +11,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from sklearn.base import BaseEstimator, clone
-
-from benchmarks.campaigns import Entry, Study, main
-from benchmarks.classification_sets import POOL, TEST, split
+from benchmarks.campaigns import ByEnsemble, Entry, Study, main
+from benchmarks.sets import POOL, TEST, draw
 from skal.nets import DeepEnsembleClassifier, NetClassifier, WeightSnapshots
 from skal.posteriors import MCDropout, Members
 from skal.strategies import (
@@ -34,20 +32,6 @@ NET: dict[str, Any] = {
     "max_epochs": 40,
     "batch_size": 64,
 }
-
-
-class ByEnsemble(BaseEstimator):
-    """Ask a strategy of an ensemble that is trained on the learner's labels."""
-
-    def __init__(self, strategy: Any, ensemble: Any) -> None:
-        self.strategy = strategy
-        self.ensemble = ensemble
-
-    def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1) -> Any:
-        """Pick rows of the pool."""
-        ensemble = clone(self.ensemble).fit(learner.X_training, learner.y_training)
-        picked = self.strategy.select(ensemble, X_pool, n_instances)
-        return picked.indices, picked.scores
 
 
 def net() -> NetClassifier:
@@ -87,7 +71,7 @@ STUDY = Study(
     "every second epoch; 'ensemble' trains 5 such nets on the same labels at each "
     "query, only to pick.",
     sets=("letter", "pendigits", "mnist"),
-    split=split,
+    split=draw,
     entries=entries,
     test_train_ratio=TEST / POOL,
     scoring=dict.fromkeys(("letter", "pendigits", "mnist"), "accuracy"),

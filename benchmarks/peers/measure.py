@@ -1,4 +1,4 @@
-"""One query measured in a process of its own; needs torch and numpy alone."""
+"""Measure one query in a process; needs only torch and numpy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 WARM_UP = 1000
-#: Runs of one query, if there is time.
+#: Runs of one query at most.
 MOST = 25
 
 
@@ -48,20 +48,19 @@ def plain_net(weights: dict[str, torch.Tensor]) -> nn.Sequential:
 
 
 def peak_mb() -> float:
-    """Give the highest memory of the process so far, in MiB."""
+    """Return the peak memory of the process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def measure(
     queries: dict[str, Callable[[Problem], Callable[[Any], Any]]],
-    seconds: float = 0.0,
+    seconds: float = 2.0,
 ) -> None:
-    """Run the query that the command line names, and print what it took.
+    """Run the query that the command line names, and print its time and memory.
 
-    A query is a function of the problem that gives a function of a pool that gives the
-    rows picked; what it does before is not measured.  It is run again, `MOST` times
-    at most, as long as all runs together took less than some seconds; times are
-    medians.
+    A query is a function of the problem.  It returns a function of a pool, which
+    returns the rows picked; only the latter is measured.  It is repeated, at most
+    `MOST` times, until all runs together took `seconds`; times are medians.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)

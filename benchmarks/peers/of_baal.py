@@ -1,4 +1,4 @@
-"""Queries of baal: draws of MC dropout, a new mask for every row."""
+"""Queries of baal: MC dropout with a new mask for every row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 BATCH_SIZE = 1024
 
-#: BatchBALD holds rows × (draws × this) × classes numbers at once; its default of 500
+#: BatchBALD holds an array of rows × (draws × this) × classes; its default of 500
 #: would be 8 TB at 10 000 rows, 20 draws and 10 classes.
 NUM_DRAW = 10
 

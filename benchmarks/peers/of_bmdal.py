@@ -72,6 +72,5 @@ if __name__ == "__main__":
             "MaxDet": _batch("maxdet", {**AFTER_LABELS, "maxdet_sigma": NOISE}),
             "BAIT": _batch("bait", {**AFTER_LABELS, "bait_sigma": NOISE}),
             "FrankWolfe": _batch("fw", AFTER_LABELS),
-        },
-        seconds=2.0,
+        }
     )

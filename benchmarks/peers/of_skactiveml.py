@@ -1,18 +1,21 @@
-"""Batches picked by scikit-activeml, end to end: features of the net, selection."""
+"""Queries of scikit-activeml, by nets that its SkorchClassifier wraps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from measure import Problem, measure
+from measure import Problem, measure, plain_net
 from skactiveml.classifier import SkorchClassifier
 from skactiveml.pool import (
     Badge,
+    BatchBALD,
     ContrastiveAL,
     CoreSet,
+    GreedyBALD,
     GreedySamplingX,
     ProbCover,
     TypiClust,
@@ -34,9 +37,9 @@ class _Net(nn.Module):
         return self.head(features), features
 
 
-def _classifier(problem: Problem) -> SkorchClassifier:
+def _wrapped(problem: Problem, module: nn.Module, **kwargs: Any) -> SkorchClassifier:
     net = SkorchClassifier(
-        _Net(problem.weights[0]),
+        module,
         neural_net_param_dict={
             "max_epochs": 1,
             "lr": 0.0,
@@ -44,12 +47,20 @@ def _classifier(problem: Problem) -> SkorchClassifier:
             "verbose": False,
             "batch_size": 4096,
         },
-        forward_outputs={"proba": (0, nn.Softmax(dim=-1)), "emb": (1, None)},
-        criterion_output_keys="proba",
         classes=np.unique(problem.y_labeled),
         random_state=0,
+        **kwargs,
     )
     return net.fit(problem.X_labeled, problem.y_labeled)  # a step of length 0
+
+
+def _classifier(problem: Problem) -> SkorchClassifier:
+    return _wrapped(
+        problem,
+        _Net(problem.weights[0]),
+        forward_outputs={"proba": (0, nn.Softmax(dim=-1)), "emb": (1, None)},
+        criterion_output_keys="proba",
+    )
 
 
 def _pool(problem: Problem, X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +106,20 @@ def _on_inputs(kind: Any) -> Callable[[Problem], Callable[[Any], Any]]:
     return prepare
 
 
+def _committee(kind: Any) -> Callable[[Problem], Callable[[Any], Any]]:
+    def prepare(problem: Problem) -> Callable[[Any], Any]:
+        nets = [_wrapped(problem, plain_net(weights)) for weights in problem.weights]
+        strategy = kind(random_state=0)
+        return lambda X: strategy.query(
+            *_pool(problem, X),
+            ensemble=nets,
+            fit_ensemble=False,
+            batch_size=problem.batch,
+        )
+
+    return prepare
+
+
 if __name__ == "__main__":
     measure(
         {
@@ -103,7 +128,10 @@ if __name__ == "__main__":
             "CoreSet": _on_features(CoreSet),
             "TypiClust": _on_features(TypiClust),
             "ProbCover": _on_features(ProbCover),
+            "BALD-nets": _committee(GreedyBALD),
+            "BatchBALD-nets": _committee(BatchBALD),
+            # As many values of the batch's labels as skal holds.
+            "BatchBALD2000-nets": _committee(partial(BatchBALD, n_MC_samples=2000)),
             "GreedySampling": _on_inputs(GreedySamplingX),
-        },
-        seconds=2.0,
+        }
     )

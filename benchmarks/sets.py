@@ -1,11 +1,14 @@
-"""Tables for the study of regression on tables: where they lie, what is their target.
+"""Data sets of the studies: where they are, their targets, and how they are split.
 
-They are read from the folder that SKAL_DATA names.  Exact duplicates are dropped, so
-that no row of the test is also one of the pool.
+Classification: letter, pendigits and MNIST.  Regression: five large tables and eleven
+small ones.  They are read from the folder that SKAL_DATA names; those for
+classification otherwise come from OpenML.  Exact duplicates are dropped, so that no row
+of a test is also in its pool.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Callable
 from functools import cache
@@ -14,8 +17,62 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.datasets import fetch_openml
+from sklearn.preprocessing import StandardScaler
 
+from benchmarks.campaigns import Split
 from skal.datasets import load_ames, load_house_prices
+
+POOL, TEST = 5000, 2000
+
+# Name and version in OpenML, for those who have no folder SKAL_DATA.
+_OPENML = {"letter": ("letter", 1), "pendigits": ("pendigits", 1)}
+
+
+@cache
+def load_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Load a set without exact duplicates; OSError if it is not to be had."""
+    folder = os.environ.get("SKAL_DATA")
+    if name == "mnist":
+        X, y = _mnist(Path(folder) / "mnist" if folder else None)
+        return X, y
+    file = Path(folder or ".") / name / f"{name}.csv.gz"
+    if folder and file.exists():
+        table = pd.read_csv(file)
+    else:
+        openml, version = _OPENML[name]
+        table = fetch_openml(openml, version=version, as_frame=True).frame
+    table = table.drop_duplicates(ignore_index=True)
+    X = table.iloc[:, :-1].to_numpy(np.float32)
+    return X, table.iloc[:, -1].astype(str).to_numpy(object).astype(str)
+
+
+def _mnist(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    if folder is None or not folder.exists():
+        X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
+        return X.astype(np.float32), y.astype(str)
+    images = _idx(folder / "train-images-idx3-ubyte.gz", 16).reshape(-1, 784)
+    labels = _idx(folder / "train-labels-idx1-ubyte.gz", 8)
+    return images.astype(np.float32), labels.astype(str)
+
+
+def _idx(file: Path, header: int) -> np.ndarray:
+    return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8, offset=header)
+
+
+def draw(name: str, seed: int, *, pool: int = POOL, test: int = TEST) -> Split:
+    """Draw a pool and a test; features are standardized by the pool's rows."""
+    X, y = load_classes(name)
+    rows = np.random.default_rng(seed).permutation(len(X))[: pool + test]
+    chosen, held_out = rows[:pool], rows[pool:]
+    if name == "mnist":  # one scale for all pixels, or the rare ones would explode
+        mean, std = X[chosen].mean(), X[chosen].std()
+        parts = (X[chosen] - mean) / std, (X[held_out] - mean) / std
+    else:
+        scaler = StandardScaler().fit(X[chosen])
+        parts = scaler.transform(X[chosen]), scaler.transform(X[held_out])
+    return Split(*parts, y[chosen], y[held_out])
+
 
 Frame = tuple[pd.DataFrame, np.ndarray]
 
