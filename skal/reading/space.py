@@ -1,4 +1,4 @@
-"""Pool and labeled rows as vectors of one space."""
+"""Pool and labeled rows as vectors: the spaces in which strategies compare rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
-from skal.reading.pool import Member, Pool
+from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.spaces import (
     Dense,
@@ -29,137 +30,282 @@ from skal.spaces.gaussian import posterior_transform, transformed
 from skal.validation import check_int, check_option, check_positive
 
 __all__ = [
+    "Reader",
     "Space",
-    "check_space",
-    "knows_labels",
+    "SpaceLike",
+    "conditions_on_labels",
+    "covariance_features",
     "loss_directions",
-    "own_features",
     "read_inputs",
     "read_space",
-    "update",
+    "reader_of",
+    "resolve_space",
 ]
 
 SpaceLike = str | Callable[[NetAccess, Rows], Tensor]
+#: Reads rows in a space: vectors ``(rows, d)``, or the factors of gradients by layer.
+Reader = Callable[[Rows], Any]
 
 
 class Space(NamedTuple):
-    """Pool and labeled rows as embeddings of one space."""
+    """Pool and labeled rows in one space.
+
+    Attributes
+    ----------
+    pool : Embedding
+        The m rows of the pool.
+    labeled : Embedding or None
+        The L labeled rows; None if the learner holds none.
+    """
 
     pool: Embedding
     labeled: Embedding | None
 
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the vectors of the pool ``(m, d)`` and of labeled rows ``(L, d)``.
+
+        Raises
+        ------
+        ValueError
+            If the rows are gradients in factors.
+        """
+        if not isinstance(self.pool, Dense):
+            raise ValueError(
+                "This strategy needs gradients as vectors. Set n_components to their "
+                'length, such as 512, or use space="last_layer".'
+            )
+        rows = self.pool.features
+        known = self.labeled
+        return rows, known.features if isinstance(known, Dense) else rows[:0]
+
 
 def read_space(
-    pool: Pool, space: SpaceLike, n_components: int | None, head: str | None, rng: Any
+    pool: Pool,
+    space: SpaceLike,
+    n_components: int | None = 512,
+    head: str | None = None,
+    rng: torch.Generator | None = None,
 ) -> Space:
-    """Read the pool, and the labeled rows if there are any, side by side of all nets.
+    """Read the pool, and the labeled rows if there are any, in a space of the learner.
 
     Parameters
     ----------
     pool : Pool
-    space : {"gradients", "last_layer", "features", "inputs"} or callable
-        ``"gradients"``: gradients of all parameters.  ``"last_layer"``: features with 1
-        appended, those of the last layer. ``"features"``: without the 1.
-        ``"inputs"``: rows as the model sees them.  A callable gets ``(access, rows)``
-        and gives features ``(rows, d)``.
+    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
+        ``"gradients"``: gradients of the outputs of a net (for a classifier, of the
+        loss at its own label) with respect to all parameters.  ``"last_layer"``: the
+        features with 1 appended, the gradients of a regressor with respect to its last
+        layer.  ``"features"``: the input of the head.  ``"inputs"``: rows as the model
+        sees them.  ``"auto"``: features if every model is a net or an ensemble of
+        nets, otherwise inputs.  A callable is called with ``(access, rows)``, a
+        `skal.reading.access.NetAccess` and `skal.rows.Rows`, and returns a tensor
+        ``(rows, d)``.
     n_components : int or None
-        Numbers that gradients are projected to; None keeps them, factored.
+        Number of components that gradients are projected to; None keeps the gradients
+        exact, in factors.
     head : str, optional
-        Name of the module whose input are the features.
-    rng : torch.Generator
-
-    Raises
-    ------
-    ValueError
-        If a parameter is none of these, or what was read is not finite.
-    """
-    check_space(space, n_components)
-    if space == "inputs":
-        read = [_both(member, read_inputs) for member in pool.members]
-        return _side_by_side(read)
-    read = []
-    for member, access in pool.nets(head):
-        if space == "gradients":
-            read.append(_both(member, _gradient_reader(access, n_components, rng)))
-        elif space == "last_layer":
-            read.append(_both(member, partial(_last_layer, access)))
-        elif space == "features":
-            read.append(_both(member, access.features))
-        elif callable(space):
-            read.append(_both(member, partial(own_features, space, access)))
-    return _side_by_side(read)
-
-
-def check_space(space: SpaceLike, n_components: int | None) -> None:
-    """Raise ValueError unless a space has this name, and a sketch this length."""
-    if not callable(space):
-        check_option("space", space, ["gradients", "last_layer", "features", "inputs"])
-    elif not _takes_two(space):
-        raise ValueError(
-            "A callable space is called with (access, rows), such as lambda access, "
-            "rows: access.features(rows); this one does not take them."
-        )
-    if n_components is not None:
-        check_int("n_components", n_components)
-
-
-def knows_labels(condition_on_labels: bool | str, labeled: bool) -> bool:
-    """Whether an update by labels is asked for, and there are some.
-
-    Raises
-    ------
-    ValueError
-        If it is asked for and there is none.
-    """
-    if not isinstance(condition_on_labels, bool) and condition_on_labels != "auto":
-        raise ValueError(
-            'condition_on_labels must be True, False or "auto", got '
-            f"{condition_on_labels!r}."
-        )
-    if condition_on_labels is True and not labeled:
-        raise ValueError(
-            "condition_on_labels=True needs labeled rows, and the learner holds none. "
-            'Pass them to it (X_training), or set condition_on_labels="auto".'
-        )
-    return bool(condition_on_labels) and labeled
-
-
-def update(
-    space: Space, noise_std: float, condition_on_labels: bool | str
-) -> tuple[Tensor, Tensor]:
-    """Features of the pool and labeled rows, after the labels if asked and there.
+        Name of the module whose input are the features; the last Linear by default.
+    rng : torch.Generator, optional
+        Draws the projection; needed for ``"gradients"`` only.
 
     Returns
     -------
-    features, labeled : Tensor
-        float64; none labeled if there is none.
+    space : Space
+        The vectors of several models are concatenated.
 
     Raises
     ------
     ValueError
-        If the labels are asked for and there is none, or gradients were not projected.
+        If a parameter is out of range, or what was read is not finite.
+    UnsuitableLearnerError
+        If the space is one of nets and a model is not a net.
     """
-    check_positive("noise_std", noise_std)
-    known = knows_labels(condition_on_labels, space.labeled is not None)
-    if not isinstance(space.pool, Dense):
-        raise ValueError(
-            "This strategy needs gradients as vectors. Set n_components to their "
-            'length, such as 512, or use space="last_layer".'
+    space = resolve_space(pool, space, n_components)
+    rows: list[Any] = []
+    labeled: list[Any] = []
+    for member, read in _readers(pool, space, n_components, head, rng):
+        rows.append(read(member.rows))
+        labeled.append(None if member.labeled is None else read(member.labeled))
+    known = None if any(part is None for part in labeled) else _embedding(labeled)
+    return Space(_embedding(rows), known)
+
+
+def resolve_space(
+    pool: Pool, space: SpaceLike, n_components: int | None = None
+) -> SpaceLike:
+    """Check the choice of a space, and choose for ``"auto"``; see `read_space`."""
+    if n_components is not None:
+        check_int("n_components", n_components)
+    if callable(space):
+        if not _takes_two(space):
+            raise ValueError(
+                "A callable space is called with (access, rows), such as lambda "
+                "access, rows: access.features(rows); this one does not take them."
+            )
+        return space
+    check_option("space", space, [*_OF_NETS, *_OF_MODELS, "auto"])
+    if space in _OF_MODELS:
+        return space
+    other = next((m.estimator for m in pool.members if not m.nets()), None)
+    if space == "auto":
+        return "features" if other is None else "inputs"
+    if other is not None:
+        raise UnsuitableLearnerError(
+            f"space={space!r} is read from the net of a skorch estimator, such as "
+            f"skal.NetClassifier or skal.NetRegressor, and {type(other).__name__} is "
+            'not one. Use space="inputs".'
         )
-    features = space.pool.features
-    labeled = space.labeled.features if isinstance(space.labeled, Dense) else None
-    if labeled is None or not known:
-        scale = feature_scale(features if labeled is None else labeled)
-        none = features[:0] if labeled is None else labeled
-        return features.double() * scale, none.double() * scale
-    transform = posterior_transform(labeled, noise_std)
-    return transformed(features, transform), transformed(labeled, transform)
+    return space
+
+
+def reader_of(
+    access: NetAccess,
+    space: SpaceLike,
+    n_components: int | None = None,
+    rng: torch.Generator | None = None,
+) -> Reader:
+    """Return what reads rows in a space of one net; parameters as of `read_space`."""
+    if callable(space):
+        return partial(_call, space, access)
+    if space in _OF_MODELS:
+        return _OF_MODELS[space](access.net)
+    return _OF_NETS[space](access, n_components, rng)
+
+
+def _readers(
+    pool: Pool,
+    space: SpaceLike,
+    n_components: int | None,
+    head: str | None,
+    rng: torch.Generator | None,
+) -> Any:
+    """Yield each model with what reads its rows."""
+    if not callable(space) and space in _OF_MODELS:
+        for member in pool.members:
+            yield member, _OF_MODELS[space](member.estimator)
+    else:
+        for member, access in pool.nets(head):
+            yield member, reader_of(access, space, n_components, rng)
+
+
+# -- what is read ------------------------------------------------------------------
+
+
+def read_inputs(rows: Rows) -> Tensor:
+    """Rows as the model sees them, ``(m, d)``, float64.
+
+    Raises
+    ------
+    ValueError
+        If they are not numeric, or not finite although the model takes them.
+    """
+    blocks = [_as_floats(block).flatten(1) for _, block in rows.blocks()]
+    finite = torch.cat([block.isfinite().all(dim=1) for block in blocks])
+    if not bool(finite.all()):
+        raise ValueError(
+            f"{int((~finite).sum())} of {len(finite)} rows of {rows.name} contain NaN "
+            "or infinity, which the model takes, but they have no distances (the first "
+            f"is row {int(finite.int().argmin())}). Impute or drop them, for example "
+            "with sklearn.impute.SimpleImputer as a step of the Pipeline."
+        )
+    return torch.cat(blocks)
+
+
+def _as_floats(block: Any) -> Tensor:
+    if sparse.issparse(block):
+        block = block.toarray()
+    if isinstance(block, Tensor):
+        return block.detach().cpu().double()
+    try:
+        return torch.from_numpy(np.array(block, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The inputs have no distances: {type(block).__name__} does not hold rows "
+            "of numbers. Use another space."
+        ) from error
+
+
+def _gradients(
+    access: NetAccess, n_components: int | None, rng: torch.Generator | None
+) -> Reader:
+    directions = loss_directions(access)
+    if n_components is None:
+        return lambda rows: per_row_gradients(access, rows, "gradients", directions)
+    if rng is None:
+        raise TypeError("A projection of gradients needs a generator, rng.")
+    reader = GradientReader(access, "gradients", directions)
+    project = Sketch(n_components, rng)  # one for pool and labeled rows
+    size = access.chunk_size
+    return lambda rows: access.collect(rows, lambda b: project(reader(b)), size)
+
+
+def _last_layer(access: NetAccess, *_: Any) -> Reader:
+    def read(batch: Any) -> Tensor:
+        features, _ = access.forward_features(batch)
+        return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
+
+    return lambda rows: access.collect(rows, read)
+
+
+def _features(access: NetAccess, *_: Any) -> Reader:
+    return access.features
+
+
+#: Spaces of nets, by what makes the reader of a net from ``(access, n_components,
+#: rng)``.
+_OF_NETS: dict[str, Callable[..., Reader]] = {
+    "gradients": _gradients,
+    "last_layer": _last_layer,
+    "features": _features,
+}
+#: Spaces of any model, by what makes the reader from ``(estimator)``.
+_OF_MODELS: dict[str, Callable[[Any], Reader]] = {"inputs": lambda _: read_inputs}
+
+
+def _call(
+    space: Callable[[NetAccess, Rows], Tensor], access: NetAccess, rows: Rows
+) -> Tensor:
+    """Vectors that a callable space returns, checked."""
+    vectors = space(access, rows)
+    if not isinstance(vectors, Tensor) or vectors.ndim != 2:
+        shape = tuple(getattr(vectors, "shape", ()))
+        raise ValueError(
+            f"space must return a tensor of shape (rows, d), got "
+            f"{type(vectors).__name__} of shape {shape}."
+        )
+    vectors = vectors.detach()
+    if len(vectors) != len(rows):
+        raise ValueError(f"space returned {len(vectors)} rows for {len(rows)}.")
+    if not bool(vectors.isfinite().all()):
+        raise ValueError(
+            "The vectors that space returned are not finite. Did the training of the "
+            "net diverge?"
+        )
+    return vectors
+
+
+def _takes_two(space: Callable[..., Any]) -> bool:
+    try:
+        signature(space).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell
+        pass
+    return True
+
+
+def _embedding(parts: Sequence[Any]) -> Embedding:
+    """Join what several models gave: the sum of their kernels."""
+    if isinstance(parts[0], Tensor):
+        return Dense(parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1))
+    layers: list[Factors] = [layer for part in parts for layer in part]
+    return GradientEmbedding(layers)
 
 
 def loss_directions(access: NetAccess) -> Directions | None:
-    """Gradient, by the raw outputs, of a classifier's loss at its own label.
+    """Gradient of a classifier's loss at its own label with respect to the outputs.
 
-    None for a regressor: each output for itself.
+    None for a regressor, of which each output is taken by itself.
     """
     if not is_classifier(access.net):
         return None
@@ -177,116 +323,60 @@ def loss_directions(access: NetAccess) -> Directions | None:
     return directions
 
 
-def read_inputs(rows: Rows) -> Tensor:
-    """Rows as the model sees them, ``(m, d)``, float64.
+# -- inner products as covariances -------------------------------------------------
+
+
+def covariance_features(
+    space: Space, noise_std: float, condition_on_labels: bool | str
+) -> tuple[Tensor, Tensor]:
+    """Features whose inner products are the covariances of a Gaussian process.
+
+    Parameters
+    ----------
+    space : Space
+        Inner products in it are the prior covariances.
+    noise_std : float
+        Standard deviation of the label noise, for a mean training variance of 1.
+    condition_on_labels : bool or "auto"
+        Whether the process is conditioned on the labeled rows; ``"auto"``: if there
+        are any.
+
+    Returns
+    -------
+    features, labeled : Tensor
+        Of pool and labeled rows, float64; `labeled` has no rows if there are none.
 
     Raises
     ------
     ValueError
-        If they are not numbers, or not finite, although the model takes them.
+        If labels are asked for and there are none, or gradients were not projected.
     """
-    blocks = [_numbers(block).flatten(1) for _, block in rows.blocks()]
-    finite = torch.cat([block.isfinite().all(dim=1) for block in blocks])
-    if not bool(finite.all()):
+    check_positive("noise_std", noise_std)
+    known = conditions_on_labels(condition_on_labels, space.labeled is not None)
+    features, labeled = space.vectors()
+    if not known:
+        scale = feature_scale(labeled if len(labeled) else features)
+        return features.double() * scale, labeled.double() * scale
+    transform = posterior_transform(labeled, noise_std)
+    return transformed(features, transform), transformed(labeled, transform)
+
+
+def conditions_on_labels(condition_on_labels: bool | str, has_labeled: bool) -> bool:
+    """Resolve ``condition_on_labels="auto"``.
+
+    Raises
+    ------
+    ValueError
+        If labels are asked for and there are none.
+    """
+    if not isinstance(condition_on_labels, bool) and condition_on_labels != "auto":
         raise ValueError(
-            f"{int((~finite).sum())} of {len(finite)} rows of {rows.name} contain NaN "
-            "or infinity, which the model takes, but they have no distances (the first "
-            f"is row {int(finite.int().argmin())}). Impute or drop them, for example "
-            "with sklearn.impute.SimpleImputer as a step of the Pipeline."
+            'condition_on_labels must be True, False or "auto", got '
+            f"{condition_on_labels!r}."
         )
-    return torch.cat(blocks)
-
-
-def _numbers(block: Any) -> Tensor:
-    if sparse.issparse(block):
-        block = block.toarray()
-    if isinstance(block, Tensor):
-        return block.detach().cpu().double()
-    try:
-        return torch.from_numpy(np.array(block, dtype=np.float64))
-    except (TypeError, ValueError) as error:
+    if condition_on_labels is True and not has_labeled:
         raise ValueError(
-            f"The inputs have no distances, being no rows of numbers "
-            f"({type(block).__name__}). Take another space."
-        ) from error
-
-
-def _both(member: Member, read: Callable[[Rows], Any]) -> tuple[Any, Any]:
-    """Read pool and labeled rows; None for the latter if there is none."""
-    rows = read(member.rows)
-    return rows, None if member.labeled is None else read(member.labeled)
-
-
-def _gradient_reader(
-    access: NetAccess, n_components: int | None, rng: torch.Generator
-) -> Callable[[Rows], Any]:
-    directions = loss_directions(access)
-    if n_components is None:
-        return lambda rows: per_row_gradients(access, rows, "gradients", directions)
-    reader, project = (
-        GradientReader(access, "gradients", directions),
-        Sketch(n_components, rng),
-    )
-    size = access.chunk_size
-    return lambda rows: access.collect(rows, lambda b: project(reader(b)), size)
-
-
-def _last_layer(access: NetAccess, rows: Rows) -> Tensor:
-    def read(batch: Any) -> Tensor:
-        features, _ = access.forward_features(batch)
-        return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
-
-    return access.collect(rows, read)
-
-
-def _takes_two(space: Callable[..., Any]) -> bool:
-    try:
-        signature(space).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin that does not tell
-        pass
-    return True
-
-
-def own_features(
-    space: Callable[[NetAccess, Rows], Tensor], access: NetAccess, rows: Rows
-) -> Tensor:
-    """Features that a callable space returns, checked."""
-    features = space(access, rows)
-    if not isinstance(features, Tensor) or features.ndim != 2:
-        shape = tuple(getattr(features, "shape", ()))
-        raise ValueError(
-            f"space must give a tensor of the shape (rows, d), got "
-            f"{type(features).__name__} of the shape {shape}."
+            "condition_on_labels=True needs labeled rows, and the learner holds none. "
+            'Pass them to it (X_training), or set condition_on_labels="auto".'
         )
-    if len(features) != len(rows):
-        raise ValueError(f"space gave {len(features)} rows for {len(rows)}.")
-    return features
-
-
-def _side_by_side(read: Sequence[tuple[Any, Any]]) -> Space:
-    """Join what several nets gave: the sum of their kernels."""
-    pools, labeled = zip(*read, strict=True)
-    known = None if any(x is None for x in labeled) else _embedding(labeled)
-    return Space(_embedding(pools), known)
-
-
-def _embedding(parts: Sequence[Any]) -> Embedding:
-    if isinstance(parts[0], Tensor):
-        features = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
-        _check_finite(features)
-        return Dense(features)
-    layers: list[Factors] = [layer for part in parts for layer in part]
-    for layer in layers:
-        _check_finite(layer.inputs)
-        _check_finite(layer.outputs)
-    return GradientEmbedding(layers)
-
-
-def _check_finite(features: Tensor) -> None:
-    if not bool(features.sum().isfinite()) and not bool(features.isfinite().all()):
-        raise ValueError(
-            "The features or gradients of the model are not finite. Did its training "
-            "diverge?"
-        )
+    return bool(condition_on_labels) and has_labeled

@@ -9,7 +9,7 @@ import torch
 
 from skal._numerics.nearest import nearest
 from skal.reading.pool import Pool
-from skal.reading.space import Space, read_space, update
+from skal.reading.space import covariance_features, read_space
 from skal.selection import Picks, k_center
 from skal.selection._kmeans_pp import kmeans_pp
 from skal.selection._lcmd import lcmd
@@ -46,18 +46,18 @@ class _Centers(QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_option("mode", self.mode, ["auto", "P", "TP"])
-        rows, labeled = read_space(pool, self.space, self.n_components, self.head, rng)
+        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        rows, labeled = space
         if self.mode == "TP" and labeled is None:
             raise ValueError(
                 'mode="TP" needs labeled rows, and the learner holds none. Give them '
                 'to it (X_training), or set mode="P".'
             )
         if self.condition_on_labels is not False:
-            known = labeled is not None
-            features, train = update(
-                Space(rows, labeled), self.noise_std, self.condition_on_labels
+            features, known = covariance_features(
+                space, self.noise_std, self.condition_on_labels
             )
-            rows, labeled = Dense(features), Dense(train) if known else None
+            rows, labeled = Dense(features), Dense(known) if len(known) else None
         centers = None if self.mode == "P" else labeled
         picks = self._pick(rows, n, rng, centers)
         return Picks(picks.indices, picks.scores.clamp(min=0).sqrt())

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from skal.reading.pool import Pool
-from skal.reading.space import knows_labels, read_space, update
+from skal.reading.space import (
+    conditions_on_labels,
+    covariance_features,
+    read_space,
+)
 from skal.selection import Picks, top_k
 from skal.selection._bait import bait
 from skal.selection._fisher_bait import fisher_bait
@@ -46,7 +50,10 @@ class _Covariance(QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         space = read_space(pool, self.space, self.n_components, self.head, rng)
-        return self._pick(*update(space, self.noise_std, self.condition_on_labels), n)
+        features, labeled = covariance_features(
+            space, self.noise_std, self.condition_on_labels
+        )
+        return self._pick(features, labeled, n)
 
     @abstractmethod
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
@@ -221,7 +228,7 @@ class BAIT(_Covariance):
         rows, labeled = read_information(
             pool, self.space, self.n_components, self.head, rng
         )
-        known = knows_labels(self.condition_on_labels, labeled is not None)
+        known = conditions_on_labels(self.condition_on_labels, labeled is not None)
         return fisher_bait(rows, n, self.prior, labeled, known, self.backward)
 
     def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:

@@ -9,8 +9,8 @@ import torch
 
 from skal._numerics.kmeans import k_means
 from skal.measures import not_negative
-from skal.reading.points import read_points
 from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.selection import Picks, representatives, top_k
 from skal.strategies.base import ScoreStrategy
 from skal.strategies.prefilter import n_kept
@@ -93,8 +93,8 @@ class DiverseMiniBatch(WrappingStrategy):
         kept = top_k(scores, size).indices.cpu().sort().values
         weights, scores = not_negative(scores.cpu())[kept], scores.cpu()[kept]
         part = pool if size == len(pool) else pool.take(kept)
-        points = read_points(part, self.space, self.head, type(self).__name__)
-        rows = points.pool.cpu().double()
+        points, _ = read_space(part, self.space, head=self.head, rng=rng).vectors()
+        rows = points.cpu().double()
         clusters = k_means(rows, n, rng, weights)
         picks = representatives(rows, *clusters, scores, n)
         return Picks(kept[picks.indices], picks.scores)

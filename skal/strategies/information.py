@@ -12,7 +12,7 @@ from torch import Tensor
 from skal.reading.access import NetAccess, as_columns, first_rows
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
-from skal.reading.space import SpaceLike, check_space, own_features, read_inputs
+from skal.reading.space import SpaceLike, reader_of, resolve_space
 from skal.rows import Rows
 from skal.selection._fisher_bait import Information
 from skal.spaces import Factors, Sketch
@@ -51,7 +51,7 @@ def read_information(
     ValueError
         If a parameter is none of these, or more than 2 GiB would be kept for a net.
     """
-    check_space(space, n_components)
+    space = resolve_space(pool, space, n_components)
     if space == "gradients" and n_components is None:
         raise ValueError(
             "This strategy needs gradients as vectors. Set n_components to their "
@@ -106,13 +106,7 @@ def _reader(
         return partial(
             _collect, access, _all_layers(access, directions, n_components, rng)
         )
-    features: Callable[[Rows], Tensor]
-    if space == "inputs":
-        features = read_inputs
-    elif callable(space):
-        features = partial(own_features, space, access)
-    else:
-        features = access.features
+    features = reader_of(access, space)
 
     def read(rows: Rows) -> Information:
         def outputs(batch: Any) -> Information:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from skal.measures import mean_cosine, mean_nearness, not_negative
-from skal.reading.points import read_points
 from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.strategies.base import ScoreStrategy
 from skal.strategies.wrapping import WrappingStrategy
 from skal.validation import check_int, check_not_negative, check_option
@@ -95,7 +95,7 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
         if self.n_reference is not None:
             check_int("n_reference", self.n_reference)
         scores = self._held_scores("strategy", pool)._scores(pool, rng)
-        points = read_points(pool, self.space, self.head, type(self).__name__).pool
+        points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
         if self.metric == "cosine":
             density = mean_cosine(points).clamp(min=0)
         else:

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skal._numerics.kmeans import k_means
-from skal.reading.points import Points, read_points
 from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.selection import Picks, prob_cover
 from skal.selection._prob_cover import pure_radius
 from skal.strategies.base import QueryStrategy
@@ -98,12 +99,14 @@ class ProbCover(QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         self._check()
-        points = read_points(pool, self.space, self.head, type(self).__name__)
+        space = read_space(pool, self.space, head=self.head, rng=rng)
+        rows, labeled = space.vectors()
         if isinstance(self.radius, str):
-            radius = self._pure_radius(points, self.n_clusters or n_classes(pool), rng)
+            n_clusters = self.n_clusters or n_classes(pool)
+            radius = self._pure_radius(torch.cat([rows, labeled]), n_clusters, rng)
         else:
             radius = float(self.radius)
-        return prob_cover(points.pool, n, radius, points.labeled)
+        return prob_cover(rows, n, radius, labeled)
 
     def _check(self) -> None:
         if self.radius != "auto":
@@ -120,9 +123,8 @@ class ProbCover(QueryStrategy):
             check_int("n_clusters", self.n_clusters)
 
     def _pure_radius(
-        self, points: Points, n_clusters: int, rng: torch.Generator
+        self, rows: Tensor, n_clusters: int, rng: torch.Generator
     ) -> float:
-        rows = points.both()
         clusters = k_means(rows, n_clusters, rng).labels
         drawn = torch.randperm(len(rows), generator=rng)[: self.n_reference]
         return pure_radius(rows, clusters, self.purity, drawn.to(rows.device))

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.reading.points import read_points
 from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.selection import Picks, max_cover, top_k
 from skal.strategies.disagreement import Disagreement
 from skal.strategies.prefilter import n_kept
@@ -83,7 +83,7 @@ class SuggestiveAnnotation(Disagreement):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         size = n_kept(self.factor, n, len(pool))
-        points = read_points(pool, self.space, self.head, type(self).__name__).pool
+        points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
         uncertain = top_k(self._checked_scores(pool, rng), size).indices
         return max_cover(points, n, uncertain.to(points.device))
 

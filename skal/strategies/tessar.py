@@ -10,7 +10,6 @@ from skal.reading.pool import Pool
 from skal.reading.space import read_space
 from skal.selection import Picks
 from skal.selection._tessar import tessar
-from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
 from skal.validation import check_int
 
@@ -106,17 +105,13 @@ class TESSAR(QueryStrategy):
         check_int("n_reference", self.n_reference)
         if self.rank is not None:
             check_int("rank", self.rank)
-        rows, labeled = read_space(pool, self.space, self.n_components, self.head, rng)
-        if not isinstance(rows, Dense):
-            raise ValueError(
-                "TESSAR moves gradients as vectors. Set n_components to their length, "
-                'such as 512, or use space="last_layer".'
-            )
+        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        rows, labeled = space.vectors()
         return tessar(
-            rows.features,
+            rows,
             n,
             rng,
-            labeled.features if isinstance(labeled, Dense) else None,
+            labeled if len(labeled) else None,
             sigmas=self.sigmas,
             n_copies=self.n_copies,
             n_reference=self.n_reference,

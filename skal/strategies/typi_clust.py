@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 
 from skal._numerics.kmeans import k_means
-from skal.reading.points import read_points
 from skal.reading.pool import Pool
+from skal.reading.space import read_space
 from skal.selection import Picks, typi_clust
 from skal.strategies.base import QueryStrategy
 from skal.validation import check_int
@@ -100,11 +100,12 @@ class TypiClust(QueryStrategy):
         check_int("max_clusters", self.max_clusters)
         if self.n_clusters is not None:
             check_int("n_clusters", self.n_clusters)
-        points = read_points(pool, self.space, self.head, type(self).__name__)
+        space = read_space(pool, self.space, head=self.head, rng=rng)
+        rows, labeled = space.vectors()
         n_clusters = self.n_clusters
         if n_clusters is None:
-            n_clusters = min(len(points.labeled) + n, self.max_clusters)
-        clusters = k_means(points.both(), n_clusters, rng)
-        own, others = clusters.labels.split([len(pool), len(points.labeled)])
+            n_clusters = min(len(labeled) + n, self.max_clusters)
+        clusters = k_means(torch.cat([rows, labeled]), n_clusters, rng)
+        own, others = clusters.labels.split([len(rows), len(labeled)])
         n_labeled = others.bincount(minlength=len(clusters.centers))
-        return typi_clust(points.pool, own, n, self.n_neighbors, n_labeled)
+        return typi_clust(rows, own, n, self.n_neighbors, n_labeled)

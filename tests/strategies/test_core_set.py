@@ -143,11 +143,3 @@ def test_only_a_sketch_is_drawn():
         )
         assert first == again
         assert (first != other) == differs
-
-
-def test_bad_space():
-    net = make_net("regression").fit(*make_data("regression"))
-    with pytest.raises(ValueError, match=r"space must be one of .*'rbf'"):
-        CoreSet(space="rbf").select(net, POOL, 1)
-    with pytest.raises(ValueError, match="n_components must be an int of at least 1"):
-        CoreSet(space="gradients", n_components=0).select(net, POOL, 1)

@@ -205,8 +205,6 @@ def test_bad_input():
             BAIT(prior=prior).select(learner, POOL, 1)
     with pytest.raises(ValueError, match="gradients as vectors"):
         BAIT(n_components=None).select(learner, POOL, 1)
-    with pytest.raises(ValueError, match=r"space must be one of .*'rbf'"):
-        BAIT("rbf").select(learner, POOL, 1)
     with pytest.raises(ValueError, match="condition_on_labels=True needs labeled rows"):
         BAIT(condition_on_labels=True).select(learner.estimator, POOL, 1)
     with pytest.raises(

@@ -104,7 +104,9 @@ def test_clusters_stand_for_classes():
     ],
 )
 def test_bad_input(settings, message, monkeypatch):
-    monkeypatch.setattr(module, "read_points", lambda *_: pytest.fail("read first"))
+    monkeypatch.setattr(
+        module, "read_space", lambda *_, **__: pytest.fail("read first")
+    )
     model = LogisticRegression().fit(X, Y)
     with pytest.raises(ValueError, match=message):
         ProbCover(**settings).select(model, POOL, 2)

@@ -131,5 +131,3 @@ def test_bad_options():
     for sigmas in ([0.1, 0], 0.1, "auto", []):
         with pytest.raises(ValueError, match="sigmas must be positive"):
             TESSAR(sigmas=sigmas).select(learner, POOL, 1)
-    with pytest.raises(ValueError, match="space must be one of"):
-        TESSAR(space="rbf").select(learner, POOL, 1)
