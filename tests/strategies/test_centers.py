@@ -15,7 +15,7 @@ from skal.selection._lcmd import lcmd
 from skal.spaces import Dense, posterior_features
 from skal.strategies import CoreSet
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
-from tests.models import N_FEATURES, make_data, make_net
+from tests.models import make_data, make_net
 
 POOL = make_data("regression", 60, seed=1)[0]
 STRATEGIES = [LCMD, KMeansPP, MaxDist]
