@@ -1,10 +1,9 @@
-"""modAL's learners, working with current scikit-learn and every kind of rows."""
+"""Subclasses of modAL's learners, for current scikit-learn and any kind of rows."""
 
 from skal.learners.active import ActiveLearner
 from skal.learners.bayesian import BayesianOptimizer
 from skal.learners.ceal import CEALLearner
-from skal.learners.committee import Committee
-from skal.learners.committee_regressor import CommitteeRegressor
+from skal.learners.committee import Committee, CommitteeRegressor
 
 __all__ = [
     "ActiveLearner",

@@ -10,9 +10,9 @@ import numpy as np
 from modAL.models import ActiveLearner as ModALActiveLearner
 from modAL.uncertainty import uncertainty_sampling
 
-from skal.learners.answers import ask
 from skal.learners.checks import accepts_nan, check_labeled
 from skal.learners.delegating import EstimatorMethods
+from skal.learners.modal import run_query
 from skal.learners.rows import stack_rows, take_rows
 from skal.learners.training import fit_estimator, unchanged_on_error
 from skal.rng import resolve_rng
@@ -22,44 +22,46 @@ __all__ = ["ActiveLearner"]
 
 
 class ActiveLearner(EstimatorMethods, ModALActiveLearner):
-    """An estimator that asks which rows to label next.
+    """An estimator with a query strategy that chooses the rows to label next.
 
-    modAL's ``ActiveLearner``, working with current scikit-learn and pandas and with
-    arrays, DataFrames, Series, sparse matrices, lists, tensors and dicts of these.
+    A subclass of modAL's ``ActiveLearner`` that works with current scikit-learn and
+    pandas, and with arrays, DataFrames, Series, sparse matrices, lists, tensors and
+    dicts of these.
 
     Parameters
     ----------
     estimator : estimator
-        Any scikit-learn estimator, net, Pipeline or search. It is fitted in place.
+        Any scikit-learn estimator, net, Pipeline or search. It is fitted in place,
+        not cloned.
     query_strategy : callable, default=uncertainty_sampling of modAL
         Called as ``query_strategy(learner, X_pool, ...)``: a strategy of
-        ``skal.strategies``, one of modAL's functions, or one of your own that returns
-        indices or (indices, metrics). The default needs ``predict_proba``: give
-        another with a regressor.
+        ``skal.strategies``, one of modAL's functions, or any callable that returns
+        indices or (indices, metrics). The default needs ``predict_proba``: pass
+        another one for a regressor.
     X_training : rows of shape (n, ...), optional
-        The first labeled rows; the estimator is fitted on them at once.
+        The first labeled rows; the estimator is fitted on them immediately.
     y_training : array-like of shape (n,) or (n, n_outputs), optional
         Their labels.
     bootstrap_init : bool, default=False
-        Fit the first time on a bootstrap sample of the rows.
+        Use a bootstrap sample of the rows for the first fit.
     on_transformed : bool, default=False
-        Let modAL's ranked batch measure distances between rows as the steps of a
-        Pipeline transform them.
+        Let modAL's ranked batch compute distances between rows transformed by all
+        steps of a Pipeline but the last.
     force_all_finite : bool, default=True
-        Refuse NaN and infinite values in labeled rows. NaN passes all the same if
-        the estimator says that it takes missing values, or in a DataFrame, where the
-        estimator judges.
+        Refuse NaN and infinite values in labeled rows. NaN is accepted all the same
+        if the estimator's tags say that it takes missing values; in a DataFrame, it
+        is left to the estimator.
     random_state : int, RandomState, Generator or None, default=None
-        Draws the bootstrap samples. An int draws the same one each time.
+        Draws the bootstrap samples. An int draws the same sample each time.
     **fit_kwargs
-        Passed to the fit on `X_training`; not allowed without it.
+        Passed to the fit on `X_training`, and not allowed without it.
 
     Attributes
     ----------
     X_training, y_training : as given, or None
         All labeled rows so far.
-    classes_, n_features_in_, feature_names_in_ : as of the estimator
-        Present when the fitted estimator has them.
+    classes_, n_features_in_, feature_names_in_
+        Those of the fitted estimator, if it has them.
 
     See Also
     --------
@@ -67,12 +69,12 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
 
     Notes
     -----
-    `fit` and `teach` do all or nothing: if the estimator raises, learner and
-    estimator are as before. For this a copy of the fitted estimator is kept while it
+    If the estimator raises in `fit` or `teach`, learner and estimator are restored to
+    their previous state. To this end, a copy of the fitted estimator is kept while it
     trains.
 
-    Labeled rows are state, not parameters: `get_params` leaves them out, and
-    ``clone`` gives an unfitted learner without rows, as cross-validation needs.
+    Labeled rows are state, not parameters: `get_params` does not return them, and
+    ``clone`` returns an unfitted learner without rows, as cross-validation needs.
 
     Examples
     --------
@@ -90,7 +92,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
     (5, 4)
     """
 
-    #: Whether a fit that fails is undone, which costs a copy of the estimator per fit.
+    #: Whether a failed fit is undone, which costs a copy of the estimator per fit.
     _restores_on_error = True
 
     def __init__(
@@ -105,8 +107,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         random_state: Any = None,
         **fit_kwargs: Any,
     ) -> None:
-        # modAL's own __init__ fits before its parameters are stored; nothing of it
-        # is needed.
+        # modAL's __init__ is not called: it fits before its parameters are stored.
         self.estimator = estimator
         self.query_strategy = query_strategy
         self.X_training = None
@@ -124,13 +125,13 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
             )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, without the labeled rows.
+        """Get the parameters, which do not include the labeled rows.
 
         Parameters
         ----------
         deep : bool, default=True
-            Include those of the estimator and the strategy (``estimator__C``,
-            ``query_strategy__n_draws``).
+            Include the parameters of the estimator and the strategy
+            (``estimator__C``, ``query_strategy__n_draws``).
         """
         params = super().get_params(deep=deep)
         return {
@@ -140,17 +141,23 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
     def fit(
         self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any
     ) -> ActiveLearner:
-        """Fit on these rows and forget all others.
+        """Fit on these rows, which replace all earlier ones.
 
         Parameters
         ----------
         X : rows of shape (n, ...)
         y : array-like of shape (n,) or (n, n_outputs)
         bootstrap : bool, default=False
-            Fit on a bootstrap sample of the rows; all of them are kept.
+            Fit on a bootstrap sample of the rows; all rows are kept.
         **fit_kwargs
-            Passed to the estimator. What holds one value a row (``sample_weight``) is
-            drawn along with a bootstrap sample.
+            Passed to the estimator. Arguments with one value per row, such as
+            ``sample_weight``, are sampled together with the rows.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows, or `X` and `y` differ in length. Nothing is changed
+            then, nor if the estimator raises.
         """
         self._check(X, y)
         self._train(X, y, X, y, bootstrap, fit_kwargs)
@@ -164,19 +171,19 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         only_new: bool = False,
         **fit_kwargs: Any,
     ) -> None:
-        """Add labeled rows and fit again.
+        """Add labeled rows, and fit again.
 
         Parameters
         ----------
         X : rows of shape (n, ...)
-            Converted to the kind and type of the rows so far; a DataFrame's columns
-            are matched by name.
+            Converted to the container and dtype of the rows so far; the columns of a
+            DataFrame are matched by name.
         y : array-like of shape (n,) or (n, n_outputs)
         bootstrap : bool, default=False
             Fit on a bootstrap sample.
         only_new : bool, default=False
-            Fit on the new rows alone, for estimators whose ``fit`` continues. The
-            rows join the training data all the same.
+            Fit on the new rows alone, for estimators whose ``fit`` continues from the
+            last one. The new rows are added to the training data all the same.
         **fit_kwargs
             Passed to the estimator.
 
@@ -193,7 +200,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
             X_fit, y_fit = take_rows(X_all, added), take_rows(y_all, added)
         else:
             X_fit, y_fit = X_all, y_all
-        X_fit, y_fit, fit_kwargs = self._taught(X_fit, y_fit, fit_kwargs)
+        X_fit, y_fit, fit_kwargs = self._teach_on(X_fit, y_fit, fit_kwargs)
         self._train(X_fit, y_fit, X_all, y_all, bootstrap, fit_kwargs)
 
     def query(
@@ -203,7 +210,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         return_metrics: bool = False,
         **query_kwargs: Any,
     ) -> tuple[Any, ...]:
-        """Ask the strategy, once, which rows to label next.
+        """Call the strategy once to choose the rows to label next.
 
         Parameters
         ----------
@@ -211,7 +218,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         *query_args, **query_kwargs
             Passed to the strategy, such as ``n_instances=5``.
         return_metrics : bool, default=False
-            Return the strategy's scores as well (None, with a warning, if it gives
+            Return the strategy's scores as well (None, with a warning, if it returns
             none).
 
         Returns
@@ -223,7 +230,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         metrics : ndarray of shape (n,)
             Only with `return_metrics`.
         """
-        return ask(self, X_pool, query_args, query_kwargs, return_metrics)
+        return run_query(self, X_pool, query_args, query_kwargs, return_metrics)
 
     def _check(self, X: Any, y: Any) -> None:
         check_labeled(
@@ -238,10 +245,10 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
             return X, y
         return stack_rows(self.X_training, X), stack_rows(self.y_training, y, "y")
 
-    def _taught(
+    def _teach_on(
         self, X: Any, y: Any, fit_kwargs: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
-        """Give what `teach` fits on; a subclass may add to the labeled rows."""
+        """Return the data `teach` fits on; a subclass may add to the labeled rows."""
         return X, y, fit_kwargs
 
     def _train(
@@ -253,7 +260,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         bootstrap: bool,
         fit_kwargs: dict[str, Any],
     ) -> None:
-        """Fit, and keep all rows once that has succeeded."""
+        """Fit; store all rows once that has succeeded."""
         rng = resolve_rng(self.random_state) if bootstrap else None
         undo = unchanged_on_error([self.estimator])
         with undo if self._restores_on_error else nullcontext():

@@ -1,4 +1,4 @@
-"""BayesianOptimizer: a learner that looks for the largest target."""
+"""BayesianOptimizer: a learner that searches for the largest target."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ __all__ = ["BayesianOptimizer"]
 
 
 class BayesianOptimizer(ActiveLearner, ModALBayesianOptimizer):
-    """Looks for the row with the largest target.
+    """A learner that searches for the row with the largest target.
 
     Parameters
     ----------
     estimator : regressor
-        Its ``predict`` takes ``return_std=True``, as that of
-        ``GaussianProcessRegressor`` or ``BayesianRidge`` does, or a Pipeline that
-        ends in such a one.
+        Its ``predict`` must accept ``return_std=True``, as
+        ``GaussianProcessRegressor`` and ``BayesianRidge`` do; or a Pipeline that ends
+        in such a regressor.
     query_strategy : callable, default=max_EI of modAL
-        Also ``max_PI``, ``max_UCB``.
+        ``max_PI`` and ``max_UCB`` are others.
     X_training, y_training, bootstrap_init, on_transformed, force_all_finite, \
 random_state, **fit_kwargs
-        As of `ActiveLearner`.
+        As in `ActiveLearner`.
 
     Attributes
     ----------
     X_max : one row of X_training, or None
-        The row of the largest target so far.
+        The row with the largest target so far.
     y_max : float
-        The largest target so far, minus infinity if there is none.
+        The largest target so far; minus infinity if there is none.
+
+    See Also
+    --------
+    ActiveLearner : Searches for rows that improve the model.
 
     Examples
     --------
@@ -90,11 +94,11 @@ random_state, **fit_kwargs
         Raises
         ------
         UnsuitableLearnerError
-            If ``return_std`` is asked of an estimator that does not know it.
+            If ``return_std=True`` is passed and the estimator does not accept it.
         """
         if predict_kwargs.get("return_std") and not _gives_std(self.estimator):
             raise UnsuitableLearnerError(
-                "BayesianOptimizer needs a regressor whose predict takes "
+                "BayesianOptimizer needs a regressor whose predict accepts "
                 "return_std=True, such as GaussianProcessRegressor or BayesianRidge; "
                 f"{type(self.estimator).__name__} does not."
             )
@@ -102,7 +106,7 @@ random_state, **fit_kwargs
 
     @property
     def X_max(self) -> Any:
-        """Row of the largest target so far."""
+        """Row with the largest target so far."""
         if self.y_training is None:
             return None
         return take_row(self.X_training, int(np.argmax(as_array(self.y_training))))
@@ -115,7 +119,7 @@ random_state, **fit_kwargs
         return float(np.max(as_array(self.y_training)))
 
     def get_max(self) -> tuple[Any, float]:
-        """Get the best row so far and its target."""
+        """Get the row with the largest target so far, and this target."""
         return self.X_max, self.y_max
 
 

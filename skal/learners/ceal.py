@@ -1,4 +1,4 @@
-"""CEAL: a learner that also learns from what it is sure of."""
+"""CEAL: a learner that also trains on pseudo-labels."""
 
 from __future__ import annotations
 
@@ -7,69 +7,73 @@ from typing import Any
 
 import numpy as np
 from modAL.uncertainty import entropy_sampling
+from scipy.special import entr
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
-from skal.learners.answers import ask
 from skal.learners.checks import is_fitted
-from skal.learners.pseudo_labels import check_gives_pseudo_labels, pseudo_label
+from skal.learners.modal import run_query
 from skal.learners.rows import stack_rows, take_rows
+from skal.learners.training import as_input
+from skal.rng import preserve_global_rng
+from skal.rows import Rows
 from skal.validation import check_not_negative
 
-__all__ = ["CEALLearner"]
+__all__ = ["CEALLearner", "pseudo_label"]
 
 
 class CEALLearner(ActiveLearner):
-    r"""CEAL [1]_: labels for what is uncertain, pseudo-labels for what is certain.
+    r"""CEAL [1]_: labels for uncertain rows, pseudo-labels for certain ones.
 
-    At `query` the strategy picks rows to label, and the rows that the classifier is
-    sure of are put aside with the classes it predicts.  The next `teach` fits on the
-    labeled rows and on these, once: pseudo-labels are never kept as labels.
+    `query` picks rows to label with the strategy, and sets aside the rows of which
+    the classifier is certain, with the classes it predicts. The next `teach` fits on
+    the labeled rows and on these, once: pseudo-labels are never stored as labels.
 
     Parameters
     ----------
     estimator : classifier
-        With `predict_proba`, of one label a row.
+        With `predict_proba`, and one label per row.
     query_strategy : callable, default=entropy_sampling of modAL
-        Any strategy; in [1]_ ``Entropy``, ``Margin`` or ``LeastConfident``.
+        Any strategy; [1]_ uses ``Entropy``, ``Margin`` or ``LeastConfident``.
     X_training, y_training, bootstrap_init, on_transformed
-        As of `ActiveLearner`.
+        As in `ActiveLearner`.
     force_all_finite, random_state, **fit_kwargs
-        As of `ActiveLearner`.
+        As in `ActiveLearner`.
     threshold : float, default=0.005
-        Entropy, in nats, below which the classifier is sure of a row; 0 for no
-        pseudo-labels.
+        Entropy, in nats, below which a row gets a pseudo-label; 0 for none.
     decay : float, default=0.00033
-        What the threshold is lowered by in each round.
+        Amount by which the threshold is lowered in each round.
 
     Attributes
     ----------
     X_training, y_training : as given, or None
-        All labeled rows so far, never one with a pseudo-label.
+        All labeled rows so far, without pseudo-labels.
     X_pseudo, y_pseudo : rows as the pool, and ndarray of shape (k,), or None
-        What the next `teach` learns beside the labeled rows: found by the last
-        `query`, and None after `teach` and `fit`.
+        Rows with pseudo-labels, found by the last `query` and used by the next
+        `teach`; None after `teach` and `fit`.
     n_rounds : int
-        How often a `teach` has followed a `query` since `fit`.
+        Number of times that `teach` has followed `query` since `fit`.
 
     See Also
     --------
-    ActiveLearner : Learns from labeled rows alone.
+    ActiveLearner : Trains on labeled rows only.
 
     Notes
     -----
-    In round t, from 0, x gets the pseudo-label :math:`\arg\max_c p(c \mid x)` if it is
-    not picked and
+    In round t, counted from 0, a row x that is not picked gets the pseudo-label
+    :math:`\arg\max_c p(c \mid x)` if
 
     .. math:: -\sum_c p(c \mid x) \log p(c \mid x) < \max(0, \delta - t \, r)
 
-    with the threshold :math:`\delta` and the decay r.  As training goes on the
-    classifier grows sure of more rows, and the threshold makes up for it.
+    where :math:`\delta` is the threshold and r the decay. As training proceeds, the
+    classifier becomes certain of more rows, and the lower threshold compensates for
+    that.
 
-    `query` costs one more `predict_proba` of the pool, read in blocks; the rows put
-    aside are copied.  An estimator that is not fitted yet gives none.  A `teach`
-    without a `query` before it learns from labeled rows alone.  In its ``fit_kwargs``
-    a ``sample_weight`` is that of the labeled rows; the others weigh 1.  Teach the rows
-    that were picked: another, taught at the same time as it has a pseudo-label, is in
+    `query` costs one additional `predict_proba` of the pool, read in blocks; the rows
+    set aside are copied. An estimator that has not been fitted gives no pseudo-labels.
+    Without a `query` before it, `teach` uses labeled rows only. A ``sample_weight``
+    passed to `teach` applies to the labeled rows; rows with pseudo-labels have weight
+    1. Teach the rows that were picked: any other row that has a pseudo-label is in
     that fit twice.
 
     References
@@ -91,7 +95,7 @@ class CEALLearner(ActiveLearner):
     >>> len(learner.X_pseudo) == len(learner.y_pseudo) > 0
     True
     >>> learner.teach(rows, y[indices])
-    >>> learner.X_training.shape  # 10 rows of the start and the 2 that were asked for
+    >>> learner.X_training.shape  # 10 rows of the start and 2 queried
     (12, 4)
     """
 
@@ -133,7 +137,7 @@ class CEALLearner(ActiveLearner):
         Raises
         ------
         ValueError
-            If `threshold` or `decay` is no number of at least 0.
+            If `threshold` or `decay` is not a number of at least 0.
         """
         for name in ("threshold", "decay"):
             check_not_negative(name, getattr(self, name))
@@ -142,12 +146,12 @@ class CEALLearner(ActiveLearner):
     def fit(
         self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any
     ) -> CEALLearner:
-        """Fit on these rows, forget all others, and start with round 0.
+        """Fit on these rows, which replace all earlier ones, and return to round 0.
 
         Parameters
         ----------
         X, y, bootstrap, **fit_kwargs
-            As of `ActiveLearner.fit`.
+            As in `ActiveLearner.fit`.
         """
         super().fit(X, y, bootstrap, **fit_kwargs)
         self.X_pseudo, self.y_pseudo, self.n_rounds = None, None, 0
@@ -161,18 +165,20 @@ class CEALLearner(ActiveLearner):
         only_new: bool = False,
         **fit_kwargs: Any,
     ) -> None:
-        """Add labeled rows, fit on them and on the pseudo-labeled ones, forget these.
+        """Add labeled rows; fit on all of them and on the rows with pseudo-labels.
+
+        The pseudo-labels are discarded afterwards.
 
         Parameters
         ----------
         X, y, bootstrap, only_new, **fit_kwargs
-            As of `ActiveLearner.teach`; `only_new` leaves out old labeled rows, not
-            the pseudo-labeled ones.
+            As in `ActiveLearner.teach`; `only_new` leaves out earlier labeled rows,
+            but not those with pseudo-labels.
 
         Raises
         ------
         ValueError
-            If the rows are wrong.  Nothing is changed then, nor if the estimator
+            If the rows are invalid. Nothing is changed then, nor if the estimator
             raises.
         """
         super().teach(X, y, bootstrap, only_new, **fit_kwargs)
@@ -186,35 +192,35 @@ class CEALLearner(ActiveLearner):
         return_metrics: bool = False,
         **query_kwargs: Any,
     ) -> tuple[Any, ...]:
-        """Ask the strategy, once, which rows to label, and put aside the sure ones.
+        """Call the strategy once, and set aside rows with pseudo-labels.
 
         Parameters
         ----------
         X_pool, *query_args, return_metrics, **query_kwargs
-            As of `ActiveLearner.query`.
+            As in `ActiveLearner.query`.
 
         Returns
         -------
         indices, rows, metrics
-            As of `ActiveLearner.query`.
+            As in `ActiveLearner.query`.
 
         Raises
         ------
         UnsuitableLearnerError
-            If the estimator gives no probabilities of one label a row.
+            If the estimator does not predict probabilities of one label per row.
         """
         threshold = self.current_threshold
-        check_gives_pseudo_labels(self.estimator)
-        answer = ask(self, X_pool, query_args, query_kwargs, return_metrics)
-        sure, labels = np.empty(0, dtype=np.int64), np.empty(0)
+        _check_has_proba(self.estimator)
+        answer = run_query(self, X_pool, query_args, query_kwargs, return_metrics)
+        certain, labels = np.empty(0, dtype=np.int64), np.empty(0)
         if threshold > 0 and is_fitted(self.estimator):
-            sure, labels = pseudo_label(self.estimator, X_pool, threshold)
-        open_rows = np.isin(sure, answer[0], invert=True)
-        self.X_pseudo = take_rows(X_pool, sure[open_rows])
-        self.y_pseudo = labels[open_rows]
+            certain, labels = pseudo_label(self.estimator, X_pool, threshold)
+        not_picked = np.isin(certain, answer[0], invert=True)
+        self.X_pseudo = take_rows(X_pool, certain[not_picked])
+        self.y_pseudo = labels[not_picked]
         return answer
 
-    def _taught(
+    def _teach_on(
         self, X: Any, y: Any, fit_kwargs: dict[str, Any]
     ) -> tuple[Any, Any, dict[str, Any]]:
         if self.y_pseudo is None or len(self.y_pseudo) == 0:
@@ -228,3 +234,83 @@ class CEALLearner(ActiveLearner):
         }
         X_fit, y_fit = stack_rows(X, self.X_pseudo), stack_rows(y, self.y_pseudo, "y")
         return X_fit, y_fit, weighted
+
+
+def pseudo_label(
+    estimator: Any, X: Any, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Find the rows of which a classifier is certain, and the classes it predicts.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted, with `predict_proba`, and one label per row.
+    X : rows of shape (m, ...)
+        Of any kind that the estimator takes.
+    threshold : float
+        Entropy, in nats.
+
+    Returns
+    -------
+    indices : ndarray of shape (k,), int64
+        Rows with :math:`-\sum_c p(c \mid x) \log p(c \mid x)` below `threshold`, in
+        pool order.
+    labels : ndarray of shape (k,)
+        The most probable class of each row; the first in ``classes_`` on ties.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If the estimator does not predict probabilities of one label per row.
+    ValueError
+        If there is not one column of probabilities per class.
+
+    Notes
+    -----
+    Calls `predict_proba` once per block of rows, and keeps the probabilities of one
+    block only. The global random generators are left unchanged.
+    """
+    _check_has_proba(estimator)
+    classes = np.asarray(estimator.classes_)
+    indices, labels = [np.empty(0, dtype=np.int64)], [classes[:0]]
+    with preserve_global_rng():
+        # The estimator decides whether it takes NaN.
+        for block, rows in Rows(X, allow_nan=True).blocks():
+            proba = estimator.predict_proba(as_input(rows, estimator))
+            proba = _check_proba(proba, estimator)
+            certain = np.flatnonzero(entr(proba).sum(axis=1) < threshold)
+            indices.append(block.start + certain)
+            labels.append(classes[proba[certain].argmax(axis=1)])
+    return np.concatenate(indices), np.concatenate(labels)
+
+
+def _check_has_proba(estimator: Any) -> None:
+    if not hasattr(estimator, "predict_proba"):
+        raise UnsuitableLearnerError(
+            "Pseudo-labels need class probabilities, but "
+            f"{type(estimator).__name__} has no predict_proba."
+        )
+
+
+def _check_proba(proba: Any, estimator: Any) -> np.ndarray:
+    """Return probabilities in float64, shape (b, n_classes), or raise."""
+    name = type(estimator).__name__
+    single = not isinstance(proba, list) and np.ndim(proba) == 2
+    proba_N_C = np.asarray(proba, dtype=np.float64) if single else np.empty((0, 0))
+    if not single or (proba_N_C < 0).any() or _sums_differ(proba_N_C):
+        raise UnsuitableLearnerError(
+            "Pseudo-labels need probabilities of one label per row, which sum to 1; "
+            f"predict_proba of {name} does not return such probabilities."
+        )
+    if proba_N_C.shape[1] != len(estimator.classes_):
+        raise ValueError(
+            f"{name} returns {proba_N_C.shape[1]} probabilities per row for the "
+            f"{len(estimator.classes_)} classes it knows ({list(estimator.classes_)}), "
+            "so the class of each column is unknown. Pass classes= to the net."
+        )
+    return proba_N_C
+
+
+def _sums_differ(proba_N_C: np.ndarray) -> bool:
+    """Whether any row without NaN does not sum to 1, up to errors of float32."""
+    return bool((np.abs(proba_N_C.sum(axis=1) - 1) > 1e-3).any())

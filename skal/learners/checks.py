@@ -1,4 +1,4 @@
-"""What labeled rows must satisfy before a learner takes them."""
+"""Checks of labeled rows, and of the estimators that train on them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ __all__ = ["accepts_nan", "check_labeled", "is_fitted"]
 
 def is_fitted(estimator: Any) -> bool:
     """Whether an estimator has been fitted."""
-    # A skorch net has attributes with a trailing underscore before it is fitted.
+    # A skorch net has attributes with a trailing underscore even before it is fitted.
     if getattr(estimator, "initialized_", True) is False:
         return False
     try:
         check_is_fitted(estimator)
     except NotFittedError:
         return False
-    except TypeError:  # not a scikit-learn estimator: nothing is known against it
+    except TypeError:  # not a scikit-learn estimator: assume that it is fitted
         return True
     return True
 
 
 def accepts_nan(estimator: Any) -> bool:
-    """Whether an estimator says, by its tags, that it takes missing values.
+    """Whether the tags of an estimator say that it takes missing values.
 
-    A Pipeline does if they pass all its steps, or all up to an imputer.
+    A Pipeline takes them if all its steps do, or all steps before an imputer.
     """
     if isinstance(estimator, Pipeline):
         for _, step in estimator.steps:
@@ -46,7 +46,7 @@ def accepts_nan(estimator: Any) -> bool:
             if step not in (None, "passthrough") and not accepts_nan(step):
                 return False
         return True
-    # Wrappers of targets and searches do not always pass on what they wrap.
+    # TransformedTargetRegressor and searches do not always pass on the inner tags.
     for name in ("regressor", "estimator"):
         if hasattr(getattr(estimator, name, None), "fit"):
             return accepts_nan(getattr(estimator, name))
@@ -56,34 +56,32 @@ def accepts_nan(estimator: Any) -> bool:
 
 
 def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
-    """Check labeled rows: some, as many of X as of y, finite where asked.
+    """Check that there are labeled rows, one label per row, and finite values.
 
     Parameters
     ----------
     X : rows of any kind
     y : array-like of shape (n,) or (n, n_outputs)
     finite : bool
-        Whether NaN and infinite values are refused.
+        Refuse NaN and infinite values.
     allow_nan : bool
-        Whether NaN passes in `X` all the same. In a DataFrame it always does: there
-        it is a missing value, which a first step may fill.
+        Accept NaN in `X` all the same. In a DataFrame it is always accepted, as a
+        missing value that a first step may impute.
 
     Raises
     ------
     ValueError
-        Naming what is wrong.
+        If a check fails.
     """
     if X is None:
         raise ValueError("Training requires X to be passed, but X is None.")
     if y is None:
         raise ValueError("Training requires y to be passed, but the target y is None.")
     if isinstance(y, str | bytes):
-        raise ValueError(
-            f"y must hold a label for each row, got the single value {y!r}."
-        )
+        raise ValueError(f"y must hold one label per row, got the single value {y!r}.")
     n, n_labels = n_rows(X), n_rows(y)
     if n == 0:
-        raise ValueError("X has no rows: give at least one labeled row.")
+        raise ValueError("X has no rows: pass at least one labeled row.")
     if n != n_labels:
         hint = ""
         if n_labels == 1 and _row_shape_or_none(X) == ():
@@ -95,7 +93,7 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
 
 
 def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:
-    """Shape of one row, None of a dict."""
+    """Shape of one row, or None for a dict."""
     if isinstance(X, Mapping) and not sp.issparse(X):
         return None
     return row_shape(X)

@@ -1,4 +1,4 @@
-"""What a learner leaves to its estimator."""
+"""Methods and attributes that a learner delegates to its estimator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _estimator_has(method: str) -> Callable[[Any], bool]:
 
 
 class EstimatorMethods:
-    """Predictions, scores and what scikit-learn asks of an estimator, passed on."""
+    """Mixin that delegates predictions, scores, fitted attributes and tags."""
 
     estimator: Any
 
@@ -44,12 +44,12 @@ class EstimatorMethods:
 
     def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
         """Score the estimator's predictions on labeled rows."""
-        # scikit-learn before 1.7 does not compare tensors with arrays.
+        # scikit-learn before 1.7 cannot compare tensors with arrays.
         y = as_array(y) if isinstance(y, torch.Tensor) else y
         return self.estimator.score(as_input(X, self.estimator), y, **score_kwargs)
 
     def transform_without_estimating(self, X: Any) -> Any:
-        """Transform rows by all steps of a Pipeline but the last.
+        """Transform rows with all steps of a Pipeline but the last.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Fitting estimators on labeled rows: what they are handed, and how to undo it."""
+"""Fit estimators on labeled rows, and undo a fit that fails."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["as_input", "bootstrap_sample", "fit_estimator", "unchanged_on_error"
 
 
 def as_input(X: Any, estimator: Any) -> Any:
-    """Give rows as `estimator` can take them, copying only where it must.
+    """Convert rows to a form that `estimator` accepts, without a copy if possible.
 
-    Tensors lose their gradient, and become arrays for scikit-learn's own estimators;
-    sparse rows that are neither csr nor csc, or of scipy's newer array classes,
-    become csr matrices, the one kind that every estimator indexes. Anything else
-    passes as it is, so that names of columns are kept.
+    Tensors are detached, and become arrays for scikit-learn's own estimators. Sparse
+    rows become csr matrices, the format that every estimator can index, unless they
+    are csr or csc matrices already. Anything else is returned unchanged, which keeps
+    the names of columns.
     """
     if sp.issparse(X):
         if X.format in ("csr", "csc") and sp.isspmatrix(X):
@@ -39,7 +39,7 @@ def as_input(X: Any, estimator: Any) -> Any:
 
 
 def _is_of_scikit_learn(estimator: Any) -> bool:
-    """Whether an estimator has more of scikit-learn than its base classes."""
+    """Whether an estimator inherits from an estimator of scikit-learn."""
     modules = {base.__module__ for base in type(estimator).__mro__}
     return any(
         name.startswith("sklearn.")
@@ -53,8 +53,13 @@ def bootstrap_sample(
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Draw as many rows as there are, with replacement.
 
-    Arguments of `fit` that hold one value a row, such as ``sample_weight``, are drawn
-    along with the rows.
+    Arguments of `fit` with one value per row, such as ``sample_weight``, are sampled
+    together with the rows.
+
+    Returns
+    -------
+    X, y, fit_kwargs
+        Of the rows drawn.
     """
     n = n_rows(X)
     drawn = torch.randint(n, (n,), generator=rng).numpy()
@@ -78,7 +83,7 @@ def fit_estimator(
     fit_kwargs: Mapping[str, Any],
     bootstrap_rng: torch.Generator | None = None,
 ) -> None:
-    """Fit in place, on a bootstrap sample if a generator is given."""
+    """Fit in place; on a bootstrap sample if a generator is given."""
     along = dict(fit_kwargs)
     if bootstrap_rng is not None:
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
@@ -87,13 +92,13 @@ def fit_estimator(
 
 @contextmanager
 def unchanged_on_error(estimators: Iterable[Any]) -> Iterator[None]:
-    """Put estimators back as they were if the block raises.
+    """Restore estimators to their state before the block if it raises.
 
     Notes
     -----
-    Memory: one more copy of each fitted estimator while the block runs. The
-    estimators are fitted in place, so whoever holds one sees it fitted, and one that
-    continues from its last fit (``warm_start=True``) does so.
+    Keeps a copy of each fitted estimator while the block runs. The block fits the
+    original objects, so that other references to them see the fit, and estimators
+    with ``warm_start=True`` continue from their last one.
     """
     saved: dict[int, tuple[Any, dict[str, Any]]] = {}
     try:
@@ -108,20 +113,20 @@ def unchanged_on_error(estimators: Iterable[Any]) -> Iterator[None]:
 
 
 def _save(estimator: Any) -> dict[str, Any]:
-    """Give attributes that `estimator` can be set back to, whatever it does next."""
+    """Return attributes that restore `estimator`, whatever is done to it next."""
     try:
         return vars(copy.deepcopy(estimator))
-    # Copying runs whatever the estimator's parts define and may raise anything: a
-    # skorch net, for one, is copied by pickling, which a local class does not allow.
+    # Copying runs user code and may raise anything. A skorch net, for example, is
+    # copied by pickling, which fails for local classes.
     except Exception as error:
         if _continues(estimator):
             raise TypeError(
-                f"{type(estimator).__name__} cannot be copied, so that a failing fit "
-                "could not be undone, and with warm_start=True it cannot start anew "
-                "either. Define the classes it uses at the top of a module, so that "
-                "it can be pickled."
+                f"{type(estimator).__name__} cannot be copied, so a failed fit could "
+                "not be undone, and with warm_start=True it cannot start from an "
+                "unfitted clone either. Define the classes it uses at the top level of "
+                "a module, so that it can be pickled."
             ) from error
-        # What starts anew at each fit may as well do so from an unfitted clone.
+        # An estimator that starts over at each fit can start from an unfitted clone.
         state = vars(estimator)
         object.__setattr__(estimator, "__dict__", vars(clone(estimator)))
         return state

@@ -1,4 +1,4 @@
-"""The same labeled rows in every kind a learner takes."""
+"""The same labeled rows in every kind of container that a learner takes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ TABLES = (
     "list",
     "tensor",
     "grad_tensor",
-    *(f"{name}_matrix" for name in SPARSE),
-    *(f"{name}_array" for name in SPARSE),
+    # The others are tested where rows are taken and converted. A dok matrix is a dict.
+    *("csr_matrix", "csc_array", "coo_array", "dok_matrix"),
 )
 KINDS = (*TABLES, "dict")
 LABELS = ("ndarray", "series", "list", "tensor", "strings", "string_series")
 
 
 class DictClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier of two inputs, as a net with two arguments is."""
+    """A classifier of dicts, like a net whose forward has two arguments."""
 
     def fit(self, X: dict[str, np.ndarray], y: Any) -> DictClassifier:
         self.model_ = LogisticRegression().fit(self._join(X), y)
@@ -47,7 +47,7 @@ class DictClassifier(ClassifierMixin, BaseEstimator):
 
 
 def convert(X: np.ndarray, kind: str) -> Any:
-    """Give an (n, d) array as another kind of table."""
+    """Convert an (n, d) array to another kind of table."""
     if kind == "ndarray":
         return X
     if kind == "frame":
@@ -55,7 +55,7 @@ def convert(X: np.ndarray, kind: str) -> Any:
         index = [f"row{i}" for i in range(len(X))]
         return pd.DataFrame(X, columns=names, index=index)
     if kind == "int_frame":
-        # Labels of columns that are positions of rows too, in another order.
+        # Names of columns that are positions of rows as well, in another order.
         return pd.DataFrame(X, columns=range(X.shape[1])[::-1])
     if kind == "list":
         return X.tolist()
@@ -69,7 +69,7 @@ def convert(X: np.ndarray, kind: str) -> Any:
 
 
 def convert_labels(y: np.ndarray, kind: str) -> Any:
-    """Give labels 0, 1, 2 as another kind of vector."""
+    """Convert labels 0, 1, 2 to another kind of vector."""
     names = np.array(["ant", "bee", "caterpillar"])
     if kind == "series":
         return pd.Series(y, name="label", index=[f"row{i}" for i in range(len(y))])
@@ -85,7 +85,7 @@ def convert_labels(y: np.ndarray, kind: str) -> Any:
 
 
 def as_dense(X: Any) -> np.ndarray:
-    """Give any of the kinds back as an array."""
+    """Convert any kind of table back to an array."""
     if isinstance(X, dict) and not sp.issparse(X):
         return np.hstack([X["left"], X["right"]])
     if sp.issparse(X):
@@ -96,7 +96,7 @@ def as_dense(X: Any) -> np.ndarray:
 
 
 def same_kind(a: Any, b: Any) -> bool:
-    """Whether two sets of rows are of one kind, format and labels included."""
+    """Whether two tables have the same type, sparse format and column names."""
     if type(a) is not type(b) or getattr(a, "format", 0) != getattr(b, "format", 0):
         return False
     if isinstance(a, pd.DataFrame):

@@ -43,7 +43,7 @@ def learner_for(kind, **kwargs):
 
 
 class Fragile(DecisionTreeClassifier):
-    """Fails to fit, half way, on rows that hold a value above 100."""
+    """Fails in the middle of a fit on rows with a value above 100."""
 
     def fit(self, X, y, sample_weight=None):
         super().fit(X, y, sample_weight)
@@ -83,34 +83,28 @@ class TestEveryKindOfRows:
         assert np.array_equal(loaded.predict(pool), learner.predict(pool))
         assert np.array_equal(as_dense(loaded.X_training), all_X)
 
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {"bootstrap": True},
-            {"only_new": True},
-            {"bootstrap": True, "only_new": True},
-        ],
-    )
     @pytest.mark.parametrize("kind", KINDS)
-    def test_ways_to_teach(self, kind, options, data):
+    def test_bootstrap_of_new_rows(self, kind, data):
         X, y = data
         learner = learner_for(kind, random_state=0)
-        learner.teach(convert(X[:30], kind), y[:30], **options)
-        learner.teach(convert(X[30:], kind), y[30:], **options)
+        for part in (slice(30), slice(30, 60)):
+            learner.teach(
+                convert(X[part], kind), y[part], bootstrap=True, only_new=True
+            )
         assert np.array_equal(as_dense(learner.X_training), X)
         assert np.array_equal(learner.y_training, y)
         assert learner.score(convert(X, kind), y) > 0.4
 
-    @pytest.mark.parametrize("n", [1, 2, 3, 51])
     @pytest.mark.parametrize("strategy", BUILT_IN)
-    def test_as_many_distinct_rows_as_asked(self, strategy, n, data):
+    def test_as_many_distinct_rows_as_asked(self, strategy, data):
         X, y = data
         learner = learner_for("", query_strategy=strategy).fit(X[:9], y[:9])
-        for indices, rows in (
-            learner.query(X[9:], n_instances=n),
-            learner.query(X[9:], n),
-        ):
-            assert len(set(indices)) == len(rows) == n
+        for n in (1, 2, 3, 51):
+            for indices, rows in (
+                learner.query(X[9:], n_instances=n),
+                learner.query(X[9:], n),
+            ):
+                assert len(set(indices)) == len(rows) == n
 
     @pytest.mark.parametrize("kind", sorted({*TABLES} - {"grad_tensor"}))
     def test_ranked_batch_of_modal(self, kind, data):
@@ -156,6 +150,22 @@ class TestEveryKindOfRows:
         assert learner.feature_names_in_.tolist() == ["f0", "f1", "f2", "f3"]
         assert learner.n_features_in_ == 4
 
+    def test_frames_and_series_grow_with_their_index(self, data):
+        X, y = convert(data[0], "frame"), pd.Series(data[1], name="label")
+        learner = ActiveLearner(GaussianNB(), X_training=X[:9], y_training=y[:9])
+        learner.teach(X[9:], y[9:])
+        pd.testing.assert_frame_equal(learner.X_training, X)
+        pd.testing.assert_series_equal(learner.y_training, y)
+
+    @pytest.mark.parametrize("only_new", [False, True])
+    def test_bootstrap_takes_rows_of_pandas_by_position(self, only_new, data):
+        X = pd.DataFrame(data[0], index=np.arange(60) + 500).add_prefix("f")
+        y = pd.Series(data[1], index=X.index)
+        learner = ActiveLearner(GaussianNB(), bootstrap_init=True, random_state=0)
+        learner.fit(X[:30], y[:30], bootstrap=True)
+        learner.teach(X[30:], y[30:], bootstrap=True, only_new=only_new)
+        assert learner.score(X, y) > 0.5
+
     def test_text(self):
         learner = ActiveLearner(make_pipeline(TfidfVectorizer(), LogisticRegression()))
         learner.teach(["good day", "bad day"], ["yes", "no"])
@@ -173,7 +183,7 @@ class TestEveryKindOfRows:
 
 
 class TestTeach:
-    def test_labels_may_come_first_without_rows_so_far(self, data):
+    def test_the_first_labels_may_come_with_teach(self, data):
         X, y = data
         learner = ActiveLearner(GaussianNB())
         assert learner.X_training is None
@@ -258,6 +268,9 @@ class TestTeach:
             ActiveLearner(GaussianNB(), X_training=X, y_training=y)
         tree = DecisionTreeClassifier()
         ActiveLearner(tree, X_training=X, y_training=y).teach(X, y)
+        learner = ActiveLearner(Fragile(), force_all_finite=False)
+        learner.teach(X, y)  # left to the estimator
+        assert learner.get_params()["force_all_finite"] is False
 
 
 WRONG = {
@@ -270,10 +283,17 @@ WRONG = {
 }
 
 
-class TestAllOrNothing:
-    @pytest.mark.parametrize("options", [{}, {"only_new": True}, {"bootstrap": True}])
-    @pytest.mark.parametrize("kind", ["ndarray", "frame", "csr_matrix"])
-    @pytest.mark.parametrize("wrong", WRONG)
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("wrong", "kind", "options"),
+        [
+            *((wrong, "ndarray", {}) for wrong in WRONG),
+            *(("estimator", kind, {}) for kind in ("frame", "csr_matrix")),
+            *(("features", kind, {}) for kind in ("frame", "csr_matrix")),
+            ("estimator", "ndarray", {"only_new": True}),
+            ("estimator", "ndarray", {"bootstrap": True}),
+        ],
+    )
     def test_failed_teach_changes_nothing(self, wrong, kind, options, data):
         X, y = data
         if kind == "csr_matrix":
@@ -309,7 +329,7 @@ class TestAllOrNothing:
 
 
 class TestAsEstimator:
-    def test_is_modals(self):
+    def test_is_a_learner_of_modal(self):
         learner = ActiveLearner(LogisticRegression())
         assert isinstance(learner, modAL.models.ActiveLearner)
 
@@ -358,7 +378,7 @@ class TestAsEstimator:
 
     def test_cross_validation_is_that_of_the_estimator(self, data):
         X, y = data
-        y = np.sort(y)  # in order: unstratified folds would lack classes
+        y = np.sort(y)  # sorted: folds that are not stratified would lack classes
         learner = ActiveLearner(LogisticRegression(), X_training=X, y_training=y)
         for scoring in (None, "neg_log_loss", "roc_auc_ovr"):
             assert np.array_equal(
@@ -443,9 +463,7 @@ class TestOnTransformed:
         )
 
     @pytest.mark.parametrize("output", ["default", "pandas"])
-    @pytest.mark.parametrize(
-        "kind", ["ndarray", "frame", "int_frame", "list", "tensor"]
-    )
+    @pytest.mark.parametrize("kind", ["ndarray", "int_frame", "tensor"])
     def test_ranked_batch_measures_transformed_rows(self, kind, output, data):
         X, y = data
         X = X * [1, 10, 100, 1000]

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 import torch
 from modAL.uncertainty import entropy_sampling
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
+from torch import nn
 
 from skal import NetClassifier
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners import ActiveLearner, CEALLearner
+from skal.learners.ceal import pseudo_label
 from skal.strategies import CoreSet, Entropy, LeastConfident, Margin, Random
 from tests.learners.conftest import (
     KINDS,
@@ -31,7 +36,7 @@ from tests.learners.conftest import (
 
 
 class Recording(ClassifierMixin, BaseEstimator):
-    """Says that class 1 has the probability of the first column, and notes each fit."""
+    """Predicts class 1 with the probability in the first column; records each fit."""
 
     def __init__(self, fails: bool = False) -> None:
         self.fails = fails
@@ -52,7 +57,7 @@ class Recording(ClassifierMixin, BaseEstimator):
 
 
 def rows_of(*probabilities: float) -> np.ndarray:
-    """Rows that differ though they may have the same probability."""
+    """Distinct rows, of which some may have the same probability."""
     p = np.array(probabilities)
     return np.column_stack((p, np.arange(len(p))))
 
@@ -62,7 +67,7 @@ def entropy_of(p: float) -> float:
 
 
 START = rows_of(0.5, 0.5), np.array([0, 1])
-#: Sure of 0 and 3, a little less of 1 and 4, not of 2 and 5.
+#: Certain for rows 0 and 3, less so for 1 and 4, uncertain for 2 and 5.
 POOL = rows_of(0.0001, 0.01, 0.5, 0.9999, 0.99, 0.45)
 
 
@@ -99,7 +104,7 @@ class TestTheNextFit:
         _, rows = learner.query(POOL)
         learner.teach(rows, [1])
         assert learner.X_pseudo is learner.y_pseudo is None
-        learner.teach(POOL[:1], [1])  # against what it was sure of
+        learner.teach(POOL[:1], [1])  # contradicts its pseudo-label
         X, y, _ = learner.estimator.seen_
         assert np.array_equal(X, np.vstack((START[0], rows, POOL[:1])))
         assert y.tolist() == [0, 1, 1, 1]
@@ -125,7 +130,7 @@ class TestTheNextFit:
         assert len(learner.estimator.seen_[0]) == 5
         assert learner.n_rounds == 1
 
-    def test_nothing_is_sure(self):
+    def test_no_row_is_certain(self):
         learner = learner_of(threshold=1e-9)
         _, rows = learner.query(POOL)
         assert len(learner.X_pseudo) == len(learner.y_pseudo) == 0
@@ -229,7 +234,7 @@ class TestThreshold:
         learner.teach(POOL[:1], [0])
         assert learner.n_rounds == 1
 
-    def test_starts_anew_with_fit(self):
+    def test_starts_over_with_fit(self):
         learner = learner_of()
         for _ in range(2):
             learner.query(POOL)
@@ -302,7 +307,7 @@ class TestStrategies:
         learner.teach(rows, [0, 1])
         assert len(learner.estimator.seen_[0]) == 2
 
-    def test_generators_are_left_alone(self, data):
+    def test_global_generators_do_not_change(self, data):
         X, y = data
         net = NetClassifier(max_epochs=1, random_state=0)
         learner = CEALLearner(net, Margin(), X, y, threshold=1.0)
@@ -380,7 +385,7 @@ class TestAsEstimator:
         assert copied.X_training is copied.X_pseudo is None
         assert "threshold=0.3" in repr(learner)
 
-    def test_pickle_and_deepcopy_keep_what_was_put_aside(self):
+    def test_pickle_and_deepcopy_keep_what_was_set_aside(self):
         learner = learner_of(threshold=0.1)
         _, rows = learner.query(POOL)
         for other in (pickle.loads(pickle.dumps(learner)), copy.deepcopy(learner)):
@@ -402,3 +407,129 @@ class TestAsEstimator:
         assert learner.estimator.seen_[2] == [1, 2]
         with pytest.raises(TypeError, match="sample_weight"):
             CEALLearner(Recording(), sample_weight=[1, 2])
+
+
+class Known(ClassifierMixin, BaseEstimator):
+    """A classifier whose rows are their probabilities."""
+
+    def __init__(self, classes=("ant", "bee", "cat")):
+        self.classes = classes
+
+    @property
+    def classes_(self):
+        return np.array(self.classes)
+
+    def predict_proba(self, X):
+        return np.asarray(X)
+
+
+PROBA = np.array(
+    [
+        [1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0],
+        [0.5, 0.5, 0.0],
+        [0.01, 0.99, 0.0],
+        [0.3, 0.3, 0.4],
+    ]
+)
+
+
+def slow_entropy(row):
+    return -sum(p * math.log(p) for p in row if p > 0)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (0.0, []),
+        (1e-9, [0, 1]),
+        (slow_entropy(PROBA[3]) * 1.0001, [0, 1, 3]),
+        (slow_entropy(PROBA[3]) * 0.9999, [0, 1]),
+        (math.log(2) * 1.0001, [0, 1, 2, 3]),
+        (math.log(3), [0, 1, 2, 3, 4]),
+    ],
+)
+def test_rows_below_the_threshold(threshold, expected):
+    indices, labels = pseudo_label(Known(), PROBA, threshold)
+    assert indices.tolist() == expected
+    assert indices.dtype == np.int64
+    named = ["ant", "cat", "ant", "bee", "cat"]  # ties: the first class
+    assert labels.tolist() == [named[i] for i in expected]
+
+
+def test_the_threshold_itself_is_not_below():
+    entropy = float(np.log(2))
+    exactly = [[0.5, 0.5]]
+    assert len(pseudo_label(Known(("a", "b")), exactly, entropy)[0]) == 0
+    assert len(pseudo_label(Known(("a", "b")), exactly, np.nextafter(1, 2))[0]) == 1
+
+
+def test_blocks_change_nothing():
+    rng = np.random.default_rng(0)
+    proba = rng.dirichlet([0.2, 0.2, 0.2], size=1000)
+    expected = [i for i, row in enumerate(proba) if slow_entropy(row) < 0.1]
+    assert 50 < len(expected) < 950
+    for memory in (0.002, 1024):
+        with config_context(working_memory=memory):
+            indices, labels = pseudo_label(Known(), proba, 0.1)
+        assert indices.tolist() == expected
+        assert labels.tolist() == [Known().classes[proba[i].argmax()] for i in expected]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pseudo_labels_of_every_kind_of_rows(kind, data):
+    X, y = data
+    frames = kind in ("frame", "dict")  # scikit-learn checks their names
+    model = DictClassifier() if kind == "dict" else LogisticRegression()
+    model.fit(convert(X, kind) if frames else X, y)
+    proba = LogisticRegression().fit(X, y).predict_proba(X)
+    entropies = [slow_entropy(row) for row in proba]
+    threshold = float(np.median(entropies)) + 1e-9
+    indices, labels = pseudo_label(model, convert(X, kind), threshold)
+    assert indices.tolist() == [i for i, e in enumerate(entropies) if e < threshold]
+    assert labels.tolist() == proba[indices].argmax(1).tolist()
+
+
+def test_rows_with_nan_get_no_pseudo_label():
+    class Sometimes(Known):
+        def predict_proba(self, X):
+            return np.where(np.asarray(X) == 1, np.nan, X)
+
+    indices, _ = pseudo_label(Sometimes(), PROBA, 5.0)
+    assert indices.tolist() == [2, 3, 4]
+
+
+def test_float32_probabilities_are_taken():
+    proba = torch.rand(50, 3).mul(9).softmax(1).numpy()
+    assert len(pseudo_label(Known(), proba, 9.0)[0]) == 50
+
+
+def test_global_generators_do_not_change(data):
+    X, y = data[0].astype(np.float32), data[1]
+    net = NeuralNetClassifier(
+        nn.Sequential(nn.Linear(4, 3), nn.Softmax(1)), max_epochs=1, verbose=0
+    ).fit(X, y)
+    before = torch.get_rng_state()
+    pseudo_label(net, X, 1.0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestUnsuitable:
+    def test_no_probabilities(self):
+        with pytest.raises(UnsuitableLearnerError, match="Ridge has no predict_proba"):
+            pseudo_label(Ridge(), PROBA, 1.0)
+
+    def test_several_outputs(self, data):
+        X, y = data
+        model = KNeighborsClassifier().fit(X, np.column_stack((y, y)))
+        with pytest.raises(UnsuitableLearnerError, match=r"one label per row.*KNeig"):
+            pseudo_label(model, X, 1.0)
+
+    @pytest.mark.parametrize("rows", [[[0.9, 0.9]], [[-1.0, 2.0]], [[0.0, 0.0]]])
+    def test_rows_that_are_not_distributions(self, rows):
+        with pytest.raises(UnsuitableLearnerError, match="sum to 1"):
+            pseudo_label(Known(("a", "b")), rows, 1.0)
+
+    def test_columns_of_unknown_classes(self):
+        with pytest.raises(ValueError, match="3 probabilities per row for the 2"):
+            pseudo_label(Known(("a", "b")), PROBA, 1.0)

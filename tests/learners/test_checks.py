@@ -125,7 +125,7 @@ def test_is_fitted():
     assert is_fitted(Unknown())
 
 
-def test_a_missing_label_does_not_become_a_word():
+def test_a_missing_label_does_not_become_a_string():
     X = np.eye(3)
     with pytest.raises(
         ValueError, match=r"y holds NaN .* in 1 rows, the first is row 1"

@@ -5,29 +5,40 @@ import pickle
 import modAL.models
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
+from modAL.batch import uncertainty_batch_sampling
 from modAL.disagreement import (
     consensus_entropy_sampling,
     max_disagreement_sampling,
+    max_std_sampling,
     vote_entropy_sampling,
 )
 from modAL.uncertainty import uncertainty_sampling
-from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    clone,
+    is_classifier,
+    is_regressor,
+)
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
 
-from skal.learners import ActiveLearner, Committee
+from skal.learners import ActiveLearner, Committee, CommitteeRegressor
 from tests.learners.conftest import (
     KINDS,
     LABELS,
+    TABLES,
     DictClassifier,
     as_dense,
     convert,
@@ -93,20 +104,25 @@ class TestEveryKindOfRows:
         assert np.array_equal(loaded.vote(pool), votes)
         assert np.array_equal(as_dense(loaded.X_training), X)
 
-    @pytest.mark.parametrize("n", [1, 2, 3, 51])
     @pytest.mark.parametrize("strategy", STRATEGIES)
-    def test_as_many_distinct_rows_as_asked(self, strategy, n, data):
+    def test_as_many_distinct_rows_as_asked(self, strategy, data):
         X, y = data
         committee = pair(query_strategy=strategy).fit(X[:9], y[:9])
-        for answer in (
-            committee.query(X[9:], n),
-            committee.query(X[9:], n_instances=n),
-            committee.query(X[9:], n, return_metrics=True),
-        ):
-            assert len(set(answer[0])) == len(answer[1]) == n
+        for n in (1, 2, 3, 51):
+            for answer in (
+                committee.query(X[9:], n),
+                committee.query(X[9:], n_instances=n),
+                committee.query(X[9:], n, return_metrics=True),
+            ):
+                assert len(set(answer[0])) == len(answer[1]) == n
 
-    @pytest.mark.parametrize("kind", LABELS)
-    @pytest.mark.parametrize("strategy", STRATEGIES)
+    @pytest.mark.parametrize(
+        ("strategy", "kind"),
+        [
+            *((vote_entropy_sampling, kind) for kind in LABELS),
+            *((strategy, "strings") for strategy in STRATEGIES[1:]),
+        ],
+    )
     def test_every_kind_of_labels(self, strategy, kind, data):
         X, y = data
         labels = convert_labels(y, kind)
@@ -167,7 +183,7 @@ class TestClasses:
         assert committee.vote_proba(X).shape == (60, 2, 3)
         committee.fit(X[y != 1], y[y != 1])
         with pytest.raises(
-            ValueError, match=r"Member 0 gives 3 .* 2 classes .*classes="
+            ValueError, match=r"Member 0 returns 3 .* 2 classes .*classes="
         ):
             committee.vote_proba(X)
 
@@ -360,3 +376,97 @@ def test_committee_of_nets_and_pipelines(data):
     committee.teach(rows, y[9:][indices], bootstrap=True)
     assert committee.vote_proba(X).shape == (60, 3, 3)
     assert committee.X_training.dtype == np.float32
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+def test_ranked_batch_on_transformed_rows(output, data):
+    X, y = data
+    pipeline = make_pipeline(
+        StandardScaler().set_output(transform=output), GaussianNB()
+    )
+    committee = committee_of(
+        pipeline,
+        clone(pipeline),
+        query_strategy=uncertainty_batch_sampling,
+        on_transformed=True,
+    ).fit(X[:9], y[:9])
+    assert committee.transform_without_estimating(X).shape == (60, 8)
+    assert len(set(committee.query(X[9:], n_instances=3)[0])) == 3
+
+
+@pytest.fixture
+def targets(data):
+    return data[0] @ np.array([1.0, 2.0, 3.0, 4.0])
+
+
+def regressors(**kwargs):
+    members = [
+        ActiveLearner(Ridge()),
+        ActiveLearner(DecisionTreeRegressor(max_depth=2)),
+    ]
+    return CommitteeRegressor(members, **kwargs)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_campaign_of_regressors(kind, data, targets):
+    X = data[0]
+    start, pool = convert(X[:9], kind), convert(X[9:], kind)
+    committee = regressors(random_state=0).fit(start, targets[:9])
+    mean, std = committee.predict(pool, return_std=True)
+    votes = np.column_stack([m.predict(pool) for m in committee])
+    assert np.array_equal(committee.vote(pool), votes)
+    assert np.allclose(mean, votes.sum(1) / 2)
+    assert np.allclose(std, np.abs(votes[:, 0] - votes[:, 1]) / 2)
+    for n in (1, 2, 3, 51):
+        indices, rows = committee.query(pool, n)
+        assert set(indices) == set(np.argsort(-std)[:n])
+        assert same_kind(rows, pool)
+        assert len(np.unique(as_dense(rows), axis=0)) == n
+    committee.teach(rows, targets[9:][indices], bootstrap=True)
+    assert same_kind(committee.X_training, start)
+    assert committee.score(pool, targets[9:]) == pytest.approx(
+        r2_score(targets[9:], committee.predict(pool))
+    )
+    loaded = pickle.loads(pickle.dumps(committee))
+    assert np.array_equal(loaded.predict(pool), committee.predict(pool))
+
+
+def test_several_outputs_and_columns(data, targets):
+    X = data[0]
+    committee = regressors().fit(X, np.column_stack((targets, -targets)))
+    assert committee.vote(X).shape == (60, 2, 2)
+    assert committee.predict(X).shape == (60, 2)
+    columns = CommitteeRegressor(
+        [ActiveLearner(LinearRegression()), ActiveLearner(Ridge())]
+    ).fit(X, targets[:, None])
+    assert columns.learner_list[0].predict(X).shape == (60, 1)
+    assert columns.vote(X).shape == (60, 2)
+    assert len(set(columns.query(X, 2)[0])) == 2
+
+
+def test_regressors_as_estimator(data, targets):
+    X = data[0]
+    committee = regressors()
+    assert isinstance(committee, modAL.models.CommitteeRegressor)
+    assert committee.query_strategy is max_std_sampling
+    with pytest.raises(NotFittedError, match="not fitted"):
+        committee.predict(X)
+    one = CommitteeRegressor([ActiveLearner(Ridge())])
+    for scoring in (None, "neg_root_mean_squared_error"):
+        assert np.allclose(
+            cross_val_score(one, X, targets, cv=3, scoring=scoring),
+            cross_val_score(Ridge(), X, targets, cv=3, scoring=scoring),
+        )
+    pipeline = make_pipeline(StandardScaler(), clone(one)).fit(X, targets)
+    expected = make_pipeline(StandardScaler(), Ridge()).fit(X, targets)
+    assert pipeline.score(X, targets) == pytest.approx(expected.score(X, targets))
+    assert is_regressor(one)
+
+
+def test_regressors_on_sparse_rows(data, targets):
+    X = data[0]
+    members = [Ridge(), RandomForestRegressor(5, random_state=0)]
+    committee = CommitteeRegressor([ActiveLearner(m) for m in members])
+    committee.fit(sp.csr_matrix(X), targets)
+    assert committee.score(sp.coo_matrix(X), targets) > 0.5
+    assert len(committee.query(sp.coo_matrix(X), 2)[0]) == 2

@@ -23,7 +23,7 @@ y = np.arange(12) % 2
 
 
 class Recorder(BaseEstimator):
-    """Keeps what it was fitted on."""
+    """Records the arguments of its fit."""
 
     def fit(self, X, y, **fit_kwargs):
         self.X_, self.y_, self.fit_kwargs_ = X, y, fit_kwargs
@@ -31,7 +31,7 @@ class Recorder(BaseEstimator):
 
 
 def local_net(**kwargs):
-    """A net whose module's class is local: it cannot be pickled once fitted."""
+    """A net with a local class as module, so that it cannot be pickled once fitted."""
 
     class Module(torch.nn.Module):
         def __init__(self):
@@ -78,7 +78,7 @@ class TestAsInput:
         assert got["a"].format == "csr"
         assert got["b"] is X
 
-    def test_others_pass_as_they_are(self):
+    def test_other_rows_are_returned_unchanged(self):
         for rows in (X, X.tolist(), convert(X, "frame")):
             assert as_input(rows, Ridge()) is rows
 
@@ -165,11 +165,11 @@ class TestUnchangedOnError:
             net.fit(X, y)
         assert not np.array_equal(net.predict_proba(X), before)
 
-    def test_net_that_can_neither_be_copied_nor_start_anew(self):
+    def test_net_that_can_neither_be_copied_nor_start_over(self):
         net = local_net(warm_start=True).fit(X, y)
         before = net.predict_proba(X)
         with (
-            pytest.raises(TypeError, match="top of a module"),
+            pytest.raises(TypeError, match="top level of a module"),
             unchanged_on_error([net]),
         ):
             net.fit(X, y)

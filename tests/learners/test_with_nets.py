@@ -1,4 +1,4 @@
-"""Learners around skal's own nets, in the nestings that users have."""
+"""Learners with nets, of skal and of skorch, nested as users nest them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from modAL.batch import uncertainty_batch_sampling
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch import NeuralNetClassifier
 
 from skal import ActiveLearner, Committee, CommitteeRegressor
 from skal.nets import NetClassifier, NetRegressor
 from skal.strategies import CoreSet, Entropy, LDMSeeding, NoiseStability, Random
-from tests.learners.conftest import TABLES, convert, same_kind
+from tests.learners.conftest import TABLES, as_dense, convert, same_kind
 
 QUICK = {"module__hidden_sizes": (8,), "max_epochs": 3, "random_state": 0}
 
@@ -40,7 +42,7 @@ class TwoInputs(torch.nn.Module):
 
 
 class Failing(torch.nn.Module):
-    """Trains for a while, then fails."""
+    """Fails after a number of steps."""
 
     steps = 10**9
 
@@ -56,9 +58,13 @@ class Failing(torch.nn.Module):
         return self.linear(X)
 
 
-@pytest.mark.parametrize("kind", TABLES)
 @pytest.mark.parametrize(
-    "strategy", [Random(0), Entropy(), LDMSeeding(n_reference=20, random_state=0)]
+    ("kind", "strategy"),
+    [
+        *((kind, Entropy()) for kind in TABLES),
+        ("ndarray", Random(0)),
+        ("ndarray", LDMSeeding(n_reference=20, random_state=0)),
+    ],
 )
 def test_campaign_of_a_classifier(strategy, kind, data):
     X, y = data[0], np.array(["ant", "bee", "wasp"])[data[1]]
@@ -101,6 +107,62 @@ def test_several_inputs(data):
     assert learner.X_training["left"].shape == (63, 2)
 
 
+def skorch_net():
+    return NeuralNetClassifier(
+        torch.nn.Linear,
+        module__in_features=4,
+        module__out_features=3,
+        criterion=torch.nn.CrossEntropyLoss,
+        classes=[0, 1, 2],
+        train_split=None,
+        max_epochs=2,
+        verbose=0,
+    )
+
+
+@pytest.mark.parametrize("kind", ["ndarray", "grad_tensor", "coo_array", "dok_matrix"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_campaign_of_a_net_of_skorch(nested, kind, data):
+    X, y = data[0].astype("f4"), data[1]
+    net = skorch_net()
+    if nested:
+        net = make_pipeline(StandardScaler(with_mean=False), net)
+    start, pool = convert(X[:9], kind), convert(X[9:], kind)
+    learner = ActiveLearner(net, X_training=start, y_training=y[:9], random_state=0)
+    for options in ({}, {"only_new": True}, {"bootstrap": True}):
+        indices, rows = learner.query(pool, n_instances=3)
+        assert same_kind(rows, pool)
+        learner.teach(rows, y[9:][indices], **options)
+    assert np.array_equal(as_dense(learner.X_training)[:9], X[:9])
+    assert np.array_equal(as_dense(learner.X_training)[-3:], X[9:][indices])
+    assert learner.score(pool, y[9:]) == learner.score(X[9:], y[9:])
+
+
+def test_ranked_batch_on_rows_transformed_for_a_net(data):
+    X, y = data[0].astype("f4"), data[1]
+    learner = ActiveLearner(
+        make_pipeline(StandardScaler(), skorch_net()),
+        uncertainty_batch_sampling,
+        X[:9],
+        y[:9],
+        on_transformed=True,
+    )
+    assert len(set(learner.query(X[9:], n_instances=3)[0])) == 3
+
+
+def test_tensor_on_another_device():
+    class OnDevice(BaseEstimator):
+        def fit(self, X, y):
+            self.device_ = X.device
+            return self
+
+    learner = ActiveLearner(OnDevice())
+    for _ in range(2):
+        learner.teach(torch.ones(3, 4, device="meta"), torch.ones(3, device="meta"))
+    assert learner.estimator.device_.type == "meta"
+    assert learner.X_training.shape == (6, 4)
+
+
 def test_failing_training_leaves_the_net_as_it_was(data, monkeypatch):
     X, y = data
     net = NetClassifier(Failing, max_epochs=3, batch_size=10, warm_start=True)
@@ -116,10 +178,10 @@ def test_failing_training_leaves_the_net_as_it_was(data, monkeypatch):
     assert len(net.history) == 3
     monkeypatch.undo()
     learner.teach(X[30:], y[30:])
-    assert len(net.history) == 6  # training goes on from where it was
+    assert len(net.history) == 6  # training continues from there
 
 
-def test_teaching_starts_anew_without_warm_start(data):
+def test_teach_starts_over_without_warm_start(data):
     X, y = data
     learner = ActiveLearner(classifier(), Random(0), X[:30], y[:30])
     learner.teach(X[30:], y[30:])
