@@ -1,19 +1,22 @@
-# Every target sets up what it needs in a virtual environment of its own.
+# Every target creates the virtual environment that it needs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := requirements/constraints.txt
 DATA ?= diabetes digits
 WORKERS ?= 2
+# The pure packages, what is read of a learner, and the base class of the strategies.
+QUICK := tests/measures tests/selection tests/spaces tests/reading \
+	tests/strategies/test_base.py tests/test_rows.py tests/test_rng.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit tables docs test-modal test-oldest test-peers clean
+.PHONY: help demo quick test lint types unit tables docs test-modal test-oldest test-peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-# torch comes first and by itself: a CPU build satisfies the pin, and nothing after
-# it pulls another.
+# torch is installed first and alone: a CPU build satisfies the pin, and nothing
+# installed later replaces it.
 $(VENV)/.ready: setup.cfg pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
@@ -22,6 +25,9 @@ $(VENV)/.ready: setup.cfg pyproject.toml $(CONSTRAINTS)
 
 demo: $(VENV)/.ready  ## compare strategies on real data (DATA="diabetes digits" or ames)
 	$(BIN)/python -m benchmarks.demo --data $(DATA) --output demo_output
+
+quick: lint  ## style, and the unit tests of the pure packages and of reading
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK)
 
 test: lint types unit docs  ## everything that CI runs
 
@@ -41,7 +47,7 @@ tables: $(VENV)/.ready  ## rewrite the parts of README and docs made from the co
 docs: $(VENV)/.ready  ## the documentation, warnings as errors
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-# The same suite with the oldest versions that it is known to pass with.
+# The same suite with the oldest supported versions.
 .venv-oldest/.ready: setup.cfg pyproject.toml requirements/oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt torch
@@ -49,10 +55,10 @@ docs: $(VENV)/.ready  ## the documentation, warnings as errors
 		--editable '.[plot,dask]' pytest pytest-timeout pytest-xdist hypothesis
 	touch $@
 
-test-oldest: .venv-oldest/.ready  ## tests with the oldest versions admitted
+test-oldest: .venv-oldest/.ready  ## tests with the oldest supported versions
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n $(WORKERS)
 
-# modAL 0.4.2 pins a skorch that does not import any more, so that it comes alone.
+# modAL 0.4.2 pins a skorch that no longer imports, so it is installed without its pins.
 .venv-modal/.ready: setup.cfg pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv-modal
 	.venv-modal/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
@@ -64,7 +70,7 @@ test-modal: .venv-modal/.ready  ## learners and strategies with modAL 0.4.2
 	OMP_NUM_THREADS=1 .venv-modal/bin/python -m pytest -q -n $(WORKERS) \
 		tests/learners tests/test_modal_contract.py tests/test_common.py
 
-# bmdal_reg needs numpy < 2, so that it runs in a process of its own.
+# bmdal_reg needs numpy < 2, so it runs in a separate environment and process.
 .venv-peers/.ready: requirements/peers-bmdal.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --constraint $< torch
@@ -75,5 +81,5 @@ test-peers: $(VENV)/.ready .venv-peers/.ready  ## picks against those of bmdal_r
 	OMP_NUM_THREADS=1 BMDAL_PYTHON=.venv-peers/bin/python \
 		$(BIN)/python -m pytest -q tests/peers
 
-clean:  ## remove everything that the targets made
+clean:  ## remove what the targets created
 	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated demo_output

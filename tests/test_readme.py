@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
 
-from skal.strategies import all_strategies
+from skal.strategies import BALD, QueryStrategy
 from tests.models import make_data, make_net
 
 ROOT = Path(__file__).parents[1]
@@ -70,21 +74,50 @@ def test_readme_has_no_other_snippets() -> None:
     assert len(_snippets("README.md")) == 3
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_strategies_of_contributing_select(number: int) -> None:
-    names = _run(_snippets("CONTRIBUTING.md")[number])
-    (strategy,) = (
-        names[name] for name in ("TemperedEntropy", "FarthestFirst") if name in names
-    )
+@pytest.fixture(scope="module")
+def examples() -> dict[str, Any]:
+    """What the examples of CONTRIBUTING define; some also check themselves."""
+    names: dict[str, Any] = {}
+    for source in _snippets("CONTRIBUTING.md"):
+        names |= _run(source)
+    return names
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda names: names["TemperedEntropy"](),
+        lambda names: names["FarthestFirst"](),
+        lambda names: BALD(names["ScaledWeights"](std=0.5), random_state=0),
+    ],
+    ids=["score", "batch", "posterior"],
+)
+def test_parts_of_contributing_select(
+    make: Callable[[dict[str, Any]], QueryStrategy], examples: dict[str, Any]
+) -> None:
     X, y = make_data("classification")
     net = make_net("classification").fit(X[:30], y[:30])
-    assert len(set(strategy().select(net, X[30:], 5).indices)) == 5
+    picked = make(examples).select(net, X[30:], 5)
+    assert len(set(picked.indices)) == 5
+    assert len(set(picked.scores)) > 1
 
 
-def test_readme_names_every_strategy() -> None:
-    text = (ROOT / "README.md").read_text()
-    missing = [c.__name__ for c in all_strategies() if f"`{c.__name__}`" not in text]
-    assert missing == []
+def test_selector_of_contributing_draws_by_its_scores(
+    examples: dict[str, Any],
+) -> None:
+    scores = torch.tensor([0.9, 0.1]).log()
+    rng = torch.Generator().manual_seed(0)
+    firsts = [
+        int(examples["softmax_sample"](scores, 1, rng).indices) for _ in range(1000)
+    ]
+    assert np.mean(firsts) == pytest.approx(0.1, abs=0.03)
+
+
+def test_net_of_contributing_is_an_estimator(examples: dict[str, Any]) -> None:
+    X, y = make_data("regression")
+    net = clone(examples["RobustNetRegressor"](max_epochs=2)).fit(X, y)
+    assert isinstance(net.criterion_, nn.HuberLoss)
+    assert net.predict(X).shape == y.shape
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
