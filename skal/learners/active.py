@@ -10,7 +10,12 @@ import numpy as np
 from modAL.models import ActiveLearner as ModALActiveLearner
 from modAL.uncertainty import uncertainty_sampling
 
-from skal.learners.checks import accepts_nan, check_labeled
+from skal.learners.checks import (
+    accepts_nan,
+    align_labels,
+    check_labeled,
+    warn_if_permuted,
+)
 from skal.learners.delegating import EstimatorMethods
 from skal.learners.modal import run_query
 from skal.learners.rows import stack_rows, take_rows
@@ -160,6 +165,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
             then, nor if the estimator raises.
         """
         self._check(X, y)
+        warn_if_permuted(X, y)
         self._train(X, y, X, y, bootstrap, fit_kwargs)
         return self
 
@@ -179,6 +185,8 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
             Converted to the container and dtype of the rows so far; the columns of a
             DataFrame are matched by name.
         y : array-like of shape (n,) or (n, n_outputs)
+            Labels are matched to rows by position, or by index if both `X` and `y`
+            are of pandas.
         bootstrap : bool, default=False
             Fit on a bootstrap sample.
         only_new : bool, default=False
@@ -190,10 +198,12 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         Raises
         ------
         ValueError
-            If there are no rows, `X` and `y` differ in length, or the rows do not
-            match those so far. Nothing is changed then, nor if the estimator raises.
+            If there are no rows, `X` and `y` differ in length or in index, or the
+            rows do not match those so far. Nothing is changed then, nor if the
+            estimator raises.
         """
         self._check(X, y)
+        y = align_labels(X, y)
         X_all, y_all = self._grown(X, y)
         if only_new:
             added = np.arange(n_rows(X_all) - n_rows(X), n_rows(X_all))

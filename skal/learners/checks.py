@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from skal.learners.rows import row_shape
 from skal.rows import n_rows
 
-__all__ = ["accepts_nan", "check_labeled", "is_fitted"]
+__all__ = [
+    "accepts_nan",
+    "align_labels",
+    "check_labeled",
+    "is_fitted",
+    "warn_if_permuted",
+]
 
 
 def is_fitted(estimator: Any) -> bool:
@@ -90,6 +97,86 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
     if finite:
         _check_finite(X, "X", allow_nan or isinstance(X, pd.DataFrame))
         _check_finite(y, "y", False)
+
+
+def align_labels(X: Any, y: Any) -> Any:
+    """Return `y` in the row order of `X`, if pandas indexes tell which it is.
+
+    Parameters
+    ----------
+    X : rows of any kind
+    y : array-like of shape (n,) or (n, n_outputs)
+        As many labels as rows.
+
+    Returns
+    -------
+    y : as given
+        Reordered by index if both are of pandas and their indexes hold the same
+        labels in another order.
+
+    Raises
+    ------
+    ValueError
+        If the indexes differ otherwise.
+
+    Notes
+    -----
+    Labels are matched by position if `X` or `y` has no index, if one of them has the
+    default index 0, ..., n - 1, or if the indexes cannot be compared because one
+    consists of numbers and the other of strings, say.
+    """
+    if not _have_index(X, y) or X.index.equals(y.index):
+        return y
+    if _permuted(X.index, y.index):
+        return y.iloc[y.index.get_indexer(X.index)]
+    default = pd.RangeIndex(len(X))
+    comparable = X.index.inferred_type == y.index.inferred_type
+    if not comparable or default.equals(X.index) or default.equals(y.index):
+        return y
+    only_X, only_y = X.index.difference(y.index), y.index.difference(X.index)
+    difference = (
+        f"only in X: {_first_few(only_X)}; only in y: {_first_few(only_y)}"
+        if len(only_X) or len(only_y)
+        else "labels are repeated, in another order"
+    )
+    raise ValueError(
+        f"The indexes of X and y differ ({difference}), so it is unknown which label "
+        "belongs to which row. Select both with the same index, or pass "
+        "y.to_numpy() if they are in the same order."
+    )
+
+
+def warn_if_permuted(X: Any, y: Any) -> None:
+    """Warn that labels are matched by position although their index says otherwise."""
+    if _have_index(X, y) and _permuted(X.index, y.index):
+        warnings.warn(
+            "The indexes of X and y hold the same labels in different orders, and fit "
+            "matches rows by position, as scikit-learn does. Pass y.loc[X.index] to "
+            "match them by index.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _have_index(X: Any, y: Any) -> bool:
+    return all(isinstance(table, pd.DataFrame | pd.Series) for table in (X, y))
+
+
+def _permuted(index: pd.Index, other: pd.Index) -> bool:
+    """Whether two indexes of one length hold the same labels in different orders."""
+    return bool(
+        not index.equals(other)
+        and index.is_unique
+        and other.is_unique
+        and index.isin(other).all()
+    )
+
+
+def _first_few(labels: pd.Index) -> str:
+    shown = ", ".join(repr(label) for label in labels[:3].tolist())
+    return (
+        f"{shown}, ... ({len(labels)} labels)" if len(labels) > 3 else shown or "none"
+    )
 
 
 def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:

@@ -14,7 +14,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 
-from skal.learners.checks import accepts_nan, check_labeled, is_fitted
+from skal.learners.checks import (
+    accepts_nan,
+    align_labels,
+    check_labeled,
+    is_fitted,
+    warn_if_permuted,
+)
 from skal.learners.modal import run_query
 from skal.learners.rows import as_array, stack_rows, take_rows
 from skal.learners.training import as_input, fit_estimator, unchanged_on_error
@@ -52,6 +58,7 @@ class _BaseCommittee:
             fails to fit.
         """
         self._check(X, y)
+        warn_if_permuted(X, y)
         data = [(X, y)] * len(self.learner_list)
         self._train(data, data, bootstrap, fit_kwargs)
         return self
@@ -70,6 +77,8 @@ class _BaseCommittee:
         ----------
         X : rows of shape (n, ...)
         y : array-like of shape (n,) or (n, n_outputs)
+            Labels are matched to rows by position, or by index if both `X` and `y`
+            are of pandas.
         bootstrap : bool, default=False
             Fit each member on its own bootstrap sample.
         only_new : bool, default=False
@@ -85,6 +94,7 @@ class _BaseCommittee:
             fails to fit.
         """
         self._check(X, y)
+        y = align_labels(X, y)
         # Members that share their rows keep sharing them: each set is stacked once.
         stacked: dict[tuple[int, int], tuple[Any, Any]] = {}
         grown, fit_on = [], []

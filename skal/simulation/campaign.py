@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, get_tags
@@ -319,6 +320,9 @@ def check_data(X: Any, y: Any, *, classes: bool) -> tuple[Any, Any]:
     check_array(y, ensure_2d=False, dtype=None, input_name="y")
     if classes:
         check_classification_targets(y)
+    # As in scikit-learn, labels belong to rows by position; `teach` goes by index.
+    if all(isinstance(table, pd.DataFrame | pd.Series) for table in (X, y)):
+        y = y.set_axis(X.index)
     return X, y
 
 

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.learners import ActiveLearner
+from skal.learners import ActiveLearner, Committee
 from tests.learners.conftest import (
     KINDS,
     LABELS,
@@ -151,7 +151,8 @@ class TestEveryKindOfRows:
         assert learner.n_features_in_ == 4
 
     def test_frames_and_series_grow_with_their_index(self, data):
-        X, y = convert(data[0], "frame"), pd.Series(data[1], name="label")
+        X = convert(data[0], "frame")
+        y = pd.Series(data[1], name="label", index=X.index)
         learner = ActiveLearner(GaussianNB(), X_training=X[:9], y_training=y[:9])
         learner.teach(X[9:], y[9:])
         pd.testing.assert_frame_equal(learner.X_training, X)
@@ -180,6 +181,61 @@ class TestEveryKindOfRows:
         learner = ActiveLearner(Ridge(), lambda learner, X: [0], X[:9], Y[:9])
         learner.teach(X[9:], Y[9:], bootstrap=True)
         assert learner.predict(X).shape == (60, 2)
+
+
+class TestIndex:
+    def taught(self, X, y):
+        learner = ActiveLearner(GaussianNB())
+        learner.teach(X, y)
+        return learner
+
+    @pytest.mark.parametrize("index", [range(500, 560), [f"id{i}" for i in range(60)]])
+    def test_teach_matches_labels_by_index(self, index, data):
+        X = pd.DataFrame(data[0], index=index).add_prefix("f")
+        y = pd.Series(data[1], index=index)
+        learner = self.taught(X, y.sort_index(ascending=False))
+        pd.testing.assert_series_equal(learner.y_training, y)
+        expected = GaussianNB().fit(X, y)
+        assert np.array_equal(learner.estimator.theta_, expected.theta_)
+        Y = pd.DataFrame({"a": y, "b": -y}).sample(frac=1, random_state=0)
+        members = Committee([ActiveLearner(DecisionTreeClassifier())])
+        members.teach(X, Y)
+        pd.testing.assert_frame_equal(members.y_training, Y.loc[X.index])
+
+    def test_teach_refuses_labels_of_other_rows_and_names_them(self, data):
+        X = pd.DataFrame(data[0], index=range(500, 560)).add_prefix("f")
+        y = pd.Series(data[1], index=range(501, 561))
+        learner = ActiveLearner(GaussianNB(), X_training=X, y_training=y.to_numpy())
+        with pytest.raises(ValueError, match=r"only in X: 500; only in y: 560"):
+            learner.teach(X, y)
+        assert learner.X_training is X
+        with pytest.raises(ValueError, match=r"500, 501, 502, ... \(60 labels\)"):
+            learner.teach(X, y.set_axis(range(600, 660)))
+        twice = [*range(500, 530)] * 2
+        with pytest.raises(ValueError, match="labels are repeated"):
+            self.taught(X.set_axis(twice), y.set_axis(twice[::-1]))
+
+    def test_teach_matches_by_position_what_has_no_common_index(self, data):
+        X, y = data
+        frame = pd.DataFrame(X, index=range(500, 560)).add_prefix("f")
+        for rows, labels in (
+            (frame, pd.Series(y)),  # the default index
+            (frame.reset_index(drop=True), pd.Series(y, index=range(9, 69))),
+            (convert(X, "frame"), pd.Series(y, index=range(9, 69))),
+            (frame, y),
+            (X, pd.Series(y, index=range(9, 69))),
+            (frame.set_axis([1] * 60), pd.Series(y, index=[1] * 60)),
+        ):
+            assert np.array_equal(self.taught(rows, labels).y_training, y)
+
+    def test_fit_matches_by_position_and_warns(self, data):
+        X = pd.DataFrame(data[0], index=range(500, 560)).add_prefix("f")
+        y = pd.Series(data[1], index=X.index[::-1])
+        learner = ActiveLearner(GaussianNB())
+        for fitted in (learner, Committee([learner])):
+            with pytest.warns(UserWarning, match=r"y\.loc\[X\.index\]"):
+                fitted.fit(X, y)
+        assert learner.y_training is y
 
 
 class TestTeach:

@@ -145,6 +145,14 @@ def test_memmaps_stay_on_disk(regression: Data, tmp_path: Any) -> None:
     np.testing.assert_array_equal(fitted.queried_indices_, expected.queried_indices_)
 
 
+def test_labels_belong_to_rows_by_position(regression: Data) -> None:
+    X, y = regression
+    labels = pd.Series(y, index=range(85, 5, -1))
+    fitted = simulation(query_strategy=Random()).fit(_as_frame(X), labels)
+    expected = simulation(query_strategy=Random()).fit(X, y)
+    np.testing.assert_allclose(fitted.estimator_.coef_, expected.estimator_.coef_)
+
+
 def test_names_of_columns_reach_the_estimator(regression: Data) -> None:
     X, y = regression
     fitted = simulation(query_strategy=Random()).fit(_as_frame(X), y)
