@@ -39,7 +39,7 @@ from benchmarks.tabular_runs import (
     mean_logs,
 )
 from skal import NetRegressor
-from skal.nets.batching import ArrayDataset
+from skal.nets.data import ArrayDataset
 from skal.strategies import (
     BAIT,
     LCMD,

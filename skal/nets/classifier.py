@@ -1,4 +1,4 @@
-"""A skorch classifier that is a scikit-learn classifier."""
+"""NetClassifier: a skorch classifier that is a scikit-learn classifier."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from sklearn.utils.multiclass import check_classification_targets
+from skorch import NeuralNetClassifier
+from torch import Tensor, nn
 
-from skal.nets.coded import CodedNet
+from skal.nets.criteria import check_proba, find_nonlinearity, is_binary
 from skal.nets.modules import MLP
-from skal.nets.probabilities import check_proba
+from skal.nets.net import BaseNet
+from skal.nets.validation import check_classes, check_labels, class_weights, encode
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -18,53 +21,55 @@ if TYPE_CHECKING:
 __all__ = ["NetClassifier"]
 
 
-class NetClassifier(CodedNet):
-    """A net that classifies, as an estimator of scikit-learn.
+class NetClassifier(BaseNet, NeuralNetClassifier):
+    """A neural net for classification, as a scikit-learn estimator.
 
     Parameters
     ----------
     module : class, callable or torch.nn.Module, default=MLP
-        Gives raw outputs, (m, n_classes) logits. ``n_features`` and ``n_outputs`` are
-        filled in at `fit` if its signature has them and ``module__n_features``,
-        ``module__n_outputs`` are not set. Each `fit` starts from a new one, of an
-        instance from a copy.
+        Returns raw outputs, logits of shape (m, n_classes). If its signature has
+        ``n_features`` or ``n_outputs``, `fit` fills them in, unless
+        ``module__n_features`` or ``module__n_outputs`` is set. Each `fit` builds a new
+        module (or a copy, if an instance was given).
     criterion : class or torch criterion, default=torch.nn.CrossEntropyLoss
-        With BCEWithLogitsLoss the module has one output for two classes. With NLLLoss
-        and BCELoss, as in skorch, it gives probabilities.
+        With BCEWithLogitsLoss, the module has a single output for two classes. With
+        NLLLoss and BCELoss, it returns probabilities, as in skorch.
     optimizer : class, default=torch.optim.Adam
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int, default=50
-        Passes over the rows in each `fit`.
+        Number of passes over the rows in each `fit`.
     batch_size : int, default=128
-        Rows in a training step; -1 for all. Tables are predicted in larger batches.
+        Number of rows in a training step; -1 for all. Tables are predicted in larger
+        batches.
     classes : array-like, optional
-        All classes, where `y` may lack some; fixes the columns of `predict_proba`,
-        in sorted order.
+        All classes, if `y` may lack some. Determines the columns of `predict_proba`,
+        which are sorted.
     class_weight : dict or "balanced", optional
-        Weight of each class in the loss, 1 where a dict has none; "balanced" for
-        ``m / (n_classes * count)``.
+        Weight of each class in the loss; classes missing from a dict have weight 1.
+        "balanced" stands for ``m / (n_classes * count)``.
     train_split : callable, optional
-        skorch's split for validation while training; by default all labels train.
+        skorch's split into training and validation rows. By default all rows train.
     callbacks : list, optional
-        skorch's callbacks. While training they see classes as 0, 1, 2, ...
+        skorch's callbacks. During training they see the classes as 0, 1, 2, ...
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights there are.
+        Whether `fit` continues from the current weights.
     verbose : int, default=0
         1 prints a table of epochs.
     device : str, default="cpu"
     random_state : int, numpy RandomState or Generator, optional
-        Seeds weights, order of rows and dropout; None for fresh entropy.
+        Seeds the initial weights, the order of rows and dropout. None draws a new seed
+        for each `fit`.
     **kwargs : dict
-        Further parameters of :class:`skorch.NeuralNet`, and of its parts, as
-        ``module__hidden_sizes``, ``optimizer__weight_decay``.
+        Further parameters of :class:`skorch.NeuralNet` and of its parts, such as
+        ``module__hidden_sizes`` or ``optimizer__weight_decay``.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Sorted.
     n_features_in_ : int
-        Columns of an array X.
+        Number of columns of an array X.
     feature_names_in_ : ndarray of str
         Column names of a DataFrame X.
     module_ : torch.nn.Module
@@ -78,13 +83,13 @@ class NetClassifier(CodedNet):
 
     Notes
     -----
-    The global random number generators are seeded for the time of a fit and then put
-    back. Threads of one process share them: where nets are fitted in parallel, only
-    processes (joblib's default) give the same result each time.
+    The global random number generators are seeded during a fit and restored
+    afterwards. Threads share them, so nets fitted in parallel are reproducible only in
+    separate processes (joblib's default).
 
-    A last batch of one row joins the batch before it, so that BatchNorm can train.
-    Tables of few rows are padded for prediction, so that a row's prediction does not
-    depend on the rows beside it.
+    A last batch of a single row is merged into the batch before it, so that BatchNorm
+    can train. Tables of few rows are padded for prediction, so that the prediction of
+    a row does not depend on the rows beside it.
 
     References
     ----------
@@ -141,6 +146,8 @@ class NetClassifier(CodedNet):
         self.class_weight = class_weight
         self.random_state = random_state
 
+    # -- training -----------------------------------------------------------------
+
     def partial_fit(
         self,
         X: Any,
@@ -149,15 +156,15 @@ class NetClassifier(CodedNet):
         sample_weight: Any = None,
         **fit_params: Any,
     ) -> Self:
-        """Train for `max_epochs` more on these rows alone.
+        """Train for another `max_epochs` epochs on these rows.
 
         Parameters
         ----------
         X : as in `fit`
         y : array-like of shape (m,), optional
         classes : array-like, optional
-            All classes, at the first call; else those of the parameter `classes`, or
-            of `y`.
+            All classes, in the first call. By default, those of the parameter
+            `classes` or of `y`.
         sample_weight : array-like of shape (m,), optional
         **fit_params : dict
             As in `fit`.
@@ -165,19 +172,92 @@ class NetClassifier(CodedNet):
         Returns
         -------
         net : self
+
+        Raises
+        ------
+        ValueError
+            If an argument is invalid, `classes` differs from the first call, or
+            `class_weight` is "balanced", which requires all rows at once.
         """
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"class_weight={self.class_weight!r} needs all rows at once and cannot "
-                "be used in partial_fit; give a dict."
+                f"class_weight={self.class_weight!r} requires all rows at once, so "
+                "partial_fit cannot use it; pass a dict."
             )
         with self._all_or_nothing():
             return self._train(
                 X, y, classes, sample_weight, fit_params, self.initialized_
             )
 
+    def _check_target(self, X: Any, y: Any, classes: Any, first: bool) -> np.ndarray:
+        y = check_labels(self, X, y)
+        check_classification_targets(y)
+        if first:
+            named = self.classes if classes is None else classes
+            self.classes_inferred_ = check_classes(y if named is None else named)
+        elif classes is not None and not np.array_equal(
+            np.unique(np.asarray(classes)), self.classes_inferred_
+        ):
+            raise ValueError(
+                f"classes={classes!r} differ from those of the first call, "
+                f"{self.classes_inferred_.tolist()}."
+            )
+        codes = encode(y, self.classes_inferred_)
+        self.class_weights_ = class_weights(self.class_weight, self.classes_, codes)
+        return codes
+
+    def _n_outputs(self) -> int:
+        return 1 if is_binary(self._criterion_kind()) else len(self.classes_)
+
+    def _check_criterion(self, weighted: bool) -> None:
+        self._nonlinearity()
+        if is_binary(self._criterion_kind()) and len(self.classes_) != 2:
+            raise ValueError(
+                f"{type(self.criterion_).__name__} requires two classes, but y has "
+                f"{len(self.classes_)}; use CrossEntropyLoss."
+            )
+        super()._check_criterion(weighted or self.class_weights_ is not None)
+
+    def _run(
+        self, X: Any, dataset: Any, target: np.ndarray, fit_params: dict[str, Any]
+    ) -> None:
+        # The scores of callbacks compare predictions with the codes in the dataset.
+        labels = self.classes_inferred_
+        self.classes_inferred_ = np.arange(len(labels))
+        super()._run(X, dataset, target, fit_params)
+        self.classes_inferred_ = labels
+
+    def _row_weights(self, y_true: Tensor) -> Tensor | None:
+        weight = super()._row_weights(y_true)
+        if self.class_weights_ is None:
+            return weight
+        by_class: Tensor = self.class_weights_[y_true.cpu()]
+        return by_class if weight is None else by_class * weight
+
+    def _match(self, y_pred: Tensor, y_true: Tensor) -> tuple[Tensor, Tensor]:
+        if is_binary(self._criterion_kind()):
+            return y_pred.reshape(len(y_pred), -1).squeeze(1), y_true.to(y_pred.dtype)
+        n_classes = len(self.classes_)
+        if y_pred.ndim > 1 and y_pred.shape[1] != n_classes:
+            raise ValueError(
+                f"The module has {y_pred.shape[1]} outputs for {n_classes} classes; "
+                "pass all classes with classes=, or change the module."
+            )
+        return y_pred, y_true
+
+    # -- prediction ---------------------------------------------------------------
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Sorted classes, in the order of the columns of `predict_proba`."""
+        if "classes_inferred_" in vars(self):
+            return self.classes_inferred_
+        if self.classes is not None:
+            return np.unique(np.asarray(self.classes))
+        raise AttributeError("classes_ is unknown before fit, unless classes= is set.")
+
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each class.
+        """Predict the probability of each class.
 
         Parameters
         ----------
@@ -187,13 +267,19 @@ class NetClassifier(CodedNet):
         -------
         proba : float32 ndarray of shape (m, n_classes)
             Columns in the order of ``classes_``; rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If the rows are not probabilities, because the module and the criterion do
+            not match.
         """
         proba = self.outputs_to_proba(self._outputs(X))
         check_proba(proba)
         return proba.numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable class of each row.
+        """Predict the most probable class of each row.
 
         Parameters
         ----------
@@ -202,7 +288,30 @@ class NetClassifier(CodedNet):
         Returns
         -------
         y : ndarray of shape (m,)
-            Of the classes seen in `fit`.
         """
         best = self.outputs_to_proba(self._outputs(X)).argmax(1)
         return self.classes_[best.numpy()]
+
+    def outputs_to_proba(self, outputs: Tensor) -> Tensor:
+        """Convert raw outputs of the module to probabilities.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (m, n_outputs)
+
+        Returns
+        -------
+        proba : Tensor of shape (m, n_classes)
+        """
+        return self._nonlinearity()(outputs)
+
+    def _nonlinearity(self) -> Any:
+        return find_nonlinearity(self.predict_nonlinearity, self._criterion_kind())
+
+    def _criterion_kind(self) -> Any:
+        # torch.compile wraps criterion_, so prefer the parameter. If it is a factory,
+        # only criterion_ shows the kind.
+        given = self.criterion
+        if isinstance(given, (type, nn.Module)):
+            return given
+        return vars(self).get("criterion_", given)

@@ -9,7 +9,7 @@ from torch import nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import hooked, input_of
-from skal.nets.bayesian.layers import LINEAR
+from skal.nets.bayesian import LINEAR
 
 __all__ = ["Head", "find_head"]
 

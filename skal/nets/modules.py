@@ -1,4 +1,4 @@
-"""Modules to build nets from."""
+"""Modules: the default perceptron, and building a module of the right size."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class MLP(nn.Module):
     Parameters
     ----------
     n_features : int
-        Numbers in a row. Rows of more dimensions are flattened.
+        Number of elements in a row. Rows of more dimensions are flattened.
     n_outputs : int
-        Classes (their logits are given) or targets.
+        Number of classes (outputs are logits) or targets.
     hidden_sizes : sequence of int, default=(128, 128)
-        Width of each hidden layer; empty gives a linear model.
+        Width of each hidden layer; an empty sequence gives a linear model.
     dropout : float, default=0.0
-        Probability of dropping a hidden unit in training.
+        Probability of dropping a hidden unit during training.
     activation : callable, default=torch.nn.ReLU
-        Makes the module that follows each hidden layer; called without arguments.
+        Called without arguments; returns the module that follows a hidden layer.
 
     Examples
     --------
@@ -60,13 +60,13 @@ class MLP(nn.Module):
         self.head = nn.Linear(width, n_outputs)
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
-        """Raw outputs, (m, n_outputs), of rows (m, ...)."""
+        """Compute raw outputs of shape (m, n_outputs) of rows (m, ...)."""
         outputs: torch.Tensor = self.head(self.body(X.flatten(1)))
         return outputs
 
 
 def row_size(X: Any) -> dict[str, int]:
-    """Numbers in a row of X as ``{"n_features": ...}``; empty if that cannot be said.
+    """Get ``{"n_features": number of elements in a row}``; empty if it is unknown.
 
     Parameters
     ----------
@@ -83,16 +83,16 @@ def row_size(X: Any) -> dict[str, int]:
 def make_module(
     module: Any, options: dict[str, Any], sizes: dict[str, int]
 ) -> nn.Module:
-    """Make a module anew, told the sizes that it asks for by name.
+    """Build a module, with the sizes that its signature asks for.
 
     Parameters
     ----------
     module : class or other callable, or instance of torch.nn.Module
-        An instance is copied or, if there are options, its class is called again.
+        An instance is copied or, if there are options, its class is called.
     options : dict
-        What the user has set; comes first.
+        Arguments set by the user; they take precedence over `sizes`.
     sizes : dict
-        ``n_features`` and ``n_outputs``, as far as known.
+        ``n_features`` and ``n_outputs``, as far as they are known.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def make_module(
     Raises
     ------
     ValueError
-        If a size that the module cannot do without is not known.
+        If a required size is unknown.
     """
     if isinstance(module, nn.Module):
         if not options:
@@ -113,8 +113,9 @@ def make_module(
         needed = name in asked and asked[name].default is inspect.Parameter.empty
         if needed and name not in known and name not in options:
             raise ValueError(
-                f"The module's {name} is not known before fit, nor from a dict or "
-                f"tuple of inputs; set module__{name}."
+                f"The module requires {name}, which is unknown before fit and cannot "
+                "be derived from a dict or tuple of inputs; set "
+                f"module__{name}."
             )
     made: nn.Module = module(**known, **options)
     return made

@@ -1,4 +1,4 @@
-"""A skorch regressor that is a scikit-learn regressor."""
+"""NetRegressor: a skorch regressor that is a scikit-learn regressor."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from skorch import NeuralNetRegressor
-from torch import nn
+from torch import Tensor, nn
 
-from skal.nets.base import BaseNet
-from skal.nets.losses import row_losses, weighted_loss
 from skal.nets.modules import MLP
+from skal.nets.net import BaseNet
 from skal.nets.validation import check_targets
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
@@ -23,45 +22,47 @@ __all__ = ["NetRegressor"]
 
 
 class NetRegressor(BaseNet, NeuralNetRegressor):
-    """A net for regression on one target or several, as an estimator of scikit-learn.
+    """A neural net for regression on one or more targets, as a scikit-learn estimator.
 
-    Targets are not scaled: nets want them near unit variance, for which there is
-    :class:`sklearn.compose.TransformedTargetRegressor`.
+    Targets are not scaled. Nets train best on targets of about unit variance; use
+    :class:`sklearn.compose.TransformedTargetRegressor` to scale them.
 
     Parameters
     ----------
     module : class, callable or torch.nn.Module, default=MLP
-        Gives (m, n_targets), or (m,). ``n_features`` and ``n_outputs`` are filled in
-        at `fit` if its signature has them and ``module__n_features``,
-        ``module__n_outputs`` are not set. Each `fit` starts from a new one, of an
-        instance from a copy.
+        Returns predictions of shape (m, n_targets) or (m,). If its signature has
+        ``n_features`` or ``n_outputs``, `fit` fills them in, unless
+        ``module__n_features`` or ``module__n_outputs`` is set. Each `fit` builds a new
+        module (or a copy, if an instance was given).
     criterion : class or torch criterion, default=torch.nn.MSELoss
     optimizer : class, default=torch.optim.Adam
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int, default=50
-        Passes over the rows in each `fit`.
+        Number of passes over the rows in each `fit`.
     batch_size : int, default=128
-        Rows in a training step; -1 for all. Tables are predicted in larger batches.
+        Number of rows in a training step; -1 for all. Tables are predicted in larger
+        batches.
     train_split : callable, optional
-        skorch's split for validation while training; by default all labels train.
+        skorch's split into training and validation rows. By default all rows train.
     callbacks : list, optional
         skorch's callbacks.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights there are.
+        Whether `fit` continues from the current weights.
     verbose : int, default=0
         1 prints a table of epochs.
     device : str, default="cpu"
     random_state : int, numpy RandomState or Generator, optional
-        Seeds weights, order of rows and dropout; None for fresh entropy.
+        Seeds the initial weights, the order of rows and dropout. None draws a new seed
+        for each `fit`.
     **kwargs : dict
-        Further parameters of :class:`skorch.NeuralNet`, and of its parts, as
-        ``module__hidden_sizes``, ``optimizer__weight_decay``.
+        Further parameters of :class:`skorch.NeuralNet` and of its parts, such as
+        ``module__hidden_sizes`` or ``optimizer__weight_decay``.
 
     Attributes
     ----------
     n_features_in_ : int
-        Columns of an array X.
+        Number of columns of an array X.
     feature_names_in_ : ndarray of str
         Column names of a DataFrame X.
     module_ : torch.nn.Module
@@ -71,17 +72,17 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
 
     See Also
     --------
-    NetClassifier : The same for classes.
+    NetClassifier : The same for classification.
 
     Notes
     -----
-    The global random number generators are seeded for the time of a fit and then put
-    back. Threads of one process share them: where nets are fitted in parallel, only
-    processes (joblib's default) give the same result each time.
+    The global random number generators are seeded during a fit and restored
+    afterwards. Threads share them, so nets fitted in parallel are reproducible only in
+    separate processes (joblib's default).
 
-    A last batch of one row joins the batch before it, so that BatchNorm can train.
-    Tables of few rows are padded for prediction, so that a row's prediction does not
-    depend on the rows beside it.
+    A last batch of a single row is merged into the batch before it, so that BatchNorm
+    can train. Tables of few rows are padded for prediction, so that the prediction of
+    a row does not depend on the rows beside it.
 
     References
     ----------
@@ -138,6 +139,8 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         )
         self.random_state = random_state
 
+    # -- training -----------------------------------------------------------------
+
     def partial_fit(
         self,
         X: Any,
@@ -146,7 +149,7 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         classes: Any = None,
         **fit_params: Any,
     ) -> Self:
-        """Train for `max_epochs` more on these rows alone.
+        """Train for another `max_epochs` epochs on these rows.
 
         Parameters
         ----------
@@ -154,49 +157,81 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         y : array-like of shape (m,) or (m, n_targets), optional
         sample_weight : array-like of shape (m,), optional
         classes : ignored
-            skorch tells scikit-learn's metadata routing that there is one.
+            Present because skorch declares it to scikit-learn's metadata routing.
         **fit_params : dict
             As in `fit`.
 
         Returns
         -------
         net : self
+
+        Raises
+        ------
+        ValueError
+            If an argument is invalid, or the shape of `y` differs from the first call.
         """
         with self._all_or_nothing():
             return self._train(X, y, None, sample_weight, fit_params, self.initialized_)
 
+    def _check_target(self, X: Any, y: Any, classes: Any, first: bool) -> np.ndarray:
+        y = check_targets(self, X, y)
+        if first:
+            self.target_shape_ = y.shape[1:]
+        elif y.shape[1:] != self.target_shape_:
+            raise ValueError(
+                f"y has shape {y.shape}, but the net was trained on targets of shape "
+                f"(m, {', '.join(map(str, self.target_shape_))})."
+            )
+        return y
+
+    def _n_outputs(self) -> int:
+        return int(np.prod(self.target_shape_))
+
+    def _match(self, y_pred: Tensor, y_true: Tensor) -> tuple[Tensor, Tensor]:
+        # Tensors of shape (b,) and (b, 1) would broadcast to (b, b).
+        y_pred = y_pred.reshape(len(y_pred), -1)
+        y_true = y_true.reshape(len(y_true), -1)
+        if y_pred.shape != y_true.shape:
+            raise ValueError(
+                f"The module has {y_pred.shape[1]} outputs for {y_true.shape[1]} "
+                "targets."
+            )
+        return y_pred, y_true
+
+    # -- prediction ---------------------------------------------------------------
+
     def predict(
         self, X: Any, return_std: bool = False, posterior: Any = "auto"
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Predict targets, and on demand how far plausible models differ on them.
+        """Predict targets and, on request, the spread of plausible models.
 
         Parameters
         ----------
         X : as in `fit`
         return_std : bool, default=False
-            Whether the standard deviation is given as well.
+            Whether to return standard deviations as well.
         posterior : Posterior or "auto"
-            Where the plausible models come from, of `skal.posteriors`; ``"auto"``
-            takes what the net offers: Bayesian layers, snapshots, dropout.
+            Source of the plausible models, from `skal.posteriors`. ``"auto"`` chooses
+            what the net offers: Bayesian layers, snapshots or dropout.
 
         Returns
         -------
         y : float64 ndarray of shape (m,) or (m, n_targets)
-            As `y` in `fit`.
-        std : float64 ndarray, of the shape of `y`
-            Only with `return_std`: standard deviation of the models' predictions, in
-            units of the target, without the noise of labels.  The same models are
-            drawn at each call.
+            Same shape as `y` in `fit`.
+        std : float64 ndarray of the shape of `y`
+            Only if `return_std`: standard deviation of the predictions of the models,
+            in units of the target, without label noise. Repeated calls draw the same
+            models.
 
         Raises
         ------
         UnsuitableLearnerError
-            If there are no plausible models; the message says what to add.
+            If the net offers no plausible models; the message says what to add.
         """
         mean = self._shaped(self._outputs(X))
         if not return_std:
             return mean
-        # Posteriors read nets, so that a net can know of them only now.
+        # Posteriors read nets, so a net can import them only here.
         from skal.posteriors import resolve_posterior
         from skal.reading.pool import Pool
 
@@ -207,91 +242,21 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
             parts = [part.std(dim=0, correction=0) for _, part in draws.blocks()]
         return mean, self._shaped(torch.cat(parts))
 
-    def _shaped(self, outputs: torch.Tensor) -> np.ndarray:
-        """Give outputs the shape of the targets in `fit`."""
+    def _shaped(self, outputs: Tensor) -> np.ndarray:
+        """Reshape outputs to the shape of the targets in `fit`."""
         array = outputs.cpu().double().numpy()
         shape = vars(self).get("target_shape_")
         return array if shape is None else array.reshape(len(array), *shape)
 
     @property
     def predict_proba(self) -> Any:
-        """Not there: skorch's regressor has it, a regressor of scikit-learn has not."""
-        raise AttributeError("NetRegressor has no predict_proba, use predict.")
-
-    def get_loss(
-        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
-    ) -> torch.Tensor:
-        """Loss of a batch.
-
-        Parameters
-        ----------
-        y_pred : Tensor of shape (b, n_targets) or (b,)
-        y_true : Tensor of shape (b, n_targets) or (b,)
-        X : optional
-        training : bool, default=False
-
-        Returns
-        -------
-        loss : Tensor, a scalar
-
-        Raises
-        ------
-        ValueError
-            If the module gives another number of outputs than there are targets.
-        """
-        weight = getattr(y_true, "sample_weight", None)
-        if isinstance(y_pred, torch.Tensor):
-            y_pred, y_true = _match(y_pred, y_true)
-        if weight is None:
-            loss: torch.Tensor = super().get_loss(y_pred, y_true, X, training)
-            return self._with_prior(loss, len(y_true), training)
-        weight = weight.to(y_pred.device)
-        loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
-        return self._with_prior(loss, len(y_true), training)
-
-    def row_losses(self, y_pred: torch.Tensor, y_true: torch.Tensor) -> torch.Tensor:
-        """Loss of each row of a batch, without weights; of several targets their mean.
-
-        Parameters
-        ----------
-        y_pred : Tensor of shape (b, n_targets) or (b,)
-        y_true : Tensor of shape (b, n_targets) or (b,)
-
-        Returns
-        -------
-        losses : Tensor of shape (b,)
-        """
-        return row_losses(self.criterion_, *_match(y_pred, y_true))
-
-    def _check_target(self, X: Any, y: Any, classes: Any, first: bool) -> np.ndarray:
-        y = check_targets(self, X, y)
-        if first:
-            self.target_shape_ = y.shape[1:]
-        elif y.shape[1:] != self.target_shape_:
-            raise ValueError(
-                f"y has shape {y.shape}, but the net has been trained on targets of "
-                f"shape (m, {', '.join(map(str, self.target_shape_))})."
-            )
-        return y
-
-    def _n_outputs(self) -> int:
-        return int(np.prod(self.target_shape_))
+        """Hide the method of skorch's regressor, which scikit-learn's do not have."""
+        raise AttributeError(
+            "NetRegressor is not a classifier, so it cannot predict probabilities."
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
         return tags
-
-
-def _match(
-    y_pred: torch.Tensor, y_true: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring predictions and targets to one shape, (b, n_targets), on one device."""
-    y_pred = y_pred.reshape(len(y_pred), -1)
-    y_true = y_true.to(y_pred.device).reshape(len(y_true), -1)
-    if y_pred.shape != y_true.shape:
-        raise ValueError(
-            f"The module has {y_pred.shape[1]} outputs for {y_true.shape[1]} targets."
-        )
-    return y_pred, y_true

@@ -1,4 +1,4 @@
-"""What the nets accept as X, y and sample_weight, and what they make of it."""
+"""Validation of the X, y, weights, classes and device given to a net."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from skorch.utils import data_from_dataset, is_dataset, to_numpy
 from torch.utils.data import IterableDataset
 
 __all__ = [
+    "check_classes",
+    "check_device",
     "check_inputs",
     "check_labels",
     "check_targets",
     "check_weights",
-    "dataset_targets",
+    "class_weights",
+    "encode",
     "is_structured",
 ]
+
+# -- X --------------------------------------------------------------------------------
 
 
 def is_structured(X: Any) -> bool:
@@ -35,43 +40,31 @@ def is_structured(X: Any) -> bool:
     return is_dataset(X) or isinstance(X, Mapping)
 
 
-def as_ndarray(X: Any) -> Any:
-    """Tensors, wherever they live and with or without gradient, as ndarrays."""
-    if isinstance(X, SliceDataset):
-        return to_numpy(X)
-    if not isinstance(X, torch.Tensor):
-        return X
-    X = X.detach().cpu()
-    if X.dtype in (torch.bfloat16, torch.float16):
-        X = X.float()
-    return (X if X.layout == torch.strided else X.to_dense()).numpy()
-
-
 def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
-    """Check X and make it ready to be batched.
+    """Validate X and convert it to arrays that can be batched.
 
     Parameters
     ----------
     net : estimator
-        Whose ``n_features_in_`` and ``feature_names_in_`` are set or compared.
+        Its ``n_features_in_`` and ``feature_names_in_`` are set or compared.
     X : array-like, sparse matrix, DataFrame, Tensor, dict, tuple or Dataset
     reset : bool
-        Whether this is the first X the net sees.
+        Whether to set these attributes rather than to compare them.
 
     Returns
     -------
     X : float32 ndarray, float32 csr_matrix, dict or tuple of arrays, or the Dataset
-        In a dict or tuple, integers stay integers (row numbers of an embedding).
+        In a dict or tuple, integers stay integers, as an embedding requires.
     """
     if is_structured(X):
-        if reset:  # what an earlier fit on an array has left
+        if reset:  # an earlier fit on an array may have set these
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(net).pop(name, None)
         return X if is_dataset(X) else _check_parts(X)
-    with np.errstate(over="ignore", invalid="ignore"):  # too large: an error is next
+    with np.errstate(over="ignore", invalid="ignore"):  # validate_data reports overflow
         X = validate_data(
             net,
-            as_ndarray(X),
+            _as_ndarray(X),
             reset=reset,
             accept_sparse="csr",
             dtype=np.float32,
@@ -105,7 +98,7 @@ def _check_part(part: Any, name: str) -> Any:
         part = np.asarray(part)
         if part.dtype == object or part.dtype.kind in "US":
             raise ValueError(
-                f"Input {name} holds {part.dtype} values, a net needs numbers."
+                f"Input {name} has dtype {part.dtype}, but a net needs numbers."
             )
         if part.dtype.kind == "f":
             part = part.astype(np.float32, copy=False)
@@ -113,45 +106,28 @@ def _check_part(part: Any, name: str) -> Any:
     return part
 
 
-def dataset_targets(dataset: Any) -> Any:
-    """Read the targets of a Dataset, if need be by one pass over it."""
-    if isinstance(dataset, IterableDataset):
-        raise TypeError(
-            "An IterableDataset has no rows to index; fit on a Dataset with __len__ "
-            "and __getitem__."
-        )
-    try:
-        _, y = data_from_dataset(dataset)
-    except AttributeError:
-        y = np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
-    return y
+def _as_ndarray(X: Any) -> Any:
+    """Convert a tensor to an ndarray, whatever its device, dtype or gradient."""
+    if isinstance(X, SliceDataset):
+        return to_numpy(X)
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    if X.dtype in (torch.bfloat16, torch.float16):
+        X = X.float()
+    return (X if X.layout == torch.strided else X.to_dense()).numpy()
 
 
-def _require_target(net: Any, X: Any, y: Any) -> Any:
-    if y is None and is_dataset(X):
-        y = dataset_targets(X)
-    if y is None:
-        raise ValueError(
-            f"{type(net).__name__} requires y to be passed, but the target y is None."
-        )
-    return as_ndarray(y)
-
-
-def _check_length(X: Any, y: Any) -> None:
-    rows = len(X) if is_dataset(X) else get_len(X)
-    if rows != len(y):
-        raise ValueError(
-            f"X and y have different numbers of rows: X has {rows}, y has {len(y)}."
-        )
+# -- y and sample_weight --------------------------------------------------------------
 
 
 def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
-    """Class labels as a 1-d array, one for each row of X."""
+    """Validate class labels and convert them to shape (m,)."""
     if isinstance(y, list | tuple):
         missing = [
             i for i, v in enumerate(y) if v is None or (isinstance(v, float) and v != v)
         ]
-        if missing:  # beside strings numpy would make the word 'nan' of it
+        if missing:  # numpy would convert NaN beside strings to the string 'nan'
             raise ValueError(
                 f"Input y contains NaN or None: {len(missing)} of {len(y)} labels, the "
                 f"first is that of row {missing[0]}."
@@ -165,23 +141,55 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
 
 
 def check_targets(net: Any, X: Any, y: Any) -> np.ndarray:
-    """Regression targets as float32, (m,) or (m, n_targets), one for each row of X."""
+    """Validate regression targets and convert them to float32, (m,) or (m, t)."""
     y = check_array(
         _require_target(net, X, y), ensure_2d=False, input_name="y", estimator=net
     )
     _check_length(X, y)
-    with np.errstate(over="ignore", invalid="ignore"):  # too large: an error is next
+    with np.errstate(over="ignore", invalid="ignore"):  # the next line reports overflow
         y32 = y.astype(np.float32, copy=False)
         assert_all_finite(y32, input_name="y")
     return y32
 
 
+def _require_target(net: Any, X: Any, y: Any) -> Any:
+    if y is None and is_dataset(X):
+        y = _dataset_targets(X)
+    if y is None:
+        raise ValueError(
+            f"{type(net).__name__} requires y to be passed, but the target y is None."
+        )
+    return _as_ndarray(y)
+
+
+def _dataset_targets(dataset: Any) -> Any:
+    """Read the targets of a Dataset, by a pass over its rows if necessary."""
+    if isinstance(dataset, IterableDataset):
+        raise TypeError(
+            "An IterableDataset cannot be indexed; fit on a Dataset with __len__ and "
+            "__getitem__."
+        )
+    try:
+        _, y = data_from_dataset(dataset)
+    except AttributeError:
+        y = np.stack([np.asarray(dataset[i][1]) for i in range(len(dataset))])
+    return y
+
+
+def _check_length(X: Any, y: Any) -> None:
+    rows = len(X) if is_dataset(X) else get_len(X)
+    if rows != len(y):
+        raise ValueError(
+            f"X and y have different numbers of rows: X has {rows}, y has {len(y)}."
+        )
+
+
 def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
-    """Sample weights as float32 (m,): finite, not negative, not all zero."""
+    """Validate sample weights and convert them to float32 of shape (m,)."""
     if isinstance(sample_weight, Real):
         sample_weight = np.full(len(y), sample_weight)
     weight = check_array(
-        as_ndarray(sample_weight),
+        _as_ndarray(sample_weight),
         ensure_2d=False,
         dtype=np.float32,
         input_name="sample_weight",
@@ -197,3 +205,133 @@ def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
     if not weight.any():
         raise ValueError("sample_weight is zero for every row.")
     return weight
+
+
+# -- classes --------------------------------------------------------------------------
+
+
+def check_classes(classes: Any) -> np.ndarray:
+    """Get the sorted distinct classes.
+
+    Parameters
+    ----------
+    classes : array-like
+        Classes or labels, with repetitions.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes.
+    """
+    classes = np.unique(np.asarray(classes))
+    if len(classes) < 2:
+        raise ValueError(
+            f"A classifier needs at least two classes, got {classes.tolist()}; if y "
+            "has only one of them, pass all classes with classes=."
+        )
+    return classes
+
+
+def encode(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Encode labels as indices into the classes.
+
+    Parameters
+    ----------
+    y : ndarray of shape (m,)
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+
+    Returns
+    -------
+    codes : int64 ndarray of shape (m,)
+
+    Raises
+    ------
+    ValueError
+        If a label is not among the classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal.nets.validation import encode
+    >>> encode(np.array(["b", "a"]), np.array(["a", "b", "c"]))
+    array([1, 0])
+    """
+    labels, inverse = np.unique(y, return_inverse=True)
+    known = {label: code for code, label in enumerate(classes.tolist())}
+    unknown = [label for label in labels.tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            f"y has labels {unknown} that are not among the classes "
+            f"{classes.tolist()}; pass all classes with classes=."
+        )
+    codes = np.array([known[label] for label in labels.tolist()], dtype=np.int64)
+    return codes[inverse.reshape(-1)]
+
+
+def class_weights(
+    class_weight: Any, classes: np.ndarray, codes: np.ndarray
+) -> torch.Tensor | None:
+    """Get the weight of each class in the loss.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of shape (m,)
+        Encoded labels of the training rows.
+
+    Returns
+    -------
+    weights : float32 Tensor of shape (n_classes,), or None
+
+    Raises
+    ------
+    ValueError
+        If a key is not a class, or a weight is negative or not finite.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(codes, minlength=len(classes))
+        weights = len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    elif isinstance(class_weight, Mapping):
+        unknown = [label for label in class_weight if label not in classes.tolist()]
+        if unknown:
+            raise ValueError(
+                f"class_weight has keys {unknown} that are not among the classes "
+                f"{classes.tolist()}."
+            )
+        weights = np.array([class_weight.get(c, 1.0) for c in classes.tolist()])
+    else:
+        raise ValueError(
+            f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}."
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"Class weights must be finite and not negative, got {class_weight}."
+        )
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+# -- device ---------------------------------------------------------------------------
+
+
+def check_device(device: Any) -> None:
+    """Raise ValueError unless torch knows `device` and has a GPU if it is one."""
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device must be one that torch knows, such as 'cpu' or 'cuda', got "
+            f"{device!r}."
+        ) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device={device!r} was requested, but torch finds no GPU; use "
+            "device='cpu'."
+        )

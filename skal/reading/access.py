@@ -20,8 +20,8 @@ from torch.utils.data import SequentialSampler
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import evaluating, hooked, input_of
+from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
-from skal.nets.probabilities import find_nonlinearity
 from skal.rows import Rows
 
 __all__ = [

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import least_disagree_metric
-from skal.nets.bayesian.layers import LINEAR
+from skal.nets.bayesian import LINEAR
 from skal.reading.access import NetAccess, as_columns
 from skal.reading.pool import Pool
 from skal.rows import Rows

@@ -8,8 +8,14 @@ import torch
 from scipy import sparse
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from skal.nets.batching import ArrayDataset, Batches, BatchOrder, array_source
-from skal.nets.iterators import iterate, refuse_shuffling
+from skal.nets.data import (
+    ArrayDataset,
+    Batches,
+    BatchOrder,
+    array_source,
+    make_iterator,
+    refuse_shuffling,
+)
 
 X = np.arange(40, dtype=np.float32).reshape(10, 4)
 Y = np.arange(10)
@@ -96,8 +102,8 @@ def test_dicts_and_tuples_are_sliced_part_by_part() -> None:
 
 def test_weights_travel_with_y() -> None:
     dataset = ArrayDataset(X, Y, sample_weight=np.arange(10, dtype=np.float32))
-    _, y = dataset.batch(np.array([4, 1]))
-    assert y.sample_weight.tolist() == [4, 1]
+    batch = dataset.batch(np.array([4, 1]))
+    assert batch.sample_weight.tolist() == [4, 1]
 
 
 def test_subsets_of_subsets_are_resolved() -> None:
@@ -110,27 +116,27 @@ def test_subsets_of_subsets_are_resolved() -> None:
 
 
 def test_tables_are_predicted_in_larger_batches_than_images() -> None:
-    table = iterate(ArrayDataset(np.zeros((100, 4))), 8, False, {})
-    images = iterate(ArrayDataset(np.zeros((100, 1, 2, 2))), 8, False, {})
-    wish = iterate(ArrayDataset(np.zeros((100, 4))), 8, False, {"batch_size": 10})
-    whole = iterate(ArrayDataset(np.zeros((100, 4))), -1, False, {})
+    table = make_iterator(ArrayDataset(np.zeros((100, 4))), 8, False, {})
+    images = make_iterator(ArrayDataset(np.zeros((100, 1, 2, 2))), 8, False, {})
+    wish = make_iterator(ArrayDataset(np.zeros((100, 4))), 8, False, {"batch_size": 10})
+    whole = make_iterator(ArrayDataset(np.zeros((100, 4))), -1, False, {})
     assert [len(it) for it in (table, images, wish, whole)] == [1, 13, 10, 1]
 
 
 def test_wishes_for_a_dataloader_are_met() -> None:
-    made = iterate(ArrayDataset(X, Y), 3, True, {"pin_memory": False})
+    made = make_iterator(ArrayDataset(X, Y), 3, True, {"pin_memory": False})
     assert isinstance(made, DataLoader)
     rows = torch.cat([x for x, _ in made])
     assert [len(x) for x, _ in made] == [3, 3, 4]  # no batch of one row
     assert sorted(rows[:, 0].tolist()) == X[:, 0].tolist()
     with pytest.raises(ValueError, match="sample_weight"):
-        iterate(ArrayDataset(X, Y, np.ones(10)), 3, True, {"pin_memory": False})
+        make_iterator(ArrayDataset(X, Y, np.ones(10)), 3, True, {"pin_memory": False})
 
 
 @pytest.mark.parametrize("option", ["shuffle", "drop_last"])
 def test_predictions_must_be_in_order_and_complete(option: str) -> None:
     with pytest.raises(ValueError, match=f"iterator_valid__{option}"):
-        iterate(ArrayDataset(X), 3, False, {option: True})
+        make_iterator(ArrayDataset(X), 3, False, {option: True})
 
 
 def test_shuffling_loaders_are_refused() -> None:

@@ -279,13 +279,13 @@ def test_counts_survive_pickling_and_not_cloning():
 
 def test_what_cannot_be_counted_is_told():
     regressor = NetRegressor(max_epochs=1, callbacks=[ForgettingEvents()])
-    with pytest.raises(UnsuitableLearnerError, match="NetRegressor is none"):
+    with pytest.raises(UnsuitableLearnerError, match="NetRegressor is not one"):
         regressor.fit(X, X[:, 0])
     plain = NeuralNetClassifier(
         nn.Linear(5, 3), callbacks=[ForgettingEvents()], verbose=0, train_split=None
     )
-    with pytest.raises(UnsuitableLearnerError, match="NeuralNetClassifier is none"):
+    with pytest.raises(UnsuitableLearnerError, match="NeuralNetClassifier is not one"):
         plain.fit(X, np.zeros(60, dtype=int))
     dataset = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.arange(60) % 2)
-    with pytest.raises(UnsuitableLearnerError, match="give X as arrays"):
+    with pytest.raises(UnsuitableLearnerError, match="pass X as arrays"):
         make_net(ForgettingEvents()).fit(dataset)

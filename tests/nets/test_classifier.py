@@ -149,7 +149,7 @@ def test_partial_fit_refuses_new_classes() -> None:
     before = net.predict_proba(X)
     with pytest.raises(ValueError, match=r"\[9\]"):
         net.partial_fit(X, np.where(CODES == 0, 9, CODES))
-    with pytest.raises(ValueError, match="not those of the first call"):
+    with pytest.raises(ValueError, match="differ from those of the first call"):
         net.partial_fit(X, CODES, classes=[0, 1])
     np.testing.assert_array_equal(net.predict_proba(X), before)
     with pytest.raises(ValueError, match="two classes"):

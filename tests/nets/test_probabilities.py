@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skal.nets import NetClassifier
-from skal.nets.probabilities import check_proba, find_nonlinearity
+from skal.nets.criteria import check_proba, find_nonlinearity
 from tests.nets.data import Softmax, blobs
 
 

@@ -11,8 +11,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from skal.nets import NetClassifier, NetRegressor
-from skal.nets.labels import check_classes, class_weights, encode
-from skal.nets.losses import row_losses, weighted_loss
+from skal.nets.criteria import row_losses, weighted_loss
+from skal.nets.validation import check_classes, class_weights, encode
 from tests.nets.data import Softmax, blobs, line
 
 FULL = {"batch_size": -1, "max_epochs": 30, "random_state": 0}

@@ -107,14 +107,14 @@ def test_a_callback_that_two_nets_share_is_told():
     one = NetClassifier(max_epochs=2, callbacks=[shared]).fit(X, Y)
     two = NetClassifier(max_epochs=2, callbacks=[shared]).fit(X, Y)
     assert collect(Snapshots(), two).shape == (2, 60, 3)
-    with pytest.raises(UnsuitableLearnerError, match="WeightSnapshots of its own"):
+    with pytest.raises(UnsuitableLearnerError, match="separate WeightSnapshots"):
         collect(Snapshots(), one)
 
 
 def test_a_module_that_was_made_anew_is_told():
     net = make_net(2).fit(X, Y)
     net.set_params(module__p=0.1)
-    with pytest.raises(UnsuitableLearnerError, match="made anew"):
+    with pytest.raises(UnsuitableLearnerError, match="was rebuilt"):
         collect(Snapshots(), net)
 
 

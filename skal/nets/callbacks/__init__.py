@@ -1,4 +1,4 @@
-"""Callbacks that keep what a query or a look at the labels needs of the training."""
+"""Callbacks that record training for later queries and for inspecting labels."""
 
 from skal.nets.callbacks.forgetting import ForgettingEvents
 from skal.nets.callbacks.snapshots import WeightSnapshots

@@ -1,4 +1,4 @@
-"""A callback that counts how often each row is forgotten in training."""
+"""A callback that counts how often each row is forgotten during training."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ __all__ = ["ForgettingEvents"]
 
 
 class ForgettingEvents(Callback):
-    r"""Counts how often a net forgets each row that it is trained on [1]_.
+    r"""Counts how often a net forgets each training row [1]_.
 
-    A row is learned when its class is predicted right in a mini-batch that has it,
-    and forgotten when it was right the last time and is wrong now. Rows that are never
-    forgotten tell the net little that others do not: they can often be left out.
+    A row is learned when its prediction changes from wrong to right between two
+    mini-batches that contain it, and forgotten when it changes from right to wrong.
+    Rows that are never forgotten are often redundant and can be removed.
 
     Attributes
     ----------
     n_presented_ : ndarray of shape (n,)
-        In how many mini-batches the row was. 0 for rows that `train_split` kept for
-        validation.
+        Number of mini-batches that contained the row; 0 for rows that `train_split`
+        kept for validation.
     n_learned_ : ndarray of shape (n,)
-        Times that the row went from wrong, as all are at first, to right.
+        Number of changes from wrong to right. At first, all rows count as wrong.
     n_forgotten_ : ndarray of shape (n,)
-        Times that it went from right to wrong.
+        Number of changes from right to wrong.
     first_learned_ : ndarray of shape (n,)
-        Epoch, counted from 1, in which it was first right; 0 if never.
+        Epoch, counted from 1, of the first right prediction; 0 if there is none.
     unforgettable_ : ndarray of int
         Positions of the rows that were learned and never forgotten.
     forgettable_ : ndarray of int
-        Positions of the other rows that were presented: forgotten at least once, or
-        never learned, which counts as forgotten infinitely often.
+        Positions of the other presented rows: those forgotten at least once, and those
+        never learned, which count as forgotten infinitely often.
 
     Notes
     -----
-    Predictions are those of the training step: before it changes the weights, dropout
-    on, so that they cost nothing. Counts are of the last call of `fit` or
-    `partial_fit`, and positions those of its rows.
+    Predictions are those of the training step, before it changes the weights and with
+    dropout, so they cost nothing. Counts cover the last call of `fit` or
+    `partial_fit`; positions refer to its rows.
 
-    For nets of skal that classify and are given arrays: their batches say which rows
-    they have.
+    The net must be a :class:`~skal.nets.NetClassifier` trained on arrays with its
+    default iterator, whose batches know their rows.
 
     References
     ----------
@@ -67,18 +67,23 @@ class ForgettingEvents(Callback):
     def on_train_begin(
         self, net: Any, X: Any = None, y: Any = None, **kwargs: Any
     ) -> None:
-        """Start anew.
+        """Reset the counts.
 
         Parameters
         ----------
         net : NeuralNet
         X, y : optional
         **kwargs : dict
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If the net is not a classifier of skal.
         """
         if not hasattr(net, "outputs_to_proba"):
             raise UnsuitableLearnerError(
-                f"ForgettingEvents counts right and wrong classes of a "
-                f"skal.NetClassifier; {type(net).__name__} is none."
+                "ForgettingEvents counts the right and wrong predictions of a "
+                f"skal.NetClassifier, and {type(net).__name__} is not one."
             )
         self.n_epochs_ = 0
         for name in ("n_presented_", "n_learned_", "n_forgotten_", "first_learned_"):
@@ -92,7 +97,7 @@ class ForgettingEvents(Callback):
         dataset_valid: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Make room for the rows.
+        """Count the epoch; the first one tells the number of rows.
 
         Parameters
         ----------
@@ -114,7 +119,7 @@ class ForgettingEvents(Callback):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
-        """Compare what was predicted in a training step with the labels.
+        """Compare the predictions of a training step with the labels.
 
         Parameters
         ----------
@@ -122,21 +127,25 @@ class ForgettingEvents(Callback):
         batch : (X, y)
         training : bool
         **kwargs : dict
-            ``y_pred`` of the step.
+            Contains ``y_pred`` of the step.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If the batch does not know its rows.
         """
         if not training:
             return
-        y = batch[1]
-        rows = getattr(y, "rows", None)
+        rows = getattr(batch, "rows", None)
         if rows is None:
             raise UnsuitableLearnerError(
-                "ForgettingEvents does not know which rows a batch has: give X as "
-                "arrays, not as a Dataset, and leave iterator_train as it is."
+                "ForgettingEvents cannot tell which rows are in a batch: pass X as "
+                "arrays, not as a Dataset, and do not set iterator_train."
             )
         outputs = kwargs["y_pred"]
         outputs = outputs[0] if isinstance(outputs, tuple) else outputs
         codes = net.outputs_to_proba(outputs.detach()).argmax(dim=1)
-        right = (codes == y.to(codes.device)).cpu().numpy()
+        right = (codes == batch[1].to(codes.device)).cpu().numpy()
         if isinstance(rows, slice):
             rows = np.arange(len(self.right_))[rows]
         was_right = self.right_[rows]
@@ -154,6 +163,6 @@ class ForgettingEvents(Callback):
 
     @property
     def forgettable_(self) -> np.ndarray:
-        """Positions of the rows that were forgotten, or never learned."""
+        """Positions of the presented rows that were forgotten or never learned."""
         never = (self.n_learned_ == 0) & (self.n_presented_ > 0)
         return np.flatnonzero((self.n_forgotten_ > 0) | never)

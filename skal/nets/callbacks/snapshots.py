@@ -1,4 +1,4 @@
-"""A callback that keeps weights while a net is trained."""
+"""A callback that keeps the weights of a net during training."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ class WeightSnapshots(Callback):
 
     Parameters
     ----------
-    every : int
-        Keep those of every so many epochs.
-    warmup : int
-        Epochs at the beginning of which none is kept.
-    last : int or None
-        Keep the last so many; None keeps all.
+    every : int, default=1
+        Interval between snapshots, in epochs.
+    warmup : int, default=0
+        Number of initial epochs without snapshots.
+    last : int or None, default=50
+        Maximal number of snapshots; older ones are discarded. None keeps all.
 
     Attributes
     ----------
     weights_ : list of dict of str to Tensor
-        Parameters and buffers (as of BatchNorm) by name, on the CPU, oldest first.
+        Parameters and buffers (such as those of BatchNorm) by name, on the CPU, oldest
+        snapshot first.
     epochs_ : list of int
-        After which epoch each was kept, counted from 1.
+        Epoch of each snapshot, counted from 1.
 
     Notes
     -----
-    Memory: at most ``last`` × (parameters and buffers) × 4 bytes for float32, on the
-    CPU whatever the device, and as much in a pickle; a tensor that has not moved since
-    the last snapshot, as of a frozen layer, is kept once.
+    Memory: at most ``last`` × (parameters and buffers) × 4 bytes in float32, on the CPU
+    whatever the device, and as much in a pickle. A tensor that has not changed since
+    the last snapshot, such as that of a frozen layer, is stored once.
 
-    `fit` starts anew; `partial_fit`, and `fit` of a net with ``warm_start=True``, go on
-    counting and keeping.
+    `fit` discards earlier snapshots. `partial_fit`, and `fit` with ``warm_start=True``,
+    continue to count epochs and keep snapshots.
 
     Examples
     --------
@@ -64,11 +65,16 @@ class WeightSnapshots(Callback):
         self.last = last
 
     def initialize(self) -> Self:
-        """Check the parameters and forget what was kept.
+        """Validate the parameters and discard earlier snapshots.
 
         Returns
         -------
         callback : self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range.
         """
         check_int("every", self.every)
         check_int("warmup", self.warmup, minimum=0)
@@ -86,7 +92,7 @@ class WeightSnapshots(Callback):
     def on_train_begin(
         self, net: Any, X: Any = None, y: Any = None, **kwargs: Any
     ) -> None:
-        """Start anew if it is another module that is trained now.
+        """Discard earlier snapshots if they belong to another module.
 
         Parameters
         ----------
@@ -105,7 +111,7 @@ class WeightSnapshots(Callback):
         dataset_valid: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Keep the weights, if it is their turn.
+        """Keep the weights if the epoch is due.
 
         Parameters
         ----------
@@ -125,7 +131,7 @@ class WeightSnapshots(Callback):
             del self.weights_[: -self.last], self.epochs_[: -self.last]
 
     def of(self, net: Any) -> list[dict[str, Tensor]]:
-        """Weights kept of a net, oldest first.
+        """Get the snapshots of a net, oldest first.
 
         Parameters
         ----------
@@ -138,19 +144,19 @@ class WeightSnapshots(Callback):
         Raises
         ------
         UnsuitableLearnerError
-            If those that are kept are of another net or module.
+            If the snapshots belong to another net or module.
         """
         if not self._belongs_to(net):
             raise UnsuitableLearnerError(
-                f"The weights that {self!r} has kept are not of this "
-                f"{type(net).__name__}: its module was made anew, or the callback was "
-                "given to another net, too. Fit it again, each net with a "
-                "WeightSnapshots of its own."
+                f"The snapshots of {self!r} do not belong to this "
+                f"{type(net).__name__}: its module was rebuilt, or another net used "
+                "the same callback. Fit the net again, each net with a separate "
+                "WeightSnapshots."
             )
         return list(self.weights_)
 
     def _belongs_to(self, net: Any) -> bool:
-        # A copy or an unpickled callback knows its module by its shapes only.
+        # A copied or unpickled callback can compare shapes only.
         if self.owner_ is not None:
             return self.owner_() is net.module_
         if not self.weights_:
@@ -174,7 +180,7 @@ class WeightSnapshots(Callback):
 
 
 def _copy(tensor: Tensor, before: Tensor | None) -> Tensor:
-    """Copy a tensor to the CPU, or give the earlier copy if it is equal."""
+    """Copy a tensor to the CPU, or reuse the previous copy if it is equal."""
     now = tensor.detach().cpu()
     if before is not None and torch.equal(now, before):
         return before

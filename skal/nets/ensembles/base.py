@@ -1,9 +1,8 @@
-"""What all ensembles share: members, their seeds, averages of what they predict."""
+"""Base classes of ensembles: members, their seeds, averages of their predictions."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,10 +19,11 @@ from sklearn.base import (
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skal.nets.base import BaseNet
 from skal.nets.classifier import NetClassifier
+from skal.nets.net import BaseNet
 from skal.nets.regressor import NetRegressor
 from skal.rng import resolve_rng, seed_from
+from skal.validation import check_int
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -35,8 +35,8 @@ __all__ = ["BaseEnsemble", "EnsembleClassifier", "EnsembleRegressor"]
 class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
     """Fits several nets to the same rows.
 
-    A kind of ensemble provides `_fit`; a task, by `EnsembleClassifier` or
-    `EnsembleRegressor`, what becomes of the members' predictions.
+    A kind of ensemble defines `_fit`. `EnsembleClassifier` and `EnsembleRegressor`
+    define how predictions are averaged.
     """
 
     estimator: Any
@@ -45,22 +45,22 @@ class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
     estimators_: list[Any]
 
     _net_class: type[BaseNet]
-    #: Parameters of the net that stands in for ``estimator=None``.
+    #: Parameters of the net that is used if ``estimator=None``.
     _net_options: ClassVar[dict[str, Any]] = {}
 
     def fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, **fit_params: Any
     ) -> Self:
-        """Train the members anew.
+        """Train the members from scratch.
 
         Parameters
         ----------
-        X : array-like, or what else the members take
+        X : array-like, or any other X that the members accept
             m rows.
         y : array-like of shape (m,) or (m, n_targets)
         sample_weight : array-like of shape (m,), optional
         **fit_params : dict
-            Further arguments of the members' `fit`.
+            Further arguments of `fit` of the members.
 
         Returns
         -------
@@ -69,12 +69,10 @@ class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
         Raises
         ------
         ValueError, TypeError
-            If a member cannot be fitted, or `estimator` is of the wrong kind; the
-            ensemble is as it was before.
+            If a member cannot be fitted or `estimator` is of the wrong kind; the
+            ensemble is left as it was.
         """
-        n = self.n_estimators
-        if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
-            raise ValueError(f"n_estimators must be an int of at least 1, got {n!r}.")
+        check_int("n_estimators", self.n_estimators)
         estimator = self._estimator()
         self._check_estimator(estimator)
         if sample_weight is not None:
@@ -92,7 +90,7 @@ class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
         fit_params: dict[str, Any],
         rng: torch.Generator,
     ) -> dict[str, Any]:
-        """Train on clones of `estimator`; give ``estimators_`` and other attributes."""
+        """Fit clones of `estimator`; return ``estimators_`` and other attributes."""
 
     def _estimator(self) -> Any:
         if self.estimator is None:
@@ -105,21 +103,21 @@ class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
             kind = "classifier" if is_classifier(self) else "regressor"
             raise TypeError(
                 f"{type(self).__name__} needs a {kind}, got "
-                f"{type(estimator).__name__}; take {self._net_class.__name__}."
+                f"{type(estimator).__name__}; use {self._net_class.__name__}."
             )
 
     def _check_net(self, estimator: Any) -> None:
-        """Raise unless the estimator is a net of skal, whose training can be led."""
+        """Raise TypeError unless the estimator is a net of skal."""
         if not isinstance(estimator, self._net_class):
             raise TypeError(
                 f"{type(self).__name__} needs a {self._net_class.__name__}, got "
-                f"{type(estimator).__name__}; where it is the last step of a Pipeline, "
-                "put the ensemble there in its place."
+                f"{type(estimator).__name__}; if the net is the last step of a "
+                "Pipeline, put the ensemble there instead."
             )
 
     @property
     def n_features_in_(self) -> int:
-        """Columns of an array X."""
+        """Number of columns of an array X."""
         n_features: int = self.estimators_[0].n_features_in_
         return n_features
 
@@ -137,18 +135,18 @@ class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
 
 
 class EnsembleClassifier(ClassifierMixin, BaseEnsemble):
-    """Averages the members' probabilities."""
+    """Averages the probabilities of the members."""
 
     _net_class = NetClassifier
 
     @property
     def classes_(self) -> np.ndarray:
-        """Classes in the order of the columns, sorted."""
+        """Sorted classes, in the order of the columns of `predict_proba`."""
         classes: np.ndarray = self.estimators_[0].classes_
         return classes
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Mean over the members of the probability of each class.
+        """Predict the probability of each class, averaged over the members.
 
         Parameters
         ----------
@@ -167,7 +165,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):
         return proba
 
     def predict(self, X: Any) -> np.ndarray:
-        """Class of the largest mean probability.
+        """Predict the class of the largest mean probability.
 
         Parameters
         ----------
@@ -183,27 +181,28 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):
 
 
 class EnsembleRegressor(RegressorMixin, BaseEnsemble):
-    """Averages the members' predictions."""
+    """Averages the predictions of the members."""
 
     _net_class = NetRegressor
 
     def predict(
         self, X: Any, return_std: bool = False
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Mean over the members, and how far they are apart.
+        """Predict the mean over the members and, on request, their spread.
 
         Parameters
         ----------
         X : as in `fit`
         return_std : bool, default=False
+            Whether to return standard deviations as well.
 
         Returns
         -------
         y : float64 ndarray of shape (m,) or (m, n_targets)
-            As `y` in `fit`.
+            Same shape as `y` in `fit`.
         std : float64 ndarray of the same shape
-            Standard deviation over the members, if `return_std`: what they do not
-            know of the function, without the noise of the targets.
+            Only if `return_std`: standard deviation over the members, without label
+            noise.
         """
         check_is_fitted(self, "estimators_")
         predictions = np.stack([member.predict(X) for member in self.estimators_])
@@ -212,7 +211,7 @@ class EnsembleRegressor(RegressorMixin, BaseEnsemble):
 
 
 def seeded_clone(estimator: Any, seed: int) -> Any:
-    """Clone an estimator, a seed set for every random_state in it.
+    """Clone an estimator and seed every ``random_state`` in it.
 
     Parameters
     ----------
@@ -222,8 +221,8 @@ def seeded_clone(estimator: Any, seed: int) -> Any:
     Returns
     -------
     clone : estimator
-        Has `seed` itself for its one ``random_state``; of several, as in a Pipeline,
-        each has a seed of its own drawn from it.
+        A single ``random_state`` is set to `seed`. If there are several, as in a
+        Pipeline, each is set to a different seed drawn with `seed`.
     """
     copy = clone(estimator)
     names = sorted(

@@ -1,4 +1,4 @@
-"""Naive ensembles: nets that differ by their seed alone."""
+"""Deep ensembles: members trained independently from different seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["DeepEnsembleClassifier", "DeepEnsembleRegressor"]
 
 
 class DeepEnsemble(BaseEnsemble):
-    """Members from independent starts."""
+    """Members that differ only by their seeds."""
 
     trained_together_: bool
 
@@ -46,7 +46,7 @@ class DeepEnsemble(BaseEnsemble):
         fit_params: dict[str, Any],
         rng: torch.Generator,
     ) -> dict[str, Any]:
-        _check_starts(estimator)
+        _check_modules(estimator)
         members = [
             seeded_clone(estimator, seed_from(rng)) for _ in range(self.n_estimators)
         ]
@@ -61,41 +61,41 @@ class DeepEnsemble(BaseEnsemble):
         return {"estimators_": members, "trained_together_": together}
 
 
-def _check_starts(estimator: Any) -> None:
-    """Raise if the members would all start from the same weights."""
+def _check_modules(estimator: Any) -> None:
+    """Raise ValueError if all members would start from the same weights."""
     for part in (estimator, *estimator.get_params().values()):
         if isinstance(part, NeuralNet) and isinstance(part.module, nn.Module):
             raise ValueError(
-                "The net's module is an instance, so that all members would start from "
-                "its weights: pass the class, and its options as module__..."
+                "The net's module is an instance, so all members would start from "
+                "its weights; pass the class, and its options as module__..."
             )
 
 
 class DeepEnsembleClassifier(DeepEnsemble, EnsembleClassifier):
-    """Nets trained from independent starts, their probabilities averaged.
+    """Classifiers trained independently from different seeds; averages probabilities.
 
     Parameters
     ----------
     estimator : classifier, optional
-        Its clones are the members; by default ``NetClassifier()``. May be a Pipeline.
+        The members are clones of it; ``NetClassifier()`` by default. Can be a Pipeline.
     n_estimators : int, default=5
         Number of members.
     train_together : bool, default=True
-        Whether members take their steps side by side, where that is possible: much
-        faster for small nets, and the same but for rounding.
+        Whether to train the members simultaneously, where possible. This is much
+        faster for small nets, and equal up to rounding.
     random_state : int, numpy RandomState or Generator, optional
-        Seeds the members; None for fresh entropy.
+        Seeds the members. None draws a new seed for each `fit`.
 
     Attributes
     ----------
     estimators_ : list of classifiers
         The fitted members.
     trained_together_ : bool
-        Whether they were trained side by side.
+        Whether the members were trained simultaneously.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Of a DataFrame X.
+        Column names of a DataFrame X.
 
     See Also
     --------
@@ -103,16 +103,16 @@ class DeepEnsembleClassifier(DeepEnsemble, EnsembleClassifier):
 
     Notes
     -----
-    All members see all rows, each in an order of its own. They train side by side if
-    they are plain :class:`~skal.nets.NetClassifier` with an `MLP`, a usual activation,
-    optimizer and criterion of torch, no callbacks, no `train_split`, and without
-    weights of rows; else one by one. A member is what the net with its ``random_state``
-    comes to alone, to the rounding of float32, which long training amplifies as it
-    does between one machine and another.
+    All members see all rows, each in a different order. They are trained
+    simultaneously if they are plain :class:`~skal.nets.NetClassifier` instances with an
+    `MLP`, a common activation, optimizer and criterion of torch, no callbacks, no
+    `train_split` and no `sample_weight`; otherwise one after the other. A member equals
+    a net fitted alone with its ``random_state``, up to rounding in float32. Long
+    training amplifies rounding differences, as it does those between machines.
 
-    A *stochastic ensemble* is an ensemble of nets with dropout, whose members are asked
-    repeatedly with dropout on: give the net ``module__dropout`` and read
-    ``estimators_`` through the posterior of MC dropout.
+    A *stochastic ensemble* is a deep ensemble of nets with dropout, with several draws
+    of dropout from each member: set ``module__dropout`` and read ``estimators_`` with
+    the posterior of MC dropout.
 
     References
     ----------
@@ -136,33 +136,33 @@ class DeepEnsembleClassifier(DeepEnsemble, EnsembleClassifier):
 
 
 class DeepEnsembleRegressor(DeepEnsemble, EnsembleRegressor):
-    """Nets trained from independent starts, their predictions averaged.
+    """Regressors trained independently from different seeds; averages predictions.
 
     Parameters
     ----------
     estimator : regressor, optional
-        Its clones are the members; by default ``NetRegressor()``. May be a Pipeline or
-        a TransformedTargetRegressor.
+        The members are clones of it; ``NetRegressor()`` by default. Can be a Pipeline
+        or a TransformedTargetRegressor.
     n_estimators : int, default=5
         Number of members.
     train_together : bool, default=True
-        As for `DeepEnsembleClassifier`.
+        As in `DeepEnsembleClassifier`.
     random_state : int, numpy RandomState or Generator, optional
-        Seeds the members; None for fresh entropy.
+        Seeds the members. None draws a new seed for each `fit`.
 
     Attributes
     ----------
     estimators_ : list of regressors
         The fitted members.
     trained_together_ : bool
-        Whether they were trained side by side.
+        Whether the members were trained simultaneously.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Of a DataFrame X.
+        Column names of a DataFrame X.
 
     See Also
     --------
-    DeepEnsembleClassifier : The same for classes, with notes that hold here, too.
+    DeepEnsembleClassifier : The same for classification; its notes apply here, too.
 
     Examples
     --------

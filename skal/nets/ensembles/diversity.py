@@ -1,4 +1,4 @@
-"""Diversity-encouraging ensembles: a short common start, then each with its dropout."""
+"""Diversity-encouraging ensembles: members diverge by dropout from a common start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DROPOUTS = (
 
 
 class DiversityEncouragingEnsemble(BaseEnsemble):
-    """Copies of a briefly trained net, trained on with dropout."""
+    """Copies of a briefly trained net, each trained further with dropout."""
 
     _net_options: ClassVar[dict[str, Any]] = {"module__dropout": 0.2}
 
@@ -60,8 +60,8 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
             base_epochs = max_epochs // 5
         if not 0 <= base_epochs < max_epochs:
             raise ValueError(
-                f"base_epochs must be at least 0 and below max_epochs={max_epochs} of "
-                f"the net, got {base_epochs}."
+                "base_epochs must be at least 0 and less than the net's "
+                f"max_epochs={max_epochs}, got {base_epochs}."
             )
         base = seeded_clone(estimator, seed_from(rng)).set_params(
             max_epochs=base_epochs, warm_start=True
@@ -70,9 +70,9 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
         layers = [m for m in base.module_.modules() if isinstance(m, DROPOUTS)]
         if not any(layer.p > 0 for layer in layers):
             raise ValueError(
-                f"{type(self).__name__} tells its members apart by dropout, and "
-                f"{type(base.module_).__name__} has none. Use module__dropout=0.2 with "
-                "MLP, or a module with torch.nn.Dropout."
+                f"The members of {type(self).__name__} differ by dropout, but "
+                f"{type(base.module_).__name__} has none. Set module__dropout=0.2 for "
+                "an MLP, or use a module with torch.nn.Dropout."
             )
         members = []
         for _ in range(self.n_estimators):
@@ -89,20 +89,20 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
 class DiversityEncouragingEnsembleClassifier(
     DiversityEncouragingEnsemble, EnsembleClassifier
 ):
-    """Copies of a briefly trained net, each trained on with dropout of its own.
+    """Copies of a briefly trained net, each trained further with different dropout.
 
-    Saves the members the first epochs of training, which all have in common.
+    The first epochs of training are shared, so they are run only once.
 
     Parameters
     ----------
     estimator : NetClassifier, optional
-        A net with dropout; by default ``NetClassifier(module__dropout=0.2)``.
+        A net with dropout; ``NetClassifier(module__dropout=0.2)`` by default.
     n_estimators : int, default=5
         Number of members.
     base_epochs : int, optional
-        Epochs of the common start; by default a fifth of the net's ``max_epochs``.
+        Number of shared epochs; a fifth of the net's ``max_epochs`` by default.
     random_state : int, numpy RandomState or Generator, optional
-        Seeds the start and the members; None for fresh entropy.
+        Seeds the shared epochs and the members. None draws a new seed for each `fit`.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class DiversityEncouragingEnsembleClassifier(
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Of a DataFrame X.
+        Column names of a DataFrame X.
 
     See Also
     --------
@@ -119,9 +119,9 @@ class DiversityEncouragingEnsembleClassifier(
 
     Notes
     -----
-    Each member trains ``max_epochs`` in all, the start included; from there on it has
-    masks of dropout and orders of rows of its own, and goes on with the state of the
-    optimizer.
+    Each member is trained for ``max_epochs`` in total, shared epochs included. After
+    these, it continues with the state of the optimizer, and with its own dropout masks
+    and orders of rows.
 
     References
     ----------
@@ -146,18 +146,18 @@ class DiversityEncouragingEnsembleClassifier(
 class DiversityEncouragingEnsembleRegressor(
     DiversityEncouragingEnsemble, EnsembleRegressor
 ):
-    """Copies of a briefly trained net, each trained on with dropout of its own.
+    """Copies of a briefly trained net, each trained further with different dropout.
 
     Parameters
     ----------
     estimator : NetRegressor, optional
-        A net with dropout; by default ``NetRegressor(module__dropout=0.2)``.
+        A net with dropout; ``NetRegressor(module__dropout=0.2)`` by default.
     n_estimators : int, default=5
         Number of members.
     base_epochs : int, optional
-        Epochs of the common start; by default a fifth of the net's ``max_epochs``.
+        Number of shared epochs; a fifth of the net's ``max_epochs`` by default.
     random_state : int, numpy RandomState or Generator, optional
-        Seeds the start and the members; None for fresh entropy.
+        Seeds the shared epochs and the members. None draws a new seed for each `fit`.
 
     Attributes
     ----------
@@ -165,12 +165,12 @@ class DiversityEncouragingEnsembleRegressor(
         The fitted members.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Of a DataFrame X.
+        Column names of a DataFrame X.
 
     See Also
     --------
-    DiversityEncouragingEnsembleClassifier : The same for classes, with notes that hold
-        here, too.
+    DiversityEncouragingEnsembleClassifier : The same for classification; its notes
+        apply here, too.
 
     Examples
     --------

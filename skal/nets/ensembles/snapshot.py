@@ -1,12 +1,13 @@
-"""Snapshot ensembles: one training run, a member at the end of each cycle."""
+"""Snapshot ensembles: one training run, a member from the end of each cycle."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from numbers import Integral
+from math import cos, pi
 from typing import Any
 
 import torch
+from skorch.callbacks import Callback
 
 from skal.nets.ensembles.base import (
     BaseEnsemble,
@@ -14,10 +15,71 @@ from skal.nets.ensembles.base import (
     EnsembleRegressor,
     seeded_clone,
 )
-from skal.nets.ensembles.cycles import CosineCycles
 from skal.rng import seed_from
+from skal.validation import check_int
 
 __all__ = ["SnapshotEnsembleClassifier", "SnapshotEnsembleRegressor"]
+
+
+class CosineCycles(Callback):
+    """Lowers the learning rate along a cosine, cycle by cycle, and keeps weights.
+
+    Parameters
+    ----------
+    cycle_epochs : int
+        Number of epochs in a cycle.
+
+    Attributes
+    ----------
+    states_ : list of dict
+        State of the module at the end of each cycle, on the CPU.
+    """
+
+    states_: list[dict[str, torch.Tensor]]
+
+    def __init__(self, cycle_epochs: int) -> None:
+        self.cycle_epochs = cycle_epochs
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
+        """Note the initial learning rates."""
+        self.states_ = []
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+        self.epoch_ = self.step_ = 0
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
+    ) -> None:
+        """Count the steps of a cycle, and reset the count when a cycle begins."""
+        self.n_steps_ = self.cycle_epochs * len(net.get_iterator(dataset_train, True))
+        if self.epoch_ % self.cycle_epochs == 0:
+            self.step_ = 0
+
+    def on_batch_begin(
+        self, net: Any, batch: Any = None, training: bool = False, **kw: Any
+    ) -> None:
+        """Set the learning rate of the next step."""
+        if not training:
+            return
+        factor = (1 + cos(pi * self.step_ / self.n_steps_)) / 2
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            group["lr"] = factor * rate
+        net.history.record_batch("event_lr", factor * self.rates_[0])
+        self.step_ += 1
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
+    ) -> None:
+        """Keep the weights if a cycle ends."""
+        self.epoch_ += 1
+        if self.epoch_ % self.cycle_epochs == 0:
+            state = net.module_.state_dict()
+            copies = {name: value.to("cpu", copy=True) for name, value in state.items()}
+            self.states_.append(copies)
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
+        """Restore the learning rates."""
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            group["lr"] = rate
 
 
 class SnapshotEnsemble(BaseEnsemble):
@@ -45,13 +107,10 @@ class SnapshotEnsemble(BaseEnsemble):
         rng: torch.Generator,
     ) -> dict[str, Any]:
         self._check_net(estimator)
-        n_epochs: Any = self.cycle_epochs
+        n_epochs = self.cycle_epochs
         if n_epochs is None:
             n_epochs = max(1, estimator.max_epochs // self.n_estimators)
-        elif not isinstance(n_epochs, Integral) or n_epochs < 1:
-            raise ValueError(
-                f"cycle_epochs must be an int of at least 1, got {n_epochs!r}."
-            )
+        check_int("cycle_epochs", n_epochs)
         run = seeded_clone(estimator, seed_from(rng))
         given, max_epochs = run.callbacks, run.max_epochs
         cycles = CosineCycles(n_epochs)
@@ -63,8 +122,8 @@ class SnapshotEnsemble(BaseEnsemble):
         if len(cycles.states_) < self.n_estimators:
             raise ValueError(
                 f"Training ended after {len(run.history)} epochs, {len(cycles.states_)}"
-                f" cycles of {n_epochs}, where {self.n_estimators} members need as "
-                "many cycles; leave out callbacks that stop early."
+                f" cycles of {n_epochs} epochs, but {self.n_estimators} members need "
+                "one cycle each; remove callbacks that stop early."
             )
         run.callbacks_ = [(name, cb) for name, cb in run.callbacks_ if cb is not cycles]
         run.callbacks, run.max_epochs = given, max_epochs
@@ -77,30 +136,30 @@ class SnapshotEnsemble(BaseEnsemble):
 
 
 class SnapshotEnsembleClassifier(SnapshotEnsemble, EnsembleClassifier):
-    r"""Nets of one training run, one from the end of each cycle of the learning rate.
+    r"""Snapshots of one net, taken at the end of each cycle of its learning rate.
 
-    Costs no more training than a single net.
+    Training costs no more than for a single net.
 
     Parameters
     ----------
     estimator : NetClassifier, optional
-        Its ``lr`` is where each cycle begins.
+        Each cycle begins with its ``lr``.
     n_estimators : int, default=5
-        Number of cycles, and of members.
+        Number of cycles, which is the number of members.
     cycle_epochs : int, optional
-        Epochs in a cycle; by default ``max_epochs`` of the net are shared out, each
-        cycle having at least one.
+        Number of epochs in a cycle. By default, the net's ``max_epochs`` divided by the
+        number of members, and at least one.
     random_state : int, numpy RandomState or Generator, optional
-        Seeds the run; None for fresh entropy.
+        Seeds the training run. None draws a new seed for each `fit`.
 
     Attributes
     ----------
     estimators_ : list of NetClassifier
-        The fitted members, in the order of the run. All have the history of the whole.
+        The fitted members, in the order of the run. Each has the history of the run.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Of a DataFrame X.
+        Column names of a DataFrame X.
 
     See Also
     --------
@@ -108,11 +167,11 @@ class SnapshotEnsembleClassifier(SnapshotEnsemble, EnsembleClassifier):
 
     Notes
     -----
-    In step t of the T of a cycle the learning rate is
-    :math:`\alpha_0 (1 + \cos(\pi t / T)) / 2`, t = 0 .. T - 1, set for each batch and
-    recorded as ``event_lr`` in the batches of the history. Each cycle begins with the
-    full rate, which drives the net out of the minimum it was in; use a larger ``lr``
-    than for a single net. Do not set another schedule.
+    In step t of the T steps of a cycle, the learning rate is
+    :math:`\alpha_0 (1 + \cos(\pi t / T)) / 2` for t = 0, ..., T - 1. It is set for each
+    batch and recorded as ``event_lr`` in the batches of the history. Each cycle begins
+    with the full learning rate, which moves the net out of the minimum it was in; use a
+    larger ``lr`` than for a single net. Do not set another schedule.
 
     References
     ----------
@@ -134,31 +193,31 @@ class SnapshotEnsembleClassifier(SnapshotEnsemble, EnsembleClassifier):
 
 
 class SnapshotEnsembleRegressor(SnapshotEnsemble, EnsembleRegressor):
-    """Nets of one training run, one from the end of each cycle of the learning rate.
+    """Snapshots of one net, taken at the end of each cycle of its learning rate.
 
     Parameters
     ----------
     estimator : NetRegressor, optional
-        Its ``lr`` is where each cycle begins.
+        Each cycle begins with its ``lr``.
     n_estimators : int, default=5
-        Number of cycles, and of members.
+        Number of cycles, which is the number of members.
     cycle_epochs : int, optional
-        Epochs in a cycle; by default ``max_epochs`` of the net are shared out, each
-        cycle having at least one.
+        Number of epochs in a cycle. By default, the net's ``max_epochs`` divided by the
+        number of members, and at least one.
     random_state : int, numpy RandomState or Generator, optional
-        Seeds the run; None for fresh entropy.
+        Seeds the training run. None draws a new seed for each `fit`.
 
     Attributes
     ----------
     estimators_ : list of NetRegressor
-        The fitted members, in the order of the run. All have the history of the whole.
+        The fitted members, in the order of the run. Each has the history of the run.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Of a DataFrame X.
+        Column names of a DataFrame X.
 
     See Also
     --------
-    SnapshotEnsembleClassifier : The same for classes, with notes that hold here, too.
+    SnapshotEnsembleClassifier : The same for classification; its notes apply here, too.
 
     Examples
     --------

@@ -1,36 +1,36 @@
-"""Nets of the same shape that take their training steps side by side."""
+"""Nets of the same shape, trained simultaneously with stacked weights."""
 
 from __future__ import annotations
 
+from copy import copy
 from time import perf_counter
 from typing import Any
 
 import torch
 from sklearn.base import is_classifier
-from torch import nn
+from torch import Tensor, nn
 
-from skal.nets.batching import ArrayDataset, BatchOrder
 from skal.nets.classifier import NetClassifier
-from skal.nets.ensembles.stacked import StackedLoss, StackedMLP
-from skal.nets.labels import encode
+from skal.nets.data import ArrayDataset, BatchOrder
 from skal.nets.modules import MLP
 from skal.nets.regressor import NetRegressor
 from skal.nets.validation import (
     check_inputs,
     check_labels,
     check_targets,
+    encode,
     is_structured,
 )
 
-__all__ = ["can_train_together", "train_together"]
+__all__ = ["StackedLoss", "StackedMLP", "can_train_together", "train_together"]
 
 NETS = (NetClassifier, NetRegressor)
-# Treat each number by itself and have no weights.
+# Elementwise and without weights.
 ACTIVATIONS = (
     *(nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Identity, nn.LeakyReLU, nn.Mish),
     *(nn.ReLU, nn.ReLU6, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh),
 )
-# Treat each weight by itself, the number of the step aside.
+# The update of a weight depends only on that weight and the number of the step.
 OPTIMIZERS = (
     *(torch.optim.Adagrad, torch.optim.Adam, torch.optim.AdamW),
     *(torch.optim.RMSprop, torch.optim.SGD),
@@ -39,8 +39,8 @@ CRITERIA = (
     *(nn.BCEWithLogitsLoss, nn.CrossEntropyLoss),
     *(nn.HuberLoss, nn.L1Loss, nn.MSELoss, nn.SmoothL1Loss),
 )
-# Parameters of a net that training side by side minds; others must be left alone.
-MINDED = {
+# Parameters that simultaneous training respects; all others must have their defaults.
+SUPPORTED = {
     *("module", "criterion", "optimizer", "lr", "max_epochs", "batch_size"),
     *("classes", "class_weight", "device", "random_state"),
     *("warm_start", "predict_nonlinearity"),
@@ -48,7 +48,7 @@ MINDED = {
 
 
 def can_train_together(net: Any, X: Any) -> bool:
-    """Whether copies of a net could be trained side by side on X.
+    """Whether copies of a net can be trained simultaneously on X.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def can_train_together(net: Any, X: Any) -> bool:
     Returns
     -------
     possible : bool
-        If not, copies have to be fitted one by one.
+        If not, copies have to be fitted one after the other.
 
     Examples
     --------
@@ -72,11 +72,11 @@ def can_train_together(net: Any, X: Any) -> bool:
     """
     if type(net) not in NETS or is_structured(X):
         return False
-    params, usual = net.get_params(deep=False), type(net)().get_params(deep=False)
+    params, default = net.get_params(deep=False), type(net)().get_params(deep=False)
     for name, value in params.items():
-        if name in MINDED or name.startswith(("module__", "optimizer__")):
+        if name in SUPPORTED or name.startswith(("module__", "optimizer__")):
             continue
-        if name not in usual or value is not usual[name]:
+        if name not in default or value is not default[name]:
             return False
     dropout = params.get("module__dropout", 0.0)
     return (
@@ -85,25 +85,26 @@ def can_train_together(net: Any, X: Any) -> bool:
         and params["criterion"] in CRITERIA
         and params["optimizer"] in OPTIMIZERS
         and "optimizer__param_groups" not in params
-        # Masks on a GPU depend on the shape of what they are drawn for.
+        # On a GPU, the values of a dropout mask depend on its shape.
         and (dropout == 0 or (dropout < 1 and torch.device(net.device).type == "cpu"))
     )
 
 
 def train_together(nets: list[Any], X: Any, y: Any) -> None:
-    """Fit nets that differ by their seed alone, side by side.
+    """Fit nets that differ only by their seeds, simultaneously.
 
     Parameters
     ----------
     nets : list of NetClassifier or NetRegressor
-        Not fitted, fit for `can_train_together`; they are fitted in place.
+        Not fitted and accepted by `can_train_together`; they are fitted in place.
     X, y : as in their `fit`
 
     Notes
     -----
-    Each net is checked, made and seeded by its own `fit`; then the weights of all are
-    stacked, and a step is one batched product for all of them. Orders of rows and masks
-    of dropout are drawn for each net from a generator with its seed, as it would alone.
+    Each net validates its inputs, builds its module and seeds it in its own `fit`. Then
+    the weights of all nets are stacked, and a step is one batched product per layer.
+    The order of rows and the dropout masks of each net are drawn from a generator with
+    the seed of the net, as in its own `fit`.
     """
     for net in nets:
         epochs = net.max_epochs
@@ -147,12 +148,12 @@ def _run(nets: list[Any], dataset: ArrayDataset) -> None:
 
 
 def _make_optimizer(net: Any, stack: StackedMLP) -> torch.optim.Optimizer:
-    """Make the net's kind of optimizer for the weights of all."""
+    """Make an optimizer like that of the net, for the stacked weights."""
     args, options = net.get_params_for_optimizer(
         "optimizer", list(stack.parameters.items())
     )
-    # The stack has outgrown the cache, where each of Adam's dozen operations on it
-    # would go through memory.
+    # The stacked weights do not fit into cache, so that each of the dozen operations
+    # of an unfused Adam would go through memory.
     adam = net.optimizer in (torch.optim.Adam, torch.optim.AdamW)
     if adam and not options.keys() & {"foreach", "capturable", "differentiable"}:
         options.setdefault("fused", torch.device(net.device).type == "cpu" or None)
@@ -163,7 +164,7 @@ def _make_optimizer(net: Any, stack: StackedMLP) -> torch.optim.Optimizer:
 def _record(
     history: Any, sizes: list[int], losses: list[float], seconds: float
 ) -> None:
-    """Write what skorch would have written of an epoch."""
+    """Record an epoch as skorch would."""
     best = min((row["train_loss"] for row in history), default=float("inf"))
     history.new_epoch()
     history.record("epoch", len(history))
@@ -176,3 +177,160 @@ def _record(
     history.record("train_loss", mean)
     history.record("train_loss_best", mean < best)
     history.record("dur", seconds)
+
+
+class StackedLinear(torch.autograd.Function):
+    """K linear layers in one batched product.
+
+    Autograd's own backward pass of a batched product copies the weights.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_K_b_d: Tensor, weight_K_o_d: Tensor, bias_K_o: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(hidden_K_b_d, weight_K_o_d)
+        transposed = weight_K_o_d.transpose(1, 2)
+        return torch.baddbmm(bias_K_o[:, None], hidden_K_b_d, transposed)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        hidden, weight = ctx.saved_tensors
+        (grad,) = grads
+        of_hidden = torch.bmm(grad, weight) if ctx.needs_input_grad[0] else None
+        return of_hidden, torch.bmm(grad.transpose(1, 2), hidden), grad.sum(1)
+
+
+class StackedMLP:
+    """K perceptrons of the same shape, in training mode.
+
+    Parameters
+    ----------
+    modules : list of MLP
+        K modules.
+    generators : list of torch.Generator
+        Source of the dropout masks of each perceptron.
+
+    Attributes
+    ----------
+    parameters : dict of str to Tensor of shape (K, ...)
+        Same names and order as the parameters of a module.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.nets import MLP
+    >>> from skal.nets.ensembles.together import StackedMLP
+    >>> modules = [MLP(2, 3, hidden_sizes=(4,)) for _ in range(5)]
+    >>> stack = StackedMLP(modules, [torch.Generator()] * 5)
+    >>> X = torch.zeros(5, 7, 2)
+    >>> outputs = stack(X)
+    >>> torch.allclose(outputs[2], modules[2](X[2]))
+    True
+    """
+
+    def __init__(self, modules: list[MLP], generators: list[torch.Generator]) -> None:
+        self.generators = generators
+        first = modules[0]
+        self.layers = [(f"body.{i}", layer) for i, layer in enumerate(first.body)]
+        self.layers.append(("head", first.head))
+        self.parameters = {
+            name: torch.stack([dict(m.named_parameters())[name] for m in modules])
+            .detach()
+            .requires_grad_()
+            for name, _ in first.named_parameters()
+        }
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Compute outputs (K, b, n_outputs) of a batch (K, b, ...) for each net."""
+        hidden = X.flatten(2)
+        for name, layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                weight = self.parameters[f"{name}.weight"]
+                bias = self.parameters[f"{name}.bias"]
+                hidden = StackedLinear.apply(hidden, weight, bias)
+            elif isinstance(layer, nn.Dropout):
+                hidden = hidden * self._mask(hidden, 1 - layer.p)
+            else:
+                hidden = layer(hidden)
+        return hidden
+
+    def _mask(self, hidden: Tensor, kept: float) -> Tensor:
+        mask = torch.empty_like(hidden)
+        for part, generator in zip(mask, self.generators, strict=True):
+            part.bernoulli_(kept, generator=generator)
+        return mask.div_(kept)
+
+    @torch.no_grad()
+    def unstack(self, modules: list[MLP]) -> None:
+        """Copy the weights of each net into its module."""
+        for k, module in enumerate(modules):
+            for name, parameter in module.named_parameters():
+                parameter.copy_(self.parameters[name][k])
+
+    def unstack_state(
+        self,
+        optimizer: torch.optim.Optimizer,
+        optimizers: list[torch.optim.Optimizer],
+    ) -> None:
+        """Copy the state of the optimizer into the optimizer of each net.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+            Optimizer of the stacked parameters.
+        optimizers : list of torch.optim.Optimizer
+            Optimizers of the nets.
+        """
+        stacked = optimizer.state_dict()["state"]
+        for k, own in enumerate(optimizers):
+            state = {
+                i: {name: _part(value, k) for name, value in entries.items()}
+                for i, entries in stacked.items()
+            }
+            groups = own.state_dict()["param_groups"]
+            own.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _part(value: Any, k: int) -> Any:
+    """Get the k-th net's part of a state; scalars are shared by all nets."""
+    if not isinstance(value, Tensor):
+        return value
+    return (value[k] if value.ndim > 0 else value).clone()
+
+
+class StackedLoss:
+    """Mean loss over the rows of a batch, for each net.
+
+    Parameters
+    ----------
+    criterion : torch criterion with a ``reduction``
+    class_weights : Tensor of shape (n_classes,), optional
+    """
+
+    def __init__(self, criterion: Any, class_weights: Tensor | None) -> None:
+        self.criterion = copy(criterion)
+        self.criterion.reduction = "none"
+        self.binary = isinstance(criterion, nn.BCEWithLogitsLoss)
+        self.coded = self.binary or isinstance(criterion, nn.CrossEntropyLoss)
+        self.class_weights = class_weights
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Compute losses (K,) of outputs (K, b, n_outputs) and targets (K, b, ...)."""
+        weight = None
+        if self.class_weights is not None:
+            weight = self.class_weights.to(y.device)[y]
+        flat = outputs.flatten(0, 1)
+        if self.binary:
+            losses = self.criterion(flat[:, 0], y.reshape(-1).to(flat.dtype))
+        elif self.coded:
+            losses = self.criterion(flat, y.reshape(-1))
+        else:
+            losses = self.criterion(flat, y.reshape(flat.shape)).mean(1)
+        losses = losses.unflatten(0, outputs.shape[:2])
+        if weight is None:
+            mean: Tensor = losses.mean(1)
+            return mean
+        tiny = torch.finfo(weight.dtype).tiny
+        weighted: Tensor = (weight * losses).sum(1) / weight.sum(1).clamp_min(tiny)
+        return weighted

@@ -1,22 +1,23 @@
-"""Blocks of a module: parts whose outputs tell of its losses."""
+"""Blocks: parts of a module whose outputs predict its losses; finding and reading."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from skal.hooks import hooked, input_of
-from skal.nets.bayesian import BayesLinear
+from skal.nets.bayesian import LINEAR
 
-__all__ = ["Block", "check_names", "find_blocks", "first_of"]
+__all__ = ["Block", "check_names", "find_blocks", "read_blocks"]
 
 CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
-LAYERS = (nn.Linear, BayesLinear, *CONVOLUTIONS)
+LAYERS = (*LINEAR, *CONVOLUTIONS)
 DROPOUTS = (
     *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
     *(nn.AlphaDropout, nn.FeatureAlphaDropout),
@@ -29,11 +30,11 @@ class Block(NamedTuple):
     Attributes
     ----------
     name : str
-        Of the part, among ``module.named_modules()``.
+        Name of the part among ``module.named_modules()``.
     call : int
-        Which of its runs in a pass, from 0.
+        Index of the run among the runs of the part in a forward pass.
     axis : int
-        Of the channels in its output: 1, or -1 for the last.
+        Axis of the channels in the output: 1, or -1 for the last.
     width : int
         Number of channels.
     """
@@ -45,7 +46,7 @@ class Block(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What was seen of a part of a module as it ran."""
+    """A run of a part of a module, with its input and output."""
 
     name: str
     call: int
@@ -77,11 +78,12 @@ def find_blocks(
     ----------
     module : torch.nn.Module
     run : callable
-        Runs the module on some rows and gives its outputs.
+        Runs the module on some rows and returns its outputs.
     names : "auto" or list of str
-        ``"auto"``: every linear and convolutional layer that runs, but the last, which
-        is the head; each through the normalization and activation right behind it that
-        are modules. Or names among ``module.named_modules()``, each in its last run.
+        ``"auto"`` stands for every linear and convolutional layer that runs except the
+        last one, which is the head. A block ends after the normalization and activation
+        modules that directly follow the layer. Otherwise, names among
+        ``module.named_modules()``; the last run of each is the block.
 
     Returns
     -------
@@ -90,8 +92,8 @@ def find_blocks(
     Raises
     ------
     ValueError
-        If there is none, or one that is named is not there, does not run, or gives no
-        tensor with a vector or a map for each row.
+        If there are no blocks, or a named part does not exist, does not run or does not
+        return a tensor with a vector or a map for each row.
 
     Examples
     --------
@@ -109,8 +111,8 @@ def find_blocks(
     unknown = [name for name in listed if name not in parts]
     if unknown:
         raise ValueError(
-            f"{kind} has no parts {unknown}, which blocks= names; it has "
-            f"{list(parts)[1:]}."
+            f"{kind} has no parts {unknown}, which are listed in blocks=; its parts "
+            f"are {list(parts)[1:]}."
         )
     watched = {
         name: part
@@ -118,24 +120,26 @@ def find_blocks(
         if name in listed or isinstance(part, LAYERS) or not any(part.children())
     }
     trace, outputs = _trace(watched, run)
-    n_rows = len(first_of(outputs))
+    n_rows = len(_first(outputs))
     if names == "auto":
         found = [k for k in _layer_ends(trace) if _suits(trace[k].output, n_rows)]
         if not found:
             raise ValueError(
-                f"{kind} runs no linear or convolutional layer before its head, whose "
-                "output could tell of its losses. Give it a hidden layer, or name the "
+                f"{kind} runs no linear or convolutional layer before its head from "
+                "which losses could be predicted. Add a hidden layer, or list the "
                 f"parts to read with blocks=, among {list(parts)[1:]}."
             )
         return tuple(_block(trace, k) for k in found)
     last = {step.name: k for k, step in enumerate(trace)}
     for name in listed:
         if name not in last:
-            raise ValueError(f"{kind} does not run {name!r}, which blocks= names.")
+            raise ValueError(
+                f"{kind} does not run {name!r}, which is listed in blocks=."
+            )
         if not _suits(trace[last[name]].output, n_rows):
             raise ValueError(
-                f"{name!r} of {kind}, which blocks= names, does not give a vector or a "
-                "map for each row."
+                f"{name!r} of {kind}, which is listed in blocks=, does not return a "
+                "vector or a map for each row."
             )
     return tuple(_block(trace, k) for k in sorted(last[name] for name in listed))
 
@@ -148,7 +152,7 @@ def _trace(
 
     def note(name: str, part: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         given = input_of(args, kwargs)
-        trace.append(Step(name, calls[name], part, given, first_of(output)))
+        trace.append(Step(name, calls[name], part, given, _first(output)))
         calls[name] += 1
 
     with hooked(parts, note):
@@ -156,7 +160,7 @@ def _trace(
 
 
 def _layer_ends(trace: list[Step]) -> list[int]:
-    """Where the blocks of the layers end, that of the last layer left out."""
+    """Get the steps at which the blocks of all layers but the last end."""
     layers = [k for k, step in enumerate(trace) if isinstance(step.part, LAYERS)]
     ends = []
     for end in layers[:-1]:
@@ -167,7 +171,7 @@ def _layer_ends(trace: list[Step]) -> list[int]:
 
 
 def _continues(step: Step, output: Any) -> bool:
-    """Whether a step works on the output of a layer and leaves its shape."""
+    """Whether a step takes the output of a layer and keeps its shape."""
     return (
         step.input is output
         and not isinstance(step.part, (*LAYERS, *DROPOUTS))
@@ -181,7 +185,7 @@ def _suits(output: Any, n_rows: int) -> bool:
 
 
 def _block(trace: list[Step], k: int) -> Block:
-    """Make a block of a step; the layer run last tells where the channels are."""
+    """Make a block of a step; the last layer that ran determines the channel axis."""
     name, call, _, _, output = trace[k]
     layers = [step.part for step in trace[: k + 1] if isinstance(step.part, LAYERS)]
     maps = isinstance(layers[-1], CONVOLUTIONS) if layers else output.ndim > 3
@@ -189,6 +193,101 @@ def _block(trace: list[Step], k: int) -> Block:
     return Block(name, call, axis, output.shape[axis])
 
 
-def first_of(output: Any) -> Any:
-    """Give an output, the first of several."""
+def _first(output: Any) -> Any:
+    """Get the output, or the first of several outputs."""
     return output[0] if isinstance(output, tuple) and output else output
+
+
+class BlockOutputs:
+    """Outputs of blocks, collected while their module runs.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    blocks : sequence of Block
+    """
+
+    def __init__(self, module: nn.Module, blocks: Sequence[Block]) -> None:
+        self.module = module
+        self.blocks = blocks
+        self.calls = dict.fromkeys((block.name for block in blocks), 0)
+        self.found: dict[tuple[str, int], Tensor] = {}
+        self.axes = {(block.name, block.call): block.axis for block in blocks}
+
+    def catch(
+        self, name: str, part: nn.Module, args: Any, kwargs: Any, output: Any
+    ) -> None:
+        """Keep the output of a part if the run is a block; a hook of `hooked`."""
+        run = name, self.calls[name]
+        if run in self.axes:
+            self.found[run] = _pool(_first(output), self.axes[run])
+        self.calls[name] += 1
+
+    def get(self) -> list[Tensor]:
+        """Get the outputs, each of shape (b, width).
+
+        Raises
+        ------
+        ValueError
+            If a block has not run.
+        """
+        missing = [name for name, call in self.axes if (name, call) not in self.found]
+        if missing:
+            raise ValueError(
+                f"{type(self.module).__name__} did not run {missing}, unlike in the "
+                "pass in which its blocks were found; list others with blocks=."
+            )
+        return [self.found[run] for run in self.axes]
+
+
+@contextmanager
+def read_blocks(module: nn.Module, blocks: Sequence[Block]) -> Iterator[BlockOutputs]:
+    """Collect the outputs of blocks while the module runs in a ``with`` statement.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    blocks : sequence of Block
+
+    Yields
+    ------
+    outputs : BlockOutputs
+
+    Raises
+    ------
+    ValueError
+        If a block does not exist.
+
+    Notes
+    -----
+    Forward hooks are removed at the end of the statement. Maps are averaged over
+    positions at once, so they are not kept in memory.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.nets import MLP
+    >>> from skal.nets.loss_prediction.blocks import find_blocks, read_blocks
+    >>> module, X = MLP(n_features=4, n_outputs=3), torch.zeros(2, 4)
+    >>> with read_blocks(module, find_blocks(module, lambda: module(X))) as outputs:
+    ...     _ = module(X)
+    >>> [tuple(output.shape) for output in outputs.get()]
+    [(2, 128), (2, 128)]
+    """
+    outputs = BlockOutputs(module, blocks)
+    parts = dict(module.named_modules())
+    missing = [name for name in outputs.calls if name not in parts]
+    if missing:
+        raise ValueError(
+            f"{type(module).__name__} has no parts {missing}, from which losses are "
+            "predicted. The module of a net that predicts losses cannot be taken "
+            "apart, as a split-head ensemble does."
+        )
+    with hooked({name: parts[name] for name in outputs.calls}, outputs.catch):
+        yield outputs
+
+
+def _pool(output: Tensor, axis: int) -> Tensor:
+    """Average over positions; copy, since later layers may write in place."""
+    positions = [k for k in range(1, output.ndim) if k != axis % output.ndim]
+    return output.mean(positions) if positions else output.clone()

@@ -71,12 +71,12 @@ def test_optimizer_goes_on() -> None:
     ids=["MLP", "own module", "no probability"],
 )
 def test_dropout_is_asked_for(net: NetClassifier) -> None:
-    with pytest.raises(ValueError, match=r"has none\. Use module__dropout=0\.2"):
+    with pytest.raises(ValueError, match=r"has none\. Set module__dropout=0\.2"):
         fit(net)
 
 
 @pytest.mark.parametrize("base_epochs", [-1, 5, 6])
 def test_start_leaves_epochs_to_the_members(base_epochs: int) -> None:
     net = NetClassifier(module__dropout=0.5, max_epochs=5)
-    with pytest.raises(ValueError, match="below max_epochs=5 of the net, got"):
+    with pytest.raises(ValueError, match="less than the net.s max_epochs=5, got"):
         fit(net, base_epochs=base_epochs)

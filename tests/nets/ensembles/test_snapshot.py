@@ -109,7 +109,7 @@ def test_callbacks_are_as_they_were(callbacks: Any) -> None:
 def test_a_run_cut_short_is_an_error() -> None:
     stop = EarlyStopping("train_loss", patience=1, threshold=10.0)
     net = NetClassifier(max_epochs=20, callbacks=[stop])
-    message = r"ended after 2 epochs, 0 cycles of 4, .* 5 members"
+    message = r"ended after 2 epochs, 0 cycles of 4 epochs, .* 5 members"
     with pytest.raises(ValueError, match=message):
         fit(net, n_estimators=5)
 

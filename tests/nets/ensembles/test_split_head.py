@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.nets.bayesian import BayesianMLP
 from skal.nets.ensembles import SplitHeadEnsembleClassifier, SplitHeadEnsembleRegressor
-from skal.nets.ensembles.multi_head import MultiHead, multi_head_net
+from skal.nets.ensembles.split_head import MultiHead, multi_head_net
 from tests.nets.data import Softmax, WithBatchNorm, blobs, line
 
 X, Y = blobs(50)
@@ -167,7 +167,7 @@ class Twice(nn.Module):
 
 
 def test_head_is_run_once() -> None:
-    with pytest.raises(ValueError, match="Twice runs its layer 'ends' twice"):
+    with pytest.raises(ValueError, match="Twice runs its layer 'ends' more than once"):
         fit(NetClassifier(Twice, classes=[0, 1, 2, 3], max_epochs=2))
 
 

@@ -10,8 +10,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import Subset, TensorDataset
 
-from skal.nets.batching import ArrayDataset
-from skal.nets.loss_prediction.example import first_rows
+from skal.nets.data import ArrayDataset, first_rows
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 

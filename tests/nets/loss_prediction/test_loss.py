@@ -80,7 +80,7 @@ def test_infinite_losses_have_an_order() -> None:
         (torch.zeros(3), torch.tensor([0, torch.nan, torch.nan]), "2 of 3 losses are"),
         (torch.tensor([0, torch.nan]), torch.zeros(2), "1 of 2 predicted losses are"),
         (torch.zeros(3, 1), torch.zeros(3), r"\(3, 1\) and \(3,\)"),
-        (torch.zeros(3, 1), torch.zeros(3, 1), "one number for each row"),
+        (torch.zeros(3, 1), torch.zeros(3, 1), "one element for each row"),
         (torch.zeros(3), torch.zeros(2), r"\(3,\) and \(2,\)"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skal.nets.loss_prediction.blocks import Block
-from skal.nets.loss_prediction.module import LossModule
+from skal.nets.loss_prediction.ranking import LossModule
 
 
 def test_is_its_formula() -> None:

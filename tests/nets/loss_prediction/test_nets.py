@@ -212,7 +212,7 @@ def test_history_has_both_losses_and_validation_that_of_the_task() -> None:
     assert row["train_loss"] == pytest.approx(
         expected["train_loss"] + 2 * row["loss_prediction_loss"], rel=1e-5
     )
-    assert "_reading" not in vars(net)
+    assert "_step_blocks" not in vars(net)
     assert not any(part._forward_hooks for part in net.module_.modules())
 
 
@@ -433,7 +433,7 @@ def test_a_criterion_that_gives_no_losses_of_rows() -> None:
 
 def test_rows_are_needed_before_blocks_can_be_found() -> None:
     net = LossPredictionClassifier(module__n_features=4, module__n_outputs=3)
-    with pytest.raises(ValueError, match="has seen none yet: call fit"):
+    with pytest.raises(ValueError, match="has not seen any; call fit"):
         net.initialize()
     net.partial_fit(*blobs())
     assert net.initialize().blocks_ == ["body.1", "body.3"]

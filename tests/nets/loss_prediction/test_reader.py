@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from skal.nets import MLP
-from skal.nets.loss_prediction.blocks import Block, find_blocks
-from skal.nets.loss_prediction.reader import BlockReader
+from skal.nets.loss_prediction.blocks import Block, find_blocks, read_blocks
 from tests.nets.loss_prediction.test_blocks import Shared
 
 
 def read(module: nn.Module, X: Tensor, names: list[str]) -> list[Tensor]:
     blocks = find_blocks(module, lambda: module(X), names)
-    with BlockReader(module, blocks) as reader:
+    with read_blocks(module, blocks) as reader:
         module(X)
-    return reader.outputs()
+    return reader.get()
 
 
 def test_vectors_are_what_the_parts_give() -> None:
@@ -46,10 +45,10 @@ def test_each_run_of_a_shared_part_is_read() -> None:
     module, X = Shared(), torch.randn(5, 4)
     blocks = find_blocks(module, lambda: module(X))
     for _ in range(2):  # runs are counted anew
-        with BlockReader(module, blocks) as reader:
+        with read_blocks(module, blocks) as reader:
             module(X)
         hidden = module.first(X).relu()
-        for output in reader.outputs():
+        for output in reader.get():
             assert torch.equal(output, hidden)
             hidden = module.again(hidden).relu()
 
@@ -78,9 +77,9 @@ def test_later_writes_in_place_are_not_seen_nor_do_they_break_gradients() -> Non
 def test_hooks_are_gone_afterwards_also_after_an_error() -> None:
     module, X = MLP(4, 3), torch.randn(5, 4)
     blocks = find_blocks(module, lambda: module(X))
-    with pytest.raises(RuntimeError), BlockReader(module, blocks):
+    with pytest.raises(RuntimeError), read_blocks(module, blocks):
         module(torch.zeros(5, 9))
-    with BlockReader(module, blocks):
+    with read_blocks(module, blocks):
         assert sum(len(part._forward_hooks) for part in module.modules()) == 2
     assert not any(part._forward_hooks for part in module.modules())
 
@@ -89,11 +88,11 @@ def test_a_block_that_is_not_there_or_does_not_run() -> None:
     module = MLP(4, 3)
     with (
         pytest.raises(ValueError, match=r"MLP has no parts \['trunk.body.1'\]"),
-        BlockReader(module, [Block("trunk.body.1", 0, -1, 128)]),
+        read_blocks(module, [Block("trunk.body.1", 0, -1, 128)]),
     ):
         pass
     blocks = [Block("body.1", k, -1, 128) for k in range(2)]
-    with BlockReader(module, blocks) as reader:
+    with read_blocks(module, blocks) as reader:
         module(torch.zeros(5, 4))
     with pytest.raises(ValueError, match=r"did not run \['body.1'\]"):
-        reader.outputs()
+        reader.get()

@@ -1,0 +1,514 @@
+"""BaseNet: a skorch net that follows scikit-learn's rules for estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import PrintLog
+from skorch.dataset import Dataset, unpack_data
+from skorch.utils import is_dataset, to_device
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, Subset
+
+from skal.nets.bayesian import BayesLinear, kl_divergence
+from skal.nets.criteria import row_losses, weighted_loss
+from skal.nets.data import (
+    STABLE_ROWS,
+    ArrayDataset,
+    TargetDataset,
+    make_iterator,
+    refuse_shuffling,
+    refuse_weights,
+)
+from skal.nets.modules import make_module, row_size
+from skal.nets.validation import check_device, check_inputs, check_weights
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+    from typing_extensions import Self
+
+__all__ = ["BaseNet"]
+
+
+class PrivateAttribute:
+    """Stores an attribute under a private name.
+
+    Before `fit`, scikit-learn allows an estimator only parameters and private
+    attributes; skorch's ``__init__`` sets a few others.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name, self.key = name, f"_{name.rstrip('_')}"
+
+    def __get__(self, net: Any, owner: type | None = None) -> Any:
+        if net is None:
+            return self
+        try:
+            return vars(net)[self.key]
+        except KeyError:  # skorch's __init__ asks before it sets the attribute
+            raise AttributeError(self.name) from None
+
+    def __set__(self, net: Any, value: Any) -> None:
+        vars(net)[self.key] = value
+
+
+class QuietPrintLog(PrintLog):
+    """skorch's table of epochs, skipped while ``verbose=0``."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Print a row of the table."""
+        if net.verbose:
+            super().on_epoch_end(net, **kwargs)
+
+
+class BaseNet(NeuralNet):
+    """Base class of skal's nets.
+
+    Adds to skorch: inputs are checked before anything changes, and a `fit` that fails
+    leaves the net as it was; `random_state` seeds each draw; modules are sized from X
+    and y; rows can be weighted; arrays are sliced into batches.
+
+    A subclass inherits from one of skorch's nets as well, which comes second among its
+    bases, and defines `_check_target`, `_n_outputs` and `_match`.
+    """
+
+    seed_: int
+    history_ = PrivateAttribute()
+    initialized_ = PrivateAttribute()
+    virtual_params_ = PrivateAttribute()
+
+    # -- parameters ---------------------------------------------------------------
+
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        """Get the parameters of the net.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of callbacks.
+        **kwargs : dict
+            As in skorch.
+
+        Returns
+        -------
+        params : dict
+        """
+        params = super().get_params(deep=deep, **kwargs)
+        return {name: val for name, val in params.items() if not name.startswith("_")}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the net.
+
+        As in skorch, setting a parameter of the module rebuilds the module of a fitted
+        net.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        net : self
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not exist; no parameter is set in this case.
+        """
+        if self.initialized_:
+            # skorch sets these, then raises an error that asks to report it.
+            readers = ("dataset", "iterator_train", "iterator_valid")
+            direct = [name for name in params if name.split("__")[0] in readers]
+        else:
+            # skorch would initialize old and new callbacks at once, and does not
+            # accept a module instance here.
+            direct = [name for name in params if name in ("callbacks", "module")]
+        rebuilds = self.initialized_ and any("module" in name for name in params)
+        with self._all_or_nothing():
+            self.__dict__.update({name: params.pop(name) for name in direct})
+            with preserve_global_rng(self._next_seed()) if rebuilds else nullcontext():
+                super().set_params(**params)
+        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Restore the attributes of the net if the block raises an error.
+
+        Where training continues (`warm_start`, `partial_fit`), weights change in
+        place and are not restored; only errors before the first step change nothing.
+        """
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _next_seed(self) -> int:
+        """Draw the next seed; each seed is drawn with the one before."""
+        if "seed_" in self.__dict__:
+            rng = torch.Generator().manual_seed(self.seed_)
+        else:
+            rng = resolve_rng(self.random_state)
+        self.seed_ = seed_from(rng)
+        return self.seed_
+
+    # -- initialization -----------------------------------------------------------
+
+    def initialize(self) -> Self:
+        """Build the module, criterion, optimizer and callbacks, without training.
+
+        Returns
+        -------
+        net : self
+        """
+        check_device("cpu" if self.device is None else self.device)
+        with preserve_global_rng(self._next_seed()):
+            super().initialize()
+        return self
+
+    def initialize_module(self) -> Self:
+        """Build ``module_``, sized for the X and y of `fit`.
+
+        Returns
+        -------
+        net : self
+        """
+        sizes = self.__dict__.get("module_sizes_", {})
+        self.module_ = make_module(self.module, self.get_params_for("module"), sizes)
+        return self
+
+    def get_default_callbacks(self) -> list[tuple[str, Any]]:
+        """Get skorch's default callbacks; the log of epochs is free if ``verbose=0``.
+
+        Returns
+        -------
+        callbacks : list of (name, callback)
+        """
+        callbacks = dict(super().get_default_callbacks())
+        callbacks["print_log"] = QuietPrintLog()
+        return list(callbacks.items())
+
+    # -- training -----------------------------------------------------------------
+
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, **fit_params: Any
+    ) -> Self:
+        """Train from scratch, or continue training if ``warm_start=True``.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix, DataFrame, Tensor, dict, tuple or Dataset
+            m rows. Arrays are cast to float32, integers included. In a dict or tuple
+            of several inputs, integers stay integers.
+        y : array-like of shape (m,) or (m, n_targets), optional
+            May be omitted if X is a Dataset that holds the targets.
+        sample_weight : array-like of shape (m,), optional
+            The loss of a batch is the weighted mean over its rows.
+        **fit_params : dict
+            Passed to the module's ``forward`` and to `train_split`, as in skorch.
+
+        Returns
+        -------
+        net : self
+
+        Raises
+        ------
+        ValueError
+            If X, y or sample_weight is invalid; the net is left as it was.
+        """
+        resume = self.warm_start and self.initialized_
+        with self._all_or_nothing():
+            return self._train(X, y, None, sample_weight, fit_params, resume)
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        classes: Any,
+        sample_weight: Any,
+        fit_params: dict[str, Any],
+        resume: bool,
+    ) -> Self:
+        sized = resume and "module_sizes_" in self.__dict__
+        checked = check_inputs(self, X, reset=not sized)
+        target = self._check_target(checked, y, classes, first=not sized)
+        dataset = self._training_set(checked, target, sample_weight)
+        if not sized:
+            self.module_sizes_ = {**row_size(checked), "n_outputs": self._n_outputs()}
+        if not resume:
+            self.__dict__.pop("seed_", None)
+            self.history_ = copy(self.history_)  # skorch clears it in place
+            self.initialize()
+        self._check_criterion(weighted=sample_weight is not None)
+        self._run(X, dataset, target, fit_params)
+        return self
+
+    def _training_set(self, X: Any, target: np.ndarray, sample_weight: Any) -> Any:
+        if sample_weight is None:
+            if is_dataset(X):
+                return TargetDataset(X, target)
+            return self._make_dataset(X, target)
+        weight = check_weights(sample_weight, target)
+        dataset = None if is_dataset(X) else self._make_dataset(X, target)
+        if not isinstance(dataset, ArrayDataset):
+            raise ValueError(
+                "sample_weight requires X to be arrays and the default dataset class; "
+                "otherwise put the weights into the criterion."
+            )
+        dataset.sample_weight = weight
+        # Rows of zero weight are left out, so that they do not count in batch sizes.
+        if weight.all():
+            return dataset
+        return Subset(dataset, np.flatnonzero(weight).tolist())
+
+    def _check_criterion(self, weighted: bool) -> None:
+        if weighted and not hasattr(self.criterion_, "reduction"):
+            raise ValueError(
+                "Weights require a criterion with a `reduction` attribute, as torch's "
+                f"criteria have; {type(self.criterion_).__name__} has none."
+            )
+
+    def _run(
+        self, X: Any, dataset: Any, target: np.ndarray, fit_params: dict[str, Any]
+    ) -> None:
+        if isinstance(dataset, Subset):
+            target = target[dataset.indices]
+        with preserve_global_rng(self._next_seed()):
+            super().partial_fit(X, target, training_set=dataset, **fit_params)
+
+    def fit_loop(
+        self,
+        X: Any,
+        y: Any = None,
+        epochs: int | None = None,
+        *,
+        training_set: Any = None,
+        **fit_params: Any,
+    ) -> Self:
+        """Run the epochs of a fit.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Shown to callbacks.
+        y : array-like of shape (m,), optional
+        epochs : int, optional
+            ``max_epochs`` by default.
+        training_set : Dataset, optional
+            Dataset to train on, in place of X.
+        **fit_params : dict
+            As in `fit`.
+
+        Returns
+        -------
+        net : self
+        """
+        X = X if training_set is None else training_set
+        return super().fit_loop(X, y, epochs, **fit_params)
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
+    ) -> None:
+        """Add an epoch to `history_` and note the number of training rows."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
+        self._n_training_rows = len(dataset_train)
+
+    def on_batch_begin(
+        self, net: Any, batch: Any = None, training: bool = False, **kw: Any
+    ) -> None:
+        """Note the weights of a batch, which skorch does not pass to `get_loss`."""
+        super().on_batch_begin(net, batch, training, **kw)
+        self._batch_weight = getattr(batch, "sample_weight", None)
+
+    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
+        """Forget the weights of the last batch."""
+        super().on_train_end(net, X, y, **kw)
+        self._batch_weight = None
+
+    # -- loss ---------------------------------------------------------------------
+
+    def get_loss(
+        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        y_pred : Tensor of shape (b, n_outputs)
+        y_true : Tensor of shape (b,) or (b, n_targets)
+            Targets, or class indices.
+        X : optional
+        training : bool, default=False
+            Whether to add the divergence of a Bayesian module from its prior.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+
+        Raises
+        ------
+        ValueError
+            If the number of outputs does not match the targets or classes.
+        """
+        weight = self._row_weights(y_true)
+        if isinstance(y_pred, Tensor):
+            y_pred, y_true = self._match(y_pred, y_true.to(y_pred.device))
+        if weight is None:
+            loss: Tensor = super().get_loss(y_pred, y_true, X, training)
+        else:
+            weight = weight.to(y_pred.device)
+            loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
+        if training and any(isinstance(m, BayesLinear) for m in self.module_.modules()):
+            loss = loss + self._prior_loss(len(y_true))
+        return loss
+
+    def row_losses(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        """Compute the unweighted loss of each row, averaged over targets.
+
+        Parameters
+        ----------
+        y_pred : Tensor of shape (b, n_outputs)
+        y_true : Tensor of shape (b,) or (b, n_targets)
+            Targets, or class indices.
+
+        Returns
+        -------
+        losses : Tensor of shape (b,)
+        """
+        y_pred, y_true = self._match(y_pred, y_true.to(y_pred.device))
+        return row_losses(self.criterion_, y_pred, y_true)
+
+    def _row_weights(self, y_true: Tensor) -> Tensor | None:
+        return self.__dict__.get("_batch_weight")
+
+    def _prior_loss(self, n_rows: int) -> Tensor:
+        """Compute a batch's share of the divergence from the prior.
+
+        The share is the batch's fraction of the training rows, divided by the number of
+        rows in the batch if the loss is a mean over them.
+        """
+        summed = getattr(self.criterion_, "reduction", "mean") == "sum"
+        share = (n_rows if summed else 1) / vars(self).get("_n_training_rows", n_rows)
+        return share * kl_divergence(self.module_)
+
+    # -- data ---------------------------------------------------------------------
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Do nothing: `fit` has checked X and y."""
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        """Check X and wrap it in a Dataset, unless it is one.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like, optional
+
+        Returns
+        -------
+        dataset : torch.utils.data.Dataset
+        """
+        if is_dataset(X):
+            return X
+        return self._make_dataset(check_inputs(self, X, reset=False), y)
+
+    def _make_dataset(self, X: Any, y: Any = None) -> Any:
+        if self.dataset is Dataset and not self.get_params_for("dataset"):
+            return ArrayDataset(X, y)
+        return super().get_dataset(X, y)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Get the batches of a dataset: slices of arrays, or those of a DataLoader.
+
+        Parameters
+        ----------
+        dataset : torch.utils.data.Dataset
+        training : bool, default=False
+            Training batches are shuffled unless ``iterator_train__shuffle=False``.
+
+        Returns
+        -------
+        iterator : iterable of (X, y)
+
+        Raises
+        ------
+        ValueError
+            If the iterator for validation and prediction shuffles.
+        """
+        prefix = "iterator_train" if training else "iterator_valid"
+        options = self.get_params_for(prefix)
+        if (
+            getattr(self, prefix) is not DataLoader
+            or isinstance(dataset, IterableDataset)
+            or options.keys() & {"sampler", "batch_sampler"}
+        ):
+            refuse_weights(dataset)
+            iterator = super().get_iterator(dataset, training=training)
+        else:
+            iterator = make_iterator(dataset, self.batch_size, training, options)
+        return iterator if training else refuse_shuffling(iterator)
+
+    # -- forward passes -----------------------------------------------------------
+
+    def forward_iter(
+        self, X: Any, training: bool = False, device: str = "cpu"
+    ) -> Iterator[Any]:
+        """Yield the raw outputs of the module batch by batch, in the order of X.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        training : bool, default=False
+            Run the module in training mode, with gradients. Rows keep their order.
+        device : str, default="cpu"
+            Device to which outputs are moved.
+
+        Yields
+        ------
+        outputs : Tensor of shape (b, n_outputs)
+        """
+        for batch in self.get_iterator(self.get_dataset(X)):
+            yield to_device(self.evaluation_step(batch, training=training), device)
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Any:
+        """Compute the raw outputs of a batch.
+
+        Parameters
+        ----------
+        batch : (X, y)
+        training : bool, default=False
+            Run the module in training mode, with gradients.
+
+        Returns
+        -------
+        outputs : Tensor of shape (b, n_outputs), or tuple of tensors
+        """
+        X, y = unpack_data(batch)
+        table = isinstance(X, Tensor) and X.ndim == 2
+        if training or not table or len(X) >= STABLE_ROWS:
+            return super().evaluation_step(batch, training=training)
+        outputs = super().evaluation_step((X[torch.arange(STABLE_ROWS) % len(X)], y))
+        if isinstance(outputs, tuple):
+            return tuple(part[: len(X)] for part in outputs)
+        return outputs[: len(X)]
+
+    def _outputs(self, X: Any) -> Tensor:
+        """Compute the (first) outputs of all rows, on the CPU."""
+        self.check_is_fitted()
+        with preserve_global_rng():
+            batches = list(self.forward_iter(X))
+        return torch.cat([out[0] if isinstance(out, tuple) else out for out in batches])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
