@@ -171,7 +171,7 @@ def test_probabilities_follow_from_the_criterion():
 
     with pytest.raises(
         UnsuitableLearnerError,
-        match="What the module's outputs are is not known from Loss",
+        match="Cannot tell from the criterion Loss",
     ):
         _ = NetAccess(fit(criterion=Loss)).to_proba
     told = NetAccess(fit(criterion=Loss, predict_nonlinearity=lambda x: x.softmax(1)))

@@ -78,5 +78,5 @@ def test_dropout_is_asked_for(net: NetClassifier) -> None:
 @pytest.mark.parametrize("base_epochs", [-1, 5, 6])
 def test_start_leaves_epochs_to_the_members(base_epochs: int) -> None:
     net = NetClassifier(module__dropout=0.5, max_epochs=5)
-    with pytest.raises(ValueError, match="less than the net.s max_epochs=5, got"):
+    with pytest.raises(ValueError, match="max_epochs=5, got"):
         fit(net, base_epochs=base_epochs)
