@@ -2,15 +2,14 @@
 A first campaign
 ================
 
-A net learns the progression of diabetes from few labels: it starts with 20 patients
-and asks for ten more, five times.
+A net predicts the progression of diabetes from few labels: it starts with 20 patients
+and queries ten more, five times.
 """
 
 # %%
-# The data, and a third of it to test on.
+# A third of the data is held out for testing.
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import root_mean_squared_error
@@ -19,14 +18,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner, NetRegressor
-from skal.strategies import NoiseStability
+from skal.strategies import LCMD
 
-X, y = load_diabetes(return_X_y=True)
+X, y = load_diabetes(return_X_y=True, as_frame=True)
 X_pool, X_test, y_pool, y_test = train_test_split(X, y, test_size=0.33, random_state=0)
 
 # %%
-# The model scales its inputs and, as nets need it, its target.  The learner fits it on
-# the first rows at once.
+# The model scales its inputs and, because nets need it, its target.  The learner fits
+# it immediately on the first 20 rows.  For regression on a table, LCMD is the strategy
+# to begin with.
 
 model = TransformedTargetRegressor(
     make_pipeline(StandardScaler(), NetRegressor(max_epochs=50, random_state=0)),
@@ -34,28 +34,29 @@ model = TransformedTargetRegressor(
 )
 learner = ActiveLearner(
     model,
-    NoiseStability(random_state=0),
-    X_training=X_pool[:20],
-    y_training=y_pool[:20],
+    LCMD(random_state=0),
+    X_training=X_pool.iloc[:20],
+    y_training=y_pool.iloc[:20],
 )
 
 # %%
-# Ask, label, teach.  The labels were known all along; in earnest, this is where someone
-# is asked.
+# Query, label, teach.  `query` returns positions in the pool that was passed, and the
+# rows; the index of the rows gives their labels.  Here the labels are known; in a real
+# campaign, this is where someone is asked.
 
-unlabeled = np.arange(20, len(X_pool))
+unlabeled = X_pool.iloc[20:]
 n_labeled = [20]
 errors = [root_mean_squared_error(y_test, learner.predict(X_test))]
 for _ in range(5):
-    picked, rows = learner.query(X_pool[unlabeled], n_instances=10)
-    learner.teach(rows, y_pool[unlabeled[picked]])
-    unlabeled = np.delete(unlabeled, picked)
+    positions, rows = learner.query(unlabeled, n_instances=10)
+    learner.teach(rows, y_pool[rows.index])
+    unlabeled = unlabeled.drop(rows.index)
     n_labeled.append(len(learner.X_training))
     errors.append(root_mean_squared_error(y_test, learner.predict(X_test)))
 
 # %%
-# One campaign is an anecdote: whether the strategy did better than random picks would
-# have, :doc:`the next example <plot_2_compare_strategies>` finds out by several.
+# A single campaign proves nothing.  :doc:`The next example <plot_2_compare_strategies>`
+# plays several, to find out whether a strategy does better than random picks.
 
 figure, ax = plt.subplots(layout="constrained")
 ax.plot(n_labeled, errors, marker="o")

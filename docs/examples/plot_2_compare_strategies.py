@@ -2,13 +2,13 @@
 Comparing strategies
 ====================
 
-Three strategies play the same campaigns on handwritten digits: the same splits, the
-same starts, the same seeds.  So their differences are paired, and a few campaigns say
-more than many unpaired ones.
+Three strategies play the same campaigns on handwritten digits, with the same splits,
+starts and seeds.  Their differences are therefore paired, and a few campaigns say more
+than many unpaired ones.
 """
 
 # %%
-# Four splits of 800 digits, each with a quarter to test on.
+# Four splits of 800 digits; a quarter of each is held out for testing.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -33,13 +33,14 @@ comparison = compare_strategies(
 )
 
 # %%
-# `gain` is the mean difference of the areas under the curves to that of Random.  Where
-# its interval includes 0, the verdict is "no gain".
+# `gain` is the mean difference in area under the learning curve from Random.  If its
+# interval includes 0, the verdict is "no gain".
 
 comparison.summary(reference="Random").round(4)
 
 # %%
-# Bands are 95 % intervals of the mean.  They may overlap where the paired gain is
-# clear: part of the spread is that of the splits, which all strategies share.
+# The bands are 95 % intervals of the mean.  They may overlap although the paired gain
+# is clear, because part of their width comes from the splits, which all strategies
+# share.
 
 comparison.plot()

@@ -2,17 +2,18 @@
 Write your own strategy
 =======================
 
-A strategy answers three questions: what is read from the model, what is wanted of a
-row, how a batch is chosen.  It is a class that stores parameters and joins a few
-functions; checks, seeds, unwrapping of pipelines and what modAL wants to have returned
-are its base class's business.
+A strategy answers three questions: what it reads from the model, how valuable a row is,
+and how a batch is chosen.  It is a class that stores parameters and combines a few
+functions.  Its base class does the rest: checks, seeds, unwrapping of pipelines, and
+the return value that modAL expects.
 """
 
 # %%
 # A score for each row
 # --------------------
-# Where the rows with the highest scores are taken, a strategy is its score.  This one
-# is entropy, sharpened: raised to a power, probabilities count more or less.
+# If the rows with the highest scores are taken, a strategy only needs a score.  This
+# one is the entropy of probabilities raised to a power, which sharpens or flattens
+# them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,15 +54,15 @@ model = LogisticRegression().fit(X[:20], y[:20])
 TemperedEntropy(power=3.0).select(model, X[20:], 3)
 
 # %%
-# It is a scikit-learn object already.
+# It already is a scikit-learn object.
 
 clone(TemperedEntropy(power=3.0))
 
 # %%
 # A batch
 # -------
-# Where picks depend on each other, `_select` returns them with a score each.  This one
-# reads the features of a net, keeps the tenth of the pool that is least certain, and
+# If the picks depend on each other, `_select` returns them with their scores.  This
+# strategy reads the features of a net, keeps the least certain tenth of the pool, and
 # spreads the batch over it.
 
 
@@ -86,7 +87,7 @@ net = NetClassifier(max_epochs=50, lr=0.01, random_state=0).fit(X[:40], y[:40])
 indices, _ = SpreadOverUncertain().select(net, X[40:], 8)
 
 # %%
-# The picks lie along the boundary, apart from each other.
+# The picks lie along the decision boundary, away from each other.
 
 figure, ax = plt.subplots(layout="constrained")
 ax.scatter(*X[40:].T, c=y[40:], s=12, alpha=0.4, cmap="coolwarm")

@@ -2,15 +2,15 @@
 Rows that are never forgotten
 =============================
 
-While a net learns, it forgets: a row that it had right is wrong in a later epoch.  Some
-rows are never forgotten once they are learned.  They tell the net little that the
-others do not, and can be left out [Toneva et al. 2019].  This example prunes
-handwritten digits that way.
+While a net learns, it forgets: a row that it classified correctly is misclassified in a
+later epoch.  Some rows are never forgotten once they are learned.  They add little to
+the others and can be left out (`Toneva et al., 2019
+<https://arxiv.org/abs/1812.05159>`_). This example prunes handwritten digits that way.
 """
 
 # %%
-# `ForgettingEvents` counts while the net is trained, at no cost: it looks at what the
-# training steps predict anyway.
+# `ForgettingEvents` counts during training, at no extra cost: it uses the predictions
+# that the training steps make anyway.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,8 +33,8 @@ print(len(events.unforgettable_), "rows are never forgotten,")
 print(len(events.forgettable_), "are forgotten at least once, or never learned.")
 
 # %%
-# The rows that are forgotten most often, and some that never are.  The first are those
-# that a human may hesitate over.
+# The rows that are forgotten most often, and some that never are.  The former may make
+# a human hesitate, too.
 
 forgotten = np.argsort(-events.n_forgotten_, kind="stable")[:8]
 figure, axes = plt.subplots(2, 8, figsize=(8, 2.6))
@@ -45,10 +45,9 @@ for rows, line in zip([forgotten, events.unforgettable_[:8]], axes, strict=True)
         axis.set_axis_off()
 
 # %%
-# Now train without a share of the rows: drawn from the unforgettable ones, drawn from
-# all rows, or the most forgotten ones.  Smaller sets are trained for more epochs, so
-# that all nets take about the same number of steps.  Five splits of the data, each with
-# a count of its own.
+# Now leave out a fraction of the rows: the least forgotten ones, random ones, or the
+# most forgotten ones.  Smaller sets are trained for more epochs, so that all nets take
+# about the same number of steps.  The events are counted anew on each of five splits.
 
 
 def accuracy(kept, X_train, y_train, X_test, y_test, seed):
@@ -67,7 +66,7 @@ for seed in range(5):
     ).fit(X_train, y_train)
     n = len(X_train)
     results.append(("none", 0.0, net.score(X_test, y_test)))
-    # Least forgotten first, rows of the same count in random order.
+    # Least forgotten first; rows with equal counts are in random order.
     count = np.where(events.n_learned_ > 0, events.n_forgotten_, np.inf)
     shuffled = np.random.default_rng(seed).permutation(n)
     by_count = shuffled[np.argsort(count[shuffled], kind="stable")]
@@ -85,6 +84,6 @@ grouped = table.groupby(["share", "pruned rows"])["accuracy"]
 print(grouped.agg(["mean", "sem"]).round(4))
 
 # %%
-# Without 30 % of the rows, and even 60 %, all or nearly all unforgettable, the net is
-# as good as with all, within the errors of the means.  It loses where rows are left out
-# at random, and more so where the most forgotten ones are.
+# Without 30 % or even 60 % of the rows, nearly all of them unforgettable, the net is as
+# good as with all rows, within the standard errors.  It is worse if random rows are
+# left out, and worse still if the most forgotten ones are.
