@@ -13,6 +13,7 @@ from modAL.uncertainty import uncertainty_sampling
 from skal.learners.checks import (
     accepts_nan,
     align_labels,
+    check_duplicates,
     check_labeled,
     warn_if_permuted,
 )
@@ -58,6 +59,9 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         is left to the estimator.
     random_state : int, RandomState, Generator or None, default=None
         Draws the bootstrap samples. An int draws the same sample each time.
+    on_duplicate : {"warn", "raise", "ignore"}, default="warn"
+        What `teach` does with rows of pandas that are labeled already: those with
+        the same index label and the same values as an earlier row.
     **fit_kwargs
         Passed to the fit on `X_training`, and not allowed without it.
 
@@ -110,6 +114,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         on_transformed: bool = False,
         force_all_finite: bool = True,
         random_state: Any = None,
+        on_duplicate: str = "warn",
         **fit_kwargs: Any,
     ) -> None:
         # modAL's __init__ is not called: it fits before its parameters are stored.
@@ -121,6 +126,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         self.on_transformed = on_transformed
         self.force_all_finite = force_all_finite
         self.random_state = random_state
+        self.on_duplicate = on_duplicate
         if X_training is not None or y_training is not None:
             self.fit(X_training, y_training, bootstrap=bootstrap_init, **fit_kwargs)
         elif fit_kwargs:
@@ -198,13 +204,14 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
         Raises
         ------
         ValueError
-            If there are no rows, `X` and `y` differ in length or in index, or the
-            rows do not match those so far. Nothing is changed then, nor if the
-            estimator raises.
+            If there are no rows, `X` and `y` differ in length or in index, the rows
+            do not match those so far, or some are labeled already and `on_duplicate`
+            is "raise". Nothing is changed then, nor if the estimator raises.
         """
         self._check(X, y)
         y = align_labels(X, y)
         X_all, y_all = self._grown(X, y)
+        check_duplicates(X_all, n_rows(X), self.on_duplicate)
         if only_new:
             added = np.arange(n_rows(X_all) - n_rows(X), n_rows(X_all))
             X_fit, y_fit = take_rows(X_all, added), take_rows(y_all, added)

@@ -30,7 +30,7 @@ class BayesianOptimizer(ActiveLearner, ModALBayesianOptimizer):
     query_strategy : callable, default=max_EI of modAL
         ``max_PI`` and ``max_UCB`` are others.
     X_training, y_training, bootstrap_init, on_transformed, force_all_finite, \
-random_state, **fit_kwargs
+random_state, on_duplicate, **fit_kwargs
         As in `ActiveLearner`.
 
     Attributes
@@ -73,6 +73,7 @@ random_state, **fit_kwargs
         on_transformed: bool = False,
         force_all_finite: bool = True,
         random_state: Any = None,
+        on_duplicate: str = "warn",
         **fit_kwargs: Any,
     ) -> None:
         ActiveLearner.__init__(
@@ -85,6 +86,7 @@ random_state, **fit_kwargs
             on_transformed,
             force_all_finite,
             random_state,
+            on_duplicate,
             **fit_kwargs,
         )
 

@@ -43,6 +43,8 @@ class CEALLearner(ActiveLearner):
         Entropy, in nats, below which a row gets a pseudo-label; 0 for none.
     decay : float, default=0.00033
         Amount by which the threshold is lowered in each round.
+    on_duplicate : {"warn", "raise", "ignore"}, default="warn"
+        As in `ActiveLearner`.
 
     Attributes
     ----------
@@ -111,6 +113,7 @@ class CEALLearner(ActiveLearner):
         random_state: Any = None,
         threshold: float = 0.005,
         decay: float = 0.00033,
+        on_duplicate: str = "warn",
         **fit_kwargs: Any,
     ) -> None:
         self.threshold = threshold
@@ -127,6 +130,7 @@ class CEALLearner(ActiveLearner):
             on_transformed,
             force_all_finite,
             random_state,
+            on_duplicate,
             **fit_kwargs,
         )
 

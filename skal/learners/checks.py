@@ -17,10 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skal.learners.rows import row_shape
 from skal.rows import n_rows
+from skal.validation import check_option
 
 __all__ = [
     "accepts_nan",
     "align_labels",
+    "check_duplicates",
     "check_labeled",
     "is_fitted",
     "warn_if_permuted",
@@ -170,6 +172,39 @@ def _permuted(index: pd.Index, other: pd.Index) -> bool:
         and other.is_unique
         and index.isin(other).all()
     )
+
+
+def check_duplicates(X: Any, n_new: int, on_duplicate: str) -> None:
+    """Warn of rows that are labeled already, or raise ValueError.
+
+    Parameters
+    ----------
+    X : rows of shape (n, ...)
+        All labeled rows, of which the last `n_new` are new. Only rows of pandas are
+        checked: a row is a duplicate if an earlier one has the same index label and
+        the same values.
+    n_new : int
+    on_duplicate : {"warn", "raise", "ignore"}
+    """
+    check_option("on_duplicate", on_duplicate, ["warn", "raise", "ignore"])
+    if on_duplicate == "ignore" or not isinstance(X, pd.DataFrame | pd.Series):
+        return
+    candidates = X[X.index.isin(X.index[-n_new:])]
+    try:
+        seen = pd.util.hash_pandas_object(candidates).duplicated()
+    except TypeError:  # cells that cannot be hashed, such as lists
+        seen = candidates.index.duplicated()
+    duplicates = X.index[-n_new:][np.asarray(seen)[-n_new:]]
+    if duplicates.empty:
+        return
+    message = (
+        f"{len(duplicates)} of the {n_new} rows taught are labeled already (by index: "
+        f"{_first_few(duplicates)}), so they count twice in training."
+    )
+    if on_duplicate == "raise":
+        raise ValueError(message)
+    message += " Construct the learner with on_duplicate='ignore' if this is intended."
+    warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def _first_few(labels: pd.Index) -> str:

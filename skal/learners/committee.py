@@ -17,6 +17,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from skal.learners.checks import (
     accepts_nan,
     align_labels,
+    check_duplicates,
     check_labeled,
     is_fitted,
     warn_if_permuted,
@@ -38,6 +39,7 @@ class _BaseCommittee:
     query_strategy: Callable[..., Any]
     on_transformed: bool
     random_state: Any
+    on_duplicate: str
 
     def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> Any:
         """Fit every member on these rows, which replace all earlier ones.
@@ -107,6 +109,7 @@ class _BaseCommittee:
                     if old_X is None
                     else (stack_rows(old_X, X), stack_rows(old_y, y, "y"))
                 )
+                check_duplicates(stacked[key][0], n_rows(X), self.on_duplicate)
             grown.append(stacked[key])
             fit_on.append(
                 _last_rows(stacked[key], n_rows(X)) if only_new else grown[-1]
@@ -277,6 +280,9 @@ class Committee(_BaseCommittee, ModALCommittee):
     random_state : int, RandomState, Generator or None, default=None
         Draws the bootstrap samples, a different one for each member. An int draws the
         same ones each time: pass a RandomState to call `rebag` more than once.
+    on_duplicate : {"warn", "raise", "ignore"}, default="warn"
+        What `teach` does with rows of pandas that are labeled already: those with
+        the same index label and the same values as an earlier row.
 
     Attributes
     ----------
@@ -314,11 +320,13 @@ class Committee(_BaseCommittee, ModALCommittee):
         query_strategy: Callable[..., Any] = vote_entropy_sampling,
         on_transformed: bool = False,
         random_state: Any = None,
+        on_duplicate: str = "warn",
     ) -> None:
         self.learner_list = learner_list
         self.query_strategy = query_strategy
         self.on_transformed = on_transformed
         self.random_state = random_state
+        self.on_duplicate = on_duplicate
 
     @property
     def classes_(self) -> np.ndarray | None:
@@ -411,6 +419,9 @@ class CommitteeRegressor(_BaseCommittee, ModALCommitteeRegressor):
     random_state : int, RandomState, Generator or None, default=None
         Draws the bootstrap samples, a different one for each member. An int draws the
         same ones each time: pass a RandomState to call `rebag` more than once.
+    on_duplicate : {"warn", "raise", "ignore"}, default="warn"
+        What `teach` does with rows of pandas that are labeled already: those with
+        the same index label and the same values as an earlier row.
 
     Attributes
     ----------
@@ -441,11 +452,13 @@ class CommitteeRegressor(_BaseCommittee, ModALCommitteeRegressor):
         query_strategy: Callable[..., Any] = max_std_sampling,
         on_transformed: bool = False,
         random_state: Any = None,
+        on_duplicate: str = "warn",
     ) -> None:
         self.learner_list = learner_list
         self.query_strategy = query_strategy
         self.on_transformed = on_transformed
         self.random_state = random_state
+        self.on_duplicate = on_duplicate
 
     def predict(self, X: Any, return_std: bool = False, **predict_kwargs: Any) -> Any:
         """Average the members' predictions.

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from modAL.batch import uncertainty_batch_sampling
 from modAL.uncertainty import entropy_sampling, margin_sampling, uncertainty_sampling
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
@@ -40,6 +40,13 @@ BUILT_IN = [uncertainty_sampling, margin_sampling, entropy_sampling]
 def learner_for(kind, **kwargs):
     estimator = DictClassifier() if kind == "dict" else LogisticRegression()
     return ActiveLearner(estimator, **kwargs)
+
+
+class Plain(BaseEstimator):
+    """Takes any rows."""
+
+    def fit(self, X, y):
+        return self
 
 
 class Fragile(DecisionTreeClassifier):
@@ -238,6 +245,56 @@ class TestIndex:
         assert learner.y_training is y
 
 
+class TestDuplicates:
+    def rows(self, data):
+        X = pd.DataFrame(data[0], index=range(500, 560)).add_prefix("f")
+        X["text"] = "a"
+        X.iloc[3, 0] = np.nan
+        return X, pd.Series(data[1], index=X.index)
+
+    def learner(self, X, y, **kwargs):
+        return ActiveLearner(Plain(), X_training=X, y_training=y, **kwargs)
+
+    def test_rows_labeled_already_are_counted(self, data):
+        X, y = self.rows(data)
+        learner = self.learner(X[:5], y[:5])
+        again = X.iloc[[9, 3, 8, 1]]
+        with pytest.warns(UserWarning, match=r"2 of the 4 .* index: 503, 501\)"):
+            learner.teach(again, y.loc[again.index])
+        assert len(learner.X_training) == 9
+        with pytest.warns(UserWarning, match="4 of the 4 rows"):
+            learner.teach(again, y.loc[again.index])
+        committee = Committee([self.learner(X[:5], y[:5])])
+        with pytest.warns(UserWarning, match="2 of the 4 rows"):
+            committee.teach(again, y.loc[again.index])
+
+    def test_they_may_be_refused_or_ignored(self, data):
+        X, y = self.rows(data)
+        learner = self.learner(X, y, on_duplicate="raise")
+        for taught in (learner, Committee([learner], on_duplicate="raise")):
+            with pytest.raises(ValueError, match=r"3 of the 3 .* 500, 501, 502"):
+                taught.teach(X[:3], y[:3])
+            assert learner.X_training is X
+        learner.set_params(on_duplicate="ignore").teach(X[:3], y[:3])
+        assert len(learner.X_training) == 63
+        with pytest.raises(ValueError, match="on_duplicate must be one of"):
+            learner.set_params(on_duplicate="drop").teach(X, y)
+
+    def test_other_rows_may_have_the_same_index_labels(self, data):
+        X, y = self.rows(data)
+        learner = self.learner(X[:5], y[:5], on_duplicate="raise")
+        learner.teach(X[5:10].set_axis(X.index[:5]), y[5:10].to_numpy())
+        learner.teach(X[:5].set_axis(X.index[5:10]), y[:5].to_numpy())
+        assert len(learner.X_training) == 15
+
+    def test_cells_that_cannot_be_hashed(self, data):
+        y = pd.Series(data[1])
+        X = pd.DataFrame({"tokens": [[k] for k in range(60)]})
+        learner = self.learner(X[:5], y[:5])
+        with pytest.warns(UserWarning, match="1 of the 6 rows"):
+            learner.teach(X[4:10], y[4:10])
+
+
 class TestTeach:
     def test_the_first_labels_may_come_with_teach(self, data):
         X, y = data
@@ -356,7 +413,11 @@ class TestFailures:
             X = np.abs(X)
         estimator = Fragile()
         learner = ActiveLearner(
-            estimator, X_training=convert(X, kind), y_training=y, random_state=0
+            estimator,
+            X_training=convert(X, kind),
+            y_training=y,
+            random_state=0,
+            on_duplicate="ignore",
         )
         X_before, y_before = learner.X_training, learner.y_training
         proba, params = learner.predict_proba(convert(X, kind)), learner.get_params()
@@ -400,6 +461,7 @@ class TestAsEstimator:
             "on_transformed": False,
             "force_all_finite": True,
             "random_state": None,
+            "on_duplicate": "warn",
         }
         assert learner.get_params()["estimator__C"] == 2
         learner.set_params(estimator__C=3, random_state=1)

@@ -79,7 +79,8 @@ class TestEveryKindOfRows:
     def test_a_campaign(self, kind, data):
         X, y = data
         start, pool = convert(X[:9], kind), convert(X[9:], kind)
-        committee = pair(kind, random_state=0).fit(start, y[:9])
+        committee = pair(kind, random_state=0, on_duplicate="ignore")
+        committee.fit(start, y[:9])
         assert committee.X_training is start
         indices, rows = committee.query(pool, n_instances=20)
         assert len(set(indices)) == 20
@@ -305,6 +306,7 @@ class TestAsEstimator:
             "query_strategy",
             "on_transformed",
             "random_state",
+            "on_duplicate",
         }
         copy = clone(committee)
         assert copy.random_state == 3

@@ -70,7 +70,11 @@ def test_campaign_of_a_classifier(strategy, kind, data):
     X, y = data[0], np.array(["ant", "bee", "wasp"])[data[1]]
     pool = convert(X[9:], kind)
     learner = ActiveLearner(
-        classifier(), strategy, X_training=convert(X[:9], kind), y_training=y[:9]
+        classifier(),
+        strategy,
+        X_training=convert(X[:9], kind),
+        y_training=y[:9],
+        on_duplicate="ignore",
     )
     for _ in range(2):
         indices, rows, scores = learner.query(pool, n_instances=3, return_metrics=True)
