@@ -1,4 +1,4 @@
-"""How the documentation is built: sphinx, numpydoc and sphinx-gallery."""
+"""Configuration of sphinx, numpydoc and sphinx-gallery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import skal
 
 matplotlib.use("Agg")
-torch.set_num_threads(1)  # the nets of the examples are too small for more
+torch.set_num_threads(1)  # the nets of the examples are too small to gain from more
 project = "skal"
 author = "The skal developers"
 copyright = author
@@ -27,7 +27,7 @@ default_role = "code"
 nitpicky = False
 
 autosummary_generate = True
-autodoc_typehints = "none"  # types stand in the docstrings
+autodoc_typehints = "none"  # the docstrings have the types
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
