@@ -46,7 +46,7 @@ REGRESSION: dict[str, dict[str, Any]] = {
     "EMCM": {},
     "TESSAR": {},
 }
-INPUTS: dict[str, dict[str, Any]] = {"GreedySampling": {"space": "inputs"}}
+INPUTS: dict[str, dict[str, Any]] = {"GreedySampling": {"criterion": "inputs"}}
 
 
 def _classifier(problem: Problem) -> Any:
