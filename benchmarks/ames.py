@@ -64,7 +64,7 @@ TEST_BATCH = 64
 
 
 class ProgramNet(nn.Module):
-    """The program's net: its third linear layer has no activation."""
+    """The program's net, whose third linear layer has no activation."""
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class ProgramNet(nn.Module):
 
 @dataclass
 class Protocol:
-    """How a trial is made, and what is reported of it."""
+    """How a trial is played, and how it is reported."""
 
     name: str
     split: Callable[[int], tuple[Any, Any, Any, Any]]
@@ -174,13 +174,13 @@ PROTOCOLS = {
 
 
 def rmse(estimator: Any, X: Any, y: Any) -> float:
-    """Root mean squared error, negative as scikit-learn's scores are."""
+    """Negative root mean squared error, as scikit-learn scores it."""
     error = np.ravel(estimator.predict(X)) - np.ravel(y)
     return -float(np.sqrt(np.mean(np.square(error, dtype=float))))
 
 
 def printed_metric(estimator: Any, X: Any, y: Any) -> float:
-    """Sum the test batches' RMSE and divide by the rows, as the program prints it."""
+    """Sum of the RMSE of the test batches over the number of rows, as printed there."""
     error = np.ravel(estimator.predict(X)) - np.ravel(y)
     batches = np.split(error, range(TEST_BATCH, len(error), TEST_BATCH))
     return float(
@@ -255,7 +255,7 @@ def report(how: Protocol, data: pd.DataFrame, command: str, folder: Path) -> str
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a protocol; 1 if the data could not be had."""
+    """Run a protocol; return 1 if the data are missing or a campaign failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -40,7 +40,7 @@ class Split(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What plays: a model and the strategy that picks for it."""
+    """A model, and the strategy that picks for it."""
 
     model: Any
     strategy: Any
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared on what.
+    """A comparison of strategies on some data sets.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Study:
     sets : tuple of str
         Names of the sets.
     split : callable
-        ``(set, seed) -> Split``; OSError if the set is not to be had.
+        ``(set, seed) -> Split``; OSError if the set is missing.
     entries : callable
         ``set -> {name: Entry}``, in the order of the report; "Random" is among them.
     test_train_ratio : float
@@ -84,7 +84,7 @@ class Study:
 
     @property
     def budgets(self) -> list[int]:
-        """Numbers of labels that the table shows."""
+        """Label counts that the table shows."""
         steps = sorted({0, 1, self.n_queries // 2, self.n_queries})
         return [self.n_initial + self.n_instances * k for k in steps]
 
@@ -281,7 +281,7 @@ def _left_out(study: Study, name: str, part: pd.DataFrame) -> list[str]:
 
 
 def main(study: Study, module: str, doc: str | None, argv: list[str] | None) -> int:
-    """Play and report; 1 if the data could not be had."""
+    """Play and report; return 1 if data are missing or a campaign failed."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Labeling campaigns on real data: every strategy that applies, against Random.
+"""Labeling campaigns on real data: several strategies against Random.
 
 Run as ``python -m benchmarks.demo --data diabetes digits --output demo_output``.
 """
@@ -27,6 +27,8 @@ from skal.datasets import load_ames, make_tabular_preprocessor
 from skal.nets import NetClassifier, NetRegressor
 from skal.simulation import compare_strategies
 from skal.strategies import (
+    BAIT,
+    LCMD,
     CoreSet,
     Entropy,
     LDMSeeding,
@@ -37,13 +39,13 @@ from skal.strategies import (
 
 mpl.use("Agg")
 
-# Named here, so that another default does not change what the demo shows.
+# Set explicitly, so that the demo does not depend on the defaults.
 TRAINING = {"lr": 1e-3, "batch_size": 32}
 
 
 @dataclass
 class Campaigns:
-    """What is simulated on a data set."""
+    """The campaigns to play on a data set."""
 
     title: str
     X: Any
@@ -69,8 +71,10 @@ def _scaled(*steps: Any) -> Any:
 def _regression_strategies() -> dict[str, Any]:
     return {
         "Random": Random(),
-        "NoiseStability": NoiseStability(),
+        "LCMD": LCMD(),
+        "BAIT": BAIT(),
         "CoreSet": CoreSet(),
+        "NoiseStability": NoiseStability(),
     }
 
 
@@ -153,7 +157,7 @@ def run(campaigns: Campaigns, n_runs: int, n_jobs: int, seed: int) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the demo; 1 if data could not be had."""
+    """Run the demo; return 1 if a data set is not available."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="+", choices=sorted(DATA), default=["diabetes"])
     parser.add_argument("--output", type=Path, default=Path("demo_output"))

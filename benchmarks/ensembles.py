@@ -1,4 +1,4 @@
-"""What it costs to train an ensemble, side by side and one by one.
+"""Time to train an ensemble, side by side and one by one.
 
 Run as ``python -m benchmarks.ensembles --threads 2``. Every contender is timed once in
 each round, so that ratios compare like with like; medians over the rounds are shown.
@@ -48,7 +48,7 @@ KINDS = {
 
 
 def gaps(together: list, one_by_one: list) -> tuple[float, float]:
-    """Median and largest difference of a weight between members meant to be equal."""
+    """Median and largest difference between weights that should be equal."""
     differences = torch.cat(
         [
             (a - b).abs().detach().flatten()
@@ -62,7 +62,7 @@ def gaps(together: list, one_by_one: list) -> tuple[float, float]:
 
 
 def measure(task: str, options: argparse.Namespace) -> list[str]:
-    """Time all contenders on one task; lines of Markdown."""
+    """Time all contenders on one task; return lines of Markdown."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((options.rows, N_FEATURES), dtype=np.float32)
     if task == "classification":

@@ -1,8 +1,8 @@
-"""Label dispersion's claim: accuracy falls over bins of dispersion.
+"""Test the claim of label dispersion: accuracy falls with dispersion.
 
 Run as ``python -m benchmarks.label_dispersion --sets letter mnist --seeds 5``.
-A net is trained on labels drawn at random; rows that it has not seen are binned by
-how often its predicted class changed from epoch to epoch.
+A net is trained on randomly drawn labels.  Unseen rows are binned by how often their
+predicted class changed from epoch to epoch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAMES += ["over 0.5"]
 
 
 def bins(name: str, seed: int) -> pd.DataFrame:
-    """Count rows and hits in each bin of dispersion."""
+    """Count rows and correct predictions in each bin of dispersion."""
     data = draw(name, seed)
     model = net().set_params(random_state=seed)
     model.fit(data.X_pool[:N_LABELED], data.y_pool[:N_LABELED])
@@ -97,7 +97,7 @@ def report(data: pd.DataFrame, sets: list[str], command: str, folder: Path) -> s
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train, count and report; 1 if the data could not be had."""
+    """Train, count and report; return 1 if data are missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

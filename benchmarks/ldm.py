@@ -1,9 +1,9 @@
 """Speed of the least disagree metric and of LDM-Seeding, against their floor.
 
-Run as ``python -m benchmarks.ldm``.  The floor is the time that this machine's own
-matrix product takes for the multiply-adds of every drawn hypothesis on every row:
-(number of draws) × (m + M) × (d + 1) × C.  The metric may come out below it, as rows
-that a draw cannot lower are left out.
+Run as ``python -m benchmarks.ldm``.  The floor is the time that this machine's matrix
+products take for the multiply-adds of every drawn hypothesis on every row:
+(number of draws) × (m + M) × (d + 1) × C.  The metric may be faster, because rows that
+a draw cannot lower are left out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _N_CLASSES = 10
 
 
 def problem(m: int, d: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Make features as behind a ReLU, and a head."""
+    """Make features like those after a ReLU, and a head."""
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(m, d, generator=rng).relu_()
     weight = torch.randn(_N_CLASSES, d, generator=rng) / d**0.5
@@ -35,7 +35,7 @@ def problem(m: int, d: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def count_draws(M: int, features: torch.Tensor, head: tuple[torch.Tensor, ...]) -> int:
-    """Count the hypotheses, which the reference rows alone decide."""
+    """Count the hypotheses, which only depend on the reference rows."""
     weight, bias = head
     sigmas = 10 ** (-5 + 0.1 * torch.arange(51, dtype=torch.float64))
     total = 0
@@ -60,7 +60,7 @@ def count_draws(M: int, features: torch.Tensor, head: tuple[torch.Tensor, ...]) 
 
 
 def product_rate(d: int) -> float:
-    """Measure multiply-adds a second, of the faster product, torch's or skal's."""
+    """Measure multiply-adds per second of the faster product, torch's or skal's."""
     a, b = torch.randn(4096, d), torch.randn(320, d)
     medians = []
     for product in (F.linear, linear):

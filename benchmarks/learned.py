@@ -1,10 +1,10 @@
-"""What strategies that learn to query are worth: loss prediction, VAAL and MAL.
+"""Strategies that learn to query: loss prediction, VAAL and MAL.
 
 Run as ``python -m benchmarks.learned --seeds 5 --n-jobs 2``: letter, pendigits and
-MNIST, and five small regressions from the folder that SKAL_DATA names.  Campaigns done
-are kept in the work folder, and a second run goes on from there.  Every strategy picks
-for the same net, which carries the module that predicts its losses, whether it is asked
-or not.
+MNIST, and five small regressions from the folder that SKAL_DATA names.  Finished
+campaigns are kept in the work folder, and a second run continues from there.  Every
+strategy picks for the same net, which contains the module that predicts its losses,
+whether it is used or not.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def split(name: str, seed: int) -> Split:
 
 
 def entries(name: str) -> dict[str, Entry]:
-    """Name all strategies for a set, and the net they pick for."""
+    """Return all strategies for a set, and the net that they pick for."""
     vaal = VAAL(epoch_size=EPOCH_SIZE)
     model: Any
     if name in CLASSIFICATION:
@@ -89,13 +89,13 @@ def entries(name: str) -> dict[str, Entry]:
 
 STUDY = Study(
     stem="learned",
-    heading="What strategies that learn to query are worth",
+    heading="Strategies that learn to query",
     text=f"A pool of at most {POOL} rows, the score on half as many others: accuracy, "
-    "for regressions the RMSE of the target at unit variance. Scored is always the "
-    "same net, an MLP with 128 and 64 hidden units and dropout 0.1, 50 epochs, that "
-    "carries the module which predicts its losses. Entropy, PredictiveVariance (20 "
-    f"masks) and CoreSet stand beside; VAAL and MAL see {EPOCH_SIZE} rows of the pool "
-    "an epoch, 50 epochs at most.",
+    "for regressions the RMSE of the target at unit variance. The scored net is "
+    "always the same, an MLP with 128 and 64 hidden units and dropout 0.1, 50 epochs, "
+    "that contains the module which predicts its losses. Entropy, PredictiveVariance "
+    "(20 masks) and CoreSet are included for comparison; VAAL and MAL see "
+    f"{EPOCH_SIZE} rows of the pool per epoch, 50 epochs at most.",
     sets=(*CLASSIFICATION, *REGRESSION),
     split=split,
     entries=entries,

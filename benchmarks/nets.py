@@ -1,4 +1,4 @@
-"""What skal's nets cost over bare torch, and save over skorch's DataLoader.
+"""Time of skal's nets compared with bare torch and with skorch's DataLoader.
 
 Run as ``python -m benchmarks.nets --threads 2``. Every contender is timed once in each
 round, so that ratios compare like with like; medians over the rounds are shown.
@@ -31,7 +31,7 @@ SIZES = {
 
 
 def hand_written_fit(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
-    """Train as one would without any library."""
+    """Train without any library."""
     X_all, y_all = torch.from_numpy(X), torch.from_numpy(y)
     module = MLP(N_FEATURES, N_CLASSES, HIDDEN).train()
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
@@ -46,7 +46,7 @@ def hand_written_fit(X: np.ndarray, y: np.ndarray, epochs: int) -> None:
 
 
 def skorch_net(epochs: int) -> NeuralNetClassifier:
-    """Make the same net of skorch's own class, with its DataLoader."""
+    """Make the same net with skorch's class and its DataLoader."""
     return NeuralNetClassifier(
         MLP,
         criterion=nn.CrossEntropyLoss,
@@ -62,7 +62,7 @@ def skorch_net(epochs: int) -> NeuralNetClassifier:
 
 
 def read(net: NeuralNetClassifier, dataset: object) -> None:
-    """Run through one epoch's training batches and do nothing with them."""
+    """Iterate over the training batches of one epoch."""
     for _ in net.get_iterator(dataset, training=True):
         pass
 

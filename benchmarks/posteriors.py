@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         f"--batch {args.batch} --repeats {args.repeats} --threads {args.threads}`",
         f"Pool of N x 64, 10 classes, MLP 64-128-10 with dropout 0.2, trained "
         f"beforehand on {N_LABELED} labels; batch {args.batch}; medians of "
-        f"{args.repeats} interleaved repeats, each query in a process of its own after "
+        f"{args.repeats} interleaved repeats, each query in a separate process after "
         "one on 1000 rows. The floor is the K passes of the net alone, seconds: "
         + "; ".join(f"{n} {q}: {s:.3f}" for (n, q), s in floors.median().items())
         + f". Load of the machine while measuring: {load_of_machine(data)}: read the "

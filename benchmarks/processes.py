@@ -1,4 +1,4 @@
-"""Queries of skal and its peers, each measured in a process of its own."""
+"""Measure queries of skal and its peers, each in a separate process."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def cells(own: pd.Series, skal: float | None, floor: float | None) -> dict[str, 
 
 
 def load_of_machine(data: pd.DataFrame) -> str:
-    """Tell how busy the machine was while measuring."""
+    """Describe the load of the machine while measuring."""
     loads = data["load"].dropna()
     return f"{loads.min():.1f} to {loads.max():.1f} on {os.cpu_count()} cores"
 

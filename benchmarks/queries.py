@@ -40,7 +40,7 @@ N_CLASSES, SKETCH = 10, 512
 
 
 class Work(NamedTuple):
-    """Numbers that a floor is made of: multiply-adds, by what computes them."""
+    """Multiply-adds that make up a floor, by the kind of product."""
 
     net: float = 0.0
     float32: float = 0.0
@@ -54,8 +54,8 @@ def _classifier(m: int, more: float = 0.0) -> Work:
 def _gradients(m: int, more: float = 0.0) -> Work:
     """Forward, backward, and the sketch of the factors of three layers.
 
-    Four factors of 512 numbers go through a Hadamard matrix in two steps, of 16 and of
-    32 multiply-adds a number; the inputs with 1 appended, the two other 1's and the
+    Four factors of 512 elements go through a Hadamard matrix in two steps, of 16 and of
+    32 multiply-adds per element; the inputs with 1 appended, the two other 1's and the
     output through a matrix.
     """
     forward, backward = 512 * (32 + 512 + 1), 512 * (512 + 1)
@@ -64,20 +64,20 @@ def _gradients(m: int, more: float = 0.0) -> Work:
 
 
 def _features(m: int, L: int, more: float = 0.0, more_double: float = 0.0) -> Work:
-    """Gradients, and their features after the labels."""
+    """Gradients, and their features conditioned on the labels."""
     own = _gradients(m + L, more)
     return own._replace(float64=(m + 2 * L) * SKETCH**2 + more_double)
 
 
 class Query(NamedTuple):
-    """A strategy, its problem, who has it, and the least that it computes."""
+    """A strategy, its problem, the peer that has it, and the least it computes."""
 
     problem: str
     peer: str | None
     work: Any = None
 
 
-#: Work is a function of rows, labeled rows and batch; none where none is evident.
+#: Work is a function of rows, labeled rows and batch; None if no floor is evident.
 QUERIES: dict[str, Query] = {
     "BADGE": Query(
         "classification",
@@ -164,7 +164,7 @@ def write_problems(work: Path, rows: int, args: argparse.Namespace) -> None:
 
 
 def cases(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """List what is to be run, those of one query side by side."""
+    """List the cases, with those of one query side by side."""
     import skal.strategies
 
     found: list[dict[str, Any]] = []
@@ -203,7 +203,7 @@ def run(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(data: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
-    """Medians over repeats, and ratios of what was measured in this run."""
+    """Medians over repeats, and ratios within this run."""
     keys = ["query", "rows", "batch", "library"]
     done = medians(data, keys)
     lines = []
@@ -265,9 +265,9 @@ def main(argv: list[str] | None = None) -> int:
         "with dropout 0.2, trained beforehand on 500 labels, in its 128 features. "
         "GreedySampling: the same pool by its inputs. LCMD and those below: pool of "
         "N x 32, MLP 32-512-512-1 with dropout 0.1, trained on 256 labels, gradients "
-        f"projected to {SKETCH} numbers (skal: by Hadamard matrices, bmdal_reg: by "
+        f"projected to {SKETCH} elements (skal: by Hadamard matrices, bmdal_reg: by "
         f"Gaussian ones). {args.repeats} interleaved repeats, each in a "
-        "process of its own after a batch of 1000 rows, and there again up to 25 "
+        "separate process after a batch of 1000 rows, and repeated there up to 25 "
         "times within two seconds; medians, from inputs to picks.",
         "The floor is the least number of multiply-adds that the method takes as "
         "products of matrices, at what this machine's products reach, in billions a "

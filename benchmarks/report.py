@@ -1,4 +1,4 @@
-"""Tables and notes that the benchmarks write."""
+"""Tables and reports that the benchmarks write."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def environment() -> list[str]:
-    """Versions and machine, a line each."""
+    """Versions and machine, one per line."""
     lines = [
         f"date: {date.today().isoformat()}",
         f"python: {platform.python_version()}",
@@ -72,13 +72,13 @@ def environment() -> list[str]:
 
 
 def write_report(file: Path, title: str, command: str, text: str) -> None:
-    """Write what was measured, under its command, versions and machine."""
+    """Write a report with its command, versions and machine."""
     notes = "\n".join(f"- {line}" for line in (f"command: `{command}`", *environment()))
     file.write_text(f"# {title}\n\n{notes}\n\n{text}")
 
 
 def _blas() -> str:
-    """Versions and kernels; the variables of OpenBLAS may choose others."""
+    """Versions and kernels, which environment variables of OpenBLAS may change."""
     found = {
         f"{info['internal_api']} {info['version']} ({info.get('architecture')})"
         for info in threadpool_info()

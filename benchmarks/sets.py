@@ -25,13 +25,13 @@ from skal.datasets import load_ames, load_house_prices
 
 POOL, TEST = 5000, 2000
 
-# Name and version in OpenML, for those who have no folder SKAL_DATA.
+# Name and version in OpenML, used if SKAL_DATA is not set.
 _OPENML = {"letter": ("letter", 1), "pendigits": ("pendigits", 1)}
 
 
 @cache
 def load_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Load a set without exact duplicates; OSError if it is not to be had."""
+    """Load a set without exact duplicates; raise OSError if it is missing."""
     folder = os.environ.get("SKAL_DATA")
     if name == "mnist":
         X, y = _mnist(Path(folder) / "mnist" if folder else None)
@@ -65,7 +65,7 @@ def draw(name: str, seed: int, *, pool: int = POOL, test: int = TEST) -> Split:
     X, y = load_classes(name)
     rows = np.random.default_rng(seed).permutation(len(X))[: pool + test]
     chosen, held_out = rows[:pool], rows[pool:]
-    if name == "mnist":  # one scale for all pixels, or the rare ones would explode
+    if name == "mnist":  # one scale for all pixels: rarely used ones would explode
         mean, std = X[chosen].mean(), X[chosen].std()
         parts = (X[chosen] - mean) / std, (X[held_out] - mean) / std
     else:
@@ -78,17 +78,17 @@ Frame = tuple[pd.DataFrame, np.ndarray]
 
 
 class Source(NamedTuple):
-    """A file below SKAL_DATA, and how it is read.
+    """A file below SKAL_DATA, and how to read it.
 
     Attributes
     ----------
     file : str
     target : str or int
-        Column, by name or by its place in a file without a header.
+        Column, by name or by its position in a file without a header.
     transform : callable
-        Of the target.
+        Applied to the target.
     drop : tuple of str
-        Columns that are not to be known.
+        Columns that would reveal the target.
     """
 
     file: str
@@ -98,14 +98,14 @@ class Source(NamedTuple):
 
 
 _RUNS = tuple(f"Run{k} (ms)" for k in range(1, 5))
-#: Of a larger table (sgemm has 241 600) so many rows are drawn, once for all.
+#: Number of rows drawn, once, from a larger table (sgemm has 241 600).
 MOST_LARGE = 200_000
 LARGE = {
     "fried": Source("fried/fried.csv.gz", "Y"),
     "diamonds": Source("diamonds/diamonds.csv.gz", "price"),
     "protein": Source("protein/CASP.csv.gz", "RMSD"),
     "kegg_undirected": Source("kegg_undirected/data.csv.gz", 27),
-    # The target is made of four columns, in `read`.
+    # `read` computes the target from four columns.
     "sgemm": Source("sgemm/sgemm_product.csv.gz", "median", np.log, _RUNS),
 }
 
@@ -140,7 +140,7 @@ def _file(name: str) -> Path:
 
 
 def read(source: Source) -> Frame:
-    """Read a table; OSError if it is not to be had."""
+    """Read a table; raise OSError if it is missing."""
     header = None if isinstance(source.target, int) else "infer"
     table = pd.read_csv(_file(source.file), header=header)
     table = table.drop_duplicates(ignore_index=True)
@@ -151,14 +151,14 @@ def read(source: Source) -> Frame:
 
 
 def standardized(y: np.ndarray) -> np.ndarray:
-    """Give a target mean 0 and variance 1, a factor of all errors."""
+    """Scale a target to mean 0 and variance 1."""
     scaled: np.ndarray = (y - y.mean()) / y.std()
     return scaled
 
 
 @cache
 def load_small(name: str) -> Frame:
-    """Give a table as it is, numbers and levels, and the target at unit variance."""
+    """Load a table with its categories, and the target at unit variance."""
     source = SMALL[name]
     if source is not None:
         X, y = read(source)
@@ -170,7 +170,7 @@ def load_small(name: str) -> Frame:
 
 @cache
 def load_large(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Give rows, one-hot where they hold levels, and the target at unit variance."""
+    """Load rows with one-hot categories, and the target at unit variance."""
     X, y = read(LARGE[name])
     levels = [c for c in X if not pd.api.types.is_numeric_dtype(X[c])]
     X = pd.get_dummies(X, columns=levels, dtype=float)

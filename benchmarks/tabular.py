@@ -1,9 +1,9 @@
 """Active learning for regression on tables: a large protocol and a small study.
 
 Run as ``python -m benchmarks.tabular --sets fried protein --splits 5 --n-jobs 2``, or
-with ``--small`` for all strategies on eleven small sets, with SKAL_DATA set.  Campaigns
-done are kept in the work folder, and a second run goes on from there, split by split
-and set by set; ``--report-only`` reports what there is.
+with ``--small`` for all strategies on eleven small sets, with SKAL_DATA set.  Finished
+campaigns are kept in the work folder, and a second run continues from there, split by
+split and set by set; ``--report-only`` reports what has been played.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.tabular_runs import KEYS, ordered
 
 
 class Study(NamedTuple):
-    """What is played on what, and how it is told."""
+    """A study: its sets, strategies, and report."""
 
     stem: str
     sets: list[str]
@@ -36,7 +36,7 @@ class Study(NamedTuple):
 
 
 def study(small: bool) -> Study:
-    """Name the parts of one of the two studies."""
+    """Return one of the two studies."""
     if small:
         names = list(tabular_small.strategies())
         return Study(
@@ -62,7 +62,7 @@ def study(small: bool) -> Study:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Play and report; 1 if the data could not be had or a campaign failed."""
+    """Play and report; return 1 if data are missing or a campaign failed."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--small", action="store_true", help="the study on small sets")
     small = first.parse_known_args(argv)[0].small
@@ -81,7 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true", help="of what there is")
+    parser.add_argument(
+        "--report-only", action="store_true", help="report what has been played"
+    )
     args = parser.parse_args(argv)
     if args.splits < 1:
         parser.error(f"--splits must be at least 1, got {args.splits}")
@@ -105,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     data = kept(file, KEYS)
     data = data[data["split"] < args.splits]
     data = data[data["set"].isin(args.sets) & data["strategy"].isin(chosen)]
-    # Gains are told wherever Random has played.
+    # Gains need the campaigns of Random.
     reference = data[data["strategy"] == "Random"][["set", "split"]].drop_duplicates()
     if reference.empty:
         print(f"{file} holds no campaign of Random on these sets.", file=sys.stderr)

@@ -1,16 +1,16 @@
-"""How a campaign of the study of regression on tables is played.
+"""Regression on large tables: how a campaign is played, and what it is worth.
 
 The protocol is that of Holzmüller, Zaverkin, Kästner and Steinwart (JMLR 2023), on at
-most 200 000 rows of a table: of a random order of the rows the last 20 % are the test,
-the first 256 are labeled, the next 1024 validate, the rest is the pool.  Features are
-standardized by what is labeled and the pool, then 5 tanh(x / 5); the target by all
-rows, which is a factor of the errors.
-The net has two hidden layers of 512 ReLU units, z = 0.2 (W x / sqrt(n) + b) with W from
-N(0, 1) and b = 0, n the inputs of the layer.  Adam, 256 epochs, batches of 256, a
-learning rate that falls from 0.375 to 0 in equal steps, the weights of the epoch with
-the least validation error.  16 times 256 labels are added, and the net is trained anew.
-TESSAR and NoiseStability pick from 10 000 rows that are drawn from the pool at each
-query, all others from the whole pool.
+most 200 000 rows of a table.  In a random order of the rows, the last 20 % are the
+test, the first 256 are labeled, the next 1024 are for validation, and the rest is the
+pool.  Features are standardized by the labeled rows and the pool, then 5 tanh(x / 5);
+the target is standardized by all rows, which scales all errors alike. The net has two
+hidden layers of 512 ReLU units, z = 0.2 (W x / sqrt(n) + b) with W from N(0, 1) and b =
+0, n the inputs of the layer.  Adam, 256 epochs, batches of 256, a learning rate that
+falls from 0.375 to 0 in equal steps, and the weights of the epoch with the smallest
+validation error.  256 labels are added 16 times, each time followed by training a new
+net. TESSAR and NoiseStability pick from 10 000 rows that are drawn from the pool at
+each query, all others from the whole pool.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ from skal.strategies import (
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-# NoiseStability holds 30 x 512 numbers a row, and TESSAR computes 50 distances of each
-# row to each labeled one: these two see a random part of the pool.
+# NoiseStability keeps 30 x 512 elements per row, and TESSAR computes 50 distances from
+# each row to each labeled one: these two see a random part of the pool.
 STRATEGIES: dict[str, Any] = {
     "Random": Random(),
     "LCMD-grad": LCMD(space="gradients", n_components=512, mode="TP"),
@@ -121,7 +121,7 @@ class ScaledMLP(nn.Module):
 
 
 class LinearDecay(Callback):
-    """Lets the learning rate fall to 0, step by step."""
+    """Decrease the learning rate to 0, step by step."""
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, **kwargs: Any
@@ -140,7 +140,7 @@ class LinearDecay(Callback):
 
 
 class BestEpoch(Callback):
-    """Puts the weights of the epoch with the least validation loss back."""
+    """Restore the weights of the epoch with the smallest validation loss."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.loss_, self.epoch_ = np.inf, 0
@@ -160,7 +160,7 @@ class BestEpoch(Callback):
 
 
 def split(X: np.ndarray, y: np.ndarray, seed: int, how: Protocol) -> Split:
-    """Cut a table by a random order of its rows."""
+    """Split a table by a random order of its rows."""
     order = np.random.default_rng(seed).permutation(len(X))
     order, test = np.split(order, [len(X) - int(how.test_share * len(X))])
     first, valid, pool = np.split(order, [how.n_initial, how.n_initial + how.n_valid])
@@ -173,7 +173,7 @@ def split(X: np.ndarray, y: np.ndarray, seed: int, how: Protocol) -> Split:
 
 
 def make_net(data: Split, how: Protocol) -> NetRegressor:
-    """Make the net, which knows the rows that it is validated on."""
+    """Make the net, with the rows that it is validated on."""
     return NetRegressor(
         ScaledMLP,
         lr=0.375,

@@ -1,7 +1,7 @@
-"""Average ranks of strategies over data sets, and which differences they tell.
+"""Average ranks of strategies over data sets, and the differences that they show.
 
 After Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR
-2006: Friedman's test says whether the ranks differ at all, Nemenyi's critical
+2006: Friedman's test shows whether the ranks differ at all, Nemenyi's critical
 difference which pairs of strategies do.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["Ranks", "average_ranks", "cliques", "draw_ranks"]
 
 
 class Ranks(NamedTuple):
-    """Average ranks, lowest first, and what they tell.
+    """Average ranks, lowest first, and tests of their differences.
 
     Attributes
     ----------
@@ -30,10 +30,10 @@ class Ranks(NamedTuple):
         By strategy; 1 is the best.
     n_sets : int
     p_value : float
-        Friedman's: of ranks as different as these if all strategies were alike.
+        Of Friedman's test that all strategies are equal.
     critical : float
-        Least difference of two average ranks that tells the two apart, by Nemenyi's
-        test of all pairs at 5 %.
+        Critical difference of two average ranks, by Nemenyi's test of all pairs at
+        5 %.
     """
 
     mean: pd.Series
@@ -50,7 +50,7 @@ def average_ranks(losses: pd.DataFrame, level: float = 0.05) -> Ranks:
     losses : DataFrame
         A row a data set, a column a strategy; at least 2 rows and 3 columns.
     level : float
-        Chance of telling any two apart if all are alike.
+        Probability of finding a difference if there is none.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def average_ranks(losses: pd.DataFrame, level: float = 0.05) -> Ranks:
 
 
 def cliques(ranks: np.ndarray, critical: float) -> list[tuple[int, int]]:
-    """Give the longest stretches of sorted ranks that are not told apart.
+    """Find the longest ranges of sorted ranks that cannot be told apart.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def cliques(ranks: np.ndarray, critical: float) -> list[tuple[int, int]]:
 
 
 def draw_ranks(ranks: Ranks, file: Path) -> None:
-    """Draw the ranks on a line; bars join strategies that are not told apart."""
+    """Draw the ranks on a line; bars join strategies that cannot be told apart."""
     values, k = ranks.mean.to_numpy(), len(ranks.mean)
     joined = cliques(values, ranks.critical)
     figure, ax = plt.subplots(figsize=(8, 1.2 + 0.24 * k), layout="constrained")
@@ -97,7 +97,7 @@ def draw_ranks(ranks: Ranks, file: Path) -> None:
             text, (values[place], place), (6, -3), textcoords="offset points", size=8
         )
     for number, (first, last) in enumerate(joined):
-        # Behind the points, a little to the left for each further bar.
+        # To the left of the points, each further bar a little more.
         x = values[0] - 0.4 - 0.25 * number
         ax.plot([x, x], [first, last], lw=3, color="0.6", solid_capstyle="butt")
     ax.plot([values[0], values[0] + ranks.critical], [-1.2, -1.2], "k-", lw=1.5)

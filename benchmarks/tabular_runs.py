@@ -1,4 +1,4 @@
-"""What both studies of regression on tables share: a campaign, and its errors."""
+"""A campaign of regression and its errors, for both studies on tables."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ KEYS = ["set", "split", "strategy"]
 
 
 class Split(NamedTuple):
-    """Rows and targets of what may be labeled, of the test, and of the validation.
+    """Rows and targets of the pool, of the test, and of the validation.
 
-    The first rows of ``X`` are those that are labeled at the start.
+    The first rows of ``X`` are labeled at the start.
     """
 
     X: np.ndarray
@@ -51,20 +51,20 @@ def campaign(
     sizes: tuple[int, int, int],
     note: Callable[[Any], dict[str, Any]] = lambda estimator: {},
 ) -> pd.DataFrame:
-    """Play one campaign; a row a step.
+    """Play one campaign; a row per step.
 
     Parameters
     ----------
     data : Split
     estimator, strategy : objects
-        Both are the campaign's own.
+        Used by this campaign only.
     seed : int
-        Each training and each query has a seed of its own that follows from it, so
-        that all strategies train nets from the same weights.
+        Determines a separate seed for each training and each query, so that all
+        strategies train nets from the same weights.
     sizes : tuple of int
         Labels at the start, labels of a query, queries.
     note : callable
-        What is noted of each fitted estimator beside its errors.
+        Returns further columns for each fitted estimator.
     """
     n_initial, n_instances, n_queries = sizes
     seeds = np.random.SeedSequence(seed).generate_state(2 * (n_queries + 1))
@@ -102,7 +102,7 @@ def campaign(
 
 
 def _seed(model: Any, seed: int) -> None:
-    """Seed all that is named ``random_state``, at any depth."""
+    """Set every parameter named ``random_state``, at any depth."""
     names = [n for n in model.get_params() if n.split("__")[-1] == "random_state"]
     model.set_params(**dict.fromkeys(names, seed))
 

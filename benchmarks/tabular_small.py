@@ -1,18 +1,18 @@
-"""How a campaign of the study on small tables is played.
+"""Regression on small tables: how a campaign is played, and what it is worth.
 
-A random 80 % of a table, at most 2000 rows, is the pool, and at most 2000 of the others
-are the test.  Numbers are standardized by the pool, then 5 tanh(x / 5), levels are
-one-hot; the target is standardized by the labeled rows alone.  There are 20 labels at
-the start, then 15 times 20 more, or until three quarters of the pool are labeled
-(yacht: 8 times).
+The pool is a random 80 % of a table, at most 2000 rows, and the test at most 2000 of
+the others.  Numeric columns are standardized by the pool, then 5 tanh(x / 5);
+categories are one-hot encoded; the target is standardized by the labeled rows only.
+There are 20 labels at the start, then 15 times 20 more, or until three quarters of the
+pool are labeled (yacht: 8 times).
 
-One net is scored whatever picks for it: an MLP of two hidden layers of 64 units with
-dropout 0.05, Adam at 0.01, 60 epochs in batches of 64, chosen by Random's log RMSE on
-one seed of some of the sets, where other settings changed it by up to 0.04 (yacht).
-Strategies that ask several models ask 20 dropout masks, VariationOfPrediction the
-epochs of the second half, QBCVariance 5 nets that are trained on the same labels at
-each query, only to pick; LossPrediction trains the same net with a loss module beside
-it.
+The scored net is the same for all strategies: an MLP of two hidden layers of 64 units
+with dropout 0.05, Adam at 0.01, 60 epochs in batches of 64.  It was chosen by Random's
+log RMSE on one seed of some of the sets, where other settings changed it by up to 0.04
+(yacht). Strategies that read several models use 20 dropout masks, VariationOfPrediction
+the epochs of the second half, and QBCVariance 5 nets that are trained on the same
+labels at each query, only to pick.  LossPrediction trains the same net together with a
+loss module.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from skal.simulation.statistics import mean_interval
 from skal.strategies import QBCVariance, QueryStrategy, all_strategies
 from skal.strategies.wrapping import WrappingStrategy
 
-#: All its rows are rows of ames, too: in the ranks it would count twice.
+#: Its rows are also rows of ames, which would count twice in the ranks.
 NOT_RANKED = ("house_prices",)
 N_INITIAL = N_INSTANCES = 20
 N_QUERIES = 15
@@ -64,9 +64,9 @@ NET: dict[str, Any] = {
     "batch_size": 64,
     "optimizer__fused": True,
 }
-# For a regressor BALD orders rows as PredictiveVariance does.
+# For a regressor, BALD orders rows in the same way as PredictiveVariance.
 LEFT_OUT = ("BALD",)
-#: Trains nets of its own on the pool, a minute a campaign: played if it is named.
+#: Trains nets on the pool, a minute per campaign: played only if it is named.
 SLOW = ("VAAL",)
 
 
@@ -78,7 +78,7 @@ def regressor(net: Any) -> TransformedTargetRegressor:
 
 
 def strategies() -> dict[str, Any]:
-    """All of skal's strategies for regressors that hold no other, by name."""
+    """All of skal's strategies for regressors that do not wrap others, by name."""
     found = {
         cls.__name__: _make(cls)
         for cls in all_strategies()
@@ -99,8 +99,8 @@ def _make(cls: type[QueryStrategy]) -> Any:
 
 
 def make_net(strategy: str) -> TransformedTargetRegressor:
-    """Make the net that is scored, so that the strategy can read it."""
-    if strategy == "LossPrediction":  # detached: the net is the one of the others
+    """Make the net that is scored, in a form that the strategy can read."""
+    if strategy == "LossPrediction":  # detached: the same net as for the others
         return regressor(LossPredictionRegressor(**NET, detach_after=0))
     if strategy == "VariationOfPrediction":
         snapshots = WeightSnapshots(every=3, warmup=EPOCHS // 2)
@@ -127,7 +127,7 @@ def n_queries(n_rows: int) -> int:
 
 
 def play(name: str, seed: int, strategy: str) -> pd.DataFrame:
-    """Play one campaign, by the names of its parts."""
+    """Play one campaign, given the names of its parts."""
     torch.set_num_threads(1)
     data = split(name, seed)
     sizes = (N_INITIAL, N_INSTANCES, n_queries(len(data.X)))

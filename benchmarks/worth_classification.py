@@ -1,9 +1,10 @@
-"""What disagreement is worth: measures and posteriors on letter, pendigits and MNIST.
+"""Measures and posteriors of disagreement on letter, pendigits and MNIST.
 
 Run as ``python -m benchmarks.worth_classification --sets letter pendigits mnist --seeds
-5 --n-jobs 2``.  Campaigns done are kept in the work folder, and a second run goes on
-from there.  Every strategy picks for the same net, an MLP with dropout, which alone is
-scored: an ensemble is trained on the labels at each query and only asked which rows.
+5 --n-jobs 2``.  Finished campaigns are kept in the work folder, and a second run
+continues from there.  Every strategy picks for the same net, an MLP with dropout, and
+only this net is scored; an ensemble is trained on the labels at each query to pick
+rows.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _by_ensemble(strategy: Any) -> ByEnsemble:
 
 
 def entries(name: str) -> dict[str, Entry]:
-    """Name all strategies; 20 draws of dropout, 20 epochs, 5 nets."""
+    """Return all strategies, with 20 draws of dropout, 20 epochs, 5 nets."""
     dropout = MCDropout(20)
     samples = {"n_configurations": 2000}  # the default, without its warning
     strategies = {
@@ -64,12 +65,12 @@ def entries(name: str) -> dict[str, Entry]:
 
 STUDY = Study(
     stem="posteriors_worth",
-    heading="What disagreement is worth on letter, pendigits and MNIST",
+    heading="Strategies of disagreement on letter, pendigits and MNIST",
     text=f"A pool of {POOL} rows, accuracy on {TEST} others (exact duplicates are "
-    "dropped first). Scored is always the same net, an MLP with 128 hidden units and "
-    "dropout 0.2, 40 epochs. 'dropout' reads it by 20 masks, LabelDispersion by its "
-    "every second epoch; 'ensemble' trains 5 such nets on the same labels at each "
-    "query, only to pick.",
+    "dropped first). The scored net is always the same, an MLP with 128 hidden units "
+    "and dropout 0.2, 40 epochs. 'dropout' reads it through 20 masks, LabelDispersion "
+    "through every second epoch; 'ensemble' trains 5 such nets on the same labels at "
+    "each query, only to pick.",
     sets=("letter", "pendigits", "mnist"),
     split=draw,
     entries=entries,

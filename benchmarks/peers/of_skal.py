@@ -136,7 +136,7 @@ def _passes(n: int | None) -> Callable[[Problem], Callable[[Any], Any]]:
 
 
 def _rates(problem: Problem) -> Callable[[Any], Any]:
-    """Print multiply-adds of products, and bytes of copies, a second."""
+    """Print the multiply-adds of products and the bytes of copies per second."""
 
     def best(function: Callable[[], Any], work: float) -> float:
         function()
