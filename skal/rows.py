@@ -1,4 +1,8 @@
-"""Rows of any container, read in blocks as a fitted estimator sees them."""
+"""Rows of any container: counted, taken, converted, and read in blocks.
+
+Containers are ndarrays, memmaps, sparse matrices, DataFrames and Series, tensors,
+lists, Datasets, dask arrays, and dicts of these.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,48 @@ from scipy import sparse
 from sklearn import get_config
 from torch.utils.data import Dataset, Subset
 
-__all__ = ["ChainedRows", "Rows", "n_rows", "take_rows", "take_slice"]
+__all__ = [
+    "ChainedRows",
+    "Rows",
+    "array_if_tensor",
+    "as_array",
+    "as_dense",
+    "find_bad_rows",
+    "n_rows",
+    "row_shape",
+    "take_row",
+    "take_rows",
+    "take_slice",
+    "transform_rows",
+]
 
-#: Rows to a block where their size in bytes cannot be told beforehand.
+#: Number of rows in a block if their size in bytes is not known beforehand.
 _DEFAULT_BLOCK = 4096
 
 
+def _is_dict(X: Any) -> bool:
+    # A dok_matrix is a dict, too.
+    return isinstance(X, Mapping) and not sparse.issparse(X)
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+# -- counting and taking --------------------------------------------------------------
+
+
 def n_rows(X: Any) -> int:
-    """Count the rows of an array, table, sparse matrix, tensor, list, dict or Dataset.
+    """Count the rows of a container.
 
     Raises
     ------
     ValueError
         If the entries of a dict differ in length.
     TypeError
-        If `X` has no rows, as a number has none.
+        If `X` is a single value.
     """
-    # A dok_matrix is a dict, so sparse comes first, here and below.
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    if _is_dict(X):
         lengths = {key: n_rows(value) for key, value in X.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"The entries of the dict differ in length: {lengths}.")
@@ -41,9 +69,16 @@ def n_rows(X: Any) -> int:
     return len(X)
 
 
+def row_shape(X: Any) -> tuple[int, ...]:
+    """Get the shape of one row: (n_features,) for a table, () for labels."""
+    if hasattr(X, "shape"):
+        return tuple(X.shape[1:])
+    return np.shape(X[0]) if len(X) else ()
+
+
 def take_slice(X: Any, rows: slice) -> Any:
-    """Take consecutive rows of any container, without a copy where it can be had."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
+    """Take consecutive rows, as a view where possible."""
+    if _is_dict(X):
         return {key: take_slice(values, rows) for key, values in X.items()}
     if hasattr(X, "iloc"):
         return X.iloc[rows]
@@ -59,9 +94,9 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
 
     Parameters
     ----------
-    X : array, DataFrame, Series, sparse matrix, tensor, list, dict of these, Dataset
+    X : container
     indices : ndarray of shape (n,)
-        Positions, never labels.
+        Positions, never labels of an index.
     """
     if sparse.issparse(X):
         return X.tocsr()[indices].asformat(X.format)
@@ -78,83 +113,137 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
     return X[indices]
 
 
-def _row_bytes(X: Any) -> int | None:
-    """Bytes of a row once it is dense, or None where that cannot be told."""
-    if isinstance(X, Mapping) and not sparse.issparse(X):
-        sizes = [_row_bytes(values) for values in X.values()]
-        return None if None in sizes else sum(s for s in sizes if s is not None)
-    shape = getattr(X, "shape", None)
-    if shape is None:
-        return None
-    return 8 * max(1, int(np.prod(shape[1:])))
+def take_row(X: Any, index: int) -> Any:
+    """Take one row, without the dimension of the rows where `X` allows it."""
+    if sparse.issparse(X):
+        return X.tocsr()[[index]]
+    if isinstance(X, Mapping):
+        return {key: take_row(value, index) for key, value in X.items()}
+    return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
-def _bad_rows(block: Any) -> np.ndarray | None:
-    """Say which rows hold NaN or infinity; None where all are finite."""
-    if isinstance(block, Mapping) and not sparse.issparse(block):
-        found = [bad for v in block.values() if (bad := _bad_rows(v)) is not None]
-        return np.logical_or.reduce(found) if found else None
-    if sparse.issparse(block):
-        if block.dtype.kind not in "fc" or np.isfinite(block.data).all():
-            return None
-        coo = block.tocoo()
-        bad = np.zeros(block.shape[0], dtype=bool)
-        bad[coo.row[~np.isfinite(coo.data)]] = True
-        return bad
-    if isinstance(block, torch.Tensor):
-        # numpy knows no bfloat16
-        floating = block.is_floating_point()
-        block = block.detach().double().cpu().numpy() if floating else None
-    elif hasattr(block, "columns"):
-        found = [
-            bad
-            for name in range(block.shape[1])
-            if (bad := _bad_rows(block.iloc[:, name])) is not None
-        ]
-        return np.logical_or.reduce(found) if found else None
-    elif hasattr(block, "to_numpy"):
-        block = _as_floats(block)
-    elif isinstance(block, list) and block and isinstance(block[0], (list, np.ndarray)):
-        block = np.asarray(block)
-    if isinstance(block, np.ndarray) and block.dtype.kind == "O":
-        block = _as_floats(block)
-    if not isinstance(block, np.ndarray) or block.dtype.kind not in "fc":
-        return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(block.sum()):  # one read, no temporary
-            return None
-    finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
-    return None if finite.all() else np.logical_not(finite)
+# -- converting -----------------------------------------------------------------------
 
 
-def _as_floats(values: Any) -> np.ndarray | None:
-    """Give an object array, or a Series of any type, as floats; None if it is text."""
-    try:
-        if hasattr(values, "to_numpy"):
-            return values.to_numpy(dtype=float, na_value=np.nan)
-        return values.astype(float)
-    except (TypeError, ValueError):
-        return None
+def array_if_tensor(X: Any) -> Any:
+    """Convert a tensor to an ndarray; return anything else as it is.
+
+    The ndarray has no gradient.  Half precision becomes float32, as numpy has no
+    bfloat16, and sparse tensors become dense.
+    """
+    if not isinstance(X, torch.Tensor):
+        return X
+    X = X.detach().cpu()
+    if X.dtype in (torch.bfloat16, torch.float16):
+        X = X.float()
+    return (X if X.layout == torch.strided else X.to_dense()).numpy()
 
 
-class Rows:
-    """The rows of a container, seen through fitted transformers, block by block.
+def as_dense(X: Any) -> np.ndarray:
+    """Convert rows to an ndarray."""
+    return np.asarray(X.toarray() if sparse.issparse(X) else array_if_tensor(X))
+
+
+def as_array(X: Any) -> Any:
+    """Convert rows to an ndarray, or to a csr_matrix if they are sparse."""
+    return sparse.csr_matrix(X) if sparse.issparse(X) else as_dense(X)
+
+
+def transform_rows(X: Any, transformers: Sequence[Any]) -> Any:
+    """Apply fitted transformers in turn; tensors are converted to arrays first."""
+    if transformers:
+        X = array_if_tensor(X)
+    for transformer in transformers:
+        X = transformer.transform(X)
+    return X
+
+
+# -- finite rows ----------------------------------------------------------------------
+
+
+def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
+    """Find the rows that hold NaN or infinity.
 
     Parameters
     ----------
-    X : ndarray, memmap, sparse matrix, DataFrame, tensor, list, dict, Dataset or dask \
-array
-        Anything with rows.
+    X : container
+        Text, Datasets and rows of unequal length are not searched.
+    allow_nan : bool
+        Whether only infinity counts.
+
+    Returns
+    -------
+    bad : bool ndarray of shape (m,) or None
+        None if there are no such rows.
+    """
+    is_bad = np.isinf if allow_nan else _is_not_finite
+    if _is_dict(X) or _is_frame(X):
+        columns = (
+            X.values() if _is_dict(X) else (X.iloc[:, k] for k in range(X.shape[1]))
+        )
+        found = [find_bad_rows(column, allow_nan=allow_nan) for column in columns]
+        masks = [mask for mask in found if mask is not None]
+        return np.logical_or.reduce(masks) if masks else None
+    if sparse.issparse(X):
+        coo = X.tocoo()
+        if coo.dtype.kind not in "fc" or not is_bad(coo.data).any():
+            return None
+        bad = np.zeros(X.shape[0], dtype=bool)
+        bad[coo.row[is_bad(coo.data)]] = True
+        return bad
+    if isinstance(X, list | tuple):
+        # numpy would convert a NaN beside strings to the word 'nan'.
+        mask = np.array([isinstance(v, float) and bool(is_bad(v)) for v in X])
+        if mask.any():
+            return mask
+    values = _as_values(X)
+    if values is None or values.dtype.kind not in "fc":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # one pass, no temporary array
+            return None
+    bad = is_bad(values.reshape(len(values), -1)).any(axis=1)
+    return bad if bad.any() else None
+
+
+def _is_not_finite(values: Any) -> Any:
+    return np.logical_not(np.isfinite(values))
+
+
+def _as_values(X: Any) -> np.ndarray | None:
+    """Convert rows to an array to search for NaN; None if there can be none."""
+    if isinstance(X, torch.Tensor):
+        return None if X.is_meta or not X.is_floating_point() else array_if_tensor(X)
+    try:
+        if hasattr(X, "to_numpy"):
+            return X.to_numpy(dtype=float, na_value=np.nan)
+        if isinstance(X, list | tuple | np.ndarray) or hasattr(X, "compute"):
+            X = np.asarray(X)
+            return X.astype(float) if X.dtype.kind == "O" else X
+    except (TypeError, ValueError):  # text, or rows of unequal length
+        pass
+    return None
+
+
+# -- reading in blocks ----------------------------------------------------------------
+
+
+class Rows:
+    """The rows of a container as a fitted estimator sees them, read in blocks.
+
+    Parameters
+    ----------
+    X : container
     transformers : sequence of fitted transformers
         Applied to each block in turn, as a `Pipeline` does.
     allow_nan : bool
-        Whether the estimator that reads the blocks takes NaN.
+        Whether the estimator that reads the blocks accepts NaN.
     name : str
         What the rows are called in an error.
 
     Notes
     -----
-    A block holds about a sixteenth of scikit-learn's ``working_memory`` (64 MiB by
+    A block takes about a sixteenth of scikit-learn's ``working_memory`` (64 MiB by
     default), so ``sklearn.config_context(working_memory=...)`` bounds the memory.
     """
 
@@ -173,26 +262,34 @@ array
         self.allow_nan = allow_nan
         self.name = name
         self._n = n_rows(X)
+        self._checked = allow_nan
 
     def __len__(self) -> int:
         return self._n
 
+    def through(self, transformers: Sequence[Any], *, allow_nan: bool) -> Rows:
+        """Make rows of the same container with further transformers."""
+        if not transformers and allow_nan == self.allow_nan:
+            return self
+        return Rows(
+            self.X,
+            (*self.transformers, *transformers),
+            allow_nan=allow_nan,
+            name=self.name,
+        )
+
+    def first(self) -> Rows:
+        """Make rows of the first row alone, without a check for NaN."""
+        return Rows(take_slice(self.X, slice(1)), self.transformers, allow_nan=True)
+
     @property
     def block_size(self) -> int:
-        """Rows to a block."""
+        """Number of rows in a block."""
         size = _row_bytes(self.X)
         if size is None:
             return _DEFAULT_BLOCK
         memory = get_config()["working_memory"] * 2**20 / 16
         return max(1, int(memory // size))
-
-    def _read(self, rows: slice) -> Any:
-        block = take_slice(self.X, rows)
-        if self.transformers and isinstance(block, torch.Tensor):
-            block = block.detach().cpu().numpy()
-        for transformer in self.transformers:
-            block = transformer.transform(block)
-        return block
 
     def blocks(self) -> Iterator[tuple[slice, Any]]:
         """Yield ``(slice, rows)`` in order.
@@ -200,28 +297,32 @@ array
         Raises
         ------
         ValueError
-            If a row has NaN or infinity; the message counts such rows and names the
-            first.
+            If a row has NaN or infinity.  The message counts such rows and names the
+            first.  Rows are checked the first time that all are read.
         """
-        size = self.block_size
-        for start in range(0, self._n, size):
-            rows = slice(start, min(start + size, self._n))
-            block = self._read(rows)
-            if not self.allow_nan and _bad_rows(block) is not None:
+        for rows, block in self._blocks():
+            if not self._checked and find_bad_rows(block) is not None:
                 self._raise_not_finite()
             yield rows, block
+        self._checked = True
 
     def check_finite(self) -> None:
-        """Read everything once; raise what `blocks` raises."""
+        """Read everything once; raises as `blocks` does."""
         for _ in self.blocks():
             pass
 
-    def _raise_not_finite(self) -> None:
-        size, count, first = self.block_size, 0, -1
+    def _blocks(self) -> Iterator[tuple[slice, Any]]:
+        size = self.block_size
         for start in range(0, self._n, size):
-            bad = _bad_rows(self._read(slice(start, min(start + size, self._n))))
+            rows = slice(start, min(start + size, self._n))
+            yield rows, transform_rows(take_slice(self.X, rows), self.transformers)
+
+    def _raise_not_finite(self) -> None:
+        count, first = 0, -1
+        for rows, block in self._blocks():
+            bad = find_bad_rows(block)
             if bad is not None:
-                first = start + int(bad.argmax()) if first < 0 else first
+                first = rows.start + int(bad.argmax()) if first < 0 else first
                 count += int(bad.sum())
         seen = " after the pipeline's transformers" if self.transformers else ""
         raise ValueError(
@@ -246,6 +347,12 @@ class ChainedRows(Rows):
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
+    def through(self, transformers: Sequence[Any], *, allow_nan: bool) -> Rows:
+        """Make rows of the same containers with further transformers."""
+        return ChainedRows(
+            [part.through(transformers, allow_nan=allow_nan) for part in self.parts]
+        )
+
     def blocks(self) -> Iterator[tuple[slice, Any]]:
         """Yield ``(slice, rows)`` in order; see `Rows.blocks`."""
         first = 0
@@ -253,3 +360,12 @@ class ChainedRows(Rows):
             for rows, block in part.blocks():
                 yield slice(first + rows.start, first + rows.stop), block
             first += len(part)
+
+
+def _row_bytes(X: Any) -> int | None:
+    """Bytes of a dense row, or None if that is not known."""
+    if _is_dict(X):
+        sizes = [_row_bytes(values) for values in X.values()]
+        return None if None in sizes else sum(s for s in sizes if s is not None)
+    shape = getattr(X, "shape", None)
+    return None if shape is None else 8 * max(1, int(np.prod(shape[1:])))

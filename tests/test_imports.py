@@ -32,15 +32,16 @@ ALLOWED: dict[str, set[str]] = {
     "adversarial": set(),
     # what is read of a learner and its pool
     "rows": set(),
+    "_stacking": {"rows"},
     "nets": {"posteriors", "reading"},  # only within predict(return_std=True)
-    "reading": {"nets", "rows", "spaces"},
+    "reading": {"_stacking", "nets", "rows", "spaces"},
     "posteriors": {"nets", "reading", "rows"},
     # where it comes together
     "strategies": {
         *("_numerics", "adversarial", "measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
-    "learners": {"rows"},
+    "learners": {"_stacking", "reading", "rows"},
     "simulation": {"learners", "rows"},
     "datasets": set(),
 }

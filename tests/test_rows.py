@@ -1,52 +1,189 @@
-"""Rows of any container, in blocks."""
+"""Rows of any container, counted, taken, converted and read in blocks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
-from scipy import sparse
 from sklearn import config_context
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
-from skal.rows import ChainedRows, Rows, n_rows, take_slice
+from skal.rows import (
+    ChainedRows,
+    Rows,
+    array_if_tensor,
+    as_array,
+    as_dense,
+    find_bad_rows,
+    n_rows,
+    row_shape,
+    take_row,
+    take_rows,
+    take_slice,
+)
+from tests.learners.conftest import KINDS, TABLES, convert, same_kind
+from tests.learners.conftest import as_dense as dense
 
-X = np.arange(20.0).reshape(10, 2)
-
-
-def containers() -> dict[str, object]:
-    dask_array = pytest.importorskip("dask.array")
-    return {
-        "array": X,
-        "list": X.tolist(),
-        "frame": pd.DataFrame(X, index=range(100, 110)),
-        "csr": sparse.csr_matrix(X),
-        "coo": sparse.coo_array(X),
-        "dok": sparse.dok_matrix(X),
-        "tensor": torch.as_tensor(X),
-        "dask": dask_array.from_array(X, chunks=(3, 2)),
-    }
-
-
-def dense(block: object) -> np.ndarray:
-    return block.toarray() if sparse.issparse(block) else np.asarray(block)
+X = np.arange(40.0).reshape(10, 4)
+DASK = pytest.importorskip("dask.array").from_array(X, chunks=(3, 4))
 
 
-@pytest.mark.parametrize("name", list(containers()))
-@pytest.mark.parametrize("memory", [0.0005, 0.0011, 1024])
-def test_blocks_hold_all_rows_in_order(name, memory):
+# -- counting and taking --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_taken_by_position(kind):
+    rows = convert(X, kind)
+    assert n_rows(rows) == 10
+    taken = take_rows(rows, np.array([3, 0, 1]))
+    assert same_kind(taken, rows)
+    assert np.array_equal(dense(taken), X[[3, 0, 1]])
+    if kind.partition("_")[0] in ("ndarray", "frame", "list", "tensor", "dict", "csr"):
+        part = take_slice(rows, slice(2, 5))
+        assert same_kind(part, rows)
+        assert np.array_equal(dense(part), X[2:5])
+
+
+def test_rows_of_datasets():
+    dataset = TensorDataset(torch.arange(5))
+    assert n_rows(dataset) == 5
+    for taken in (
+        take_rows(dataset, np.array([3, 4])),
+        take_slice(dataset, slice(3, 9)),
+    ):
+        assert [int(row[0]) for row in taken] == [3, 4]
+
+
+def test_one_row():
+    assert np.array_equal(take_row(X, 2), X[2])
+    assert take_row(convert(X, "frame"), 2).tolist() == X[2].tolist()
+    assert np.array_equal(take_row(convert(X, "coo_array"), 2).toarray(), X[[2]])
+    assert take_row(convert(X, "dict"), 2)["right"].tolist() == X[2, 2:].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape"),
+    [
+        (X, (4,)),
+        (X.tolist(), (4,)),
+        ([], ()),
+        (X[:, 0], ()),
+        (X.reshape(5, 2, 4), (2, 4)),
+    ],
+)
+def test_shape_of_a_row(rows, shape):
+    assert row_shape(rows) == shape
+
+
+def test_what_has_no_rows():
+    with pytest.raises(ValueError, match="differ in length"):
+        n_rows({"a": X, "b": X[:5]})
+    with pytest.raises(TypeError, match="single value"):
+        n_rows(np.float64(3))
+
+
+# -- converting -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_conversions_to_arrays(kind):
+    rows = convert(X, kind)
+    assert np.array_equal(as_dense(rows), X)
+    converted = as_array(rows)
+    is_sparse = kind.partition("_")[2] in ("matrix", "array")
+    assert sp.isspmatrix_csr(converted) == is_sparse
+    assert np.array_equal(dense(converted), X)
+
+
+def test_tensors_that_numpy_cannot_hold():
+    half = torch.ones(2, 3, dtype=torch.bfloat16, requires_grad=True)
+    assert array_if_tensor(half).dtype == np.float32
+    assert array_if_tensor(torch.eye(3).to_sparse()).tolist() == np.eye(3).tolist()
+    assert array_if_tensor("text") == "text"
+
+
+# -- finite rows ----------------------------------------------------------------------
+
+MORE_KINDS = {
+    "dict": lambda x: {"a": np.ones(10), "b": x},
+    "float32": lambda x: x.astype(np.float32),
+    "objects": lambda x: x.astype(object),
+    "frame of objects": lambda x: pd.DataFrame(x.astype(object)),
+    "nullable frame": lambda x: pd.DataFrame(x).astype("Float64"),
+    "half precision": lambda x: torch.as_tensor(x).bfloat16(),
+    "images": lambda x: x.reshape(10, 2, 2),
+    "dask": lambda x: pytest.importorskip("dask.array").from_array(x, chunks=(3, 4)),
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", [*TABLES, *MORE_KINDS])
+def test_rows_with_a_bad_value_are_found(kind, value):
+    def make(x):
+        return MORE_KINDS[kind](x) if kind in MORE_KINDS else convert(x, kind)
+
+    bad = X.copy()
+    bad[4, 1] = bad[8, 0] = bad[8, 1] = value
+    expected = np.isin(np.arange(10), [4, 8])
+    assert np.array_equal(find_bad_rows(make(bad)), expected)
+    only_infinite = find_bad_rows(make(bad), allow_nan=True)
+    if np.isnan(value):
+        assert only_infinite is None
+    else:
+        assert np.array_equal(only_infinite, expected)
+    assert find_bad_rows(make(X)) is None
+
+
+def test_finite_values_of_an_overflowing_sum_pass():
+    for rows in (np.full((4, 2), 1e308), torch.full((4, 2), 3e38)):
+        assert find_bad_rows(rows) is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["a", "b"],
+        [[1, 2], [3]],
+        np.array([["a"], ["b"]], dtype=object),
+        np.arange(6).reshape(3, 2),
+        torch.arange(6).reshape(3, 2),
+        torch.ones(5, 4, device="meta"),
+        pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}),
+        TensorDataset(torch.arange(5)),
+    ],
+    ids=str,
+)
+def test_rows_that_have_no_nan(rows):
+    assert find_bad_rows(rows) is None
+
+
+def test_a_missing_label_is_not_taken_for_a_word():
+    assert find_bad_rows(["a", float("nan"), "b"]).tolist() == [False, True, False]
+
+
+# -- reading in blocks ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [0.0005, 0.0025, 1024])
+@pytest.mark.parametrize(
+    "rows",
+    [*(convert(X, kind) for kind in TABLES), DASK],
+    ids=[*TABLES, "dask"],
+)
+def test_blocks_hold_all_rows_in_order(rows, memory):
     with config_context(working_memory=memory):
-        blocks = list(Rows(containers()[name]).blocks())
-    np.testing.assert_array_equal(np.concatenate([dense(b) for _, b in blocks]), X)
+        blocks = list(Rows(rows).blocks())
+    assert np.array_equal(np.concatenate([dense(b) for _, b in blocks]), X)
     stops = [rows.stop for rows, _ in blocks]
     assert [rows.start for rows, _ in blocks] == [0, *stops[:-1]]
     assert stops[-1] == 10
 
 
 def test_working_memory_bounds_the_block():
-    with config_context(working_memory=16 * 3 * 16 / 2**20):  # 3 rows of 16 bytes
+    with config_context(working_memory=16 * 3 * 32 / 2**20):  # 3 rows of 32 bytes
         assert Rows(X).block_size == 3
         assert [len(b) for _, b in Rows(X).blocks()] == [3, 3, 3, 1]
     with config_context(working_memory=0):
@@ -60,82 +197,52 @@ def test_only_a_block_of_a_memmap_is_read(tmp_path):
     assert isinstance(block, np.memmap)
 
 
-def test_dict_and_dataset():
-    pair = {"a": X, "b": torch.as_tensor(X)}
-    assert n_rows(pair) == 10
-    part = take_slice(pair, slice(2, 4))
-    np.testing.assert_array_equal(part["a"], X[2:4])
-    assert torch.equal(part["b"], torch.as_tensor(X[2:4]))
-    data = TensorDataset(torch.as_tensor(X))
-    subset = take_slice(data, slice(3, 5))
-    assert len(subset) == 2
-    assert torch.equal(subset[0][0], torch.as_tensor(X[3]))
-    assert len(Rows(data)) == 10
-    with pytest.raises(ValueError, match="differ in length"):
-        n_rows({"a": X, "b": X[:5]})
-    with pytest.raises(TypeError, match="single value"):
-        n_rows(np.float64(3))
-
-
-def test_transformers_see_arrays():
-    scaler = StandardScaler().fit(X)
+def test_transformers_are_applied_in_turn_to_arrays():
+    first = StandardScaler().fit(X)
+    second = StandardScaler(with_mean=False).fit(X)
+    expected = second.transform(first.transform(X))
     for data in (X, torch.as_tensor(X).requires_grad_()):
-        ((_, block),) = Rows(data, [scaler]).blocks()
-        np.testing.assert_allclose(block, scaler.transform(X))
+        rows = Rows(data, [first]).through([second], allow_nan=False)
+        ((_, block),) = rows.blocks()
+        np.testing.assert_allclose(block, expected)
+        ((where, row),) = rows.first().blocks()
+        assert where == slice(0, 1)
+        np.testing.assert_allclose(row, expected[:1])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize(
-    "kind",
-    [
-        np.asarray,
-        pd.DataFrame,
-        sparse.csr_matrix,
-        sparse.coo_matrix,
-        torch.as_tensor,
-        lambda x: {"a": np.ones(10), "b": x},
-        lambda x: x.tolist(),
-        lambda x: x.astype(np.float32),
-        lambda x: x.astype(object),
-        lambda x: pd.DataFrame(x.astype(object)),
-        lambda x: torch.as_tensor(x).bfloat16(),
-    ],
-)
 @pytest.mark.parametrize("memory", [0.0005, 1024])
-def test_bad_rows_are_counted(value, kind, memory):
+def test_bad_rows_are_counted_over_blocks(memory):
     bad = X.copy()
-    bad[4, 1] = bad[8, 0] = bad[8, 1] = value
-    with (
-        config_context(working_memory=memory),
-        pytest.raises(ValueError, match=r"^2 of 10 rows of the pool .*first is row 4"),
-    ):
-        Rows(kind(bad)).check_finite()
-    Rows(kind(bad), allow_nan=True).check_finite()
-    Rows(kind(X)).check_finite()
+    bad[4, 1] = bad[8, 0] = bad[8, 1] = np.nan
+    with config_context(working_memory=memory):
+        message = r"^2 of 10 rows of the pool contain .*infinity \(the first is row 4"
+        with pytest.raises(ValueError, match=message):
+            Rows(bad).check_finite()
+        with pytest.raises(ValueError, match="after the pipeline's transformers"):
+            Rows(bad, [StandardScaler().fit(X)]).check_finite()
+        Rows(bad, allow_nan=True).check_finite()
 
 
-def test_finite_values_of_an_overflowing_sum_pass():
-    Rows(np.full((4, 2), 1e308)).check_finite()
-
-
-def test_bad_rows_behind_a_transformer_are_named_so():
-    bad = X.copy()
-    bad[3] = np.nan
-    with pytest.raises(ValueError, match="after the pipeline's transformers"):
-        Rows(bad, [StandardScaler().fit(X)]).check_finite()
-
-
-def test_text_and_integers_have_no_nan():
-    Rows(["a", "b"]).check_finite()
-    Rows(np.array([["a"], ["b"]], dtype=object)).check_finite()
-    Rows(np.arange(6).reshape(3, 2)).check_finite()
-    Rows(torch.arange(6).reshape(3, 2)).check_finite()
-    Rows(pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})).check_finite()
+def test_rows_are_checked_once_and_by_a_whole_pass():
+    rows = Rows(X.copy())
+    with config_context(working_memory=0.0005):
+        next(rows.blocks())
+        rows.X[0] = np.nan
+        with pytest.raises(ValueError, match="contain NaN"):
+            rows.check_finite()
+        rows.X[0] = 0
+        rows.check_finite()
+        rows.X[0] = np.nan
+        rows.check_finite()  # not searched again
 
 
 def test_chained_rows_come_one_after_the_other():
+    scaler = StandardScaler().fit(X)
     chain = ChainedRows([Rows(X[:4]), Rows(X[4:])])
+    scaled = chain.through([scaler], allow_nan=False)
     with config_context(working_memory=0.0005):
-        blocks = list(chain.blocks())
-    np.testing.assert_array_equal(np.concatenate([b for _, b in blocks]), X)
-    assert len(chain) == blocks[-1][0].stop == 10
+        for rows, expected in ((chain, X), (scaled, scaler.transform(X))):
+            blocks = list(rows.blocks())
+            found = np.concatenate([block for _, block in blocks])
+            np.testing.assert_allclose(found, expected)
+            assert len(rows) == blocks[-1][0].stop == 10

@@ -10,8 +10,8 @@ import numpy as np
 from modAL.models import ActiveLearner as ModALActiveLearner
 from modAL.uncertainty import uncertainty_sampling
 
+from skal._stacking import stack_rows
 from skal.learners.checks import (
-    accepts_nan,
     align_labels,
     check_duplicates,
     check_labeled,
@@ -19,10 +19,10 @@ from skal.learners.checks import (
 )
 from skal.learners.delegating import EstimatorMethods
 from skal.learners.modal import run_query
-from skal.learners.rows import stack_rows, take_rows
 from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.reading.unwrapping import accepts_nan
 from skal.rng import resolve_rng
-from skal.rows import n_rows
+from skal.rows import n_rows, take_rows
 
 __all__ = ["ActiveLearner"]
 

@@ -13,7 +13,8 @@ from sklearn.pipeline import Pipeline
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
-from skal.learners.rows import as_array, take_row
+from skal.reading.unwrapping import walk
+from skal.rows import as_array, take_row
 
 __all__ = ["BayesianOptimizer"]
 
@@ -126,6 +127,6 @@ random_state, on_duplicate, **fit_kwargs
 
 
 def _gives_std(estimator: Any) -> bool:
-    while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[-1][1]
-    return "return_std" in inspect.signature(estimator.predict).parameters
+    # Pipelines alone pass on the arguments of `predict`.
+    inner = next(e for e in walk(estimator) if not isinstance(e, Pipeline))
+    return "return_std" in inspect.signature(inner.predict).parameters

@@ -9,14 +9,14 @@ import numpy as np
 from modAL.uncertainty import entropy_sampling
 from scipy.special import entr
 
+from skal._stacking import stack_rows
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
 from skal.learners.checks import is_fitted
 from skal.learners.modal import run_query
-from skal.learners.rows import stack_rows, take_rows
-from skal.learners.training import as_input
+from skal.reading.unwrapping import as_input
 from skal.rng import preserve_global_rng
-from skal.rows import Rows
+from skal.rows import Rows, take_rows
 from skal.validation import check_not_negative
 
 __all__ = ["CEALLearner", "pseudo_label"]

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-import torch
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skal.learners.rows import row_shape
-from skal.rows import n_rows
+from skal.rows import find_bad_rows, n_rows, row_shape
 from skal.validation import check_option
 
 __all__ = [
-    "accepts_nan",
     "align_labels",
     "check_duplicates",
     "check_labeled",
@@ -41,27 +36,6 @@ def is_fitted(estimator: Any) -> bool:
     except TypeError:  # not a scikit-learn estimator: assume that it is fitted
         return True
     return True
-
-
-def accepts_nan(estimator: Any) -> bool:
-    """Whether the tags of an estimator say that it takes missing values.
-
-    A Pipeline takes them if all its steps do, or all steps before an imputer.
-    """
-    if isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            if type(step).__module__.startswith("sklearn.impute"):
-                return True
-            if step not in (None, "passthrough") and not accepts_nan(step):
-                return False
-        return True
-    # TransformedTargetRegressor and searches do not always pass on the inner tags.
-    for name in ("regressor", "estimator"):
-        if hasattr(getattr(estimator, name, None), "fit"):
-            return accepts_nan(getattr(estimator, name))
-    if not hasattr(estimator, "__sklearn_tags__"):
-        return False
-    return bool(get_tags(estimator).input_tags.allow_nan)
 
 
 def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
@@ -222,53 +196,11 @@ def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:
 
 
 def _check_finite(X: Any, name: str, allow_nan: bool) -> None:
-    bad = _not_finite_rows(X, np.isinf if allow_nan else _not_finite)
-    if bad is not None and bad.any():
+    bad = find_bad_rows(X, allow_nan=allow_nan)
+    if bad is not None:
         what = "infinite values" if allow_nan else "NaN or infinite values"
         raise ValueError(
             f"{name} holds {what} in {int(bad.sum())} rows, the first is row "
             f"{int(np.argmax(bad))}. Remove or fill them, or construct the learner "
             "with force_all_finite=False if the estimator takes them."
         )
-
-
-def _not_finite(values: np.ndarray) -> np.ndarray:
-    return ~np.isfinite(values)
-
-
-def _not_finite_rows(
-    X: Any, is_bad: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray | None:
-    """Mark rows with a bad value; None if that cannot be asked of `X`."""
-    if sp.issparse(X):
-        rows = X.tocoo()
-        bad = np.zeros(X.shape[0], dtype=bool)
-        if rows.dtype.kind == "f":
-            bad[rows.row[is_bad(rows.data)]] = True
-        return bad
-    if isinstance(X, Mapping):
-        found = [_not_finite_rows(value, is_bad) for value in X.values()]
-        marks = [bad for bad in found if bad is not None]
-        return np.logical_or.reduce(marks) if marks else None
-    if isinstance(X, torch.Tensor):
-        if X.is_meta or not X.is_floating_point():
-            return None
-        values: Any = X.detach().double().cpu().numpy()
-    elif isinstance(X, pd.DataFrame):
-        values = X.select_dtypes("floating").to_numpy()
-    elif isinstance(X, list | tuple):
-        # Beside strings numpy would make the word 'nan' of a NaN.
-        own: list[bool] = [
-            isinstance(v, float) and bool(is_bad(np.array([v]))[0]) for v in X
-        ]
-        if any(own):
-            return np.array(own)
-        try:
-            values = np.asarray(X)
-        except ValueError:  # rows of unequal length: for the estimator to judge
-            return None
-    else:
-        values = X.to_numpy() if hasattr(X, "to_numpy") else X
-    if getattr(getattr(values, "dtype", None), "kind", None) != "f":
-        return None
-    return np.asarray(is_bad(values).reshape(len(values), -1).any(axis=1))

@@ -14,8 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 
+from skal._stacking import hstack_rows, stack_rows
 from skal.learners.checks import (
-    accepts_nan,
     align_labels,
     check_duplicates,
     check_labeled,
@@ -23,11 +23,10 @@ from skal.learners.checks import (
     warn_if_permuted,
 )
 from skal.learners.modal import run_query
-from skal.learners.rows import as_array, stack_rows, take_rows
-from skal.learners.training import as_input, fit_estimator, unchanged_on_error
-from skal.learners.transforming import hstack_rows, transform_inputs
+from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.reading.unwrapping import accepts_nan, as_input, transform_inputs
 from skal.rng import resolve_rng, seed_from
-from skal.rows import n_rows
+from skal.rows import as_array, as_dense, n_rows, take_rows
 
 __all__ = ["Committee", "CommitteeRegressor"]
 
@@ -231,12 +230,7 @@ class _BaseCommittee:
         answers = []
         for member in self.learner_list:
             rows = as_input(X, member.estimator)
-            answer = getattr(member, method)(rows, **kwargs)
-            answers.append(
-                answer.detach().cpu().numpy()
-                if isinstance(answer, torch.Tensor)
-                else np.asarray(answer)
-            )
+            answers.append(as_dense(getattr(member, method)(rows, **kwargs)))
         return answers
 
     def __sklearn_is_fitted__(self) -> bool:

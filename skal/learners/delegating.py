@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 from skal.learners.checks import is_fitted
-from skal.learners.rows import as_array
-from skal.learners.training import as_input
-from skal.learners.transforming import transform_inputs
+from skal.reading.unwrapping import as_input, transform_inputs
+from skal.rows import array_if_tensor
 
 __all__ = ["EstimatorMethods"]
 
@@ -45,8 +43,8 @@ class EstimatorMethods:
     def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
         """Score the estimator's predictions on labeled rows."""
         # scikit-learn before 1.7 cannot compare tensors with arrays.
-        y = as_array(y) if isinstance(y, torch.Tensor) else y
-        return self.estimator.score(as_input(X, self.estimator), y, **score_kwargs)
+        X, y = as_input(X, self.estimator), array_if_tensor(y)
+        return self.estimator.score(X, y, **score_kwargs)
 
     def transform_without_estimating(self, X: Any) -> Any:
         """Transform rows with all steps of a Pipeline but the last.

@@ -15,13 +15,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.learners.rows import as_array, take_rows
-from skal.rows import n_rows
+from skal.rows import as_array, as_dense, n_rows, take_rows
 
 __all__ = ["parse_answer", "run_query"]
 
@@ -143,9 +141,7 @@ def parse_answer(answer: Any, n_pool: int, name: str) -> tuple[np.ndarray, Any]:
                 "must return indices, or (indices, metrics)."
             )
         answer, metrics = answer
-    if isinstance(answer, torch.Tensor):
-        answer = answer.detach().cpu().numpy()
-    indices = np.asarray(answer)
+    indices = as_dense(answer)
     if indices.ndim == 0:
         indices = indices[None]
     if indices.ndim == 2 and indices.shape[1] == 1:

@@ -8,44 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 
-from skal.learners.rows import take_rows
-from skal.rows import n_rows
+from skal.reading.unwrapping import as_input
+from skal.rows import n_rows, take_rows
 
-__all__ = ["as_input", "bootstrap_sample", "fit_estimator", "unchanged_on_error"]
-
-
-def as_input(X: Any, estimator: Any) -> Any:
-    """Convert rows to a form that `estimator` accepts, without a copy if possible.
-
-    Tensors are detached, and become arrays for scikit-learn's own estimators. Sparse
-    rows become csr matrices, the format that every estimator can index, unless they
-    are csr or csc matrices already. Anything else is returned unchanged, which keeps
-    the names of columns.
-    """
-    if sp.issparse(X):
-        if X.format in ("csr", "csc") and sp.isspmatrix(X):
-            return X
-        return sp.csr_matrix(X)
-    if isinstance(X, torch.Tensor):
-        X = X.detach()
-        return X.cpu().numpy() if _is_of_scikit_learn(estimator) else X
-    if isinstance(X, Mapping):
-        return {key: as_input(value, estimator) for key, value in X.items()}
-    return X
-
-
-def _is_of_scikit_learn(estimator: Any) -> bool:
-    """Whether an estimator inherits from an estimator of scikit-learn."""
-    modules = {base.__module__ for base in type(estimator).__mro__}
-    return any(
-        name.startswith("sklearn.")
-        and not name.startswith(("sklearn.base", "sklearn.utils"))
-        for name in modules
-    )
+__all__ = ["bootstrap_sample", "fit_estimator", "unchanged_on_error"]
 
 
 def bootstrap_sample(

@@ -28,7 +28,7 @@ class Posterior(BaseEstimator, ABC):
     Notes
     -----
     A new posterior writes `draw`, or inherits from
-    `skal.posteriors.net_reader.NetPosterior` and says how the draws of one net differ.
+    `skal.posteriors.nets.NetPosterior` and says how the draws of one net differ.
     """
 
     @abstractmethod

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.bayesian import bayesian_layers, sample_weights
-from skal.posteriors.models import Model
-from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.posteriors.nets import NetPosterior, Variant, with_weights
+from skal.reading.pool import Member
 from skal.rng import seed_from
 from skal.validation import check_int
 
@@ -49,8 +49,8 @@ class BayesWeights(NetPosterior):
     def _check_parameters(self) -> None:
         check_int("n_draws", self.n_draws)
 
-    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
-        module = model.estimator.module_
+    def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
+        module = net.estimator.module_
         if not bayesian_layers(module):
             raise UnsuitableLearnerError(
                 f"The module {type(module).__name__} has no Bayesian layers, whose "

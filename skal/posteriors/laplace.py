@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from sklearn.base import is_classifier
 from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.posteriors.models import Model
-from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.posteriors.nets import NetPosterior, Variant, with_weights
 from skal.reading.access import NetAccess
+from skal.reading.pool import Member
 from skal.rows import Rows
 from skal.validation import check_int, check_positive
 
@@ -62,24 +61,23 @@ class LastLayerLaplace(NetPosterior):
         check_int("n_draws", self.n_draws)
         check_positive("prior_precision", self.prior_precision)
 
-    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
-        if model.member.labeled is None or model.member.y is None:
+    def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
+        if net.labeled is None or net.y is None:
             raise UnsuitableLearnerError(
                 "LastLayerLaplace reads the labeled rows, which a bare estimator does "
                 "not keep. Use skal.ActiveLearner(estimator, X_training=, y_training=)."
             )
-        access = NetAccess(model.estimator)
-        rows = model.rows(model.member.labeled)
-        features, outputs = access.collect_all(rows, access.forward_features)
+        access = NetAccess(net.estimator)
+        features, outputs = access.collect_all(net.labeled, access.forward_features)
         outputs = outputs.double().reshape(len(outputs), -1)
-        name, head = _linear_head(access, rows, features, outputs)
+        name, head = _linear_head(access, net.labeled, features, outputs)
         z = features.double()
         if head.bias is not None:
             z = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)
-        curvature = _curvature(model, outputs)  # (n, C, C)
+        curvature = _curvature(net, outputs)  # (n, C, C)
         size = (self.n_draws, head.out_features, z.shape[1])
         noise = torch.randn(size, generator=rng, dtype=torch.float64).to(z.device)
-        whole = is_classifier(model.estimator) and noise[0].numel() <= _WHOLE
+        whole = is_classifier(net.estimator) and noise[0].numel() <= _WHOLE
         sample = _by_cholesky if whole else _by_kronecker
         steps = sample(z, curvature, self.prior_precision, noise)
         prefix = f"{name}." if name else ""
@@ -102,27 +100,24 @@ def _linear_head(
     )
 
 
-def _curvature(model: Model, outputs: Tensor) -> Tensor:
+def _curvature(net: Member, outputs: Tensor) -> Tensor:
     """Hessian of the loss of each row by its outputs, ``(n, C, C)``."""
-    net = model.estimator
+    estimator = net.estimator
     eye = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
-    if not is_classifier(net):
-        y = np.asarray(model.member.y, dtype=np.float64).reshape(len(outputs), -1)
-        for transformer in model.target_transformers:
-            y = np.asarray(transformer.transform(y)).reshape(len(y), -1)
+    if not is_classifier(estimator):
         # A copy: torch warns of read-only memory, as the values of a Series are.
-        residual = outputs - torch.tensor(y, device=outputs.device)
+        residual = outputs - torch.tensor(net.own_targets(), device=outputs.device)
         variance = residual.square().mean().clamp(min=1e-12)
         return (eye / variance).expand(len(outputs), -1, -1)
-    if isinstance(net.criterion_, nn.CrossEntropyLoss):
+    if isinstance(estimator.criterion_, nn.CrossEntropyLoss):
         p = outputs.softmax(dim=1)
         return p[:, :, None] * (eye - p[:, None, :])
-    if isinstance(net.criterion_, nn.BCEWithLogitsLoss):
+    if isinstance(estimator.criterion_, nn.BCEWithLogitsLoss):
         p = outputs.sigmoid()
         return (p * (1 - p))[:, :, None] * eye
     raise UnsuitableLearnerError(
-        f"LastLayerLaplace knows no curvature of {type(net.criterion_).__name__}. "
-        "Train by CrossEntropyLoss or BCEWithLogitsLoss."
+        "LastLayerLaplace needs a net trained by CrossEntropyLoss or "
+        f"BCEWithLogitsLoss, got {type(estimator.criterion_).__name__}."
     )
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import hooked
-from skal.posteriors.models import Model
-from skal.posteriors.net_reader import NetPosterior, Variant
+from skal.posteriors.nets import NetPosterior, Variant
 from skal.reading.access import tensors_of
+from skal.reading.pool import Member
 from skal.rng import seed_from
 from skal.validation import check_int
 
@@ -97,18 +97,17 @@ class MCDropout(NetPosterior):
     def _check_parameters(self) -> None:
         check_int("n_draws", self.n_draws)
 
-    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
-        net = model.estimator
-        layers = dropout_layers(net.module_)
+    def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
+        module = net.estimator.module_
+        layers = dropout_layers(module)
         if not layers:
             raise UnsuitableLearnerError(
-                f"The module of {type(net).__name__} ({type(net.module_).__name__}) "
-                "has no dropout layer with p > 0: MCDropout has nothing to draw. Add "
-                "torch.nn.Dropout layers to it; skal's MLP has them by "
-                "NetClassifier(module__dropout=0.2). torch.nn.functional.dropout in "
-                "forward cannot be seen from outside."
+                f"The module {type(module).__name__} has no dropout layer with p > 0, "
+                "so MCDropout has nothing to draw. Add torch.nn.Dropout layers to it; "
+                "skal's MLP has them with NetClassifier(module__dropout=0.2). "
+                "torch.nn.functional.dropout in forward cannot be seen from outside."
             )
-        masks = _Masks(net.module_, layers)
+        masks = _Masks(module, layers)
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
         return [partial(masks.applied, seed) for seed in seeds]
 

@@ -13,16 +13,10 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
-from skal.posteriors.models import (
-    Model,
-    ensemble_models,
-    is_ensemble,
-    member_models,
-)
-from skal.posteriors.net_reader import NetReader
-from skal.reading.pool import Pool
+from skal.posteriors.nets import NetReader
+from skal.reading.pool import Member, Pool
 from skal.rng import preserve_global_rng
-from skal.rows import Rows
+from skal.rows import Rows, array_if_tensor
 
 __all__ = ["Members", "has_members"]
 
@@ -32,20 +26,20 @@ class Members(Posterior):
 
     Notes
     -----
-    Taken are, in this order,
+    The models are, in this order,
 
-    * the learners of a `Committee` or `CommitteeRegressor`, modAL's or skal's, one
-      model each;
+    * the learners of a `Committee` or `CommitteeRegressor` of modAL or skal, one model
+      for each;
     * the parts of a random forest, extra trees, bagging or voting;
-    * the ``estimators_`` of an ensemble from outside scikit-learn, as of skal's.
+    * the ``estimators_`` of an ensemble from outside scikit-learn, such as skal's.
 
-    Columns are put together by class: a class that a member has not seen has
-    probability 0 with it. A member without `predict_proba` counts as certain of the
-    class that it predicts. Members of a committee of regressors predict in the units
-    of the learner, whatever target transformers each has. Nothing is drawn; the
-    weights of a voting ensemble are not used.
+    Columns are matched by class: a class that a member has not seen has probability 0
+    with it.  A member without `predict_proba` is certain of the class that it predicts.
+    Members of a committee of regressors predict in the units of the learner, whatever
+    the target transformers of each.  Nothing is drawn; the weights of a voting ensemble
+    are ignored.
 
-    Boosting and stacking are refused: their parts are no models of the target.
+    Boosting and stacking are refused: their parts are not models of the target.
 
     Examples
     --------
@@ -62,34 +56,40 @@ class Members(Posterior):
 
     def draw(self, pool: Pool, rng: torch.Generator) -> Draws:
         """Take the members; see `Posterior.draw`."""
-        models = member_models(pool)
+        models = pool.members
         if len(models) == 1:
             (whole,) = models
-            if not is_ensemble(whole.estimator):
+            if not whole.is_ensemble:
                 raise UnsuitableLearnerError(
                     f"{type(whole.estimator).__name__} has no members to disagree. "
                     "Use a Committee, a random forest, extra trees, bagging, voting "
                     "or one of skal's ensembles of nets."
                 )
-            models = ensemble_models(whole)
-        readers = [_reader(model) for model in models]
-        return Draws(pool, readers, "Members()")
+            models = list(whole.parts())
+        return Draws(pool, [_reader(model) for model in models], "Members()")
 
 
-def _reader(model: Model) -> Reader:
-    # Read through the net, probabilities keep the precision that predict_proba drops.
-    inner = model.unwrap()
-    if isinstance(inner.estimator, NeuralNet):
-        return NetReader(inner, [nullcontext])
+def has_members(pool: Pool) -> bool:
+    """Whether `Members` finds two models or more."""
+    if len(pool.members) > 1:
+        return True
+    (member,) = pool.members
+    return member.is_ensemble and len(member.estimator.estimators_) > 1
+
+
+def _reader(model: Member) -> Reader:
+    # Through the net, probabilities keep the precision that predict_proba drops.
+    if isinstance(model.estimator, NeuralNet):
+        return NetReader(model, [nullcontext])
     return _EstimatorReader(model)
 
 
 class _EstimatorReader(Reader):
-    """Outputs of an estimator by its `predict_proba` or `predict`."""
+    """Reads the outputs of an estimator by its `predict_proba` or `predict`."""
 
     n_draws = 1
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Member) -> None:
         self.model = model
         self.member = model.index
         estimator = model.estimator
@@ -104,35 +104,23 @@ class _EstimatorReader(Reader):
             self.labels = model.decode(self.classes)
             self.n_outputs = len(self.labels)
         else:
-            self.n_outputs = self.read(model.first_row()).shape[2]
+            self.n_outputs = self._run(model.rows.first()).shape[2]
 
     def read(self, block: Any) -> Tensor:
-        """Give outputs for rows as the member sees them, ``(1, b, n_outputs)``."""
-        rows = self.model.rows(Rows(block, allow_nan=True))
+        """Read ``(1, b, n_outputs)`` for a block of the member's rows."""
+        return self._run(self.model.through_steps(block))
+
+    def _run(self, rows: Rows) -> Tensor:
         with preserve_global_rng():
-            parts = [self._predict(_to_numpy(part)) for _, part in rows.blocks()]
+            parts = [self._predict(array_if_tensor(part)) for _, part in rows.blocks()]
         return torch.from_numpy(np.concatenate(parts))[None]
 
     def _predict(self, X: Any) -> np.ndarray:
         estimator = self.model.estimator
         if self.labels is None:
             predicted = np.asarray(estimator.predict(X), dtype=np.float64)
-            return self.model.to_common_units(predicted.reshape(len(predicted), -1))
+            return self.model.to_shared_units(predicted.reshape(len(predicted), -1))
         if hasattr(estimator, "predict_proba"):
             return np.asarray(estimator.predict_proba(X), dtype=np.float64)
         predicted = np.asarray(estimator.predict(X))
         return (predicted[:, None] == self.classes).astype(np.float64)
-
-
-def _to_numpy(block: Any) -> Any:
-    if isinstance(block, Tensor):
-        return block.detach().cpu().numpy()
-    return block
-
-
-def has_members(pool: Pool) -> bool:
-    """Whether `Members` finds two models or more."""
-    if len(pool.members) > 1:
-        return True
-    estimator = pool.members[0].estimator
-    return is_ensemble(estimator) and len(estimator.estimators_) > 1

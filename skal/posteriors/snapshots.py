@@ -11,8 +11,8 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.callbacks import WeightSnapshots
-from skal.posteriors.models import Model
-from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.posteriors.nets import NetPosterior, Variant, with_weights
+from skal.reading.pool import Member
 from skal.validation import check_int
 
 __all__ = ["Snapshots", "find_snapshots"]
@@ -54,26 +54,27 @@ class Snapshots(NetPosterior):
         if self.n_draws is not None:
             check_int("n_draws", self.n_draws, minimum=2)
 
-    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
-        net = model.estimator
-        callback = find_snapshots(net)
-        name = type(net).__name__
+    def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
+        estimator = net.estimator
+        callback = find_snapshots(estimator)
+        name = type(estimator).__name__
         if callback is None:
             raise UnsuitableLearnerError(
                 f"{name} has kept no weights while training, which Snapshots reads. "
                 f"Fit it with {name}(callbacks=[WeightSnapshots()]), from skal.nets."
             )
-        kept = callback.of(net)
+        kept = callback.of(estimator)
         wanted = 2 if self.n_draws is None else self.n_draws
         if len(kept) < wanted:
             raise UnsuitableLearnerError(
                 f"{name} has kept the weights of {len(kept)} epochs where Snapshots "
                 f"needs {wanted}. Train for more epochs than max_epochs="
-                f"{net.max_epochs}, or change the callback {callback!r}."
+                f"{estimator.max_epochs}, or change the callback {callback!r}."
             )
         if self.n_draws is not None:
             kept = kept[-self.n_draws :]
-        device = next((p.device for p in net.module_.parameters()), torch.device("cpu"))
+        parameters = estimator.module_.parameters()
+        device = next((p.device for p in parameters), torch.device("cpu"))
         return [with_weights(partial(_to, weights, device)) for weights in kept]
 
 

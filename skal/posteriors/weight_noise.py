@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from skal.posteriors.models import Model
-from skal.posteriors.net_reader import NetPosterior, Variant, with_weights
+from skal.posteriors.nets import NetPosterior, Variant, with_weights
+from skal.reading.pool import Member
 from skal.rng import seed_from
 from skal.validation import check_int, check_option, check_positive
 
@@ -119,8 +119,8 @@ class WeightNoise(NetPosterior):
         check_positive("noise_scale", self.noise_scale)
         check_option("scaling", self.scaling, ["per_tensor", "global"])
 
-    def _variants(self, model: Model, rng: torch.Generator) -> Sequence[Variant]:
-        module = model.estimator.module_
+    def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
+        module = net.estimator.module_
 
         def draw(seed: int) -> dict[str, Tensor]:
             own = torch.Generator().manual_seed(seed)

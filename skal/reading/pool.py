@@ -1,8 +1,9 @@
-"""A learner and its pool, unwrapped to what a query strategy reads."""
+"""A learner and its pool, as a query strategy reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,36 +17,29 @@ from skorch import NeuralNet
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.models import Member
-from skal.reading.unwrapping import (
-    allows_nan,
-    estimator_of,
-    innermost,
-    learners_of,
-    unwrap,
-)
+from skal.reading.unwrapping import accepts_nan, estimator_of, innermost, learners_of
 from skal.rows import ChainedRows, Rows, n_rows, take_rows
 
 __all__ = ["Member", "Pool"]
 
 
 class Pool:
-    """A learner and the rows it may ask labels for.
+    """A learner and the rows that it may ask labels for.
 
     Parameters
     ----------
     learner : ActiveLearner, Committee or estimator
-        Fitted; `ActiveLearner`, `Committee`, `Pipeline`,
-        `TransformedTargetRegressor`, `GridSearchCV` and `RandomizedSearchCV` are
-        taken apart in any nesting.
-    X : array-like of shape (m, ...)
-        The pool as the user holds it; see `skal.rows.Rows` for the kinds.
+        Fitted, in any nesting of `ActiveLearner`, `Committee`, `Pipeline`,
+        `TransformedTargetRegressor`, `GridSearchCV` and `RandomizedSearchCV`.
+    X : container of m rows
+        The pool as the user holds it; see `skal.rows` for the kinds.
     name : str
         What the rows are called in an error.
 
     Raises
     ------
     ValueError
-        If the pool is empty, or its columns are not those of the training data.
+        If the pool is empty or one-dimensional.
     """
 
     def __init__(self, learner: Any, X: Any, name: str = "the pool") -> None:
@@ -66,13 +60,13 @@ class Pool:
         return self._n
 
     def take(self, indices: torch.Tensor | np.ndarray) -> Pool:
-        """Give a pool of some of the rows, with the same learner.
+        """Make a pool of some of the rows, with the same learner.
 
         Parameters
         ----------
         indices : Tensor or ndarray of shape (n,)
-            Positions.  Rows of arrays and tables are copied; a Dataset and a dask
-            array are read when the rows are.
+            Positions.  Rows of arrays and tables are copied; a Dataset or a dask array
+            is read when the rows are.
         """
         X = take_rows(self.X, np.asarray(torch.as_tensor(indices).cpu()))
         return Pool(self.learner, X, "the part of the pool that is looked at")
@@ -81,36 +75,45 @@ class Pool:
     def members(self) -> list[Member]:
         """The fitted models: one for a learner, several for a committee.
 
+        Where the members of a committee hold different labeled rows, each of them sees
+        all of these, in its own way.
+
         Raises
         ------
         NotFittedError
-            If one of them is not fitted.
+            If a model is not fitted.
+        ValueError
+            If the columns of the pool are not those of the training data.
         """
-        members = [self._member(learner) for learner in learners_of(self.learner)]
-        sets = [m for m in members if m.labeled is not None]
-        distinct = {id(m.labeled.X): m for m in sets if m.labeled is not None}
-        if len(distinct) > 1 or 0 < len(sets) < len(members):
-            # Members taught on rows of their own, or of which some hold none: all of
-            # them are labeled, and each member sees all of them in its own way.
-            held = [m.labeled.X for m in distinct.values() if m.labeled is not None]
-            y = np.concatenate([np.asarray(m.y) for m in distinct.values()])
-            for member in members:
-                name = "the labeled data"
-                parts = [self._rows(member, X, name) for X in held]
-                member.labeled, member.y = ChainedRows(parts), y
+        learners = learners_of(self.learner)
+        held = [self._held_by(learner) for learner in learners]
+        distinct = {id(pair[0]): pair for pair in held if pair is not None}
+        labeled: list[tuple[Rows | None, Any]]
+        if len(distinct) > 1 or (distinct and None in held):
+            together = ChainedRows([_labeled(X) for X, _ in distinct.values()])
+            y = np.concatenate([np.asarray(y) for _, y in distinct.values()])
+            labeled = [(together, y)] * len(learners)
+        else:
+            labeled = [
+                (None, None) if pair is None else (_labeled(pair[0]), pair[1])
+                for pair in held
+            ]
+        members = []
+        for k, learner in enumerate(learners):
+            outer = estimator_of(learner)
+            _check_fitted(outer)
+            self._check_columns(outer, held[k])
+            member = Member.of(outer, Rows(self.X, name=self.name), *labeled[k])
+            # The units of a single member are those of all its parts.
+            n_shared = len(member.target_transformers) if len(learners) == 1 else 0
+            members.append(replace(member, index=k, n_shared=n_shared))
         return members
-
-    @staticmethod
-    def _rows(member: Member, X: Any, name: str) -> Rows:
-        """Rows as a member sees them."""
-        seen = member.rows
-        return Rows(X, seen.transformers, allow_nan=seen.allow_nan, name=name)
 
     @property
     def labeled(self) -> list[tuple[Any, Any]]:
-        """Labeled rows with their labels, as learner or members hold them.
+        """Labeled rows with their labels, as the learner or its members hold them.
 
-        A set that several members share is there once.  The models need not be fitted.
+        A set that several members share is listed once.  The models need not be fitted.
         """
         sets = {}
         for holder in (self.learner, *learners_of(self.learner)):
@@ -129,12 +132,12 @@ class Pool:
         return True
 
     def check_finite(self) -> None:
-        """Read the pool once, raising if a row cannot be given to the model."""
+        """Read the pool once; raise if a row has NaN that the models do not accept."""
         if self.is_fitted:
             for member in self.members:
                 member.rows.check_finite()
         else:
-            allow_nan = allows_nan(self.learner)
+            allow_nan = accepts_nan(self.learner, unknown=True)
             Rows(self.X, allow_nan=allow_nan, name=self.name).check_finite()
 
     @property
@@ -151,10 +154,10 @@ class Pool:
         return "unknown"
 
     def proba(self) -> list[torch.Tensor]:
-        """Class probabilities, float64, one ``(m, C)`` for each output.
+        """Predict class probabilities, float64, one ``(m, C)`` for each output.
 
-        Those of a committee are the mean of its members', columns matched by class;
-        a class that a member has not seen has probability 0 with it.
+        Those of a committee are the mean of its members', with columns matched by
+        class; a class that a member has not seen has probability 0 with it.
         """
         members = self.members
         if len(members) == 1:
@@ -172,16 +175,22 @@ class Pool:
         return [proba / len(members) for proba in total]
 
     def nets(self, head: str | None = None) -> Iterator[tuple[Member, NetAccess]]:
-        """Yield every net, of learners and of ensembles, with what may be read from it.
+        """Yield every net of the learners and their ensembles, with access to it.
 
         Parameters
         ----------
         head : str, optional
-            Name of the head in the net's module; the last Linear by default.
+            Name of the head in the net's module; by default the last Linear to run.
+
+        Yields
+        ------
+        member : Member
+            The net, with pool and labeled rows as it sees them.
+        access : NetAccess
         """
         for member in self.members:
             for net in member.nets():
-                yield member, NetAccess(net, head=head)
+                yield net, NetAccess(net.estimator, head=head)
 
     def check_gives(self, reads: str, strategy: str, others: Callable[[], str]) -> None:
         """Raise unless every model gives what a strategy reads.
@@ -220,30 +229,16 @@ class Pool:
                     f"give it. Strategies that do without: {others()}."
                 )
 
-    def _member(self, learner: Any) -> Member:
-        labeled_X = getattr(learner, "X_training", None)
-        labeled_y = getattr(learner, "y_training", None)
-        if labeled_X is None and learner is not self.learner:
-            labeled_X = getattr(self.learner, "X_training", None)
-            labeled_y = getattr(self.learner, "y_training", None)
-        outer = estimator_of(learner)
-        if isinstance(outer, NeuralNet):
-            if not getattr(outer, "initialized_", False):
-                raise _not_fitted(outer)
-        elif hasattr(outer, "__sklearn_tags__"):  # others are taken at their word
-            check_is_fitted(outer)
-        self._check_columns(outer, labeled_X)
-        estimator, transformers, target_transformers = unwrap(outer)
-        allow_nan = not isinstance(estimator, NeuralNet) and allows_nan(estimator)
-        rows = Rows(self.X, transformers, allow_nan=allow_nan, name=self.name)
-        labeled = None
-        if labeled_X is not None and n_rows(labeled_X) > 0:
-            labeled = Rows(
-                labeled_X, transformers, allow_nan=allow_nan, name="the labeled data"
-            )
-        return Member(estimator, rows, labeled, labeled_y, target_transformers)
+    def _held_by(self, learner: Any) -> tuple[Any, Any] | None:
+        """Labeled rows of a member, or those of the committee that it is of."""
+        for holder in (learner, self.learner):
+            X = getattr(holder, "X_training", None)
+            if X is not None:
+                y = getattr(holder, "y_training", None)
+                return (X, y) if n_rows(X) > 0 else None
+        return None
 
-    def _check_columns(self, estimator: Any, labeled_X: Any) -> None:
+    def _check_columns(self, estimator: Any, held: tuple[Any, Any] | None) -> None:
         names = getattr(estimator, "feature_names_in_", None)
         if names is not None and hasattr(self.X, "columns"):
             missing = [name for name in names if name not in self.X.columns]
@@ -253,8 +248,8 @@ class Pool:
                     f"trained on: {missing[:10]}."
                 )
         expected = getattr(estimator, "n_features_in_", None)
-        if expected is None:
-            shape: tuple[int, ...] = getattr(labeled_X, "shape", ())
+        if expected is None and held is not None:
+            shape: tuple[int, ...] = getattr(held[0], "shape", ())
             expected = shape[1] if len(shape) == 2 else None
         shape = getattr(self.X, "shape", ())
         if expected is not None and len(shape) == 2 and shape[1] != expected:
@@ -264,12 +259,21 @@ class Pool:
             )
 
 
+def _labeled(X: Any) -> Rows:
+    return Rows(X, name="the labeled data")
+
+
 def _is_text(X: Any) -> bool:
     return getattr(getattr(X, "dtype", None), "kind", "") in "OUST"
 
 
-def _not_fitted(estimator: Any) -> NotFittedError:
-    return NotFittedError(
-        f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with "
-        "labeled data before querying."
-    )
+def _check_fitted(estimator: Any) -> None:
+    """Raise unless an estimator is fitted, as far as can be told."""
+    if isinstance(estimator, NeuralNet):
+        if not getattr(estimator, "initialized_", False):
+            raise NotFittedError(
+                f"This {type(estimator).__name__} instance is not fitted yet. Call "
+                "'fit' with labeled data before querying."
+            )
+    elif hasattr(estimator, "__sklearn_tags__"):
+        check_is_fitted(estimator)

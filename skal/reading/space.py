@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import is_classifier
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
 from skal.reading.pool import Pool
-from skal.rows import Rows
+from skal.rows import Rows, as_dense
 from skal.spaces import (
     Dense,
     Embedding,
@@ -212,12 +211,8 @@ def read_inputs(rows: Rows) -> Tensor:
 
 
 def _as_floats(block: Any) -> Tensor:
-    if sparse.issparse(block):
-        block = block.toarray()
-    if isinstance(block, Tensor):
-        return block.detach().cpu().double()
     try:
-        return torch.from_numpy(np.array(block, dtype=np.float64))
+        return torch.from_numpy(np.array(as_dense(block), dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The inputs have no distances: {type(block).__name__} does not hold rows "

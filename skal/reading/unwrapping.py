@@ -1,110 +1,206 @@
-"""What a learner wraps: members, estimator, transformers of rows and targets."""
+"""Wrappers of estimators: what they hold, and how they are rebuilt."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import BaseEnsemble
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from skorch import NeuralNet
 
+from skal._stacking import hstack_rows
 from skal.exceptions import UnsuitableLearnerError
+from skal.rows import array_if_tensor, as_array, transform_rows
 
 __all__ = [
-    "allows_nan",
+    "accepts_nan",
+    "as_input",
     "estimator_of",
     "innermost",
+    "is_sklearn_own",
     "learners_of",
     "rewrap",
+    "transform_inputs",
     "unwrap",
+    "walk",
 ]
 
 
 def learners_of(learner: Any) -> list[Any]:
-    """Members of a committee, or the learner alone."""
+    """Get the members of a committee, or the learner itself in a list."""
     members = getattr(learner, "learner_list", None)
     return [learner] if members is None else list(members)
 
 
 def estimator_of(learner: Any) -> Any:
-    """Estimator of a modAL learner; a bare estimator is its own."""
+    """Get the estimator of a modAL learner; a bare estimator is returned as it is."""
     if hasattr(learner, "query") and hasattr(learner, "estimator"):
         return learner.estimator
     return learner
 
 
-def innermost(learner: Any) -> Any:
-    """Follow the wrappers to the estimator inside, fitted or not."""
+def walk(learner: Any) -> Iterator[Any]:
+    """Yield the estimator of a learner and those within its wrappers, outermost first.
+
+    A Pipeline wraps its last step, a TransformedTargetRegressor its regressor, and a
+    search its best estimator.  Fitted estimators are preferred where there are any.
+    """
     estimator = estimator_of(learner)
-    while True:
+    while estimator is not None:
+        yield estimator
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, TransformedTargetRegressor):
-            # Its default regressor is not a net, but it is a regressor.
-            return estimator
+            estimator = getattr(estimator, "regressor_", estimator.regressor)
         elif _is_search(estimator):
-            estimator = estimator.estimator
+            estimator = getattr(estimator, "best_estimator_", estimator.estimator)
         else:
-            return estimator
+            return
+
+
+def innermost(learner: Any) -> Any:
+    """Get the estimator inside all wrappers, fitted or not."""
+    *_, estimator = walk(learner)
+    return estimator
+
+
+def unwrap(learner: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Split a fitted learner into an estimator and the transformers around it.
+
+    Returns
+    -------
+    estimator : estimator
+        The one inside all wrappers.
+    transformers : list
+        Transformers of the rows, in the order in which they are applied.
+    target_transformers : list
+        Transformers of the target, outermost first.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If a search has no fitted estimator.
+    """
+    transformers: list[Any] = []
+    target_transformers: list[Any] = []
+    for estimator in walk(learner):
+        if isinstance(estimator, Pipeline):
+            # Others, such as the samplers of imbalanced-learn, act in `fit` alone.
+            transformers += [
+                step for _, step in estimator.steps[:-1] if hasattr(step, "transform")
+            ]
+        elif isinstance(estimator, TransformedTargetRegressor):
+            target_transformers.append(estimator.transformer_)
+        elif _is_search(estimator) and not hasattr(estimator, "best_estimator_"):
+            raise UnsuitableLearnerError(
+                f"{type(estimator).__name__} keeps no fitted estimator: set refit=True."
+            )
+    return estimator, transformers, target_transformers
 
 
 def rewrap(learner: Any, inner: Any) -> Any:
-    """Give unfitted copies of the wrappers of a learner, with `inner` inside.
+    """Make unfitted copies of the wrappers of a learner, with another estimator inside.
 
-    Pipelines and target transformers are copied; a search is replaced by what it
-    found best, or what it is to start from.
+    Pipelines and target transformers are copied.  A search is replaced by its best
+    estimator, or by the one that it starts from.
     """
-    estimator = estimator_of(learner)
-    if isinstance(estimator, Pipeline):
-        *before, (name, last) = estimator.steps
-        steps = [(key, clone(step, safe=False)) for key, step in before]
-        return Pipeline([*steps, (name, rewrap(last, inner))], memory=estimator.memory)
-    if isinstance(estimator, TransformedTargetRegressor):
-        params = estimator.get_params(deep=False)
-        params = {key: clone(value, safe=False) for key, value in params.items()}
-        return estimator.__class__(
-            **{**params, "regressor": rewrap(estimator.regressor, inner)}
-        )
-    if _is_search(estimator):
-        found = getattr(estimator, "best_estimator_", estimator.estimator)
-        return rewrap(found, inner)
+    for wrapper in reversed(list(walk(learner))):
+        if isinstance(wrapper, Pipeline):
+            *before, (last, _) = wrapper.steps
+            steps = [(name, clone(step, safe=False)) for name, step in before]
+            inner = Pipeline([*steps, (last, inner)], memory=wrapper.memory)
+        elif isinstance(wrapper, TransformedTargetRegressor):
+            params = wrapper.get_params(deep=False)
+            params = {key: clone(value, safe=False) for key, value in params.items()}
+            inner = wrapper.__class__(**{**params, "regressor": inner})
     return inner
 
 
-def unwrap(estimator: Any) -> tuple[Any, list[Any], list[Any]]:
-    """Take a fitted estimator apart: the last, its transformers, its target's."""
-    transformers: list[Any] = []
-    target_transformers: list[Any] = []
-    while True:
+def transform_inputs(learner: Any, X: Any) -> Any:
+    """Transform rows by the fitted transformers before the last step of a Pipeline.
+
+    The transformed rows of the members of a voting or stacking ensemble are put side by
+    side.
+
+    Returns
+    -------
+    transformed : ndarray or csr_matrix
+        `X` itself if there is no transformer.
+    """
+    estimator, transformers, _ = unwrap(learner)
+    if transformers:
+        return as_array(transform_rows(as_input(X, estimator), transformers))
+    if not hasattr(estimator, "named_estimators_"):
+        return X
+    blocks = [transform_inputs(member, X) for member in estimator.estimators_]
+    blocks = [block for block in blocks if block is not X]
+    return hstack_rows(blocks) if blocks else X
+
+
+def as_input(X: Any, estimator: Any) -> Any:
+    """Convert rows to a kind that an estimator accepts, copied only where necessary.
+
+    Tensors lose their gradient, and become arrays for scikit-learn's own estimators.
+    Sparse rows become csr or csc matrices, which every estimator can index.  Any other
+    kind is returned as it is, so that column names are kept.
+    """
+    if sparse.issparse(X):
+        if X.format in ("csr", "csc") and sparse.isspmatrix(X):
+            return X
+        return sparse.csr_matrix(X)
+    if isinstance(X, torch.Tensor):
+        return array_if_tensor(X) if is_sklearn_own(estimator) else X.detach()
+    if isinstance(X, Mapping):
+        return {key: as_input(value, estimator) for key, value in X.items()}
+    return X
+
+
+def is_sklearn_own(estimator: Any) -> bool:
+    """Whether an estimator is scikit-learn's own, or of a subclass of one.
+
+    scikit-learn's base classes and mixins do not count: they say nothing about how an
+    estimator treats its rows.
+    """
+    return any(
+        cls.__module__.startswith("sklearn.")
+        and not cls.__module__.startswith(("sklearn.base", "sklearn.utils"))
+        and cls is not BaseEnsemble
+        for cls in type(estimator).__mro__
+    )
+
+
+def accepts_nan(learner: Any, unknown: bool = False) -> bool:
+    """Whether a learner accepts missing values, by the tags of its estimators.
+
+    A Pipeline does if all its steps do, or all steps before an imputer.
+
+    Parameters
+    ----------
+    learner : learner or estimator
+    unknown : bool
+        The answer for an estimator without tags that is not a net.
+    """
+    for estimator in walk(learner):
         if isinstance(estimator, Pipeline):
-            transformers += [
-                step
-                for _, step in estimator.steps[:-1]
-                if step is not None and step != "passthrough"
-            ]
-            estimator = estimator.steps[-1][1]
-        elif isinstance(estimator, TransformedTargetRegressor):
-            target_transformers.append(estimator.transformer_)
-            estimator = estimator.regressor_
-        elif _is_search(estimator):
-            if not hasattr(estimator, "best_estimator_"):
-                raise UnsuitableLearnerError(
-                    f"{type(estimator).__name__} keeps no fitted estimator: set "
-                    "refit=True."
-                )
-            estimator = estimator.best_estimator_
-        else:
-            return estimator, transformers, target_transformers
+            for _, step in estimator.steps[:-1]:
+                if type(step).__module__.startswith("sklearn.impute"):
+                    return True
+                passes = step is None or step == "passthrough"
+                if not passes and not accepts_nan(step, unknown):
+                    return False
+    # Meta-estimators do not always pass on the tag of the estimator that they fit.
+    if hasattr(getattr(estimator, "estimator", None), "fit"):
+        return accepts_nan(estimator.estimator, unknown)
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return unknown and not isinstance(estimator, NeuralNet)
+    return bool(get_tags(estimator).input_tags.allow_nan)
 
 
 def _is_search(estimator: Any) -> bool:
     return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
-
-
-def allows_nan(estimator: Any) -> bool:
-    """Say whether a learner or estimator takes NaN, as far as it tells."""
-    estimator = estimator_of(estimator)
-    if not hasattr(estimator, "__sklearn_tags__"):
-        return True  # not a scikit-learn estimator: let it judge
-    return bool(get_tags(estimator).input_tags.allow_nan)

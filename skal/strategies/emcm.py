@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,7 +85,6 @@ class EMCM(PosteriorStrategy):
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_option("space", self.space, ["last_layer", "gradients"])
         draws = self._draw(pool, rng)
-        own_units = len(pool.members) == 1
         nets = [
             (member, *_read(access, member, self.space))
             for member, access in pool.nets(self.head)
@@ -95,7 +93,7 @@ class EMCM(PosteriorStrategy):
         for block, models in draws.blocks():
             changes = []
             for member, predicted, gram in nets:
-                labels = models if own_units else _to_own_units(models, member)
+                labels = _to_own_units(models, member)
                 residuals = predicted[block] - labels.to(predicted.device)
                 changes.append(expected_model_change(residuals, gram[block]).cpu())
             scores.append(torch.stack(changes).mean(dim=0))
@@ -116,9 +114,8 @@ def _read(access: NetAccess, member: Member, space: str) -> tuple[Tensor, Tensor
 
 
 def _to_own_units(predictions: Tensor, member: Member) -> Tensor:
-    """Predictions ``(K, b, T)`` in units of the learner, in those of a member's net."""
-    flat = predictions.flatten(0, 1).cpu().numpy()
-    for transformer in member.target_transformers:
-        flat = np.asarray(transformer.transform(flat), dtype=np.float64)
-        flat = flat.reshape(len(flat), -1)
+    """Transform predictions ``(K, b, T)`` to the units of a net's own target."""
+    if not member.has_own_units:
+        return predictions
+    flat = member.to_own_units(predictions.flatten(0, 1).cpu().numpy())
     return torch.from_numpy(flat).reshape(*predictions.shape[:2], -1)

@@ -15,6 +15,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import evaluating
 from skal.reading.pool import Member, Pool
 from skal.reading.space import read_inputs
+from skal.rows import array_if_tensor
 from skal.selection import Picks
 from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
@@ -139,8 +140,7 @@ def _predict(member: Member) -> Tensor:
     # A net's predict leaves its modules in eval mode.
     with evaluating(member.estimator.module_) if net else nullcontext():
         for _, block in member.rows.blocks():
-            if isinstance(block, Tensor) and not net:
-                block = block.detach().cpu().numpy()
+            block = block if net else array_if_tensor(block)
             predicted = np.array(member.estimator.predict(block), dtype=np.float64)
             blocks.append(torch.from_numpy(predicted.reshape(len(predicted), -1)))
     result = torch.cat(blocks)
@@ -153,13 +153,10 @@ def _predict(member: Member) -> Tensor:
 
 def _labels(member: Member, pool: Pool) -> Tensor:
     """Labels in the estimator's own units, ``(L, targets)``."""
-    if member.y is None:
+    y = member.own_targets()
+    if y is None:
         raise UnsuitableLearnerError(
             f"{type(pool.learner).__name__} holds labeled rows without labels."
         )
-    y = np.asarray(member.y, dtype=np.float64)
-    y = y.reshape(len(y), -1)
-    for transformer in member.target_transformers:
-        y = np.asarray(transformer.transform(y), dtype=np.float64).reshape(len(y), -1)
     # A copy: torch warns of read-only memory, as the values of a Series are.
     return torch.tensor(y)

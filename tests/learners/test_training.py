@@ -2,21 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
 
 from skal.learners.training import (
-    as_input,
     bootstrap_sample,
     fit_estimator,
     unchanged_on_error,
 )
-from tests.learners.conftest import SPARSE, convert
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("f4")
 y = np.arange(12) % 2
@@ -44,43 +41,6 @@ def local_net(**kwargs):
     return NeuralNetClassifier(
         Module, train_split=None, max_epochs=2, verbose=0, **kwargs
     )
-
-
-class TestAsInput:
-    @pytest.mark.parametrize(
-        "kind", [f"{f}_{c}" for f in SPARSE for c in ("matrix", "array")]
-    )
-    def test_sparse_rows_can_be_indexed(self, kind):
-        got = as_input(convert(X, kind), Recorder())
-        assert sp.isspmatrix(got)
-        assert got.format in ("csr", "csc")
-        assert np.array_equal(got.toarray(), X)
-
-    def test_csr_is_not_copied(self):
-        rows = sp.csr_matrix(X)
-        assert as_input(rows, Recorder()) is rows
-
-    def test_tensor_for_scikit_learn_is_an_array(self):
-        rows = torch.as_tensor(X).clone().requires_grad_()
-        for estimator in (Ridge(), make_pipeline(StandardScaler(), Recorder())):
-            assert isinstance(as_input(rows, estimator), np.ndarray)
-
-    def test_tensor_for_others_stays_a_tensor_where_it_is(self):
-        rows = torch.as_tensor(X).clone().requires_grad_()
-        for estimator in (Recorder(), local_net()):
-            got = as_input(rows, estimator)
-            assert isinstance(got, torch.Tensor)
-            assert not got.requires_grad
-        assert as_input(torch.ones(2, device="meta"), Recorder()).is_meta
-
-    def test_dict_is_converted_inside(self):
-        got = as_input({"a": sp.coo_matrix(X), "b": X}, Recorder())
-        assert got["a"].format == "csr"
-        assert got["b"] is X
-
-    def test_other_rows_are_returned_unchanged(self):
-        for rows in (X, X.tolist(), convert(X, "frame")):
-            assert as_input(rows, Ridge()) is rows
 
 
 class TestBootstrap:

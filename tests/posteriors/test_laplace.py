@@ -131,7 +131,7 @@ def test_what_cannot_be_done_is_told():
     ends = nn.Sequential(nn.Linear(5, 3), nn.Softmax(1))
     with pytest.raises(UnsuitableLearnerError, match="followed by something else"):
         collect(LastLayerLaplace(), learner(NetClassifier(ends, max_epochs=1)))
-    with pytest.raises(UnsuitableLearnerError, match="LogisticRegression is none"):
+    with pytest.raises(UnsuitableLearnerError, match="LogisticRegression is not one"):
         collect(LastLayerLaplace(), learner(LogisticRegression()))
     with pytest.raises(ValueError, match="prior_precision must be a number above 0"):
         collect(LastLayerLaplace(prior_precision=0), learner(net))

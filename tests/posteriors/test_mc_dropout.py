@@ -270,7 +270,7 @@ def test_a_net_without_dropout_is_told_how_to_add_it(p):
 
 def test_other_estimators_are_refused():
     forest = RandomForestClassifier(2, max_depth=2).fit(X, Y)
-    with pytest.raises(UnsuitableLearnerError, match="DecisionTreeClassifier is none"):
+    with pytest.raises(UnsuitableLearnerError, match="RandomForestClassifier is not"):
         collect(MCDropout(), forest)
 
 

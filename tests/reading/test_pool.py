@@ -58,7 +58,7 @@ def test_nested_wrappers_are_taken_off_in_order():
     np.testing.assert_allclose(
         read(member.labeled), second.transform(first.transform(X))
     )
-    assert member.target_transformers == [model.best_estimator_.transformer_]
+    assert member.target_transformers == (model.best_estimator_.transformer_,)
     assert Pool(learner, POOL).task == "regression"
     np.testing.assert_allclose(
         member.estimator.predict(read(member.rows)),

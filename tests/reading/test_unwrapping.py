@@ -2,15 +2,36 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    BaggingRegressor,
+    BaseEnsemble,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    VotingClassifier,
+)
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVR
 
 from skal.learners import ActiveLearner
-from skal.reading.unwrapping import innermost, rewrap
+from skal.nets import NetRegressor
+from skal.reading.unwrapping import (
+    accepts_nan,
+    as_input,
+    innermost,
+    is_sklearn_own,
+    rewrap,
+    transform_inputs,
+    unwrap,
+)
+from tests.learners.conftest import SPARSE, convert
 
 INNER = SVR()
 
@@ -44,9 +65,10 @@ def test_target_transformers_are_kept():
     assert made.transformer is not target.transformer
     assert innermost(made.regressor) is INNER
     assert isinstance(made.regressor[0], StandardScaler)
-    assert rewrap(
-        TransformedTargetRegressor(func=np.log1p, inverse_func=np.expm1), INNER
-    )
+    log = TransformedTargetRegressor(func=np.log1p, inverse_func=np.expm1)
+    for default in (log, log.fit(np.arange(6.0)[:, None], np.arange(6.0))):
+        made = rewrap(default, INNER)
+        assert (made.func, made.regressor) == (np.log1p, INNER)
 
 
 def test_copies_are_not_fitted():
@@ -67,3 +89,154 @@ def test_a_search_is_replaced_by_its_best_estimator():
     made = rewrap(search.fit(X, X[:, 0]), INNER)
     assert made[0].with_std is False
     assert made[-1] is INNER
+
+
+# -- transformed inputs ---------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 4)), np.arange(60) % 3
+
+
+def scaled(estimator, **kwargs):
+    return make_pipeline(StandardScaler(**kwargs), estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        scaled(LogisticRegression()),
+        GridSearchCV(scaled(LogisticRegression()), {}, cv=2),
+        TransformedTargetRegressor(scaled(Ridge())),
+        VotingClassifier(
+            [("a", scaled(LogisticRegression())), ("b", LogisticRegression())]
+        ),
+    ],
+)
+def test_all_steps_but_the_last_transform(estimator):
+    got = transform_inputs(estimator.fit(X, Y), torch.as_tensor(X))
+    assert np.allclose(got, (X - X.mean(0)) / X.std(0))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        make_pipeline(LogisticRegression()),
+        RandomForestClassifier(3),
+    ],
+)
+def test_nothing_to_transform(estimator):
+    assert transform_inputs(estimator.fit(X, Y), X) is X
+
+
+def test_transformed_rows_of_members_stand_side_by_side():
+    members = [
+        ("a", scaled(LogisticRegression())),
+        ("b", scaled(LogisticRegression(), with_std=False)),
+    ]
+    got = transform_inputs(VotingClassifier(members).fit(X, Y), X)
+    centered = X - X.mean(0)
+    assert np.allclose(got, np.hstack((centered / X.std(0), centered)))
+
+
+def test_transformed_frames_become_arrays_and_sparse_rows_csr():
+    scaler = StandardScaler().set_output(transform="pandas")
+    frame = convert(X, "frame")
+    pipeline = make_pipeline(scaler, LogisticRegression()).fit(frame, Y)
+    assert isinstance(transform_inputs(pipeline, frame), np.ndarray)
+    pipeline = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(Y[:, None], Y)
+    assert sp.isspmatrix_csr(transform_inputs(pipeline, Y[:, None]))
+
+
+def test_steps_that_act_in_fit_alone_are_skipped():
+    class Sampler(BaseEstimator):
+        def fit_resample(self, X, y):
+            return X, y
+
+    pipeline = Pipeline(
+        [("a", StandardScaler().fit(X)), ("b", Sampler()), ("c", INNER)]
+    )
+    inner, transformers, _ = unwrap(pipeline)
+    assert (inner, transformers) == (INNER, [pipeline[0]])
+
+
+# -- how an estimator treats its rows -------------------------------------------------
+
+
+class Recorder(BaseEstimator):
+    """Has nothing of scikit-learn but its base class."""
+
+    def fit(self, X, y):
+        return self
+
+
+class OwnBagging(BaggingRegressor):
+    """A user's subclass of one of scikit-learn's ensembles."""
+
+
+class OwnEnsemble(BaseEnsemble):
+    """A user's ensemble, of scikit-learn's base class."""
+
+    def __init__(self):
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "own"),
+    [
+        *((Ridge(), True), (OwnBagging(), True), (scaled(Recorder()), True)),
+        *((Recorder(), False), (OwnEnsemble(), False), (NetRegressor(), False)),
+    ],
+)
+def test_subclasses_of_sklearn_are_its_own(estimator, own):
+    assert is_sklearn_own(estimator) is own
+    rows = torch.ones(3, 2, requires_grad=True)
+    got = as_input(rows, estimator)
+    assert isinstance(got, np.ndarray if own else torch.Tensor)
+    assert own or not got.requires_grad
+
+
+@pytest.mark.parametrize(
+    "kind", [f"{f}_{c}" for f in SPARSE for c in ("matrix", "array")]
+)
+def test_sparse_input_can_be_indexed(kind):
+    got = as_input(convert(X, kind), Recorder())
+    assert sp.isspmatrix(got)
+    assert got.format in ("csr", "csc")
+    assert np.array_equal(got.toarray(), X)
+
+
+def test_input_is_copied_only_where_necessary():
+    for rows in (X, X.tolist(), convert(X, "frame"), sp.csr_matrix(X)):
+        assert as_input(rows, Ridge()) is rows
+    got = as_input({"a": sp.coo_matrix(X), "b": X}, Recorder())
+    assert got["a"].format == "csr"
+    assert got["b"] is X
+    assert as_input(torch.ones(2, device="meta"), Recorder()).is_meta
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (Ridge(), False),
+        (HistGradientBoostingRegressor(), True),
+        (BaggingRegressor(HistGradientBoostingRegressor()), True),
+        (make_pipeline(SimpleImputer(), Ridge()), True),
+        (make_pipeline(StandardScaler(), SimpleImputer(), Ridge()), True),
+        (make_pipeline(StandardScaler(), Ridge()), False),
+        (make_pipeline("passthrough", HistGradientBoostingRegressor()), True),
+        (TransformedTargetRegressor(make_pipeline(SimpleImputer(), Ridge())), True),
+        (TransformedTargetRegressor(Ridge()), False),
+        (TransformedTargetRegressor(), False),
+        (GridSearchCV(HistGradientBoostingRegressor(), {}), True),
+        (NetRegressor(), False),
+    ],
+)
+def test_estimators_that_accept_missing_values(estimator, expected):
+    assert accepts_nan(estimator) is expected
+    assert accepts_nan(ActiveLearner(estimator)) is expected
+
+
+def test_an_estimator_that_does_not_tell_whether_it_accepts_nan():
+    assert not accepts_nan(object())
+    assert accepts_nan(object(), unknown=True)

@@ -1,3 +1,5 @@
+"""Rows appended to rows of any kind."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,26 +7,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from torch.utils.data import TensorDataset
 
-from skal.learners.rows import (
-    as_array,
-    row_shape,
-    stack_rows,
-    take_row,
-    take_rows,
-)
+from skal._stacking import hstack_rows, stack_rows
 from tests.learners.conftest import KINDS, TABLES, as_dense, convert, same_kind
 
 X = np.arange(20.0).reshape(5, 4) + 1
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_taken_by_position(kind):
-    rows = convert(X, kind)
-    taken = take_rows(rows, np.array([3, 0, 1]))
-    assert same_kind(taken, rows)
-    assert np.array_equal(as_dense(taken), X[[3, 0, 1]])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,27 +129,13 @@ def test_dict_needs_its_keys():
         stack_rows(rows, {"left": X[:, :2], "right": X})
 
 
-def test_rows_of_many_dimensions():
+def test_images_are_stacked():
     images = np.arange(24.0).reshape(2, 3, 4)
     assert stack_rows(images, images[:1]).shape == (3, 3, 4)
-    assert take_rows(images, np.array([1])).shape == (1, 3, 4)
-    assert row_shape(images) == (3, 4)
 
 
-def test_dataset_gives_a_subset():
-    dataset = TensorDataset(torch.arange(5))
-    taken = take_rows(dataset, np.array([3, 1]))
-    assert [int(row[0]) for row in taken] == [3, 1]
-
-
-def test_one_row():
-    assert np.array_equal(take_row(X, 2), X[2])
-    assert take_row(convert(X, "frame"), 2).tolist() == X[2].tolist()
-    assert np.array_equal(take_row(convert(X, "coo_array"), 2).toarray(), X[[2]])
-    assert take_row(convert(X, "dict"), 2)["right"].tolist() == X[2, 2:].tolist()
-
-
-def test_as_array():
-    assert as_array(convert(X, "grad_tensor")).tolist() == X.tolist()
-    assert sp.isspmatrix(as_array(sp.coo_array(X)))
-    assert as_array(convert(X, "frame")).tolist() == X.tolist()
+def test_features_side_by_side_are_sparse_if_one_block_is():
+    both = hstack_rows([sp.coo_array(X), torch.as_tensor(X)])
+    assert sp.isspmatrix_csr(both)
+    assert np.array_equal(both.toarray(), np.hstack([X, X]))
+    assert np.array_equal(hstack_rows([pd.DataFrame(X), X]), np.hstack([X, X]))

@@ -1,72 +1,54 @@
-"""Rows of whatever holds data: taken and stacked, without losing its kind."""
+"""Rows of any container, appended or put side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
+from scipy import sparse
 
-from skal.rows import take_rows
+from skal.rows import as_array, as_dense, row_shape
 
-__all__ = ["as_array", "row_shape", "stack_rows", "take_row", "take_rows"]
+__all__ = ["hstack_rows", "stack_rows"]
 
-_NUMBERS = "biuf"
-
-
-def take_row(X: Any, index: int) -> Any:
-    """Take one row as `X` gives a single row: one dimension less where it can."""
-    # A dok_matrix is a dict, so sparse comes first, here and below.
-    if sp.issparse(X):
-        return X.tocsr()[[index]]
-    if isinstance(X, Mapping):
-        return {key: take_row(value, index) for key, value in X.items()}
-    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+#: Kinds of numpy's dtypes that hold numbers.
+_NUMERIC = set("biuf")
 
 
-def as_array(X: Any) -> Any:
-    """Give `X` as ndarray, or as csr_matrix if it is sparse."""
-    if sp.issparse(X):
-        return sp.csr_matrix(X)
-    if isinstance(X, torch.Tensor):
-        return X.detach().cpu().numpy()
-    return np.asarray(X)
-
-
-def row_shape(X: Any) -> tuple[int, ...]:
-    """Shape of one row: (n_features,) of a table, () of labels."""
-    if hasattr(X, "shape"):
-        return tuple(X.shape[1:])
-    return np.shape(X[0]) if len(X) else ()
+def hstack_rows(blocks: Sequence[Any]) -> Any:
+    """Put the features of several blocks side by side, sparse if one of them is."""
+    if any(sparse.issparse(block) for block in blocks):
+        return sparse.csr_matrix(sparse.hstack(blocks))
+    return np.hstack([as_dense(block) for block in blocks])
 
 
 def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
-    """Put new rows under old ones; the result is of the kind and type of `old`.
+    """Append new rows to old ones; the result is of the kind and type of `old`.
 
     Parameters
     ----------
-    old : array, DataFrame, Series, sparse matrix, tensor, list or dict of these
-    new : any of these
-        Converted to the kind of `old`. A DataFrame's columns are matched by name.
+    old : container
+        Not a Dataset.
+    new : container
+        Converted to the kind of `old`.  The columns of DataFrames are matched by name.
     name : str
         What the rows are called in an error.
 
     Returns
     -------
     stacked : as `old`
-        Floating-point data keep their type (float32 stays float32 under float64
-        rows); integers are promoted only if the new rows hold fractions or larger
-        numbers.
+        Floating-point data keep their type (float32 stays float32 under float64 rows).
+        Integers are promoted only if they cannot hold the new values.
 
     Raises
     ------
     ValueError
-        If rows differ in shape, columns are missing, or numbers meet strings.
+        If the rows differ in shape, columns are missing, or numbers meet strings.
     """
-    if isinstance(old, Mapping) and not sp.issparse(old):
+    if isinstance(old, Mapping) and not sparse.issparse(old):
         if not isinstance(new, Mapping) or set(old) != set(new):
             got = sorted(map(str, new)) if isinstance(new, Mapping) else type(new)
             raise ValueError(
@@ -74,16 +56,16 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
                 f"got {got}."
             )
         return {key: stack_rows(old[key], new[key], f"{name}[{key!r}]") for key in old}
-    new = _as_dimensions_of(old, new)
+    new = _with_dimensions_of(old, new)
     if row_shape(old) != row_shape(new):
         raise ValueError(
             f"{name} has rows of shape {row_shape(new)}, but the training data have "
             f"rows of shape {row_shape(old)}."
         )
-    if sp.issparse(old):
-        added = sp.csr_matrix(new if sp.issparse(new) else as_array(new))
+    if sparse.issparse(old):
+        added = sparse.csr_matrix(as_array(new))
         dtype = _joint_dtype(old.dtype, added.data, name)
-        return sp.vstack((old, added.astype(dtype)), format=old.format, dtype=dtype)
+        return sparse.vstack((old, added.astype(dtype)), format=old.format, dtype=dtype)
     if isinstance(old, torch.Tensor):
         return _stack_tensors(old.detach(), new)
     if isinstance(old, pd.DataFrame):
@@ -91,44 +73,39 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
     if isinstance(old, pd.Series):
         return _stack_series(old, new, name)
     if isinstance(old, list | tuple):
-        new = new if isinstance(new, list | tuple) else _dense(new).tolist()
+        new = new if isinstance(new, list | tuple) else as_dense(new).tolist()
         if isinstance(old[0], str) != isinstance(new[0], str):
             raise ValueError(
                 f"{name} holds {type(new[0]).__name__}, but the training data so far "
                 f"hold {type(old[0]).__name__}: numbers and strings do not mix."
             )
         return [*old, *new]
-    old, new = np.asarray(old), _dense(new)
+    old, new = np.asarray(old), as_dense(new)
     dtype = _joint_dtype(old.dtype, new, name)
     return np.concatenate((old, new.astype(dtype, copy=False)), dtype=dtype)
 
 
-def _dense(X: Any) -> np.ndarray:
-    return np.asarray(X.toarray() if sp.issparse(X) else as_array(X))
-
-
-def _as_dimensions_of(old: Any, new: Any) -> Any:
+def _with_dimensions_of(old: Any, new: Any) -> Any:
     """Let a target column (n, 1) and a target vector (n,) go together."""
     shapes = row_shape(old), row_shape(new)
     if shapes == ((), (1,)):
-        return new.iloc[:, 0] if isinstance(new, pd.DataFrame) else _dense(new)[:, 0]
+        return new.iloc[:, 0] if isinstance(new, pd.DataFrame) else as_dense(new)[:, 0]
     if shapes == ((1,), ()) and not isinstance(old, list | tuple):
-        return _dense(new)[:, None]
+        return as_dense(new)[:, None]
     return new
 
 
 def _joint_dtype(old: np.dtype, new: np.ndarray, name: str) -> np.dtype:
-    """Type of the data so far, unless it cannot hold the new values."""
+    """Choose the type of the old data, unless it cannot hold the new values."""
     if old == new.dtype:
         return old
-    if {old.kind, new.dtype.kind} & set("US") and {old.kind, new.dtype.kind} & set(
-        _NUMBERS
-    ):
+    kinds = {old.kind, new.dtype.kind}
+    if kinds & set("US") and kinds & _NUMERIC:
         raise ValueError(
             f"{name} is of type {new.dtype}, but the training data so far are of type "
             f"{old}: numbers and strings do not mix."
         )
-    if old.kind in _NUMBERS and new.dtype.kind in _NUMBERS:
+    if kinds <= _NUMERIC:
         if old.kind == "f":
             return old
         with np.errstate(invalid="ignore"):
@@ -139,7 +116,7 @@ def _joint_dtype(old: np.dtype, new: np.ndarray, name: str) -> np.dtype:
 
 def _stack_tensors(old: torch.Tensor, new: Any) -> torch.Tensor:
     if not isinstance(new, torch.Tensor):
-        new = torch.tensor(_dense(new))
+        new = torch.tensor(as_dense(new))
     new = new.detach().to(old.device)
     if old.dtype == new.dtype or old.is_floating_point():
         return torch.cat((old, new.to(old.dtype)))
@@ -149,8 +126,8 @@ def _stack_tensors(old: torch.Tensor, new: Any) -> torch.Tensor:
 
 def _stack_series(old: pd.Series, new: Any, name: str) -> pd.Series:
     if not isinstance(new, pd.Series):
-        # The type is left to pandas: a list of strings becomes what `old` is.
-        new = pd.Series(new if isinstance(new, list | tuple) else _dense(new))
+        # pandas chooses the type: a list of strings gets the type of `old`.
+        new = pd.Series(new if isinstance(new, list | tuple) else as_dense(new))
     numeric = [pd.api.types.is_numeric_dtype(s) for s in (old, new)]
     if any(numeric) and any(
         pd.api.types.is_string_dtype(s)
@@ -168,7 +145,7 @@ def _stack_series(old: pd.Series, new: Any, name: str) -> pd.Series:
 
 def _stack_frames(old: pd.DataFrame, new: Any, name: str) -> pd.DataFrame:
     if not isinstance(new, pd.DataFrame):
-        new = pd.DataFrame(_dense(new), columns=old.columns).infer_objects()
+        new = pd.DataFrame(as_dense(new), columns=old.columns).infer_objects()
     if list(new.columns) != list(old.columns):
         missing = [c for c in old.columns if c not in new.columns]
         unknown = [c for c in new.columns if c not in old.columns]
@@ -181,7 +158,7 @@ def _stack_frames(old: pd.DataFrame, new: Any, name: str) -> pd.DataFrame:
         return pd.concat([old, new])
     stacked = {c: _stack_series(old[c], new[c], f"{name}[{c!r}]") for c in old.columns}
     index = old.index.append(new.index)
-    # Built by position: an index that repeats a label cannot be aligned by it.
+    # Built by position: an index with repeated labels cannot be aligned.
     data = {c: s.set_axis(range(len(index))) for c, s in stacked.items()}
     frame = pd.DataFrame(data, index=range(len(index))).set_axis(index, axis=0)
     return frame.set_axis(old.columns, axis=1)
