@@ -1,4 +1,4 @@
-"""Real tables of house prices, cleaned, and a preprocessor for such tables."""
+"""Datasets of house prices, and a preprocessor for mixed tables."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load_ames", "load_house_prices", "make_tabular_preprocessor"]
 
-# Columns (spelled without blanks) where NA says that the house has no such thing.
-# Everywhere else NA is a value that nobody wrote down.
+# Columns (without blanks) where NA means that the house has no such part.  In all other
+# columns NA is a missing value.
 _NA_IS_NONE = {
     "Alley",
     *("BsmtQual", "BsmtCond", "BsmtExposure", "BsmtFinType1", "BsmtFinType2"),
@@ -28,51 +28,51 @@ _NA_IS_NONE = {
     *("GarageType", "GarageFinish", "GarageQual", "GarageCond"),
     *("PoolQC", "Fence", "MiscFeature"),
 }
-# Not properties of a house; the last two are additions of OpenML's Ames.
+# Columns that are not features; OpenML added the last two.
 _NOT_FEATURES = {"Order", "PID", "Id", "Longitude", "Latitude"}
 
 
 def load_ames(
     path: str | os.PathLike[str] | None = None, *, clean: bool = True
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Load the Ames house prices of De Cock: 2930 sales with 79 features.
+    """Load the Ames house prices: 2930 sales with 79 features.
 
     Parameters
     ----------
     path : str or path, optional
-        A CSV file (gzipped or not), or a folder with ``AmesHousing.csv`` or
-        ``AmesHousing.csv.gz``, or with a folder ``ames`` that has it.  By default
-        the folder that the environment variable ``SKAL_DATA`` names, and if it is
-        not there, `sklearn.datasets.fetch_openml` (set ``ames_housing``, version 1).
+        A CSV file, optionally gzipped, or a folder that contains ``AmesHousing.csv`` or
+        ``AmesHousing.csv.gz``, directly or in a folder ``ames``.  By default the folder
+        in the environment variable ``SKAL_DATA`` is searched; if the file is not there,
+        `sklearn.datasets.fetch_openml` loads ``ames_housing``, version 1.
     clean : bool, default=True
-        Whether to clean as the notes say.  Otherwise only the columns that are no
-        features are dropped, and every NA is missing.
+        Whether to clean the table, see Notes.  Otherwise only the columns that are not
+        features are dropped, and every NA is a missing value.
 
     Returns
     -------
     X : DataFrame of shape (2930, 79)
-        Numbers and strings.
+        Columns of numbers and strings.
     y : Series of shape (2930,)
         Sale price in US dollars.
 
     Raises
     ------
     FileNotFoundError
-        If `path` is given and has no such file.
+        If `path` is given and there is no such file.
     OSError
-        If the data are neither at hand nor to be had from OpenML.
+        If there is no local file and OpenML cannot be reached.
 
     Notes
     -----
-    Cleaning: the order number and the parcel id are dropped.  In the 14 columns where
-    the data's description says so (alley, basement, fireplace, garage, pool, fence,
-    miscellaneous), NA means that the house has none and becomes the level ``"none"``;
-    elsewhere it stays missing.  Blanks around levels go.  The code ``MS SubClass``
-    names a kind of dwelling and becomes a string.  No row is dropped, the target is
-    not transformed.
+    Cleaning drops the order number and the parcel id.  In the 14 columns about alley,
+    basement, fireplace, garage, pool, fence and miscellaneous features, NA means that
+    the house has none, by the description of the data, and becomes the level
+    ``"none"``; in other columns it stays missing.  Blanks around levels are stripped.
+    The code ``MS SubClass`` denotes a type of dwelling and becomes a string.  No row is
+    dropped, and the target is not transformed.
 
-    OpenML's copy has other column names (``Overall_Qual``) and levels spelled out,
-    and zeros for missing numbers; a CSV of the original is the better source.
+    The copy of OpenML has other column names (``Overall_Qual``), levels written out,
+    and zeros for missing numbers; a CSV file of the original is preferable.
 
     References
     ----------
@@ -87,22 +87,22 @@ def load_ames(
 def load_house_prices(
     path: str | os.PathLike[str] | None = None, *, clean: bool = True
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Load the house prices of Kaggle's competition: 1460 sales with 79 features.
+    """Load the house prices of the Kaggle competition: 1460 sales with 79 features.
 
     Parameters
     ----------
     path : str or path, optional
-        A CSV file (gzipped or not), or a folder with ``train.csv`` or
-        ``train.csv.gz``, or with a folder ``house_prices`` that has it.  By default
-        the folder that the environment variable ``SKAL_DATA`` names, and if it is
-        not there, `sklearn.datasets.fetch_openml` (data id 42165).
+        A CSV file, optionally gzipped, or a folder that contains ``train.csv`` or
+        ``train.csv.gz``, directly or in a folder ``house_prices``.  By default the
+        folder in the environment variable ``SKAL_DATA`` is searched; if the file is not
+        there, `sklearn.datasets.fetch_openml` loads the data with id 42165.
     clean : bool, default=True
-        As in `load_ames`; ``Id`` is dropped in any case.
+        As in `load_ames`; ``Id`` is always dropped.
 
     Returns
     -------
     X : DataFrame of shape (1460, 79)
-        Numbers and strings.
+        Columns of numbers and strings.
     y : Series of shape (1460,)
         Sale price in US dollars.
 
@@ -113,8 +113,8 @@ def load_house_prices(
 
     Notes
     -----
-    Cleaned as `load_ames` says.  All rows are also rows of `load_ames`, so that the
-    two are not independent data.
+    Cleaned as in `load_ames`.  All rows are also rows of `load_ames`, so the two are
+    not independent datasets.
 
     References
     ----------
@@ -125,20 +125,21 @@ def load_house_prices(
 
 
 def make_tabular_preprocessor(clip: float | None = 5.0) -> ColumnTransformer:
-    """Make a transformer of mixed tables into numbers a net can learn from.
+    """Make a transformer from mixed tables to numbers on which a net can be trained.
 
     Parameters
     ----------
     clip : float or None, default=5.0
-        Bound on standardized numbers, approached smoothly: ``x`` becomes
-        ``clip * tanh(x / clip)``.  None leaves them as they are.
+        Smooth bound on standardized values: ``x`` becomes ``clip * tanh(x / clip)``.
+        None leaves them unbounded.
 
     Returns
     -------
     preprocessor : ColumnTransformer
-        Unfitted.  Numbers: the median for missing values, standardized, bounded.
-        All else: ``"missing"`` for missing values, one column a level; a level that
-        was not seen in `fit` gives zeros.
+        Unfitted.  In numeric columns missing values become the median, and values are
+        standardized and bounded.  In other columns missing values become the level
+        ``"missing"``, and levels are one-hot encoded; levels unknown in `fit` become
+        zeros.
 
     Raises
     ------
@@ -147,9 +148,9 @@ def make_tabular_preprocessor(clip: float | None = 5.0) -> ColumnTransformer:
 
     Notes
     -----
-    With a few labeled rows, a column is often nearly constant in `fit`, and a usual
-    value of it lies hundreds of standard deviations away later.  Without the bound a
-    single such value decides a net's prediction, and so the error over all rows.
+    With few labeled rows, a column is often nearly constant in `fit`, and typical
+    values of other rows are hundreds of standard deviations away.  Without the bound a
+    single such value dominates a net's prediction, and with it the error over all rows.
 
     Examples
     --------
@@ -192,9 +193,9 @@ def _squash(X: np.ndarray, bound: float) -> np.ndarray:
 
 
 def _as_object(X: pd.DataFrame) -> pd.DataFrame:
-    """Turn strings, categories and bools into strings, and what is missing into NaN.
+    """Convert strings, categories and bools to strings, and missing values to NaN.
 
-    Containers of pandas differ by version in dtype and in what they call missing.
+    The dtypes and missing values of pandas differ between versions.
     """
     return X.astype(str).astype(object).where(X.notna(), np.nan)
 
@@ -208,23 +209,23 @@ def _read(
     where = data_home if path is None else path
     found = where and _find(Path(where), folder, file)
     if found:
-        # MasVnrType has a level "None": only NA and nothing at all are missing.
+        # MasVnrType has a level "None": only NA and empty strings are missing.
         return pd.read_csv(found, keep_default_na=False, na_values=["NA", ""])
     if path is not None:
         raise FileNotFoundError(
             f"No {file} or {file}.gz in {os.fspath(path)!r}, nor in its folder "
-            f"{folder!r}. Give path= the CSV file or a folder that has it."
+            f"{folder!r}. Pass the CSV file or a folder that contains it as path=."
         )
     try:
         fetched = fetch_openml(**openml, as_frame=True, parser="auto")
     except (OSError, HTTPException) as error:
         tried = "is not set" if data_home is None else f"is {data_home!r}, without it"
         raise OSError(
-            f"{file} is not at hand (SKAL_DATA {tried}) and OpenML did not answer "
+            f"There is no local {file} (SKAL_DATA {tried}), and OpenML did not answer "
             f"({error}). Either put {file} or {file}.gz into a folder and set "
-            "SKAL_DATA to it or pass path=, or run once with access to "
-            "www.openml.org: scikit-learn keeps what it fetched in its data home "
-            "(sklearn.datasets.get_data_home())."
+            "SKAL_DATA to it or pass it as path=, or run once with access to "
+            "www.openml.org: scikit-learn caches the data in "
+            "sklearn.datasets.get_data_home()."
         ) from error
     return fetched.frame
 
@@ -238,12 +239,12 @@ def _find(where: Path, folder: str, file: str) -> Path | None:
 
 
 def _split(table: pd.DataFrame, clean: bool) -> tuple[pd.DataFrame, pd.Series]:
-    """Take the target out, and clean the rest."""
+    """Split the table into features, cleaned, and target."""
     table = table.rename(columns={"Sale_Price": "SalePrice"})
     if "SalePrice" not in table.columns:
         raise ValueError(
-            "The table has no column SalePrice. Is it the file that was meant? Its "
-            f"columns are {list(table.columns)[:5]}..."
+            "The table has no column SalePrice. Is it the right file? Its columns are "
+            f"{list(table.columns)[:5]}..."
         )
     y = table["SalePrice"].astype(float)
     X = table.drop(columns=["SalePrice", *(_NOT_FEATURES & set(table.columns))])

@@ -1,4 +1,4 @@
-"""Errors that skal raises beside the standard ones."""
+"""Exceptions of skal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ __all__ = ["UnsuitableLearnerError"]
 
 
 class UnsuitableLearnerError(TypeError, ValueError):
-    """The learner cannot give what the query strategy reads.
+    """The learner does not suit the query strategy.
 
-    Raised when a strategy for classification meets a regressor or the reverse, when
-    probabilities or a net are needed and the learner has none, or when its net lacks
-    the part that is read.  It is a `TypeError` and a `ValueError`, so that code
-    written for either catches it.
+    Raised when a strategy for classification is used with a regressor or the reverse,
+    when the learner lacks the probabilities or the net that a strategy reads, or when
+    its net lacks a layer that is needed.  A subclass of `TypeError` and `ValueError`,
+    so that code written for either catches it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Random numbers: one generator resolved at the door, global generators left alone."""
+"""Random generators: a `random_state` resolved, and the global generators preserved."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 
 
 def resolve_rng(random_state: Any = None) -> torch.Generator:
-    """Turn a ``random_state`` into a CPU generator of torch.
+    """Make a CPU generator of torch from a ``random_state``.
 
     Parameters
     ----------
     random_state : int, numpy RandomState, numpy Generator, torch Generator or None
-        An int gives the same generator each time; a numpy generator is drawn from
-        once, so that it moves on; None takes fresh entropy of the operating system
-        and leaves the global generators alone.
+        An int gives the same generator each time.  One seed is drawn from a numpy
+        generator.  A torch generator is returned as it is.  None uses fresh entropy of
+        the operating system, not the global generators.
 
     Returns
     -------
     rng : torch.Generator
-        On the CPU, whatever the device the numbers are used on.
+        On the CPU, whatever the device on which the draws are used.
 
     Raises
     ------
     ValueError
-        If `random_state` is of another kind.
+        If `random_state` is of another kind, or negative.
 
     Examples
     --------
@@ -63,22 +63,21 @@ def resolve_rng(random_state: Any = None) -> torch.Generator:
 
 
 def seed_from(rng: torch.Generator) -> int:
-    """Draw the next int seed, below 2**31 - 1, from a generator."""
+    """Draw an int seed below 2**31 - 1 from a generator."""
     return int(torch.randint(2**31 - 1, (), generator=rng))
 
 
 @contextmanager
 def preserve_global_rng(seed: int | None = None) -> Iterator[None]:
-    """Leave the global generators of torch, numpy and Python as they were.
+    """Run a block and restore the global generators of torch, numpy and Python.
 
     Parameters
     ----------
     seed : int, optional
-        Seeds all of them inside the block.
+        Seeds these generators within the block.
     """
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    # fork_rng initializes CUDA by itself if asked to look at it; only do so when a
-    # user already has.
+    # fork_rng would initialize CUDA: ask for it only if it has been initialized.
     devices = (
         list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     )
@@ -95,10 +94,10 @@ def preserve_global_rng(seed: int | None = None) -> Iterator[None]:
 
 
 def _seed_torch(seed: int) -> None:
-    """Seed all of torch's generators that there are."""
+    """Seed the generators of torch on all devices."""
     accelerator = getattr(torch, "accelerator", None)  # new in torch 2.6
     if accelerator is None or accelerator.is_available():
         torch.manual_seed(seed)
     else:
-        # The above formats the stack for each kind of device that may come.
+        # manual_seed formats the stack for each device type that is not in use yet.
         torch.default_generator.manual_seed(seed)

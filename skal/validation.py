@@ -1,4 +1,4 @@
-"""Checks of parameters, with errors that name what was given and what is taken."""
+"""Checks of parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def check_device(device: Any) -> None:
-    """Raise ValueError unless torch knows `device`, and has a GPU if it is one."""
+    """Raise ValueError unless torch can use `device`."""
     try:
         kind = torch.device(device).type
     except (RuntimeError, TypeError):
@@ -32,8 +32,7 @@ def check_device(device: Any) -> None:
         ) from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            f"device={device!r} was asked for, but torch finds no GPU; use "
-            "device='cpu'."
+            f"device={device!r} is not available: torch finds no GPU. Use device='cpu'."
         )
 
 

@@ -81,7 +81,7 @@ def test_file_folder_and_environment_give_the_same(
 
 
 def test_wrong_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"No AmesHousing.csv.*path= the CSV"):
+    with pytest.raises(FileNotFoundError, match=r"No AmesHousing.csv.*as path="):
         load_ames(tmp_path / "nowhere")
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from skal.nets.modules import MLP
 from skal.nets.net import BaseNet
 from skal.nets.validation import check_targets
-from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -232,15 +231,9 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         if not return_std:
             return mean
         # Posteriors read nets, so a net can import them only here.
-        from skal.posteriors import resolve_posterior
-        from skal.reading.pool import Pool
+        from skal.posteriors import predictive_std
 
-        pool = Pool(self, X)
-        rng = resolve_rng(self.seed_)
-        with preserve_global_rng(seed_from(rng)):
-            draws = resolve_posterior(posterior, pool).draw(pool, rng)
-            parts = [part.std(dim=0, correction=0) for _, part in draws.blocks()]
-        return mean, self._shaped(torch.cat(parts))
+        return mean, self._shaped(predictive_std(self, X, posterior, self.seed_))
 
     def _shaped(self, outputs: Tensor) -> np.ndarray:
         """Reshape outputs to the shape of the targets in `fit`."""

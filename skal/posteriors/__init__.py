@@ -1,6 +1,6 @@
-"""Where alternative predictions come from: plausible models beside the fitted one."""
+"""Posteriors: plausible models beside the fitted one."""
 
-from skal.posteriors.auto import resolve_posterior
+from skal.posteriors.auto import predictive_std, resolve_posterior
 from skal.posteriors.base import Draws, Posterior
 from skal.posteriors.bayes_weights import BayesWeights
 from skal.posteriors.laplace import LastLayerLaplace
@@ -19,5 +19,6 @@ __all__ = [
     "Snapshots",
     "WeightNoise",
     "perturb_weights",
+    "predictive_std",
     "resolve_posterior",
 ]

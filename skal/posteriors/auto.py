@@ -1,8 +1,12 @@
-"""``posterior="auto"``: what the learner offers."""
+"""Choosing a posterior that the learner offers."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from skorch import NeuralNet
+from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.bayesian import bayesian_layers
@@ -12,26 +16,27 @@ from skal.posteriors.mc_dropout import MCDropout, dropout_layers
 from skal.posteriors.members import Members, has_members
 from skal.posteriors.snapshots import Snapshots, find_snapshots
 from skal.reading.pool import Pool
+from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
-__all__ = ["resolve_posterior"]
+__all__ = ["predictive_std", "resolve_posterior"]
 
 
 def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
-    """Give a posterior back, or choose what the learner offers.
+    """Choose a posterior that the learner offers, unless one is given.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        ``"auto"`` takes the first of these that the learner has:
+        ``"auto"`` chooses the first of these that applies:
 
-        1. `Members`: it is a committee or an ensemble;
-        2. `BayesWeights`: its module has Bayesian layers;
-        3. `Snapshots`: its callbacks have a `WeightSnapshots`;
+        1. `Members`: the learner is a committee or an ensemble;
+        2. `BayesWeights`: the module of its net has Bayesian layers;
+        3. `Snapshots`: its callbacks include `WeightSnapshots`;
         4. `MCDropout`: its module has dropout layers.
 
-        `WeightNoise` and `LastLayerLaplace` are never chosen unasked.
+        `WeightNoise` and `LastLayerLaplace` are never chosen.
     pool : Pool
-        With a fitted learner.
+        Its learner is fitted.
 
     Returns
     -------
@@ -40,9 +45,9 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
     Raises
     ------
     ValueError
-        If `posterior` is neither.
+        If `posterior` is neither a posterior nor ``"auto"``.
     UnsuitableLearnerError
-        If it is ``"auto"`` and the learner has none of these.
+        If it is ``"auto"`` and none of these applies.
 
     Examples
     --------
@@ -72,13 +77,56 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
         if dropout_layers(estimator.module_):
             return MCDropout()
         raise UnsuitableLearnerError(
-            f"{type(estimator).__name__} is a single net with neither Bayesian layers, "
-            "nor snapshots, nor dropout, so that there are no models to disagree. Add "
-            "dropout (module__dropout=0.2 with skal's MLP), "
-            "callbacks=[WeightSnapshots()], module=BayesianMLP, use an ensemble or a "
-            "Committee, or pass posterior=WeightNoise()."
+            f"{type(estimator).__name__} is a single net without Bayesian layers, "
+            "snapshots or dropout, so there are no models to disagree. Add dropout "
+            "(module__dropout=0.2 with skal's MLP), callbacks=[WeightSnapshots()] or "
+            "module=BayesianMLP, use an ensemble or a Committee, or pass "
+            "posterior=WeightNoise()."
         )
     raise UnsuitableLearnerError(
-        f"{type(estimator).__name__} is a single model: there are none to disagree. "
-        "Use a Committee, a random forest, bagging, voting, or a net with dropout."
+        f"{type(estimator).__name__} is a single model, so there are no models to "
+        "disagree. Use a Committee, a random forest, bagging, voting, or a net with "
+        "dropout."
     )
+
+
+def predictive_std(
+    learner: Any, X: Any, posterior: Posterior | str = "auto", random_state: Any = None
+) -> Tensor:
+    """Compute the standard deviation of the predictions of plausible models.
+
+    Parameters
+    ----------
+    learner : ActiveLearner, Committee or estimator
+        Fitted.
+    X : container of m rows
+    posterior : Posterior or "auto"
+        Source of the models; see `resolve_posterior`.
+    random_state : int, RandomState, Generator or None
+        Draws the models.
+
+    Returns
+    -------
+    std : Tensor of shape (m, C), float64
+        Over the models, without the noise of labels; for a classifier, of the
+        probability of each class.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If the learner offers no such models.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from skal.posteriors import predictive_std
+    >>> X = np.arange(6.0)[:, None]
+    >>> predictive_std(RandomForestRegressor(5).fit(X, X[:, 0]), X).shape
+    torch.Size([6, 1])
+    """
+    pool = Pool(learner, X)
+    rng = resolve_rng(random_state)
+    with preserve_global_rng(seed_from(rng)):
+        draws = resolve_posterior(posterior, pool).draw(pool, rng)
+        return torch.cat([part.std(dim=0, correction=0) for _, part in draws.blocks()])

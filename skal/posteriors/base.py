@@ -1,4 +1,4 @@
-"""What every posterior gives: the outputs of K plausible models for any rows."""
+"""The outputs of K plausible models for any rows."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["Draws", "Posterior", "Reader"]
 
 
 class Posterior(BaseEstimator, ABC):
-    """Where the K plausible models of a disagreement measure come from.
+    """Base class of the sources of plausible models.
 
-    A posterior only stores parameters: it can be cloned, printed and searched over,
-    as ``posterior__n_draws`` of a strategy.
+    A posterior stores parameters only: it can be cloned, printed and searched over, for
+    example as ``posterior__n_draws`` of a strategy.
 
     Notes
     -----
-    A new posterior writes `draw`, or inherits from
-    `skal.posteriors.nets.NetPosterior` and says how the draws of one net differ.
+    A new posterior implements `draw`, or derives from
+    `skal.posteriors.nets.NetPosterior` and implements how the draws of one net differ.
     """
 
     @abstractmethod
@@ -40,7 +40,7 @@ class Posterior(BaseEstimator, ABC):
         pool : Pool
             A fitted learner and its pool.
         rng : torch.Generator
-            On the CPU. It decides the models; their outputs draw nothing more.
+            On the CPU.  It determines the models; nothing is drawn when they are read.
 
         Returns
         -------
@@ -51,21 +51,21 @@ class Posterior(BaseEstimator, ABC):
         ValueError
             If a parameter is wrong, or there would be fewer than two models.
         UnsuitableLearnerError
-            If the learner cannot give them; the message says what to add.
+            If the learner offers no such models; the message says what to add.
         """
 
 
 class Reader(ABC):
-    """Outputs of some of the models, those that one estimator gives, for a block.
+    """Reads the outputs of the models of one estimator.
 
     Attributes
     ----------
     member : int
-        Which of ``pool.members`` the block is of.
+        Position in ``pool.members`` of the member whose blocks are read.
     n_draws : int
         Number of models.
     n_outputs : int
-        Columns of each.
+        Number of columns of the outputs of a model.
     labels : ndarray of shape (n_outputs,) or None
         Classes of the columns; None for regression.
     """
@@ -77,20 +77,20 @@ class Reader(ABC):
 
     @abstractmethod
     def read(self, block: Any) -> Tensor:
-        """Give ``(n_draws, b, n_outputs)`` for rows as the member sees them."""
+        """Read ``(n_draws, b, n_outputs)`` for a block of the member's rows."""
 
 
 class Draws:
-    """K plausible models: one set, the same for every row that is read.
+    """K plausible models, the same for all rows that are read.
 
     Parameters
     ----------
     pool : Pool
-        What is read unless other rows are given.
+        The rows that are read by default.
     readers : sequence of Reader
-        Between them they have the K models.
+        Together they read the K models.
     source : str
-        Where the models come from, for errors.
+        Name of the posterior, for errors.
 
     Attributes
     ----------
@@ -99,21 +99,21 @@ class Draws:
     task : {"classification", "regression"}
         Whether outputs are probabilities or predictions.
     classes : ndarray of shape (C,) or None
-        Classes of the columns, of all models together; None for regression.
+        Classes of the columns, those of all models together; None for regression.
     n_outputs : int
-        C: classes, or targets.
+        C, the number of classes or targets.
 
     Raises
     ------
-    ValueError
-        If there are fewer than two models.
+    UnsuitableLearnerError
+        If there are fewer than two models, or their outputs do not go together.
 
     Notes
     -----
-    What is drawn (weights, or the seeds of dropout masks) is fixed at construction, so
-    a row's outputs depend neither on the block or batch that it is in, nor on the
-    order of reading: joint measures may compare rows, and EPIG may read other rows
-    through the same models.
+    The weights or the seeds of dropout masks are drawn at construction.  The outputs
+    for a row therefore depend neither on its block or batch nor on the order of
+    reading: joint measures can compare rows, and EPIG can read other rows with the same
+    models.
     """
 
     def __init__(self, pool: Pool, readers: Sequence[Reader], source: str) -> None:
@@ -122,8 +122,8 @@ class Draws:
         self.n_draws = sum(reader.n_draws for reader in self._readers)
         if self.n_draws < 2:
             raise UnsuitableLearnerError(
-                f"{source} gives {self.n_draws} model where disagreement needs two or "
-                "more."
+                f"{source} gives {self.n_draws} model, and disagreement needs at least "
+                "two."
             )
         labels = [r.labels for r in self._readers if r.labels is not None]
         if labels and len(labels) < len(self._readers):
@@ -150,32 +150,31 @@ class Draws:
     def blocks(
         self, rows: Sequence[Rows] | None = None
     ) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the outputs of all models, block by block, in the order of the rows.
+        """Yield the outputs of all models in blocks, in the order of the rows.
 
         Parameters
         ----------
         rows : sequence of Rows, optional
-            Rows to read as each of ``pool.members`` sees them, for example the
-            ``labeled`` of each; those of the pool by default.
+            Rows as each of ``pool.members`` sees them, for example the ``labeled`` of
+            each; by default those of the pool.
 
         Yields
         ------
         block : slice
-            Which rows.
+            Positions of the rows.
         outputs : Tensor of shape (K, b, C), float64
-            Probabilities of a classifier; predictions of a regressor, in its own
-            units, or in the learner's where models with different target
-            transformers are put together.
+            Probabilities of a classifier; predictions of a regressor, in its own units,
+            or in those of the learner if its models have different target transformers.
 
         Raises
         ------
         UnsuitableLearnerError
-            If what should be probabilities does not sum to 1.
+            If the outputs of a classifier are not probabilities.
 
         Notes
         -----
-        Outputs are held for so many rows at a time that they take a sixteenth of
-        scikit-learn's ``working_memory`` (64 MiB by default).
+        The outputs of a block take at most a sixteenth of scikit-learn's
+        ``working_memory`` (64 MiB by default).
         """
         rows = self._rows if rows is None else list(rows)
         if len(rows) != len(self._rows):
@@ -193,7 +192,7 @@ class Draws:
                 yield slice(first + piece.start, first + piece.stop), outputs
 
     def collect(self, rows: Sequence[Rows] | None = None) -> Tensor:
-        """Give the outputs of all models for all rows at once.
+        """Read the outputs of all models for all rows at once.
 
         Parameters
         ----------
@@ -238,12 +237,12 @@ class Draws:
 
 
 def _check_proba(outputs: Tensor) -> None:
-    """Raise unless rows are probabilities; NaN is for the strategy to report."""
+    """Raise unless rows are probabilities; the strategy reports NaN."""
     off = (outputs.sum(-1) - 1).abs().max()
     if off > 1e-3 or outputs.min() < 0:
         raise UnsuitableLearnerError(
-            "The outputs of a model are not probabilities: a row has a negative one, "
-            f"or sums to 1 but for {float(off):.3g}. A module trained by NLLLoss or "
-            "BCELoss must give probabilities; one that gives logits wants "
+            "The outputs of a model are not probabilities: a row has a negative value, "
+            f"or its sum differs from 1 by {float(off):.3g}. NLLLoss and BCELoss need "
+            "a module that outputs probabilities; train one that outputs logits with "
             "CrossEntropyLoss or BCEWithLogitsLoss."
         )

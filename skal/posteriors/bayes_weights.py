@@ -1,4 +1,4 @@
-"""Bayes by backprop as a posterior: weights drawn from what was learned."""
+"""Bayes by backprop as a posterior."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["BayesWeights"]
 
 
 class BayesWeights(NetPosterior):
-    r"""Weights drawn from a variational posterior, as Bayes by backprop learns it [1]_.
+    r"""Weights drawn from the variational posterior of Bayes by backprop [1]_.
 
     Parameters
     ----------
     n_draws : int
-        Number K of draws of all weights; of each net, where the learner has several.
+        Number K of draws of the weights of each net.
 
     Notes
     -----
-    The weights of `skal.nets.bayesian.BayesLinear` have means and scales, and a draw is
+    The weights of `skal.nets.bayesian.BayesLinear` have means and scales.  A draw is
 
     .. math:: w_k = \mu + \log(1 + e^\rho) \, \varepsilon_k, \quad
               \varepsilon_k \sim N(0, I),
@@ -53,10 +53,9 @@ class BayesWeights(NetPosterior):
         module = net.estimator.module_
         if not bayesian_layers(module):
             raise UnsuitableLearnerError(
-                f"The module {type(module).__name__} has no Bayesian layers, whose "
-                "weights BayesWeights draws. Train "
-                "NetClassifier(skal.nets.bayesian.BayesianMLP) or a module of "
-                "skal.nets.bayesian.BayesLinear layers."
+                f"The module {type(module).__name__} has no Bayesian layers to draw "
+                "weights from. Train NetClassifier(skal.nets.bayesian.BayesianMLP) or "
+                "a module of skal.nets.bayesian.BayesLinear layers."
             )
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
         return [with_weights(partial(_draw_weights, module, seed)) for seed in seeds]

@@ -1,4 +1,4 @@
-"""Laplace's approximation on the last layer as a posterior."""
+"""The Laplace approximation of the last layer as a posterior."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from skal.validation import check_int, check_positive
 
 __all__ = ["LastLayerLaplace"]
 
-#: Weights of a head up to which its Hessian is kept whole (32 MiB).
+#: Maximum number of weights of a head for a full Hessian (32 MiB).
 _WHOLE = 2048
 
 
 class LastLayerLaplace(NetPosterior):
-    r"""Gaussian around the trained head, as curved as the loss is there [1]_.
+    r"""Laplace approximation of the posterior of the last layer [1]_.
 
     Parameters
     ----------
     n_draws : int
-        Number K of draws of the head; of each net, where the learner has several.
+        Number K of draws of the head of each net.
     prior_precision : float
-        Of the zero-mean Gaussian prior on each weight of the head.
+        Precision of the zero-mean Gaussian prior of each weight of the head.
 
     Notes
     -----
-    With features :math:`z_n` of the labeled rows (1 appended for the bias), heads are
-    drawn from :math:`N(W, H^{-1})`,
+    With the features :math:`z_n` of the labeled rows, 1 appended for the bias, and the
+    trained weights W, heads are drawn from :math:`N(W, H^{-1})`,
 
     .. math:: H = \sum_n \Lambda_n \otimes z_n z_n^\top + \tau I,
 
     the Gauss-Newton Hessian: :math:`\Lambda_n = \operatorname{diag}(p_n) - p_n
     p_n^\top` for cross-entropy, and :math:`I / \sigma^2` for regression, with
-    :math:`\sigma^2` the mean squared residual, which makes it Bayesian linear
-    regression on the features. A classifier's head of more than 2048 weights takes the
+    :math:`\sigma^2` the mean squared residual, which is Bayesian linear regression on
+    the features.  For the head of a classifier with more than 2048 weights, H is the
     Kronecker product of the mean :math:`\Lambda_n` and :math:`\sum_n z_n z_n^\top`.
 
-    Reads the features of the learner's labeled rows, then K forward passes.
+    One forward pass over the labeled rows, and K over the rows that are read.
 
     References
     ----------
@@ -94,14 +94,14 @@ def _linear_head(
             if torch.allclose(head(features).double(), outputs, atol=1e-4, rtol=1e-3):
                 return name, head
     raise UnsuitableLearnerError(
-        f"LastLayerLaplace needs a torch.nn.Linear that gives the outputs of "
-        f"{type(access.module).__name__}, and its last is followed by something else. "
-        "End the module in a Linear (logits, with CrossEntropyLoss)."
+        "LastLayerLaplace needs a torch.nn.Linear whose outputs are those of "
+        f"{type(access.module).__name__}, and its last one is followed by another "
+        "layer. End the module with a Linear (logits, with CrossEntropyLoss)."
     )
 
 
 def _curvature(net: Member, outputs: Tensor) -> Tensor:
-    """Hessian of the loss of each row by its outputs, ``(n, C, C)``."""
+    """Compute the Hessian of each row's loss by its outputs, ``(n, C, C)``."""
     estimator = net.estimator
     eye = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
     if not is_classifier(estimator):
@@ -122,7 +122,7 @@ def _curvature(net: Member, outputs: Tensor) -> Tensor:
 
 
 def _by_cholesky(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Tensor:
-    """Draw steps ``(K, C, d)`` from N(0, H^-1), H whole."""
+    """Draw steps ``(K, C, d)`` from N(0, H^-1) with the full H."""
     c, d = noise.shape[1:]
     rows = [
         z.T @ (curvature[:, i, :, None] * z[:, None, :]).flatten(1) for i in range(c)
@@ -134,7 +134,7 @@ def _by_cholesky(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Ten
 
 
 def _by_kronecker(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Tensor:
-    """Draw steps from N(0, (B x A + tau I)^-1), which is exact if rows share B."""
+    """Draw steps from N(0, (B x A + tau I)^-1), exact if all rows share B."""
     a, u = torch.linalg.eigh(z.T @ z)
     b, v = torch.linalg.eigh(curvature.mean(dim=0))
     precision = b.clamp(min=0)[:, None] * a.clamp(min=0) + tau

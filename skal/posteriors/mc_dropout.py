@@ -1,4 +1,4 @@
-"""Monte Carlo dropout: one mask a draw, the same for every row."""
+"""Monte Carlo dropout: one mask for each draw, the same for all rows."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _WHOLE_CHANNELS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDrop
 _ALPHA = (nn.AlphaDropout, nn.FeatureAlphaDropout)
 _KINDS = (nn.Dropout, *_WHOLE_CHANNELS, nn.AlphaDropout)
 
-#: What a dropped unit of alpha dropout is set to: the limit of SELU at -inf.
+#: The value of a dropped unit of alpha dropout: the limit of SELU at -inf.
 _SELU_FLOOR = -1.7580993408473766
 
-#: Masks are kept up to this many bytes and drawn anew beyond, the same each time.
+#: Masks are kept up to this many bytes; others are drawn again, the same each time.
 _KEPT_BYTES = 2**26
 
 
 def dropout_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Dropout layers of a module that drop anything, by name."""
+    """Find the dropout layers of a module with p > 0, by name."""
     return {
         name: layer
         for name, layer in module.named_modules()
@@ -49,22 +49,23 @@ class MCDropout(NetPosterior):
     Parameters
     ----------
     n_draws : int
-        Number K of masks; of each net, where the learner has several.
+        Number K of masks for each net.
 
     Notes
     -----
-    A draw is a net with units removed: a mask over the features of every dropout
-    layer, drawn once and applied to all rows, whatever block or batch they are in.
-    Only so do the outputs of two rows in a draw come from one model, as joint measures
-    (BatchBALD) need [2]_. The k-th model multiplies features by
-    :math:`m_k / (1 - p)`, :math:`m_k \sim \text{Bernoulli}(1 - p)`; whole channels
-    in `torch.nn.Dropout1d` to ``3d``, and alpha dropout keeps mean and variance in its
-    own way. A layer that is run more than once in a pass has a mask for each run.
+    A draw is a net with some units removed: a mask over the features of each dropout
+    layer, drawn once and applied to all rows, whatever their block or batch.  The
+    outputs of two rows in a draw then come from the same model, which joint measures
+    such as BatchBALD require [2]_.  The k-th model multiplies features by
+    :math:`m_k / (1 - p)`, :math:`m_k \sim \text{Bernoulli}(1 - p)`.
+    `torch.nn.Dropout1d` to ``3d`` drop whole channels, and alpha dropout preserves mean
+    and variance as it does in training.  A layer that is run several times in a pass
+    has a mask for each run.
 
-    Everything else is as in prediction: BatchNorm is frozen. Seen are layers of
-    `torch.nn`; ``torch.nn.functional.dropout`` inside a ``forward`` and the
-    ``dropout=`` of `torch.nn.LSTM` or of attention are not. The rows must be the
-    first dimension of what is dropped.
+    Other layers are in eval mode: batch normalization is frozen.  Only dropout layers
+    of `torch.nn` are found, not ``torch.nn.functional.dropout`` in a ``forward`` or the
+    ``dropout=`` of `torch.nn.LSTM` or of attention.  The first dimension of the input
+    of a dropout layer must be that of the rows.
 
     K forward passes over the rows.
 
@@ -104,8 +105,8 @@ class MCDropout(NetPosterior):
             raise UnsuitableLearnerError(
                 f"The module {type(module).__name__} has no dropout layer with p > 0, "
                 "so MCDropout has nothing to draw. Add torch.nn.Dropout layers to it; "
-                "skal's MLP has them with NetClassifier(module__dropout=0.2). "
-                "torch.nn.functional.dropout in forward cannot be seen from outside."
+                "skal's MLP has them with NetClassifier(module__dropout=0.2). Calls of "
+                "torch.nn.functional.dropout cannot be found."
             )
         masks = _Masks(module, layers)
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
@@ -113,7 +114,7 @@ class MCDropout(NetPosterior):
 
 
 class _Masks:
-    """Masks of the dropout layers of a module, made when a layer is first run."""
+    """The masks of the dropout layers of a module, made when a layer is first run."""
 
     def __init__(self, module: nn.Module, layers: dict[str, nn.Module]) -> None:
         self.module = module
@@ -124,7 +125,7 @@ class _Masks:
 
     @contextmanager
     def applied(self, seed: int) -> Iterator[None]:
-        """Have the layers drop what the seed says; they are in eval mode otherwise."""
+        """Apply the masks of a seed to the layers, which are in eval mode."""
         run = _Run()
         with (
             hooked({"": self.module}, run.start, before=True),
@@ -134,8 +135,8 @@ class _Masks:
         if not run.calls:
             raise UnsuitableLearnerError(
                 f"The forward pass of {type(self.module).__name__} does not run its "
-                f"dropout layers {list(self.layers)} in eval mode, so that MCDropout "
-                "has nothing to draw. Call them as modules in forward."
+                f"dropout layers {list(self.layers)} in eval mode, so MCDropout has "
+                "nothing to draw. Call them as modules in forward."
             )
 
     def _drop(
@@ -150,10 +151,10 @@ class _Masks:
     ) -> Tensor:
         if len(output) != run.n_rows or output.ndim < 2:
             raise UnsuitableLearnerError(
-                f"The dropout layer {name!r} of {type(self.module).__name__} is given "
-                f"shape {tuple(output.shape)} for {run.n_rows} rows. MCDropout shares "
-                "a mask among rows and needs them as the first dimension "
-                "(batch_first=True)."
+                f"The dropout layer {name!r} of {type(self.module).__name__} has an "
+                f"input of shape {tuple(output.shape)} for {run.n_rows} rows. "
+                "MCDropout shares masks among rows, so they must be the first "
+                "dimension (batch_first=True)."
             )
         shape = (1, *output.shape[1:])
         if isinstance(layer, _WHOLE_CHANNELS):
@@ -164,7 +165,7 @@ class _Masks:
         return _drop(layer, output, self._mask(key, layer.p, output.device))
 
     def _mask(self, key: tuple[Any, ...], p: float, device: torch.device) -> Tensor:
-        """Units that stay; the same for the same key."""
+        """Draw the units that stay; the same for the same key."""
         if key in self.kept:
             return self.kept[key]
         *numbers, shape = key
@@ -178,7 +179,7 @@ class _Masks:
 
 
 class _Run:
-    """What is known within a forward pass: its rows, and how often a layer has run."""
+    """The state of a forward pass: its number of rows, and the runs of each layer."""
 
     def __init__(self) -> None:
         self.n_rows = 0
@@ -195,6 +196,6 @@ def _drop(layer: Any, x: Tensor, mask: Tensor) -> Tensor:
         return torch.zeros_like(x)
     if not isinstance(layer, _ALPHA):
         return x * (mask.to(x.dtype) / (1 - p))
-    # Affine, so that mean 0 and variance 1 stay so [Klambauer et al. 2017].
+    # An affine map restores mean 0 and variance 1 [Klambauer et al. 2017].
     scale = 1 / math.sqrt((1 - p) * (1 + p * _SELU_FLOOR**2))
     return torch.where(mask, x, _SELU_FLOOR) * scale - scale * p * _SELU_FLOOR

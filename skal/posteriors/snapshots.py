@@ -1,4 +1,4 @@
-"""Weights kept while training as a posterior."""
+"""Weights kept during training as a posterior."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["Snapshots", "find_snapshots"]
 
 
 class Snapshots(NetPosterior):
-    """The net as it was after epochs of its training.
+    """The net after each of several epochs of its training.
 
     Parameters
     ----------
     n_draws : int, optional
-        The last so many snapshots, at least 2; all that there are by default.
+        Number of snapshots to use, at least 2: the last ones.  All by default.
 
     Notes
     -----
-    The net keeps its weights by the callback `skal.nets.WeightSnapshots`, which says
-    after which epochs. Any pool can be read by them, also one that was not known in
-    training. Nothing is drawn. One forward pass over the rows for each snapshot.
+    The callback `skal.nets.WeightSnapshots` of the net keeps its weights, and its
+    parameters determine after which epochs.  The pool need not be known during
+    training.  Nothing is drawn.  One forward pass over the rows for each snapshot.
 
     Examples
     --------
@@ -60,14 +60,14 @@ class Snapshots(NetPosterior):
         name = type(estimator).__name__
         if callback is None:
             raise UnsuitableLearnerError(
-                f"{name} has kept no weights while training, which Snapshots reads. "
-                f"Fit it with {name}(callbacks=[WeightSnapshots()]), from skal.nets."
+                f"{name} kept no weights during training for Snapshots to read. Fit it "
+                f"with {name}(callbacks=[WeightSnapshots()]), from skal.nets."
             )
         kept = callback.of(estimator)
         wanted = 2 if self.n_draws is None else self.n_draws
         if len(kept) < wanted:
             raise UnsuitableLearnerError(
-                f"{name} has kept the weights of {len(kept)} epochs where Snapshots "
+                f"{name} has kept the weights of {len(kept)} epochs, and Snapshots "
                 f"needs {wanted}. Train for more epochs than max_epochs="
                 f"{estimator.max_epochs}, or change the callback {callback!r}."
             )
@@ -79,7 +79,7 @@ class Snapshots(NetPosterior):
 
 
 def find_snapshots(net: Any) -> WeightSnapshots | None:
-    """Find the callback of a net that keeps weights, if it has one."""
+    """Find the callback of a net that keeps weights; None if there is none."""
     callbacks = (callback for _, callback in getattr(net, "callbacks_", []))
     return next((c for c in callbacks if isinstance(c, WeightSnapshots)), None)
 

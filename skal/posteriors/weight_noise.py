@@ -24,27 +24,28 @@ def perturb_weights(
     Parameters
     ----------
     module : torch.nn.Module
-        Not changed.
+        It is not changed.
     scaling : {"per_tensor", "global"}
-        ``"per_tensor"``: every weight tensor moves by ``noise_scale`` of its own norm,
-        biases stay.  ``"global"``: all parameters together move by ``noise_scale`` of
-        their common norm.
+        ``"per_tensor"`` moves every weight tensor by ``noise_scale`` times its norm and
+        leaves biases unchanged.  ``"global"`` moves all parameters together by
+        ``noise_scale`` times their joint norm.
     noise_scale : float
-        Length of the step over the norm of what is moved.
+        Length of the step relative to the norm of the weights.
     rng : torch.Generator
-        On the CPU, so that the draws are the same on any device.
+        On the CPU, so that the draws are the same on all devices.
 
     Returns
     -------
     parameters : dict of str to Tensor
-        By the names of ``module.named_parameters()``; a tensor that two modules share
-        appears, and is moved, once.
+        By the names of ``module.named_parameters()``.  A tensor that two modules share
+        is moved once.
 
     Notes
     -----
-    With :math:`e \sim N(0, I)`, per tensor
-    :math:`W_l + \zeta \, \lVert W_l \rVert_F \, e_l / \lVert e_l \rVert_F`, and global
-    :math:`\theta + \zeta \, \lVert \theta \rVert \, e / \lVert e \rVert`.
+    With :math:`e \sim N(0, I)` and the noise scale :math:`\zeta`, the weights are
+    :math:`W_l + \zeta \, \lVert W_l \rVert_F \, e_l / \lVert e_l \rVert_F` per tensor,
+    and :math:`\theta + \zeta \, \lVert \theta \rVert \, e / \lVert e \rVert`
+    globally.
     """
     moved = {
         name: parameter.detach()
@@ -76,23 +77,23 @@ def _norm(tensors: dict[str, Tensor]) -> float:
 
 
 class WeightNoise(NetPosterior):
-    """Weights near the trained ones, by isotropic Gaussian directions.
+    """Weights near the trained ones, in isotropic Gaussian directions.
 
     Parameters
     ----------
     n_draws : int
-        Number K of draws of the weights; of each net, where the learner has several.
+        Number K of draws of the weights of each net.
     noise_scale : float
-        Length of the step over the norm of the weights. At the 1e-3 of
-        `skal.strategies.NoiseStability` hardly any predicted label changes, so that
+        Length of the step relative to the norm of the weights.  With 1e-3, the default
+        of `skal.strategies.NoiseStability`, hardly any predicted label changes, and
         votes tie.
     scaling : {"per_tensor", "global"}
         As in `perturb_weights`.
 
     Notes
     -----
-    No posterior in the sense of Bayes: how far the outputs of a row move says how
-    sharply they depend on the weights. K forward passes over the rows.
+    This is not a Bayesian posterior: the spread of a row's outputs measures how
+    strongly they depend on the weights.  K forward passes over the rows.
 
     Examples
     --------

@@ -60,7 +60,7 @@ def test_logits_are_not_taken_for_probabilities():
     with pytest.raises(UnsuitableLearnerError, match="not probabilities"):
         collect(WeightNoise(), net)
     scores = fit(nn.Sequential(nn.Linear(5, 3), nn.Sigmoid()), criterion=nn.NLLLoss)
-    with pytest.raises(UnsuitableLearnerError, match="sums to 1 but for"):
+    with pytest.raises(UnsuitableLearnerError, match="sum differs from 1 by"):
         collect(WeightNoise(), scores)
 
 

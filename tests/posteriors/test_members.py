@@ -263,7 +263,7 @@ def test_what_has_no_members_is_refused(estimator):
 
 def test_one_member_is_refused():
     forest = RandomForestClassifier(1).fit(X, Y)
-    with pytest.raises(ValueError, match="gives 1 model where"):
+    with pytest.raises(ValueError, match="gives 1 model, and"):
         collect(Members(), forest)
 
 
