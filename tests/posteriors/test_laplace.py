@@ -129,7 +129,7 @@ def test_what_cannot_be_done_is_told():
     with pytest.raises(UnsuitableLearnerError, match=r"labeled rows.*ActiveLearner"):
         collect(LastLayerLaplace(), net)
     ends = nn.Sequential(nn.Linear(5, 3), nn.Softmax(1))
-    with pytest.raises(UnsuitableLearnerError, match="followed by something else"):
+    with pytest.raises(UnsuitableLearnerError, match="followed by another layer"):
         collect(LastLayerLaplace(), learner(NetClassifier(ends, max_epochs=1)))
     with pytest.raises(UnsuitableLearnerError, match="LogisticRegression is not one"):
         collect(LastLayerLaplace(), learner(LogisticRegression()))

@@ -92,7 +92,7 @@ def test_a_net_that_kept_nothing_is_told():
 @pytest.mark.parametrize(
     ("posterior", "net", "message"),
     [
-        (Snapshots(), make_net(1), "weights of 1 epochs where Snapshots needs 2"),
+        (Snapshots(), make_net(1), "weights of 1 epochs, and Snapshots needs 2"),
         (Snapshots(), make_net(3, warmup=5), "of 0 epochs.*max_epochs=3, or change"),
         (Snapshots(n_draws=5), make_net(9, last=4), "of 4 epochs.*needs 5.*last=4"),
     ],
