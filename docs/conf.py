@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import matplotlib
 import torch
 
@@ -56,3 +59,20 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
 }
 html_sidebars = {"changelog": [], "api": []}
+
+
+def _unlink_inherited(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Show inherited attributes without a link, as they have no entry on the page."""
+
+    def plain(match: re.Match[str]) -> str:
+        return match[0] if match[1] in vars(obj) else f"**{match[1]}**"
+
+    if what == "class":
+        lines[:] = [re.sub(r":obj:`(\w+) <\.\1>`", plain, line) for line in lines]
+
+
+def setup(app: Any) -> None:
+    # After numpydoc, whose priority is 500.
+    app.connect("autodoc-process-docstring", _unlink_inherited, priority=600)
