@@ -19,7 +19,12 @@ from skal.learners.checks import (
 )
 from skal.learners.delegating import EstimatorMethods
 from skal.learners.modal import run_query
-from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.learners.training import (
+    fit_estimator,
+    set_owners,
+    unchanged_on_error,
+    warn_if_owned,
+)
 from skal.reading.unwrapping import accepts_nan
 from skal.rng import resolve_rng
 from skal.rows import n_rows, take_rows
@@ -38,7 +43,7 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
     ----------
     estimator : estimator
         Any scikit-learn estimator, net, Pipeline or search. It is fitted in place,
-        not cloned.
+        not cloned: pass ``clone(estimator)`` to learn with it in another learner.
     query_strategy : callable, default=uncertainty_sampling of modAL
         Called as ``query_strategy(learner, X_pool, ...)``: a strategy of
         ``skal.strategies``, one of modAL's functions, or any callable that returns
@@ -279,7 +284,9 @@ class ActiveLearner(EstimatorMethods, ModALActiveLearner):
     ) -> None:
         """Fit; store all rows once that has succeeded."""
         rng = resolve_rng(self.random_state) if bootstrap else None
+        warn_if_owned([self])
         undo = unchanged_on_error([self.estimator])
         with undo if self._restores_on_error else nullcontext():
             fit_estimator(self.estimator, X_fit, y_fit, fit_kwargs, rng)
         self.X_training, self.y_training = X_all, y_all
+        set_owners([self])

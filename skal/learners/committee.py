@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,12 @@ from skal.learners.checks import (
     warn_if_permuted,
 )
 from skal.learners.modal import run_query
-from skal.learners.training import fit_estimator, unchanged_on_error
+from skal.learners.training import (
+    fit_estimator,
+    set_owners,
+    unchanged_on_error,
+    warn_if_owned,
+)
 from skal.reading.unwrapping import accepts_nan, as_input, transform_inputs
 from skal.rng import resolve_rng, seed_from
 from skal.rows import as_array, as_dense, n_rows, take_rows
@@ -211,6 +217,7 @@ class _BaseCommittee:
         fit_kwargs: dict[str, Any],
     ) -> None:
         """Fit all members; store the rows to keep once all have succeeded."""
+        warn_if_owned(self.learner_list)
         rngs = self._bootstrap_rngs() if bootstrap else [None] * len(self.learner_list)
         with unchanged_on_error(m.estimator for m in self.learner_list):
             for member, (X, y), rng in zip(
@@ -219,6 +226,7 @@ class _BaseCommittee:
                 fit_estimator(member.estimator, X, y, fit_kwargs, rng)
         for member, (X, y) in zip(self.learner_list, keep, strict=True):
             member.X_training, member.y_training = X, y
+        set_owners(self.learner_list)
 
     def _bootstrap_rngs(self) -> list[torch.Generator | None]:
         """Return one generator per member, so that no two draw the same sample."""
@@ -253,6 +261,19 @@ class _BaseCommittee:
         return tags
 
 
+def _warn_if_shared(members: list[Any]) -> None:
+    estimators = {id(getattr(member, "estimator", member)) for member in members}
+    n_shared = len(members) - len(estimators)
+    if n_shared:
+        warnings.warn(
+            f"{n_shared} of the {len(members)} members of the committee have the same "
+            "estimator object as another member, so that both always agree. Pass "
+            "clone(estimator) (from sklearn.base) to each member.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _last_rows(data: tuple[Any, Any], n: int) -> tuple[Any, Any]:
     X, y = data
     added = np.arange(n_rows(X) - n, n_rows(X))
@@ -265,9 +286,9 @@ class Committee(_BaseCommittee, ModALCommittee):
     Parameters
     ----------
     learner_list : list of ActiveLearner
-        The members. Their classes may differ: votes and probabilities are over the
-        union of the classes, and a member assigns probability 0 to a class that it
-        has not seen.
+        The members, each with another estimator object. Their classes may differ:
+        votes and probabilities are over the union of the classes, and a member
+        assigns probability 0 to a class that it has not seen.
     query_strategy : callable, default=vote_entropy_sampling of modAL
     on_transformed : bool, default=False
         Let modAL's ranked batch compute distances between transformed rows.
@@ -321,6 +342,7 @@ class Committee(_BaseCommittee, ModALCommittee):
         self.on_transformed = on_transformed
         self.random_state = random_state
         self.on_duplicate = on_duplicate
+        _warn_if_shared(learner_list)
 
     @property
     def classes_(self) -> np.ndarray | None:
@@ -406,7 +428,7 @@ class CommitteeRegressor(_BaseCommittee, ModALCommitteeRegressor):
     Parameters
     ----------
     learner_list : list of ActiveLearner
-        The members.
+        The members, each with another estimator object.
     query_strategy : callable, default=max_std_sampling of modAL
     on_transformed : bool, default=False
         Let modAL's ranked batch compute distances between transformed rows.
@@ -453,6 +475,7 @@ class CommitteeRegressor(_BaseCommittee, ModALCommitteeRegressor):
         self.on_transformed = on_transformed
         self.random_state = random_state
         self.on_duplicate = on_duplicate
+        _warn_if_shared(learner_list)
 
     def predict(self, X: Any, return_std: bool = False, **predict_kwargs: Any) -> Any:
         """Average the members' predictions.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -14,7 +16,13 @@ from sklearn.base import clone
 from skal.reading.unwrapping import as_input
 from skal.rows import n_rows, take_rows
 
-__all__ = ["bootstrap_sample", "fit_estimator", "unchanged_on_error"]
+__all__ = [
+    "bootstrap_sample",
+    "fit_estimator",
+    "set_owners",
+    "unchanged_on_error",
+    "warn_if_owned",
+]
 
 
 def bootstrap_sample(
@@ -57,6 +65,35 @@ def fit_estimator(
     if bootstrap_rng is not None:
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
     estimator.fit(as_input(X, estimator), as_input(y, estimator), **along)
+
+
+#: The learner that trained an estimator last, by the id of the estimator.
+_OWNERS: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+def warn_if_owned(learners: Iterable[Any]) -> None:
+    """Warn if training these learners changes another one that is alive.
+
+    Estimators are fitted in place, so learners with the same estimator object change
+    each other's predictions.
+    """
+    for learner in learners:
+        owner = _OWNERS.get(id(learner.estimator), learner)
+        if owner is not learner and owner.estimator is learner.estimator:
+            warnings.warn(
+                f"This fit changes another {type(owner).__name__}, which was trained "
+                "with the same estimator object. Pass clone(estimator) (from "
+                "sklearn.base) to each learner.",
+                UserWarning,
+                stacklevel=4,
+            )
+            return
+
+
+def set_owners(learners: Iterable[Any]) -> None:
+    """Remember which learners have trained their estimators, while they are alive."""
+    for learner in learners:
+        _OWNERS[id(learner.estimator)] = learner
 
 
 @contextmanager

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from skorch import NeuralNetClassifier
 
+from skal.learners import ActiveLearner, Committee, CommitteeRegressor
 from skal.learners.training import (
     bootstrap_sample,
     fit_estimator,
@@ -71,6 +73,44 @@ class TestBootstrap:
         fit_estimator(estimator, X, y, {}, torch.Generator().manual_seed(0))
         expected = bootstrap_sample(X, y, {}, torch.Generator().manual_seed(0))
         assert np.array_equal(estimator.X_, expected[0])
+
+
+class TestSharedEstimators:
+    def test_a_learner_that_retrains_another_one_warns(self):
+        model = LogisticRegression()
+        first = ActiveLearner(model, X_training=X, y_training=y)
+        with pytest.warns(UserWarning, match="another ActiveLearner.* Pass clone"):
+            second = ActiveLearner(model, X_training=X, y_training=1 - y)
+        with pytest.warns(UserWarning, match="another ActiveLearner"):
+            first.teach(X, y)
+        members = [ActiveLearner(clone(model)), ActiveLearner(model)]
+        with pytest.warns(UserWarning, match="another ActiveLearner"):
+            Committee(members).fit(X, y)
+        with pytest.warns(UserWarning, match="another ActiveLearner"):
+            second.teach(X, y)
+
+    def test_learners_with_estimators_of_their_own_do_not(self):
+        model = LogisticRegression()
+        first = ActiveLearner(model, X_training=X, y_training=y)
+        first.teach(X, y)
+        second = ActiveLearner(clone(model), X_training=X, y_training=y)
+        ActiveLearner(model).predict(X)  # trains nothing
+        second.set_params(estimator=Ridge()).fit(X, y)
+        Committee([first, second]).fit(X, y)
+        first.teach(X, y)
+
+    def test_learners_that_are_gone_do_not_count(self):
+        model = LogisticRegression()
+        for _ in range(2):
+            learner = ActiveLearner(model, X_training=X, y_training=y)
+            del learner
+
+    def test_members_with_one_estimator_warn(self):
+        model = DecisionTreeClassifier()
+        members = [ActiveLearner(model), ActiveLearner(model), ActiveLearner(Ridge())]
+        for kind in (Committee, CommitteeRegressor):
+            with pytest.warns(UserWarning, match="1 of the 3 members .* Pass clone"):
+                kind(members)
 
 
 class TestUnchangedOnError:

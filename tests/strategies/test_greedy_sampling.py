@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
@@ -141,7 +142,7 @@ def test_missing_values_that_the_model_takes_have_no_distances(criterion):
     learner = ActiveLearner(forest, X_training=X, y_training=y)
     with pytest.raises(ValueError, match=r"2 of 20 rows of the pool .* row 3\)"):
         GreedySampling(criterion).select(learner, gap, 1)
-    learner = ActiveLearner(forest, X_training=gap, y_training=y)
+    learner = ActiveLearner(clone(forest), X_training=gap, y_training=y)
     with pytest.raises(ValueError, match=r"2 of 20 rows of the labeled data .* row 3"):
         GreedySampling(criterion).select(learner, X, 1)
     assert len(GreedySampling("outputs").select(learner, gap, 2).indices) == 2

@@ -59,7 +59,9 @@ def test_the_nets_of_a_committee_have_their_ranks_averaged():
         learner.X_training, learner.y_training
     )
     strategy = MAL(random_state=0, max_epochs=2)
-    both = strategy.score_samples(skal.Committee([learner, learner]), pool)
+    both = strategy.score_samples(
+        skal.Committee([learner, copy.deepcopy(learner)]), pool
+    )
     assert np.corrcoef(both, strategy.score_samples(learner, pool))[0, 1] > 0.8
     mixed = strategy.score_samples(skal.Committee([learner, other]), pool)
     assert not np.array_equal(both, mixed)
