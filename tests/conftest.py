@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -19,6 +21,17 @@ def device(request: pytest.FixtureRequest) -> str:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise pytest.UsageError("--device cuda was asked for, but there is no GPU.")
     return name
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Function that sets the elements of a block, in memory and in the cache."""
+
+    def limit(n_elements: int) -> None:
+        for name in ("MEMORY", "CACHE"):
+            monkeypatch.setattr(f"skal._numerics.blocks.{name}", n_elements)
+
+    return limit
 
 
 @pytest.fixture(autouse=True, scope="session")

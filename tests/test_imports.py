@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "rng": set(),
     "validation": set(),
     # pure functions of tensors
-    "_numerics": {"spaces"},
+    "_numerics": set(),
     "spaces": {"_numerics"},
     "measures": {"_numerics"},
     "selection": {"_numerics", "measures", "spaces"},

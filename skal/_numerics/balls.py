@@ -1,31 +1,25 @@
-"""Balls of one radius around all rows: which rows are in them, and how many."""
+"""Balls of one radius around all rows: which rows they hold, and how many."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from skal._numerics.distances import sq_dist_to, sum_of_squares
+from skal._numerics.blocks import blocks, tiles
 from skal._numerics.matmul import linear, rounding_bound
+from skal._numerics.nearest import sq_dist_of_pairs, sq_dist_to
 
 __all__ = ["Balls"]
 
-#: Rows that are compared with as many others at a time.
-_TILE = 1024
-#: Numbers that stay in cache while a row is subtracted and squared.
-_CACHE = 2**18
-
 
 class Balls:
-    """A ball around each row; it holds what is nearer than the radius.
+    """A ball around each row, which holds the rows nearer than the radius.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
     radius : float
-        0 or more; duplicates of a row are in its ball at any radius.
+        At least 0; the ball of a row holds its duplicates at any radius.
 
     Raises
     ------
@@ -34,9 +28,9 @@ class Balls:
 
     Notes
     -----
-    Compares rows by matrix products whose rounding is bounded, and what the bound
-    leaves open exactly: the answers do not depend on the rows compared together.
-    Keeps a copy of the features, and nothing of size m × m.
+    Rows are compared by matrix products whose rounding is bounded; what the bound
+    leaves open is computed exactly.  So the answers do not depend on the rows compared
+    together.  Keeps a copy of the features, and nothing of size m × m.
 
     Examples
     --------
@@ -58,62 +52,57 @@ class Balls:
         self._sq_norm = self._shifted.square().sum(dim=1)
 
     def holds(self, sq_dist: Tensor) -> Tensor:
-        """Say of squared distances whether they are within the radius."""
+        """Tell whether squared distances are within the radius."""
         return (sq_dist < self.radius**2) | (sq_dist == 0)
 
     def ball(self, i: int) -> Tensor:
-        """Say of each row whether it is in the ball of row `i`, ``(m,)``, bool."""
-        return self.holds(sq_dist_to(self.features, i))
+        """Tell which rows are in the ball of row `i`, ``(m,)``, bool."""
+        return self.holds(sq_dist_to(self.features, self.features[i]))
 
     def count(self, among: Tensor) -> Tensor:
-        """Count, in the ball of each row, the rows of a mask, ``(m,)``, int64.
+        """Count the rows of a mask in the ball of each row, ``(m,)``, int64.
 
-        Costs m·d multiply-adds for each row of the mask, at most m²·d/2 in all.
+        Takes m·d multiply-adds for each row of the mask, at most m²·d/2 in all.
         """
         m = len(among)
         chosen = torch.nonzero(among)[:, 0]
         if 2 * len(chosen) > m:
             return self._count_most(among)
         counts = torch.zeros_like(among, dtype=torch.long)
-        if not len(chosen):
-            return counts
-        for points in chosen.split(_TILE):
-            for rows in _slices(m, _TILE**2 // len(points)):
-                row, _ = self._pairs(rows, points)
+        for part in tiles(len(chosen)):
+            others = chosen[part]
+            for rows in blocks(m, len(others)):
+                row, _ = self._pairs(rows, others)
                 counts[rows] += _bincount(row, rows)
         return counts
 
     def _count_most(self, among: Tensor) -> Tensor:
-        """Count by half of all pairs: who is in my ball has me in its own."""
+        """Count by half of all pairs: two rows are in each other's ball, or neither."""
         counts = torch.zeros_like(among, dtype=torch.long)
-        tiles = _slices(len(among), _TILE)
-        for k, points in enumerate(tiles):
-            for rows in tiles[k:]:
-                row, point = self._pairs(rows, points)
-                counts[rows] += _bincount(row[among[points][point]], rows)
-                if rows != points:
-                    counts[points] += _bincount(point[among[rows][row]], points)
+        parts = list(tiles(len(among)))
+        for k, others in enumerate(parts):
+            for rows in parts[k:]:
+                row, other = self._pairs(rows, others)
+                counts[rows] += _bincount(row[among[others][other]], rows)
+                if rows != others:
+                    counts[others] += _bincount(other[among[rows][row]], others)
         return counts
 
-    def _pairs(self, rows: slice, points: Any) -> tuple[Tensor, Tensor]:
-        """Pairs of rows and points in each other's ball."""
-        sq_norm, half_sq = self._sq_norm[rows, None], self._sq_norm[points] / 2
-        own, others = self._shifted[rows], self._shifted[points]
-        values = linear(-own, others, half_sq)
+    def _pairs(self, rows: slice, others: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs of rows in each other's ball, by their positions in both parts."""
+        sq_norm, half_sq = self._sq_norm[rows, None], self._sq_norm[others] / 2
+        values = linear(-self._shifted[rows], self._shifted[others], half_sq)
         limit = (self.radius**2 - sq_norm) / 2
-        rounding = 2 * rounding_bound(self.features) * (sq_norm + 2 * half_sq.max())
-        row, point = torch.nonzero(values <= limit + rounding).T
-        inside = values[row, point] < (limit - rounding)[row, 0]
-        own, others = self.features[rows], self.features[points]
+        bound = 2 * rounding_bound(self.features)
+        rounding = bound * (sq_norm + 2 * half_sq.max())
+        row, other = torch.nonzero(values <= limit + rounding).T
+        inside = values[row, other] < (limit - rounding)[row, 0]
         unsure = torch.nonzero(~inside)[:, 0]
-        for pairs in unsure.split(max(1, _CACHE // own.shape[1])):
-            differences = own[row[pairs]] - others[point[pairs]]
-            inside[pairs] = self.holds(sum_of_squares(differences))
-        return row[inside], point[inside]
-
-
-def _slices(m: int, step: int) -> list[slice]:
-    return [slice(i, min(i + step, m)) for i in range(0, m, step)]
+        sq_dist = sq_dist_of_pairs(
+            self.features[rows], self.features[others], row[unsure], other[unsure]
+        )
+        inside[unsure] = self.holds(sq_dist)
+        return row[inside], other[inside]
 
 
 def _bincount(positions: Tensor, rows: slice) -> Tensor:

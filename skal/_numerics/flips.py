@@ -1,29 +1,30 @@
-"""Which rows change class under which perturbed heads, whatever the rounding."""
+"""Rows whose class changes under perturbed heads, independent of rounding."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from skal._numerics.blocks import block_size, blocks
 from skal._numerics.matmul import factor_rounding, linear
 
 __all__ = ["HeadRows", "stack_head"]
 
-# Logits held at once: on the CPU as many as fit its cache.
-_BLOCK_LOGITS = {"cpu": 1 << 20, "other": 1 << 26}
-_BLOCK_WIDE = 1 << 20  # numbers widened to float64 at once
+#: Factor by which blocks of logits are larger on a GPU, which has no such cache.
+_ON_GPU = 64
 
 
 def stack_head(weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Head of shape (C, d [+ 1]) in float64 on the CPU, its bias in the last column."""
+    """Return a head as ``(C, d [+ 1])`` float64 on the CPU, the bias as last column."""
     parts = [weight] if bias is None else [weight, bias[:, None]]
     return torch.cat([p.detach().cpu().to(torch.float64) for p in parts], dim=1)
 
 
 def _as_gap(heads: Tensor) -> Tensor:
-    """Make two rivals one row whose sign decides; leave other heads as they are.
+    """Reduce heads of two classes to the difference, whose sign decides.
 
-    Two classes need half the products this way. Axis -2 is that of the classes.
+    This halves the products.  Axis -2 is that of the classes; heads of one class or of
+    more than two are returned as they are.
     """
     if heads.shape[-2] == 2:
         return heads[..., 1:, :] - heads[..., :1, :]
@@ -31,28 +32,30 @@ def _as_gap(heads: Tensor) -> Tensor:
 
 
 class HeadRows:
-    """Inputs of a fitted linear head, with what its perturbation is compared to.
+    """Inputs of a fitted linear head, and the classes that perturbed heads may change.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
         Inputs of the head, on any device.
     head : Tensor of shape (C, d) or (C, d + 1)
-        As :func:`stack_head` gives it. With C = 1 the sign of the logit is the class.
+        As returned by :func:`stack_head`.  With C = 1 the sign of the logit is the
+        class.
 
     Attributes
     ----------
     labels : Tensor of shape (m,)
-        Class given by the head. The lowest class wins a tie.
+        Class predicted by the head; the lowest class wins a tie.
     reach : Tensor of shape (m,)
-        Gap of the logits to the closest rival over the norm of the row (with the 1 of
-        the bias): a row flips only under a change at least this large.
+        Gap between the logit of the class and the closest rival, over the norm of the
+        row (with the 1 of the bias).  Only a change of the head at least this large can
+        flip the row.
 
     Notes
     -----
-    The products run in the precision of the features (at least float32). Where their
-    rounding could decide, they are repeated in float64, so that the answer does not
-    hang on how rows and heads are put in blocks, nor on the number of threads.
+    The products are computed in the precision of the features (at least float32).
+    Where their rounding could decide, they are repeated in float64.  So the answer does
+    not depend on the blocks of rows and heads, nor on the number of threads.
     """
 
     def __init__(self, features: Tensor, head: Tensor) -> None:
@@ -63,7 +66,7 @@ class HeadRows:
         self._dtype = torch.float64 if wide else torch.float32
         labels, gaps, norms = [], [], []
         has_bias = head.shape[1] > self._n_features
-        for block in self.features.split(max(1, _BLOCK_WIDE // head.shape[1])):
+        for block in self.features.split(block_size(head.shape[1])):
             x = block.cpu().to(torch.float64)
             logits = self._logits(x, self._head)
             if self._head.shape[0] == 1:
@@ -76,7 +79,7 @@ class HeadRows:
             norms.append((x.square().sum(dim=1) + float(has_bias)).sqrt())
         device = features.device
         norm = torch.cat(norms)
-        # A row of zeros and no bias: no head ever flips it.
+        # No head flips a row of zeros if there is no bias.
         reach = torch.where(norm > 0, torch.cat(gaps) / norm, torch.inf)
         self.labels = torch.cat(labels).to(device)
         self.reach = reach.to(device, self._dtype)
@@ -86,7 +89,7 @@ class HeadRows:
         return len(self.labels)
 
     def _logits(self, x: Tensor, heads: Tensor) -> Tensor:
-        """Logits (n, C) of rows x (n, d) under one head, or a head for each row."""
+        """Logits (n, C) of rows x (n, d) under one head, or one head for each row."""
         weight = heads[..., : self._n_features]
         logits = x @ weight.T if heads.ndim == 2 else (weight @ x[:, :, None])[..., 0]
         if heads.shape[-1] > self._n_features:
@@ -94,24 +97,24 @@ class HeadRows:
         return logits
 
     def can_flip(self, noise: Tensor) -> Tensor:
-        """Rows that any of B perturbations of shape (B, C, d [+ 1]) could flip at all.
+        """Tell which rows any of B perturbations, ``(B, C, d [+ 1])``, might flip.
 
-        By Cauchy and Schwarz, a conservative test.
+        A conservative test, by the Cauchy-Schwarz inequality.
         """
         norms = torch.linalg.vector_norm(_as_gap(noise), dim=-1)
-        if norms.shape[1] > 1:  # the difference of two rows of noise is what counts
+        if norms.shape[1] > 1:  # the difference between two rows of noise counts
             norms = norms.topk(2, dim=1).values.sum(dim=1)
         return self.reach <= float(norms.max()) * (1 + 1e-5)
 
     def flips(self, noise: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Tell which of the rows get another class from which perturbed heads.
+        """Tell which rows change their class under which perturbed heads.
 
         Parameters
         ----------
         noise : Tensor of shape (B, C, d) or (B, C, d + 1)
             Added to the head; float64 on the CPU.
         rows : Tensor of shape (n,), optional
-            Row numbers; all if None.
+            Row numbers; by default all.
 
         Returns
         -------
@@ -124,10 +127,9 @@ class HeadRows:
         weight = flat[:, : self._n_features]
         n = len(self) if rows is None else len(rows)
         out = torch.empty((n_heads, n), dtype=torch.bool, device=device)
-        limit = _BLOCK_LOGITS["cpu" if device.type == "cpu" else "other"]
-        step = max(64, limit // len(flat))
+        step = block_size(len(flat)) * (1 if device.type == "cpu" else _ON_GPU)
         largest = float(torch.linalg.vector_norm(heads, dim=-1).max())
-        # Bound on the rounding of a product of d numbers, for both logits compared.
+        # Bound on the rounding of an inner product, for both logits compared.
         rounding = (width + 4) * torch.finfo(self._dtype).eps + factor_rounding(flat)
         bound = 2 * rounding * largest
         for start in range(0, n, step):
@@ -139,17 +141,17 @@ class HeadRows:
                 logits += flat[:, -1:]
             gap = self._gap(logits.view(n_heads, n_outputs, -1), labels)
             flipped = gap > 0
-            doubt = gap.abs_().sub_(self._norm[index] * bound)
-            if self._dtype != torch.float64 and bool(doubt.amin() < 0):
-                self._resolve(flipped, doubt < 0, x, labels, heads)
+            margin = gap.abs_().sub_(self._norm[index] * bound)
+            if self._dtype != torch.float64 and bool(margin.amin() < 0):
+                self._resolve(flipped, margin < 0, x, labels, heads)
             out[:, part] = flipped
         return out
 
     @staticmethod
     def _gap(logits: Tensor, labels: Tensor) -> Tensor:
-        """How far the best rival is above the class (labels (n,)), shape (B, n).
+        """Logit of the best rival minus that of the class (labels (n,)), ``(B, n)``.
 
-        `logits` has shape (B, C, n) and is written over.
+        Overwrites `logits`, ``(B, C, n)``.
         """
         if logits.shape[1] == 1:
             return logits[:, 0] * (1 - 2 * labels)
@@ -161,15 +163,15 @@ class HeadRows:
         return logits.add_(mask).amax(dim=1) - own
 
     def _resolve(
-        self, flipped: Tensor, doubt: Tensor, x: Tensor, labels: Tensor, heads: Tensor
+        self, flipped: Tensor, is_open: Tensor, x: Tensor, labels: Tensor, heads: Tensor
     ) -> None:
-        """Decide doubtful pairs of heads and rows in float64, in place."""
-        which, row = doubt.cpu().nonzero(as_tuple=True)
+        """Decide the open pairs of heads and rows in float64, in place."""
+        which, row = is_open.cpu().nonzero(as_tuple=True)
         wide, labels = x.cpu().to(torch.float64), labels.cpu()
-        answers = []
-        step = max(1, _BLOCK_WIDE // heads[0].numel())
-        for b, i in zip(which.split(step), row.split(step), strict=True):
+        answers = torch.empty(len(which), dtype=torch.bool)
+        for part in blocks(len(which), heads[0].numel()):
+            b, i = which[part], row[part]
             logits = self._logits(wide[i], heads[b])
-            answers.append(self._gap(logits.T[None].contiguous(), labels[i])[0] > 0)
+            answers[part] = self._gap(logits.T[None].contiguous(), labels[i])[0] > 0
         device = flipped.device
-        flipped[which.to(device), row.to(device)] = torch.cat(answers).to(device)
+        flipped[which.to(device), row.to(device)] = answers.to(device)

@@ -1,4 +1,4 @@
-"""Products of matrices at the speed of the processor, and what they may be off."""
+"""Matrix products at the speed of the processor, and bounds on their rounding."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 __all__ = ["factor_rounding", "linear", "rounding_bound"]
 
-#: Multiply-adds of a product that is too small to gain.
+#: Multiply-adds below which a convolution is no faster than torch's own product.
 _SMALL = 2**22
-#: Error of a product of two float32 numbers that were cut to these formats.
+#: Relative error of a product of two float32 elements that were cut to these formats.
 _ERRORS = {"tf32": 2.0**-9, "bf16": 2.0**-7}
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``rows @ weight.T + bias``, as `torch.nn.functional.linear` gives it, or faster.
+    """Compute ``rows @ weight.T + bias``, like `torch.nn.functional.linear` or faster.
 
     Parameters
     ----------
@@ -29,15 +29,15 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns
     -------
     products : Tensor of shape (m, L)
-        New memory, row by row, of the dtype of the rows, under autocast as well.
+        New memory, row by row, in the dtype of the rows, under autocast as well.
 
     Notes
     -----
-    Products of torch take AVX-512 on some processors that have it and not on others;
-    oneDNN, which computes its convolutions, takes it on all.  So a large product of
-    float32 matrices is computed as a convolution of one line of m pixels there, in
-    half the time where torch's own takes AVX2.  Rounding is that of a sum of d + 1
-    numbers either way.
+    The matrix products of torch use AVX-512 on some of the processors that have it and
+    AVX2 on the others; oneDNN, which computes the convolutions of torch, uses AVX-512
+    on all of them.  So a large float32 product is computed as a convolution over one
+    line of m pixels, which takes half the time where torch would use AVX2.  The
+    rounding is that of a sum of d + 1 elements either way.
     """
     kind = rows.device.type
     if kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind):
@@ -48,16 +48,16 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not fits or m * d * len(weight) < _SMALL:
         return F.linear(rows, weight, bias)
     line = rows.view(1, m, 1, d).permute(0, 3, 1, 2)
-    # A single point has no steps to be dilated; torch leaves dilated ones to oneDNN.
+    # Dilation means nothing for a kernel of one pixel, but makes torch call oneDNN.
     found = F.conv2d(line, weight.view(-1, d, 1, 1), bias, dilation=2)
-    return found[0, :, :, 0].T.contiguous()  # so it lies in memory, but for odd rows
+    return found[0, :, :, 0].T.contiguous()  # copies only where strides are unusual
 
 
 def rounding_bound(features: Tensor) -> float:
-    """Bound the rounding of matrix products, over the squared norms.
+    """Bound the rounding of inner products, relative to the squared norms of the rows.
 
-    That of sums in which errors go either way, up to some thousand numbers; beyond,
-    of such in which an eighth of them adds up.
+    Errors of either sign grow with the square root of the number of elements; from
+    about a thousand elements on, an eighth of them is allowed to add up.
     """
     d = features.shape[1]
     rounding = max(4 * d**0.5, d / 8) * torch.finfo(features.dtype).eps
@@ -65,14 +65,14 @@ def rounding_bound(features: Tensor) -> float:
 
 
 def factor_rounding(features: Tensor) -> float:
-    """Error of a product of two numbers whose factors torch was told to cut, or 0."""
+    """Relative error of a product whose factors torch may cut to fewer bits, or 0."""
     if features.dtype != torch.float32:
         return 0.0
     return max(_ERRORS.get(name, 0.0) for name in _precisions(features.is_cuda))
 
 
 def _precisions(on_gpu: bool) -> list[str]:
-    """Name the formats that products of float32 may be computed in."""
+    """Name the formats in which float32 products may be computed."""
     backends: Any = torch.backends
     if not hasattr(backends.cuda.matmul, "fp32_precision"):  # before torch 2.9
         names = {"highest": "ieee", "high": "tf32", "medium": "bf16"}

@@ -1,188 +1,200 @@
-"""Each row's nearest center, kept up to date as rows become centers."""
+"""Squared distances: exact for pairs of rows, bounded by matrix products for many.
+
+Matrix products compare all rows with all centers fast, but lose small distances, and
+ties, to rounding.  So they only rule out what their rounding bound rules out; what is
+left open is computed by differences, and depends on nothing but the pair of rows.
+"""
 
 from __future__ import annotations
-
-import sys
 
 import torch
 from torch import Tensor
 
-from skal._numerics.distances import nearest_of_pairs, sum_of_squares
-from skal._numerics.products import ApproximateDistances
-from skal._numerics.tables import table_of
-from skal.spaces.dense import Dense, Embedding
+from skal._numerics.blocks import blocks
+from skal._numerics.matmul import linear, rounding_bound
 
-__all__ = ["NearestCenters", "nearest"]
-
-#: Numbers that are worked on together.
-_BLOCK = 2**20
-#: Numbers that stay in cache while a row is subtracted and squared.
-_CACHE = 2**18
-#: Guesses at a time.
-_FEW, _MANY = 4, 64
+__all__ = [
+    "ApproximateDistances",
+    "LowerBounds",
+    "nearest",
+    "nearest_of_pairs",
+    "sq_dist_of_pairs",
+    "sq_dist_to",
+]
 
 
-def nearest(embedding: Embedding, centers: Embedding) -> tuple[Tensor, Tensor]:
-    """Squared distance of each row to the nearest of some centers, and its number.
+def nearest(features: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the nearest center of each row.
 
     Parameters
     ----------
-    embedding : Embedding of m rows
-        `Dense`, or one with a method ``nearest(centers)``.
-    centers : Embedding
+    features : Tensor of shape (m, d)
+    centers : Tensor of shape (L, d)
+        At least one.
 
     Returns
     -------
     sq_dist : Tensor of shape (m,)
+        Squared distance of each row to its nearest center.
     center : Tensor of shape (m,), int64
-        Of equally near ones the first.
+        Number of that center; the first of equally near ones.
 
-    Raises
-    ------
-    TypeError
-        If the two do not compare.
+    Notes
+    -----
+    m·L·d multiply-adds; nothing of size m × L is kept.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal._numerics.nearest import nearest
+    >>> nearest(torch.tensor([[0.0], [5.0]]), torch.tensor([[4.0], [1.0], [-1.0]]))
+    (tensor([1., 1.]), tensor([1, 0]))
     """
-    if hasattr(embedding, "nearest"):
-        found: tuple[Tensor, Tensor] = embedding.nearest(centers)
-        return found
-    if not (isinstance(embedding, Dense) and isinstance(centers, Dense)):
-        raise TypeError(
-            f"The nearest of {type(centers).__name__} to rows of "
-            f"{type(embedding).__name__} cannot be told."
-        )
-    rows, points = embedding.features, centers.features
-    approximate = ApproximateDistances(points)
-    sq_dist = rows.new_empty(len(rows))
-    center = torch.empty(len(rows), dtype=torch.long, device=rows.device)
-    step = max(1, _BLOCK // max(len(points), rows.shape[1]))
-    # Taken once: memory that is new each time costs as much as what is done in it.
-    memory = rows.new_empty(max(1, _CACHE // rows.shape[1]), rows.shape[1])
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step]
-        values, errors = approximate(block)
+    approximate = ApproximateDistances(centers)
+    sq_dist = features.new_empty(len(features))
+    center = torch.empty(len(features), dtype=torch.long, device=features.device)
+    for part in blocks(len(features), max(centers.shape)):
+        rows = features[part]
+        values, errors = approximate(rows)
         limit = values.amin(dim=1).add_(errors, alpha=2)
-        row, point = torch.nonzero(values <= limit[:, None]).T
-        each_once = len(row) == len(block)  # so that these are all rows in order
-        distances = values.new_empty(len(row))
-        for pair in range(0, len(row), len(memory)):
-            part = slice(pair, min(pair + len(memory), len(row)))
-            own = block[part] if each_once else block.index_select(0, row[part])
-            apart = memory[: part.stop - pair]
-            torch.index_select(points, 0, point[part], out=apart)
-            distances[part] = sum_of_squares(apart.sub_(own))
-        part = slice(start, start + step)
+        row, candidate = torch.nonzero(values <= limit[:, None]).T
+        each_once = len(row) == len(rows)  # then the pairs are all rows in order
+        distances = sq_dist_of_pairs(
+            rows, centers, None if each_once else row, candidate
+        )
         sq_dist[part], center[part] = nearest_of_pairs(
-            row, point, distances, len(block)
+            row, candidate, distances, len(rows)
         )
     return sq_dist, center
 
 
-class NearestCenters:
-    r"""Squared distance of each row to its nearest center, and which one that is.
+def sq_dist_to(features: Tensor, center: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Squared distances of all rows, or those numbered `rows`, to a center ``(d,)``.
+
+    By differences: the expansion of the square would lose small distances to rounding,
+    and the square of a root would lose ties.
+    """
+    n_rows = len(features) if rows is None else len(rows)
+    result = features.new_empty(n_rows)
+    for part in blocks(n_rows, features.shape[1], in_cache=True):
+        block = features[part] if rows is None else features[rows[part]]
+        result[part] = (block - center).square_().sum(dim=1)
+    return result
+
+
+def sq_dist_of_pairs(
+    features: Tensor, centers: Tensor, row: Tensor | None, center: Tensor
+) -> Tensor:
+    """Squared distances of rows to centers, pair by pair.
 
     Parameters
     ----------
-    embedding : Embedding of m rows
-        Guesses help with `Dense` ones, and those that are a `Table`.
-    centers : Embedding, optional
-        Centers there are from the beginning, in the same space.
-    sq_dist : Tensor of shape (m,), optional
-        Squared distances to centers that are not given themselves; not changed.
-    n_more : int
-        Rows that will be added at most, so that no more are guessed.
+    features : Tensor of shape (m, d)
+    centers : Tensor of shape (L, d)
+    row : Tensor of shape (p,), int64, or None
+        Row of each pair; None for row k in pair k.
+    center : Tensor of shape (p,), int64
+        Center of each pair.
+    """
+    result = centers.new_empty(len(center))
+    memory = centers.new_empty(0)
+    for part in blocks(len(center), centers.shape[1], in_cache=True):
+        size = part.stop - part.start
+        if part.start == 0:  # taken once: new memory costs as much as the work in it
+            memory = centers.new_empty(size, centers.shape[1])
+        apart = torch.index_select(centers, 0, center[part], out=memory[:size])
+        apart -= features[part] if row is None else features.index_select(0, row[part])
+        result[part] = apart.square_().sum(dim=1)
+    return result
 
-    Attributes
+
+def nearest_of_pairs(
+    row: Tensor, center: Tensor, distances: Tensor, n_rows: int
+) -> tuple[Tensor, Tensor]:
+    """Smallest distance of each row among its pairs, and the first center at it."""
+    sq_dist = distances.new_full((n_rows,), torch.inf)
+    sq_dist.scatter_reduce_(0, row, distances, "amin")
+    best = distances == sq_dist[row]
+    first = torch.full_like(sq_dist, torch.iinfo(torch.long).max, dtype=torch.long)
+    return sq_dist, first.scatter_reduce_(0, row[best], center[best], "amin")
+
+
+class ApproximateDistances:
+    """Half the squared row-to-center distances, minus a constant of each row.
+
+    This is enough to rank the centers of a row.
+
+    Parameters
     ----------
-    sq_dist : Tensor of shape (m,)
-        Infinity as long as there is no center.
-    center : Tensor of shape (m,), int64
-        Number of the nearest center: first those given, then the rows added; -1 for
-        those behind `sq_dist`.  Of equally near ones the older.
-    n_centers : int
-
-    Notes
-    -----
-    A new center alone takes a pass over all numbers of the embedding, at the speed of
-    the memory.  So rows that may become centers later are guessed and compared with
-    all rows in one matrix product, at the speed of the processor; its rounding is
-    bounded, and what the bound leaves open, mostly the rows that change their center,
-    is computed exactly.  Guesses, good or bad, change the speed and nothing else.
+    centers : Tensor of shape (L, d)
     """
 
-    def __init__(
-        self,
-        embedding: Embedding,
-        centers: Embedding | None = None,
-        sq_dist: Tensor | None = None,
-        n_more: int = sys.maxsize,
-    ) -> None:
-        self.embedding = embedding
-        self.n_centers = 0
-        if sq_dist is not None:
-            self.sq_dist = sq_dist.clone()
-            self.center = torch.full_like(sq_dist, -1, dtype=torch.long)
-        elif centers is not None and len(centers) > 0:
-            self.n_centers = len(centers)
-            self.sq_dist, self.center = nearest(embedding, centers)
+    def __init__(self, centers: Tensor) -> None:
+        self._origin = centers.mean(dim=0)  # near the origin less is lost to rounding
+        shifted = centers - self._origin
+        self._half_sq = shifted.square().sum(dim=1) / 2
+        self._minus_centers = -shifted
+        self._largest_sq = 2 * self._half_sq.max()
+        self._rounding_bound = rounding_bound(centers)
+        self._memory = centers.new_empty(0, centers.shape[1])
+
+    def __call__(
+        self, features: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compare rows with all centers.
+
+        Parameters
+        ----------
+        features : Tensor of shape (b, d)
+        lengths : Tensor of shape (b, 1), optional
+            Divisors of the rows.
+
+        Returns
+        -------
+        values : Tensor of shape (b, L)
+        errors : Tensor of shape (b,)
+            Bound on the error of the values of each row.
+        """
+        if len(features) > len(self._memory):
+            self._memory = self._memory.new_empty(features.shape)
+        rows = self._memory[: len(features)]
+        if lengths is None:
+            torch.sub(features, self._origin, out=rows)
         else:
-            self.sq_dist = torch.full_like(embedding.sq_norm(), torch.inf)
-            self.center = torch.full_like(self.sq_dist, -1, dtype=torch.long)
-        self._table = table_of(embedding)
-        self._n_more = n_more
-        self._n_ahead = _FEW if self._table else 0
-        self._guessed: dict[int, int] = {}
-        self._n_used = 0
+            torch.div(features, lengths, out=rows).sub_(self._origin)
+        # Half of |c|² - 2 r·c.
+        values = linear(rows, self._minus_centers, self._half_sq)
+        errors = torch.linalg.vector_norm(rows, dim=1).square_()
+        return values, errors.add_(self._largest_sq).mul_(self._rounding_bound)
 
-    @property
-    def n_guesses(self) -> int:
-        """Rows that are best guessed together, 0 if that would not help."""
-        return min(self._n_ahead, self._n_more)
 
-    def knows(self, i: int) -> bool:
-        """Whether row `i` was guessed, or no guess would help."""
-        return self.n_guesses == 0 or i in self._guessed
+class LowerBounds:
+    """Lower bounds on the squared distances of all rows to any centers.
 
-    def guess(self, rows: Tensor) -> None:
-        """Compare rows that may become centers with all others, `n_guesses` at best."""
-        if self._table is None:
-            return
-        if self._guessed:
-            hits = self._n_used / len(self._guessed)
-            if hits > 0.7:
-                self._n_ahead = min(2 * self._n_ahead, _MANY)
-            elif hits < 0.3:
-                self._n_ahead = max(self._n_ahead // 2, _FEW)
-        self._bounds = self._table.bounds(rows)
-        self._guessed = {row: k for k, row in enumerate(rows.tolist())}
-        self._n_used = 0
+    Parameters
+    ----------
+    features : Tensor of shape (m, d)
+    """
 
-    def add(self, i: int) -> None:
-        """Make row `i` a center."""
-        rows = self._closer(i)
-        if self._table is not None and rows is not None:
-            distances = self._table.sq_dist(i, rows)
-            closer = distances < self.sq_dist[rows]
-            rows = rows[closer]
-            self.sq_dist[rows] = distances[closer]
-            self.center[rows] = self.n_centers
-        else:
-            distances = (self._table or self.embedding).sq_dist(i)
-            closer = distances < self.sq_dist
-            self.sq_dist = torch.where(closer, distances, self.sq_dist)
-            self.center.masked_fill_(closer, self.n_centers)
-        self.n_centers += 1
-        self._n_more -= 1
+    def __init__(self, features: Tensor) -> None:
+        self._features = features
+        # Near the origin less is lost to rounding; a sample is enough to find it.
+        self._origin = features[:: max(1, len(features) // 1024)].mean(dim=0)
+        self._rounding_bound = rounding_bound(features)
+        self._low = features.new_empty(len(features))
+        for part in blocks(*features.shape):
+            self._low[part] = self._lowered(features[part])
 
-    def weights(self) -> Tensor:
-        """Sum of the squared distances of each center's rows, float64."""
-        sq_dist = self.sq_dist.double()
-        return sq_dist.new_zeros(self.n_centers).index_add_(0, self.center, sq_dist)
+    def __call__(self, centers: Tensor, part: slice = slice(None)) -> Tensor:
+        """Bound the distances of L centers to the rows of a part, ``(L, b)``."""
+        shifted = centers - self._origin
+        constant = self._lowered(centers) + 2 * (shifted @ self._origin)
+        # The many rows come first: products with few rows are fastest that way.
+        products = linear(self._features[part], shifted.mul_(-2), constant)
+        return products.add_(self._low[part, None]).T
 
-    def _closer(self, i: int) -> Tensor | None:
-        """Rows that may be nearer to row `i` than to their centers; None for all."""
-        if i not in self._guessed:
-            return None
-        self._n_used += 1
-        bounds = self._bounds[self._guessed[i]]
-        rows = torch.nonzero((bounds < self.sq_dist) & (self.sq_dist > 0))[:, 0]
-        return None if len(rows) > len(bounds) // 2 else rows
+    def _lowered(self, rows: Tensor) -> Tensor:
+        """Squared norms, minus the error of products with these rows."""
+        sq_norm = torch.linalg.vector_norm(rows - self._origin, dim=1).square_()
+        own = torch.linalg.vector_norm(rows, dim=1).square_()
+        return sq_norm - self._rounding_bound * (sq_norm + own)

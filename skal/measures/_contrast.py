@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["contrast"]
+from skal._numerics.blocks import blocks
 
-#: Probabilities of neighbors that are there together.
-_BLOCK = 2**17
+__all__ = ["contrast"]
 
 
 def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
@@ -51,9 +50,7 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
     logs, k = _log(probs), neighbors.shape[1]
     own = (other_probs * _log(other_probs)).sum(dim=1).take(neighbors).sum(dim=1)
     cross = torch.empty_like(own)
-    step = max(1, _BLOCK // max(1, k * probs.shape[1]))
-    for start in range(0, len(probs), step):
-        part = slice(start, start + step)
+    for part in blocks(len(probs), k * probs.shape[1], in_cache=True):
         expected = F.embedding(neighbors[part], other_probs).sum(dim=1)
         cross[part] = expected.mul_(logs[part]).sum(dim=1)
     rounding = (k + probs.shape[1]) * torch.finfo(own.dtype).eps * cross.abs()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["mean_cosine", "mean_nearness", "not_negative"]
+from skal._numerics.blocks import blocks
 
-#: Numbers that are worked on together.
-_BLOCK = 2**20
+__all__ = ["mean_cosine", "mean_nearness", "not_negative"]
 
 
 def mean_cosine(features: Tensor) -> Tensor:
@@ -36,11 +35,14 @@ def mean_cosine(features: Tensor) -> Tensor:
     [0.3333333333333333, 0.6666666666666666, 0.6666666666666666]
     """
     total = features.new_zeros(features.shape[1], dtype=torch.float64)
-    for part in _blocks(features):
-        total += _unit(part).sum(dim=0)
+    for part in blocks(*features.shape):
+        total += _unit(features[part]).sum(dim=0)
     mean = total / len(features)
-    # Row by row: a product's rounding depends on the rows beside.
-    return torch.cat([(_unit(part) * mean).sum(dim=1) for part in _blocks(features)])
+    density = torch.empty(len(features), dtype=torch.float64, device=features.device)
+    for part in blocks(*features.shape):
+        # Row by row: the rounding of a matrix product depends on the other rows.
+        density[part] = (_unit(features[part]) * mean).sum(dim=1)
+    return density
 
 
 def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -85,15 +87,14 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
     own = torch.zeros(m, dtype=torch.long, device=features.device)
     own[rows] = 1
     total = torch.empty(m, dtype=torch.float64, device=features.device)
-    step = max(1, _BLOCK // max(points.shape))
-    for start in range(0, m, step):
-        block = features[start : start + step].double() - origin
+    for part in blocks(m, max(points.shape)):
+        block = features[part].double() - origin
         here = block.square().sum(dim=1, keepdim=True)
         sq_dist = torch.addmm(sq_norm, block, points.T, alpha=-2).add_(here)
         # A duplicate is at 0, and the root would make much of rounding.
         floor = 64 * torch.finfo(torch.float64).eps * (here + sq_norm)
         sq_dist[sq_dist < floor] = 0.0
-        total[start : start + step] = (1 / sq_dist.sqrt_().add_(1)).sum(dim=1)
+        total[part] = (1 / sq_dist.sqrt_().add_(1)).sum(dim=1)
     others = (total - own) / (len(rows) - own).clamp(min=1)
     return ((1 + (m - 1) * others) / m).float().double()
 
@@ -133,7 +134,3 @@ def not_negative(scores: Tensor) -> Tensor:
 def _unit(rows: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(rows.double(), dim=1, keepdim=True)
     return rows / torch.where(norm > 0, norm, 1.0)
-
-
-def _blocks(features: Tensor) -> tuple[Tensor, ...]:
-    return features.split(max(1, _BLOCK // features.shape[1]))

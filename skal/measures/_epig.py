@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skal._numerics.blocks import blocks
 from skal.measures._disagreement import consensus_entropy
 from skal.measures._uncertainty import entropy
 
 __all__ = ["epig", "gaussian_epig"]
-
-#: Joint probabilities held at once.
-_BLOCK = 2**22
 
 
 def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
@@ -45,13 +43,12 @@ def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
     n_targets = target_probs.shape[1]
     alone = consensus_entropy(probs) + consensus_entropy(target_probs).mean()
     together = torch.empty(m, dtype=torch.float64, device=probs.device)
-    size = max(1, _BLOCK // (targets.shape[1] * n_classes))
-    for start in range(0, m, size):
-        block = probs[:, start : start + size].reshape(n_draws, -1)
+    for part in blocks(m, targets.shape[1] * n_classes):
+        block = probs[:, part].reshape(n_draws, -1)
         joint = block.T @ targets / n_draws
         joint = joint.reshape(-1, n_classes, n_targets, n_classes)
         flat = joint.permute(0, 2, 1, 3).reshape(-1, n_classes**2)
-        together[start : start + size] = entropy(flat).reshape(-1, n_targets).mean(1)
+        together[part] = entropy(flat).reshape(-1, n_targets).mean(1)
     return (alone - together).clamp(min=0)
 
 
@@ -81,10 +78,8 @@ def gaussian_epig(
     var_x = x.square().mean(dim=0) + noise_variance  # (m, T)
     var_z = z.square().mean(dim=0) + noise_variance
     scores = torch.zeros(m, dtype=torch.float64, device=predictions.device)
-    size = max(1, _BLOCK // z.shape[1])
     for output in range(n_outputs):
-        for start in range(0, m, size):
-            rows = slice(start, start + size)
+        for rows in blocks(m, z.shape[1]):
             covariance = x[:, rows, output].T @ z[:, :, output] / n_draws
             explained = covariance.square() / (
                 var_x[rows, output, None] * var_z[None, :, output]

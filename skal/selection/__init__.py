@@ -1,12 +1,11 @@
-"""How a batch is chosen: pure functions from scores or an embedding to rows."""
+"""Selectors of batches: pure functions from scores or an embedding to rows."""
 
 from skal._numerics.neighbors import KNearest, k_nearest
 from skal.selection._bait import bait
-from skal.selection._batchbald import batch_bald
+from skal.selection._batch_bald import batch_bald, gaussian_batch_bald
+from skal.selection._clusters import representatives, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
-from skal.selection._gaussian import gaussian_batch_bald
-from skal.selection._interleave import interleave
 from skal.selection._k_center import k_center
 from skal.selection._kmeans_pp import kmeans_pp
 from skal.selection._lcmd import lcmd
@@ -14,12 +13,9 @@ from skal.selection._max_cover import max_cover
 from skal.selection._max_det import max_det
 from skal.selection._picks import Picks
 from skal.selection._prob_cover import prob_cover
-from skal.selection._representatives import representatives
+from skal.selection._scores import interleave, power_bald, top_k
 from skal.selection._seeding import seeding
-from skal.selection._stochastic import power_bald
 from skal.selection._tessar import tessar
-from skal.selection._top_k import top_k
-from skal.selection._typi_clust import typi_clust
 
 __all__ = [
     "Information",

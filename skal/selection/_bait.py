@@ -1,18 +1,21 @@
-"""BAIT: rows that make what is left to learn about all others small."""
+"""BAIT: rows that leave the least variance in all others."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Outlook, pick_ahead, products
-from skal.selection._max_det import least_noise_variance, sq_norms
-from skal.selection._picks import Picks, check_n, first_of_largest
+from skal._numerics.float64 import (
+    inner_products,
+    quadratic_forms,
+    second_moments,
+    sq_norms,
+)
+from skal.selection._greedy import Greedy, LookAhead
+from skal.selection._max_det import least_noise_variance
+from skal.selection._picks import Picks, check_n
 
 __all__ = ["bait"]
-
-#: Numbers that are worked on together.
-_BLOCK = 2**20
 
 
 def bait(
@@ -27,23 +30,23 @@ def bait(
     Parameters
     ----------
     features : Tensor of shape (m, d)
-        Their inner products are the kernel: those of
-        `skal.spaces.posterior_features`, which know the labels there are.
+        Their inner products are the kernel; those of `skal.spaces.posterior_features`
+        are conditioned on the labels so far.
     n : int
         From 0 to m.
     noise_std : float
-        Standard deviation :math:`\sigma` of the labels; taken for :math:`10^{-6}` of
-        the largest norm if it is less.
+        Standard deviation :math:`\sigma` of the label noise; at least :math:`10^{-6}`
+        of the largest norm is used.
     labeled : Tensor of shape (L, d), optional
-        Labeled rows in the same space, whose variance counts too.
+        Labeled rows in the same space, whose variance counts as well.
     backward : bool
-        Pick twice as many, and give back those that are missed least (BAIT-FB).
+        Pick twice as many rows, and drop those that are missed least (BAIT-FB).
 
     Returns
     -------
     picks : Picks
-        In the order picked.  Scores are how much each took from the sum of variances,
-        over :math:`\sigma^2`, float64.
+        Scores are how much each pick took from the sum of variances, divided by
+        :math:`\sigma^2`, float64.
 
     Raises
     ------
@@ -59,10 +62,10 @@ def bait(
     .. math::
         \arg\max_x \frac{\phi_x^\top M F M \phi_x}{\sigma^2 + \phi_x^\top M \phi_x}.
 
-    Both quadratic forms of all rows follow each pick by products with two vectors,
-    2 · m · d multiply-adds a pick, those of up to 32 picks in one product of matrices
-    (see `skal.selection.greedy`); and (2 m + L) · d² multiply-adds to begin with.  In
-    float64, to which other features are copied.  Ties go in pool order.
+    Each pick changes both quadratic forms of all rows by products with two vectors:
+    2 · m · d multiply-adds, those of up to 32 picks in one matrix product, after
+    (2 m + L) · d² at the beginning.  In float64, to which other features are copied.
+    Ties go in pool order.
 
     References
     ----------
@@ -72,123 +75,127 @@ def bait(
     Examples
     --------
     >>> import torch
-    >>> from skal.selection._bait import bait
+    >>> from skal.selection import bait
     >>> rows = torch.tensor([[2.0, 0.0], [0.0, 1.5], [0.0, 1.4], [0.0, 1.4]])
     >>> bait(rows, 2, noise_std=0.1).indices
     tensor([1, 0])
     """
     check_n(n, len(features))
     n_forward = min(len(features), 2 * n) if backward else n
-    outlook = _Gains(features.double(), labeled, noise_std, n_forward)
-    picks = pick_ahead(outlook, n_forward)
+    gains = _AllGains(features.double(), labeled, noise_std, n_forward)
+    picks = gains.pick(n_forward)
     if not backward:
         return picks
-    rows = outlook.features[picks.indices]
-    kept = _backward(rows, outlook.fisher, n, outlook.noise_variance)
+    losses = _Losses(gains.features[picks.indices], gains.fisher, gains.noise_variance)
+    kept = torch.ones_like(picks.indices, dtype=torch.bool)
+    kept[losses.pick(n_forward - n).indices] = False
     return Picks(picks.indices[kept], picks.scores[kept])
 
 
-class _Gains(Outlook):
+class _Gains(Greedy):
     """What each row would take from the sum of variances."""
+
+    is_rounded = True
+    noise_variance: float
+    features: Tensor
+    fisher: Tensor  # F
+    spread: Tensor  # φ M F M φ of each row
+    noisy: Tensor  # σ² + φ M φ of each row
+
+    def learn(self, along: Tensor, across: Tensor, weight: Tensor) -> None:
+        """Condition on a row of step v, by ``φ v``, ``φ M F v`` and ``v F v``."""
+        self.spread.addcmul_(along, across, value=-2)
+        sq = along.square()
+        self.spread.addcmul_(sq, weight).clamp_(min=0)
+        self.noisy.sub_(sq).clamp_(min=self.noise_variance)
+        self.value = self.spread / self.noisy
+
+
+class _AllGains(_Gains, LookAhead):
+    """Gains of all rows."""
 
     def __init__(
         self, features: Tensor, labeled: Tensor | None, noise_std: float, n: int
     ) -> None:
+        super().__init__(n)
         self.features = features
-        self.fisher = _second_moments(features)
+        self.fisher = second_moments(features)
         if labeled is not None:
-            self.fisher += _second_moments(labeled)
+            self.fisher += second_moments(labeled)
         sq_norm = sq_norms(features)
         self.noise_variance = max(noise_std**2, least_noise_variance(sq_norm))
-        self.spread = _quadratic(features, self.fisher)  # φ M F M φ
-        self.noisy = sq_norm + self.noise_variance  # σ² + φ M φ
-        # M = I - Σ v vᵀ over these rows v, and v F v.
-        self.steps = features.new_zeros((n, features.shape[1]))
-        self.weights = features.new_zeros(n)
-        self.n_taken = self.first = 0
+        self.spread = quadratic_forms(features, self.fisher)
+        self.noisy = sq_norm + self.noise_variance
+        self.value = self.spread / self.noisy
+        self.steps = features.new_zeros((n, features.shape[1]))  # M = I - Σ v vᵀ
+        self.n_known = 0
+        self.ahead: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def value(self) -> Tensor:
-        return self.spread / self.noisy
-
-    def look_ahead(self, rows: Tensor, n: int) -> list[int]:
-        own, spread, noisy = self.features[rows], self.spread[rows], self.noisy[rows]
-        left = torch.ones_like(noisy, dtype=torch.bool)
-        across = own.new_empty((n, own.shape[1]))
-        found = []
-        for k in range(n):
-            i = first_of_largest(torch.where(left, spread / noisy, -torch.inf))
-            found.append(i)
-            left[i] = False
-            known = self.steps[: self.n_taken + k]
-            step = own[i] - (known @ own[i]) @ known  # M φ
-            step /= (self.noise_variance + max(float(step @ own[i]), 0.0)) ** 0.5
-            onto = self.fisher @ step
-            weight = step @ onto
-            across[k] = onto - (known @ onto) @ known  # M F M φ
-            self.steps[self.n_taken + k] = step
-            self.weights[self.n_taken + k] = weight
-            self._update(spread, noisy, own @ step, own @ across[k], weight)
-        steps = self.steps[self.n_taken : self.n_taken + n]
-        self.along = products(self.features, steps)
-        self.across = products(self.features, across)
-        self.first = self.n_taken
-        return rows[found].tolist()
+    def look_ahead(self, rows: Tensor, n: int) -> Tensor:
+        few = _FewGains(self, rows)
+        picks = few.pick(n, update_last=True)
+        steps = self.steps[self.n_known : few.n_known]
+        along = inner_products(steps, self.features)
+        across = inner_products(torch.stack(few.across), self.features)
+        self.ahead = list(zip(along, across, few.weights, strict=True))
+        return rows[picks.indices]
 
     def take(self) -> None:
-        k = self.n_taken - self.first
-        weight = self.weights[self.n_taken]
-        self._update(self.spread, self.noisy, self.along[k], self.across[k], weight)
-        self.n_taken += 1
-
-    def _update(
-        self,
-        spread: Tensor,
-        noisy: Tensor,
-        along: Tensor,
-        across: Tensor,
-        weight: Tensor,
-    ) -> None:
-        """Know the label of a row, by ``φ v``, ``φ M F v`` and ``v F v``."""
-        spread.addcmul_(along, across, value=-2)
-        sq = along.square()
-        spread.addcmul_(sq, weight).clamp_(min=0)
-        noisy.sub_(sq).clamp_(min=self.noise_variance)
+        self.learn(*self.ahead.pop(0))
+        self.n_known += 1
 
 
-def _backward(rows: Tensor, fisher: Tensor, n: int, noise_variance: float) -> Tensor:
-    """Numbers of the `n` rows that are left when the least missed are given back."""
-    d = rows.shape[1]
-    precision = rows.T @ rows + noise_variance * torch.eye(d).to(rows)
-    inverse = noise_variance * torch.linalg.pinv(precision, hermitian=True)  # M
-    kept = torch.arange(len(rows), device=rows.device)
-    while len(kept) > n:
-        phi = rows[kept]
-        moved = phi @ inverse  # M φ
-        room = noise_variance - (moved * phi).sum(dim=1)
-        missed = ((moved @ fisher) * moved).sum(dim=1)
-        tiny = torch.finfo(room.dtype).tiny
-        loss = torch.where(missed > 0, missed / room.clamp(min=tiny), 0.0)
-        worst = first_of_largest(-loss)
-        inverse += torch.outer(moved[worst], moved[worst]) / room[worst].clamp(min=tiny)
-        kept = torch.cat([kept[:worst], kept[worst + 1 :]])
-    return kept
+class _FewGains(_Gains):
+    """Gains of a few rows, pick by pick."""
+
+    def __init__(self, whole: _AllGains, rows: Tensor) -> None:
+        self.features, self.fisher = whole.features[rows], whole.fisher
+        self.noise_variance = whole.noise_variance
+        self.spread, self.noisy = whole.spread[rows], whole.noisy[rows]
+        self.value = self.spread / self.noisy
+        self.steps, self.n_known = whole.steps, whole.n_known
+        self.across: list[Tensor] = []  # M F v
+        self.weights: list[Tensor] = []  # v F v
+
+    def update(self, i: int) -> None:
+        row, known = self.features[i], self.steps[: self.n_known]
+        step = row - (known @ row) @ known  # M φ
+        step /= (self.noise_variance + max(float(step @ row), 0.0)) ** 0.5
+        onto = self.fisher @ step
+        across = onto - (known @ onto) @ known
+        self.steps[self.n_known] = step
+        self.n_known += 1
+        self.across.append(across)
+        self.weights.append(step @ onto)
+        self.learn(self.features @ step, self.features @ across, step @ onto)
 
 
-def _second_moments(features: Tensor) -> Tensor:
-    """Sum of outer products of the rows, float64."""
-    size = max(1, _BLOCK // features.shape[1])
-    total = features.new_zeros((features.shape[1],) * 2, dtype=torch.float64)
-    for part in features.split(size):
-        part = part.double()
-        total.addmm_(part.T, part)
-    return total
+class _Losses(Greedy):
+    """What the sum of variances would grow by without each pick, negative."""
 
+    is_rounded = True
 
-def _quadratic(features: Tensor, matrix: Tensor) -> Tensor:
-    """``φ matrix φ`` of each row."""
-    size = max(1, _BLOCK // features.shape[1])
-    parts = []
-    for part in features.split(size):
-        part = part.double()
-        parts.append(torch.linalg.vecdot(part @ matrix, part))
-    return torch.cat(parts)
+    def __init__(self, picks: Tensor, fisher: Tensor, noise_variance: float) -> None:
+        self.picks, self.fisher, self.noise_variance = picks, fisher, noise_variance
+        identity = torch.eye(picks.shape[1]).to(picks)
+        precision = picks.T @ picks + noise_variance * identity
+        self.inverse = noise_variance * torch.linalg.pinv(precision, hermitian=True)
+        self.kept = torch.arange(len(picks), device=picks.device)
+        self._weigh()
+
+    def update(self, i: int) -> None:
+        self.inverse += torch.outer(self.moved[i], self.moved[i]) / self.room[i]
+        self.kept = self.kept[self.kept != i]
+        self._weigh()
+
+    def _weigh(self) -> None:
+        phi, limits = self.picks[self.kept], torch.finfo(self.picks.dtype)
+        moved = phi @ self.inverse  # M φ
+        room = self.noise_variance - (moved * phi).sum(dim=1)
+        room = room.clamp(min=limits.tiny)
+        missed = ((moved @ self.fisher) * moved).sum(dim=1)
+        loss = torch.where(missed > 0, missed / room, 0.0)
+        self.moved = torch.zeros_like(self.picks).index_copy_(0, self.kept, moved)
+        self.room = torch.ones_like(self.picks[:, 0]).index_copy_(0, self.kept, room)
+        self.value = torch.full_like(self.room, -torch.inf)
+        self.value[self.kept] = -loss.clamp(max=limits.max / 4)

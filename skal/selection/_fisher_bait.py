@@ -1,4 +1,4 @@
-"""BAIT for classifiers: information of several directions a row."""
+"""BAIT for classifiers, where a row informs about several directions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skal.selection._max_det import first_of_largest
+from skal._numerics.blocks import blocks
+from skal.selection._greedy import Greedy
 from skal.selection._picks import Picks, check_n
 
 __all__ = ["Information", "fisher_bait"]
 
-#: Numbers that are worked on together.
-_BLOCK = 2**21
-
 
 class Information(NamedTuple):
-    """Fisher information of rows, as sums of K outer products of vectors each.
+    """Fisher information of rows, each a sum of outer products of K vectors.
 
-    Vector k of row x is ``outputs[x, k] ⊗ inputs[x]``, of D = o × i numbers; where it
-    is no outer product, it stands in `outputs` and `inputs` are 1.
+    Vector k of row x is ``outputs[x, k] ⊗ inputs[x]``, with D = o × i elements.  A
+    vector that is not an outer product is stored in `outputs`, with `inputs` of 1.
 
     Attributes
     ----------
@@ -52,16 +50,16 @@ def fisher_bait(
     prior : float
         Precision :math:`\lambda` of the prior on the parameters.
     labeled : sequence of Information, optional
-        Labeled rows, one for each net, which count among all rows, too.
+        Labeled rows, one for each net, which count among all rows.
     condition_on_labels : bool
-        Whether the labels are known; if not, the labeled rows count and nothing more.
+        Whether the information of the labeled rows is known from the beginning.
     backward : bool
-        Pick twice as many, and give back those that are missed least.
+        Pick twice as many rows, and drop those that are missed least.
 
     Returns
     -------
     picks : Picks
-        In the order picked.  Scores are how much each took from the trace, float64.
+        Scores are how much each pick took from the trace, float64.
 
     Raises
     ------
@@ -70,8 +68,8 @@ def fisher_bait(
 
     Notes
     -----
-    With :math:`I_x = V_x V_x^\top`, where the K vectors of a row are the columns of
-    :math:`V_x`, with :math:`M = \lambda I + \sum I_s` over picks and known labels, and
+    Let the K vectors of a row be the columns of :math:`V_x`, and :math:`I_x = V_x
+    V_x^\top`.  With :math:`M = \lambda I + \sum I_s` over picks and known labels, and
     :math:`F = \sum I_x` over pool and labeled rows, the next pick takes most from
     :math:`\mathrm{tr}(M^{-1} F)`:
 
@@ -79,10 +77,10 @@ def fisher_bait(
         \arg\max_x \mathrm{tr} \left[ (1 + V_x^\top M^{-1} V_x)^{-1}
         V_x^\top M^{-1} F M^{-1} V_x \right] .
 
-    Several nets have a trace each, and their sum counts.  Both K × K matrices of a row
-    follow each pick by products with 2 K vectors: m · K · (i · o + K · o) multiply-adds
-    a pick, and m · D² to begin with.  Keeps m · (i + K · o + 2 K²) + 4 D² numbers for a
-    net, and never the m · K · D of the vectors.  In float64.  Ties go in pool order.
+    The traces of several nets are summed.  Each pick changes both K × K matrices of a
+    row by products with 2 K vectors: m · K · (i · o + K · o) multiply-adds, after m ·
+    D² at the beginning.  Keeps m · (i + K · o + 2 K²) + 4 D² elements for a net, and
+    never the m · K · D of the vectors.  In float64.  Ties go in pool order.
 
     References
     ----------
@@ -92,7 +90,7 @@ def fisher_bait(
     Examples
     --------
     >>> import torch
-    >>> from skal.selection._fisher_bait import Information, fisher_bait
+    >>> from skal.selection import Information, fisher_bait
     >>> inputs = torch.tensor([[2.0, 0.0], [0.0, 1.5], [0.0, 1.4], [0.0, 1.4]])
     >>> rows = Information(inputs, torch.ones(4, 1, 1))
     >>> fisher_bait([rows], 2, prior=0.01).indices
@@ -106,35 +104,47 @@ def fisher_bait(
         for own, other in zip(rows, others, strict=True)
     ]
     n_forward = min(m, 2 * n) if backward else n
-    left = torch.ones(m, dtype=torch.bool, device=rows[0].inputs.device)
-    indices = torch.empty(n_forward, dtype=torch.long, device=left.device)
-    scores = torch.empty(n_forward, dtype=torch.float64, device=left.device)
-    for k in range(n_forward):
-        gain = _sum([net.gain() for net in nets])
-        i = first_of_largest(torch.where(left, gain, -torch.inf))
-        indices[k], scores[k], left[i] = i, gain[i], False
-        for net in nets:
+    indices, scores = _Gains(nets).pick(n_forward, update_last=backward)
+    if not backward:
+        return Picks(indices, scores)
+    losses = _Losses([net.part(indices) for net in nets])
+    kept = torch.ones_like(indices, dtype=torch.bool)
+    kept[losses.pick(n_forward - n).indices] = False
+    return Picks(indices[kept], scores[kept])
+
+
+class _Gains(Greedy):
+    """What each row would take from the trace, summed over nets."""
+
+    is_rounded = True
+
+    def __init__(self, nets: list[_Net]) -> None:
+        self.nets = nets
+        self.value = _sum([net.gain() for net in nets])
+
+    def update(self, i: int) -> None:
+        for net in self.nets:
             net.move(i, 1)
-    if backward:
-        kept = _backward([net.part(indices) for net in nets], n)
-        indices, scores = indices[kept], scores[kept]
-    return Picks(indices, scores)
+        self.value = _sum([net.gain() for net in self.nets])
 
 
-def _backward(nets: list[_Net], n: int) -> Tensor:
-    """Numbers of the `n` rows that are left when the least missed are given back."""
-    left = torch.ones(len(nets[0].rows.inputs), dtype=torch.bool)
-    while int(left.sum()) > n:
-        missed = _sum([net.loss() for net in nets]).cpu()
-        worst = first_of_largest(torch.where(left, -missed, -torch.inf))
-        left[worst] = False
-        for net in nets:
-            net.move(worst, -1)
-    return torch.nonzero(left)[:, 0].to(nets[0].rows.inputs.device)
+class _Losses(Greedy):
+    """What the trace would grow by without each row, negative."""
+
+    is_rounded = True
+
+    def __init__(self, nets: list[_Net]) -> None:
+        self.nets = nets
+        self.value = -_sum([net.loss() for net in nets])
+
+    def update(self, i: int) -> None:
+        for net in self.nets:
+            net.move(i, -1)
+        self.value = -_sum([net.loss() for net in self.nets])
 
 
 class _Net:
-    """What is known of the parameters of a net, and what its rows would add."""
+    """Information on the parameters of a net, and what its rows would add."""
 
     def __init__(
         self,
@@ -154,13 +164,13 @@ class _Net:
         self._look()
 
     def _look(self) -> None:
-        """Set both matrices of each row, ``(m, K, K)``."""
+        """Compute both matrices of each row, ``(m, K, K)``."""
         self.known = _quadratic(self.rows, self.inverse)  # V' M⁻¹ V
         spread = self.inverse @ self.fisher @ self.inverse
         self.spread = _quadratic(self.rows, spread)  # V' M⁻¹ F M⁻¹ V
 
     def part(self, indices: Tensor) -> _Net:
-        """Give the same for some of the rows."""
+        """Return the same for some of the rows."""
         part = object.__new__(_Net)
         part.rows = Information(*(x[indices] for x in self.rows))
         part.fisher, part.inverse = self.fisher, self.inverse
@@ -168,21 +178,22 @@ class _Net:
         return part
 
     def gain(self) -> Tensor:
-        """Give what each row would take from the trace, ``(m,)``."""
+        """Return what each row would take from the trace, ``(m,)``."""
         one = torch.eye(self.known.shape[1]).to(self.known)
-        size = max(1, _BLOCK // self.known[0].numel())
-        parts = zip(self.known.split(size), self.spread.split(size), strict=True)
-        solved = [torch.linalg.solve(one + known, spread) for known, spread in parts]
-        return torch.cat([_trace(part) for part in solved]).clamp_(min=0)
+        gains = self.known.new_empty(len(self.known))
+        for part in blocks(len(gains), one.numel()):
+            solved = torch.linalg.solve(one + self.known[part], self.spread[part])
+            gains[part] = _trace(solved)
+        return gains.clamp_(min=0)
 
     def loss(self) -> Tensor:
-        """Give what the trace would grow by without each row, ``(m,)``."""
+        """Return what the trace would grow by without each row, ``(m,)``."""
         values, vectors = _eigen(self.known, -1)
         spread = vectors.mT @ self.spread @ vectors
         return (spread.diagonal(dim1=1, dim2=2) / values).sum(dim=1)
 
     def move(self, i: int, sign: int) -> None:
-        """Learn the label of row `i`, or forget it."""
+        """Add the information of row `i` (sign 1), or take it away (sign -1)."""
         vectors = torch.einsum("ko,i->oik", self.rows.outputs[i], self.rows.inputs[i])
         moved = self.inverse @ vectors.flatten(0, 1).double()  # M⁻¹ V
         values, axes = _eigen(vectors.flatten(0, 1).double().T @ moved, sign)
@@ -199,23 +210,21 @@ class _Net:
 
 
 def _eigen(known: Tensor, sign: int) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and -vectors of ``1 + sign * known``, which are above 0."""
+    """Eigenvalues, kept above 0, and eigenvectors of ``1 + sign * known``."""
     one = torch.eye(known.shape[-1]).to(known)
     values, vectors = torch.linalg.eigh(one + sign * (known + known.mT) / 2)
     return values.clamp(min=torch.finfo(values.dtype).eps), vectors
 
 
 def _blocks(rows: Information, n_vectors: int) -> Iterator[tuple[slice, Information]]:
-    """Cut rows into blocks whose products with so many vectors are not large."""
-    width = max(1, rows.outputs.shape[2] * n_vectors, rows.outputs[:1].numel())
-    size = max(1, _BLOCK // max(width, rows.inputs.shape[1]))
-    for start in range(0, len(rows.inputs), size):
-        part = slice(start, start + size)
+    """Cut rows into blocks by the size of their products with some vectors."""
+    (m, n_inputs), (_, k, n_outputs) = rows.inputs.shape, rows.outputs.shape
+    for part in blocks(m, max(n_outputs * n_vectors, k * n_outputs, n_inputs)):
         yield part, Information(*(x[part].double() for x in rows))
 
 
 def _times(rows: Information, vectors: Tensor) -> Tensor:
-    """Inner products of all vectors of rows with others, ``(b, K, t)``."""
+    """Inner products of the vectors of rows with t others, ``(b, K, t)``."""
     (b, i), o, t = rows.inputs.shape, rows.outputs.shape[2], vectors.shape[1]
     by_input = vectors.view(o, i, t).transpose(0, 1).reshape(i, o * t)
     return rows.outputs @ (rows.inputs @ by_input).view(b, o, t)

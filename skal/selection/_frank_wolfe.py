@@ -1,22 +1,22 @@
-"""Frank-Wolfe: rows whose weighted sum stands for the sum of all."""
+"""Frank-Wolfe: rows whose weighted sum approximates the sum of all rows."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Outlook, pick_ahead, products
-from skal.selection._max_det import sq_norms
-from skal.selection._picks import Picks, check_n, first_of_largest
+from skal._numerics.float64 import inner_products, sq_norms
+from skal.selection._greedy import Greedy, LookAhead
+from skal.selection._picks import Picks, check_n
 
 __all__ = ["frank_wolfe"]
 
-#: Below what any direction has.
+#: Value of a row of zeros, below all others.
 _LAST = torch.finfo(torch.float64).min / 4
 
 
 def frank_wolfe(features: Tensor, n: int) -> Picks:
-    r"""Approximate the sum of all features by few of them (ACS-FW [1]_).
+    r"""Approximate the sum of all features by a few rows (ACS-FW [1]_).
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
     Returns
     -------
     picks : Picks
-        Scores are the inner products of their directions with what is left of the sum
+        Scores are the inner products of their directions with the residual of the sum
         when picked, float64.
 
     Raises
@@ -39,12 +39,12 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
     Notes
     -----
     With :math:`\phi = \sum_x \phi_x`, :math:`s = \sum_x \lVert \phi_x \rVert` and the
-    approximation :math:`a`, 0 at first, the next pick is :math:`\arg\max_x \langle \phi
+    approximation :math:`a`, at first 0, the next pick is :math:`\arg\max_x \langle \phi
     - a, \phi_x / \lVert \phi_x \rVert \rangle`, and a moves toward :math:`s \, \phi_x /
-    \lVert \phi_x \rVert` to the nearest point to :math:`\phi`.  Rows already picked are
-    left out, so that n steps give n rows.  Rows of zeros come last; ties go in pool
-    order.  In float64: m · d multiply-adds a pick, those of up to 32 picks in one
-    product of matrices; see `skal.selection.greedy`.
+    \lVert \phi_x \rVert` as far as it comes closest to :math:`\phi`.  Rows picked
+    before are left out, so that n steps pick n rows.  Rows of zeros come last; ties go
+    in pool order.  In float64: m · d multiply-adds a pick, those of up to 32 picks in
+    one matrix product.
 
     References
     ----------
@@ -55,67 +55,70 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
     Examples
     --------
     >>> import torch
-    >>> from skal.selection._frank_wolfe import frank_wolfe
+    >>> from skal.selection import frank_wolfe
     >>> rows = torch.tensor([[2.0, 0.0], [9.0, 9.0], [0.0, 2.0], [-1.0, 0.0]])
     >>> frank_wolfe(rows, 3).indices
     tensor([1, 2, 0])
     """
     check_n(n, len(features))
-    outlook = _Alignments(features)
-    indices, scores = pick_ahead(outlook, n)
-    return Picks(indices, torch.where(outlook.positive[indices], scores, 0.0))
+    alignments = _Alignments(features, n)
+    indices, scores = alignments.pick(n)
+    is_zero = alignments.inverse[indices] == 0
+    return Picks(indices, scores.masked_fill_(is_zero, 0.0))
 
 
-class _Alignments(Outlook):
-    """Inner products of all directions with what is left of the sum."""
+class _Alignments(LookAhead):
+    """Inner products of all directions with the residual of the sum."""
 
-    def __init__(self, features: Tensor) -> None:
+    def __init__(self, features: Tensor, n: int) -> None:
+        super().__init__(n)
         self.features = features
         norms = sq_norms(features).sqrt()
-        self.positive = norms > 0
-        self.inverse = torch.where(self.positive, 1 / norms, 0.0)
+        self.inverse = torch.where(norms > 0, 1 / norms, 0.0)
         self.total = float(norms.sum())
         self.target = features.sum(dim=0, dtype=torch.float64)
         self.approximation = torch.zeros_like(self.target)
-        self.current = self._values(features, self.inverse, self.target[None])[0]
-        self.n_taken = 0
+        self.value = _aligned(features, self.inverse, self.target[None])[0]
+        self.ahead: list[tuple[Tensor, Tensor]] = []
 
-    def value(self) -> Tensor:
-        return self.current
-
-    def look_ahead(self, rows: Tensor, n: int) -> list[int]:
-        own, inverse = self.features[rows].double(), self.inverse[rows]
-        approximation = self.approximation
-        value = self.current[rows]
-        left = torch.ones_like(value, dtype=torch.bool)
-        found, ahead = [], []
-        for _ in range(n):
-            i = first_of_largest(torch.where(left, value, -torch.inf))
-            found.append(i)
-            left[i] = False
-            rest = self.target - approximation
-            direction = own[i] * (self.total * inverse[i]) - approximation
-            sq_length = float(direction @ direction)
-            if sq_length > 0:
-                length = min(max(float(direction @ rest) / sq_length, 0.0), 1.0)
-                approximation = approximation + length * direction
-            ahead.append(approximation)
-            rest = self.target - approximation
-            value = self._values(own, inverse, rest[None])[0]
-        self.ahead = torch.stack(ahead)
-        self.values = self._values(
-            self.features, self.inverse, self.target - self.ahead
-        )
-        self.n_taken = 0
-        return rows[found].tolist()
+    def look_ahead(self, rows: Tensor, n: int) -> Tensor:
+        few = _FewAlignments(self, rows)
+        picks = few.pick(n, update_last=True)
+        residuals = self.target - torch.stack(few.path)
+        values = _aligned(self.features, self.inverse, residuals)
+        self.ahead = list(zip(few.path, values, strict=True))
+        return rows[picks.indices]
 
     def take(self) -> None:
-        self.approximation = self.ahead[self.n_taken]
-        self.current = self.values[self.n_taken]
-        self.n_taken += 1
+        self.approximation, self.value = self.ahead.pop(0)
 
-    @staticmethod
-    def _values(features: Tensor, inverse: Tensor, rests: Tensor) -> Tensor:
-        """Inner products of the directions of rows with some vectors, ``(t, m)``."""
-        values = products(features, rests).mul_(inverse)
-        return values.masked_fill_(inverse == 0, _LAST)
+
+class _FewAlignments(Greedy):
+    """The same for a few of the rows, pick by pick."""
+
+    is_rounded = True
+
+    def __init__(self, whole: _Alignments, rows: Tensor) -> None:
+        self.features, self.inverse = whole.features[rows].double(), whole.inverse[rows]
+        self.value = whole.value[rows]
+        self.target, self.total = whole.target, whole.total
+        self.approximation = whole.approximation
+        self.path: list[Tensor] = []  # the approximation after each pick
+
+    def update(self, i: int) -> None:
+        vertex = self.features[i] * (self.total * self.inverse[i])
+        direction = vertex - self.approximation
+        sq_length = float(direction @ direction)
+        if sq_length > 0:
+            residual = self.target - self.approximation
+            step = min(max(float(direction @ residual) / sq_length, 0.0), 1.0)
+            self.approximation = self.approximation + step * direction
+        self.path.append(self.approximation)
+        residual = self.target - self.approximation
+        self.value = _aligned(self.features, self.inverse, residual[None])[0]
+
+
+def _aligned(features: Tensor, inverse: Tensor, residuals: Tensor) -> Tensor:
+    """Inner products of the directions of rows with some vectors, ``(t, m)``."""
+    values = inner_products(residuals, features).mul_(inverse)
+    return values.masked_fill_(inverse == 0, _LAST)

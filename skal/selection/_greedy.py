@@ -1,112 +1,188 @@
-"""Greedy picks in few passes over the rows, by looking ahead at what comes next."""
+"""The greedy loop of the selectors, and how it looks ahead."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from skal._numerics.blocks import block_size
 from skal.selection._picks import Picks, check_n, first_of_largest
 
-__all__ = ["Outlook", "pick_ahead", "products"]
+__all__ = ["Greedy", "Horizon", "LookAhead"]
 
-#: Picks that are looked ahead at a time.
-_FEW, _MANY = 4, 32
-#: Rows among which they are looked for, times their number.
+#: Fewest picks to look ahead.
+_FEW = 4
+#: Rows among which the next picks are looked for, per pick.
 _CANDIDATES = 16
-#: Numbers that stand for all rows and the picks ahead.
-_AHEAD = 2**23
-#: Numbers of features that are worked on together.
-_BLOCK = 2**20
 
 
-class Outlook(ABC):
-    """Values of all rows, and what picks do to them."""
+class Greedy(ABC):
+    """Selection of one row after the other, each of the largest value at the time.
+
+    A subclass sets `value` and writes `update`; it overrides `choose` if the next row
+    is not simply the first of the largest value.
+
+    Attributes
+    ----------
+    value : Tensor of shape (m,)
+        What each row is worth now; the entries of rows picked before are ignored.
+    is_rounded : bool
+        Whether values that differ by rounding alone count as equal.
+    """
+
+    value: Tensor
+    is_rounded: ClassVar[bool] = False
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        """Return the next row and its score, or None if no row is worth anything.
+
+        Parameters
+        ----------
+        value : Tensor of shape (m,)
+            A copy of `self.value`, with -inf for the rows picked before.
+        """
+        i = first_of_largest(value) if self.is_rounded else int(value.argmax())
+        return i, value[i]
 
     @abstractmethod
-    def value(self) -> Tensor:
-        """Value of each row now, ``(m,)``, float64; the largest is picked."""
+    def update(self, i: int) -> None:
+        """Bring `value` up to date with the pick of row `i`."""
+
+    def rest(self, left: Tensor, n: int) -> Tensor:
+        """Return the last `n` rows, with the score 0, once none is worth anything.
+
+        Parameters
+        ----------
+        left : Tensor of shape (m,), bool
+            The rows that are not picked; by default the first of them are returned.
+        n : int
+        """
+        return torch.nonzero(left)[:n, 0]
+
+    def pick(self, n: int, *, update_last: bool = False) -> Picks:
+        """Pick `n` rows.
+
+        Parameters
+        ----------
+        n : int
+            From 0 to m.
+        update_last : bool
+            Whether `value` is brought up to date with the last pick, too.
+
+        Returns
+        -------
+        picks : Picks
+            Equal values go in pool order unless `choose` decides otherwise.
+
+        Raises
+        ------
+        ValueError
+            If `n` is out of range.
+        """
+        check_n(n, len(self.value))
+        left = torch.ones_like(self.value, dtype=torch.bool)
+        indices = torch.empty(n, dtype=torch.long, device=left.device)
+        scores = self.value.new_zeros(n)
+        for k in range(n):
+            chosen = self.choose(torch.where(left, self.value, -torch.inf))
+            if chosen is None:
+                indices[k:] = self.rest(left, n - k)
+                break
+            i, scores[k] = chosen
+            indices[k], left[i] = i, False
+            if k < n - 1 or update_last:
+                self.update(i)
+        return Picks(indices, scores)
+
+
+class LookAhead(Greedy):
+    """Greedy selection that computes the updates by several picks together.
+
+    Notes
+    -----
+    An update of all rows by one pick is a pass over their features, at the speed of the
+    memory.  So the next picks are forecast among a few rows of large values, and their
+    updates of all rows are computed in one matrix product, at the speed of the
+    processor.  Each forecast is compared with the largest value of all rows before it
+    is used.  Wrong forecasts are dropped; they change the speed and nothing else.
+    """
+
+    is_rounded = True
+
+    def __init__(self, n: int) -> None:
+        self._n_left, self._n_picked = n, 0
+        self._forecast: list[int] = []
+        self._horizon = Horizon()
 
     @abstractmethod
-    def look_ahead(self, rows: Tensor, n: int) -> list[int]:
-        """Pick `n` rows as if there were only these, and prepare to take them.
+    def look_ahead(self, rows: Tensor, n: int) -> Tensor:
+        """Pick `n` rows as if there were only these, and prepare their updates.
 
         Parameters
         ----------
         rows : Tensor of shape (c,), int64
-            In pool order; the first pick of all is one of them.
+            In pool order; the first pick is one of them.
         n : int
             From 1 to c.
+
+        Returns
+        -------
+        picks : Tensor of shape (n,), int64
         """
 
     @abstractmethod
     def take(self) -> None:
-        """Bring the values up to date with the next pick that was looked ahead at."""
+        """Bring `value` up to date with the next of the picks prepared."""
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        """Return the next row and its score."""
+        self._open = value
+        return super().choose(value)
+
+    def update(self, i: int) -> None:
+        """Bring `value` up to date with the pick of row `i`."""
+        self._n_left -= 1
+        if self._forecast[:1] != [i]:
+            self._renew_forecast(i)
+        del self._forecast[0]
+        self._horizon.n_used += 1
+        self._n_picked += 1
+        self.take()
+
+    def _renew_forecast(self, i: int) -> None:
+        m = len(self._open)
+        # Keeps a value of all rows for each pick ahead.
+        self._horizon.adapt(most=min(32, max(_FEW, 8 * block_size(m))))
+        n = max(1, min(self._horizon.n, self._n_left))
+        top = self._open.topk(min(_CANDIDATES * n, m - self._n_picked)).indices
+        rows = torch.cat([top, top.new_tensor([i])]).unique()
+        self._forecast = self.look_ahead(rows, n).tolist()
+        self._horizon.n_compared, self._horizon.n_used = n, 0
 
 
-def pick_ahead(outlook: Outlook, n: int) -> Picks:
-    """Pick the largest value again and again, values being brought up to date.
+class Horizon:
+    """Number of picks to look ahead: more as forecasts come true, fewer as they fail.
 
-    Parameters
+    Attributes
     ----------
-    outlook : Outlook of m rows
     n : int
-        From 0 to m.
-
-    Returns
-    -------
-    picks : Picks
-        Scores are the values when picked.  Ties go in pool order.
-
-    Raises
-    ------
-    ValueError
-        If `n` is out of range.
-
-    Notes
-    -----
-    To bring all rows up to date with one pick takes a pass over their features, at the
-    speed of the memory.  So the next picks are foretold from few rows of large values,
-    and what they do to all rows is computed together, at the speed of the processor.
-    Each is then compared with the largest value of all rows: what was foretold wrongly
-    is thrown away, and changes the speed and nothing else.
+        Picks to look ahead.
+    n_compared, n_used : int
+        Rows of the last forecast, and how many of them were picked.
     """
-    value = outlook.value()
-    check_n(n, len(value))
-    left = torch.ones_like(value, dtype=torch.bool)
-    indices = torch.empty(n, dtype=torch.long, device=value.device)
-    scores = value.new_empty(n)
-    most = max(_FEW, min(_MANY, _AHEAD // max(len(value), 1)))
-    n_ahead, ahead, n_looked = _FEW, [-1], 0
-    for k in range(n):
-        value = torch.where(left, outlook.value(), -torch.inf)
-        i = first_of_largest(value)
-        indices[k], scores[k], left[i] = i, value[i], False
-        if k == n - 1:
-            break
-        if not ahead or ahead[0] != i:
-            hits = 1 - len(ahead) / max(n_looked, 1)
-            if n_looked and hits > 0.7:
-                n_ahead = min(2 * n_ahead, most)
-            elif n_looked and hits < 0.3:
-                n_ahead = max(n_ahead // 2, _FEW)
-            n_looked = min(n_ahead, n - 1 - k)
-            top = value.topk(min(_CANDIDATES * n_ahead, len(value) - k)).indices
-            rows = torch.cat([top, indices[k : k + 1]]).unique()
-            ahead = list(outlook.look_ahead(rows, n_looked))
-        del ahead[0]
-        outlook.take()
-    return Picks(indices, scores)
 
+    def __init__(self) -> None:
+        self.n = _FEW
+        self.n_compared = self.n_used = 0
 
-def products(features: Tensor, directions: Tensor) -> Tensor:
-    """Inner products of directions with all rows, ``(t, m)``, float64."""
-    if features.dtype == torch.float64:
-        return directions @ features.T
-    result = directions.new_empty(len(directions), len(features))
-    size = max(1, _BLOCK // features.shape[1])
-    for start in range(0, len(features), size):
-        part = slice(start, start + size)
-        result[:, part] = directions @ features[part].double().T
-    return result
+    def adapt(self, most: int) -> None:
+        """Learn from the last forecast, if there was one."""
+        if self.n_compared:
+            hits = self.n_used / self.n_compared
+            if hits > 0.7:
+                self.n = min(2 * self.n, most)
+            elif hits < 0.3:
+                self.n = max(self.n // 2, _FEW)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.nearest import NearestCenters
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy
+from skal.selection._nearest_centers import NearestCenters
+from skal.selection._picks import Picks
 from skal.spaces.dense import Embedding
 
 __all__ = ["k_center"]
@@ -21,8 +22,8 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
     n : int
         From 0 to m.
     min_sq_dist : Tensor of shape (m,), optional
-        Squared distance of each row to the nearest center there is; not changed.  If
-        there is none, the first pick is the row of the largest norm.
+        Squared distance of each row to its nearest center so far; not changed.  If
+        omitted, there is no center, and the first pick is the row of the largest norm.
 
     Returns
     -------
@@ -37,7 +38,8 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
 
     Notes
     -----
-    Takes n passes over the embedding.
+    Takes at most n passes over the embedding, and far fewer where several rows are
+    compared at once.
 
     References
     ----------
@@ -45,20 +47,26 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
        Theoretical Computer Science 1985.
        https://doi.org/10.1016/0304-3975(85)90224-5
     """
-    check_n(n, len(embedding))
-    centers = NearestCenters(embedding, sq_dist=min_sq_dist, n_more=n - 1)
-    value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
-    left = torch.ones_like(value, dtype=torch.bool)
-    indices = torch.empty(n, dtype=torch.long, device=value.device)
-    scores = value.new_empty(n)
-    for k in range(n):
-        open_ = torch.where(left, value, -torch.inf)
-        i = int(open_.argmax())
-        if k and not centers.knows(i):
-            far = open_.topk(min(centers.n_guesses, len(open_))).indices
-            centers.guess(torch.cat([far, indices.new_tensor([i])]).unique())
-        indices[k], scores[k], left[i] = i, value[i], False
-        if k < n - 1:
-            centers.add(i)
-            value = centers.sq_dist
-    return Picks(indices, scores)
+    return _Farthest(embedding, n, min_sq_dist).pick(n)
+
+
+class _Farthest(Greedy):
+    """Rows by their squared distance to the nearest center."""
+
+    def __init__(
+        self, embedding: Embedding, n: int, min_sq_dist: Tensor | None
+    ) -> None:
+        self.centers = NearestCenters(embedding, sq_dist=min_sq_dist, n_more=n - 1)
+        self.value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor]:
+        self.open = value
+        i = int(value.argmax())
+        return i, value[i]
+
+    def update(self, i: int) -> None:
+        if self.centers.lacks(i):  # the farthest rows are likely to be next
+            far = self.open.topk(min(self.centers.n_ahead, len(self.open))).indices
+            self.centers.compare(torch.cat([far, far.new_tensor([i])]).unique())
+        self.centers.add(i)
+        self.value = self.centers.sq_dist

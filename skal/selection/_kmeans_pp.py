@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.nearest import NearestCenters
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy
+from skal.selection._nearest_centers import NearestCenters
+from skal.selection._picks import Picks
 from skal.spaces.dense import Embedding
 
 __all__ = ["kmeans_pp"]
@@ -45,11 +46,11 @@ def kmeans_pp(
     Notes
     -----
     The next pick is x with a probability proportional to :math:`\min_c d(x, c)^2` over
-    the centers and picks c.  Rows that lie on a center have none, and come last, in
-    pool order.
+    the centers and picks c.  Rows that coincide with a center have probability 0; they
+    come last, in pool order.
 
-    Takes at most n passes over the embedding, and far fewer for `Dense`: see
-    `NearestCenters`.
+    Takes at most n passes over the embedding, and far fewer where several rows are
+    compared at once.
 
     References
     ----------
@@ -59,85 +60,78 @@ def kmeans_pp(
     Examples
     --------
     >>> import torch
-    >>> from skal.spaces.dense import Dense
-    >>> from skal.selection._kmeans_pp import kmeans_pp
+    >>> from skal.selection import kmeans_pp
+    >>> from skal.spaces import Dense
     >>> rows = torch.tensor([[0.0, 1.0], [0.0, 1.0], [5.0, 0.0], [5.0, 0.0]])
     >>> kmeans_pp(Dense(rows), 3, torch.Generator().manual_seed(0)).indices
     tensor([2, 1, 0])
     """
-    check_n(n, len(embedding))
-    nearest = NearestCenters(embedding, centers, n_more=n - 1)
-    scores = nearest.sq_dist.new_empty(n)
-    indices = torch.empty(n, dtype=torch.long, device=scores.device)
-    left = torch.ones(len(embedding), dtype=torch.bool, device=scores.device)
-    proposals = _Proposals(nearest, rng)
-    for k in range(n):
-        if nearest.n_centers == 0:
-            value = embedding.sq_norm()
-            i = int(value.argmax())
-        else:
-            value = nearest.sq_dist
-            i = proposals.next()
-            if i < 0:
-                i = int(left.byte().argmax())
-        indices[k], scores[k], left[i] = i, value[i], False
-        if k < n - 1:
-            nearest.add(i)
-    return Picks(indices, scores)
+    return _Draws(embedding, n, rng, centers).pick(n)
 
 
-class _Proposals:
-    """Draws rows by their squared distances of now.
+class _Draws(Greedy):
+    """Rows drawn in proportion to their squared distance to the nearest center.
 
-    Several are drawn at a time by the distances of then, so that they can be compared
-    with all rows together.  Such a row is taken later with the probability of its
-    distance of now over that of then, which leaves the law what it is.
+    Several rows are drawn at a time by the current distances, so that they can be
+    compared with all rows together.  When the turn of such a row comes, it is accepted
+    with the probability of its distance by then over the one it was drawn by (rejection
+    sampling), so that it is distributed as if drawn by the distances by then.
     """
 
-    def __init__(self, nearest: NearestCenters, rng: torch.Generator) -> None:
-        self.nearest = nearest
+    def __init__(
+        self,
+        embedding: Embedding,
+        n: int,
+        rng: torch.Generator,
+        centers: Embedding | None,
+    ) -> None:
+        self.centers = NearestCenters(embedding, centers, n_more=n - 1)
+        has_centers = self.centers.n_centers > 0
+        self.value = self.centers.sq_dist if has_centers else embedding.sq_norm()
         self.rng = rng
-        self.waiting: list[tuple[int, float, float]] = []
+        self.drawn: list[tuple[int, float, float]] = []  # row, its distance, uniform
 
-    def next(self) -> int:
-        """Draw a row; -1 if none has a distance."""
-        while True:
-            while self.waiting:
-                i, weight, u = self.waiting.pop(0)
-                if u * weight < float(self.nearest.sq_dist[i]):
-                    return i
-            rows = self._propose()
-            if not rows:
-                return -1
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        if self.centers.n_centers == 0:
+            i = int(value.argmax())
+            return i, value[i]
+        while self.drawn or self._draw():
+            i, sq_dist, uniform = self.drawn.pop(0)
+            if uniform * sq_dist < float(self.value[i]):
+                return i, self.value[i]
+        return None
 
-    def _propose(self) -> list[int]:
-        weights = self.nearest.sq_dist
-        cumulative = weights.double().cumsum(0)
+    def update(self, i: int) -> None:
+        self.centers.add(i)
+        self.value = self.centers.sq_dist
+
+    def _draw(self) -> bool:
+        """Draw rows by the distances of now; return whether any is above 0."""
+        cumulative = self.value.double().cumsum(0)
         if cumulative[-1] <= 0:
-            return []
-        n_rows = max(1, self.nearest.n_guesses)
-        u, accept = torch.rand(n_rows, 2, generator=self.rng, dtype=torch.float64).T
-        rows = _search(cumulative, u.to(cumulative.device))
-        self.waiting = list(
-            zip(rows.tolist(), weights[rows].tolist(), accept.tolist(), strict=True)
-        )
-        if n_rows > 1:
-            self.nearest.guess(rows.unique())
-        return rows.tolist()
+            return False
+        n = max(1, self.centers.n_ahead)
+        uniform, accept = torch.rand(n, 2, generator=self.rng, dtype=torch.float64).T
+        rows = _search(cumulative, uniform.to(cumulative.device))
+        drawn = rows.tolist(), self.value[rows].tolist(), accept.tolist()
+        self.drawn = list(zip(*drawn, strict=True))
+        if n > 1:
+            self.centers.compare(rows.unique())
+        return True
 
 
-def _search(cumulative: Tensor, u: Tensor) -> Tensor:
+def _search(cumulative: Tensor, uniform: Tensor) -> Tensor:
     """Rows drawn by cumulative weights.
 
     Parameters
     ----------
     cumulative : Tensor of shape (m,), float64
-        Sums of weights up to and with each row, the last above 0.
-    u : Tensor of shape (n,)
+        Sum of the weights up to and including each row, the last above 0.
+    uniform : Tensor of shape (n,)
         Uniform on [0, 1).
     """
-    # Right of equal values: a row without weight is never hit, but by the last one of
-    # all, where rounding may leave u at the total.
+    # To the right of equal sums, so that rows of weight 0 are not hit; rounding may
+    # put the target at the total, which belongs to the last row with a weight.
     total = cumulative[-1]
-    rows = torch.searchsorted(cumulative, total * u, right=True)
+    rows = torch.searchsorted(cumulative, total * uniform, right=True)
     return rows.clamp(max=int(torch.searchsorted(cumulative, total)))

@@ -7,8 +7,9 @@ import heapq
 import torch
 from torch import Tensor
 
-from skal._numerics.nearest import NearestCenters
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy
+from skal.selection._nearest_centers import NearestCenters
+from skal.selection._picks import Picks
 from skal.spaces.dense import Embedding
 
 __all__ = ["lcmd"]
@@ -39,13 +40,14 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
 
     Notes
     -----
-    Every row belongs to its nearest center, labeled or picked; of equally near ones
-    the older.  A cluster C of center c weighs :math:`\sum_{x \in C} d(x, c)^2`.  The
-    next pick is the farthest row of the heaviest cluster.  Ties go to the older
-    cluster and in pool order; rows that lie on a center come last, in pool order.
+    Every row belongs to its nearest center, labeled or picked; of equally near centers
+    to the oldest.  A cluster C with center c weighs :math:`\sum_{x \in C} d(x, c)^2`.
+    The next pick is the farthest row of the heaviest cluster.  Ties go to the older
+    cluster and in pool order; rows that coincide with a center come last, in pool
+    order.
 
-    Takes at most n passes over the embedding, and far fewer for `Dense`: see
-    `NearestCenters`.
+    Takes at most n passes over the embedding, and far fewer where several rows are
+    compared at once.
 
     References
     ----------
@@ -58,77 +60,80 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     Twenty rows near a center outweigh a single one that is farther away:
 
     >>> import torch
-    >>> from skal.spaces.dense import Dense
-    >>> from skal.selection._lcmd import lcmd
+    >>> from skal.selection import lcmd
+    >>> from skal.spaces import Dense
     >>> rows = torch.tensor([[1.0, 0.0]] * 20 + [[2.0, 0.0], [9.0, 4.6]])
     >>> centers = torch.tensor([[0.0, 0.0], [9.0, 0.0]])
     >>> lcmd(Dense(rows), 2, Dense(centers)).indices
     tensor([20, 21])
     """
-    check_n(n, len(embedding))
-    clusters = NearestCenters(embedding, centers, n_more=n - 1)
-    scores = clusters.sq_dist.new_empty(n)
-    indices = torch.empty(n, dtype=torch.long, device=scores.device)
-    left = torch.ones(len(embedding), dtype=torch.bool, device=scores.device)
-    heaviest, weight, shares = -1, 0.0, 1.0
-    for k in range(n):
-        if clusters.n_centers == 0:
-            value = embedding.sq_norm()
+    return _Clusters(embedding, n, centers).pick(n)
+
+
+class _Clusters(Greedy):
+    """Rows by their squared distance to the nearest center, cluster by cluster."""
+
+    def __init__(self, embedding: Embedding, n: int, centers: Embedding | None) -> None:
+        self.clusters = NearestCenters(embedding, centers, n_more=n - 1)
+        if self.clusters.n_centers:
+            self.value, self.weights = self.clusters.sq_dist, self.clusters.weights()
+        else:
+            self.value = embedding.sq_norm()
+            self.weights = self.value[:0]
+        self.share = 1.0
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        self.open = value
+        if not len(self.weights):
             i = int(value.argmax())
-        else:
-            value = torch.where(left, clusters.sq_dist, -torch.inf)
-            weights = clusters.weights()
-            if heaviest >= 0:
-                # How much a pick takes from its cluster, in its own squared distance.
-                last = max(float(scores[k - 1]), torch.finfo(scores.dtype).tiny)
-                shares = (shares + (weight - float(weights[heaviest])) / last) / 2
-            heaviest = int(weights.argmax())
-            weight = float(weights[heaviest])
-            if weight > 0:
-                i = _top_rows(value, clusters.center, heaviest, 1)[0]
-                if not clusters.knows(i):
-                    guesses = {i, *_guesses(value, clusters, weights, shares)}
-                    clusters.guess(torch.tensor(sorted(guesses), device=value.device))
-            else:  # every row left lies on a center
-                i = int(value.argmax())
-        indices[k], scores[k], left[i] = i, value[i], False
-        if k < n - 1:
-            clusters.add(i)
-    return Picks(indices, scores)
+            return i, value[i]
+        heaviest = int(self.weights.argmax())
+        if self.weights[heaviest] == 0:  # every row left coincides with a center
+            return None
+        (i,) = self._farthest(heaviest, 1)
+        return i, value[i]
 
+    def update(self, i: int) -> None:
+        if self.clusters.lacks(i):
+            rows = torch.tensor(sorted({i, *self._forecast()}), device=self.open.device)
+            self.clusters.compare(rows)
+        cluster = int(self.clusters.center[i])
+        self.clusters.add(i)
+        self.value, before = self.clusters.sq_dist, self.weights
+        self.weights = self.clusters.weights()
+        if len(before):
+            self._learn(before[cluster] - self.weights[cluster], self.open[i])
 
-def _top_rows(value: Tensor, center: Tensor, cluster: int, n: int) -> list[int]:
-    """Farthest rows of a cluster, some; the first of equally far ones comes first."""
-    rows = torch.nonzero(center == cluster)[:, 0]
-    far = value[rows]
-    if n == 1:
-        return [int(rows[far.argmax()])]
-    return rows[far.topk(min(n, len(far))).indices].tolist()
+    def _farthest(self, cluster: int, n: int) -> list[int]:
+        """Farthest rows of a cluster; for n = 1, the first of equally far ones."""
+        rows = torch.nonzero(self.clusters.center == cluster)[:, 0]
+        far = self.open[rows]
+        if n == 1:
+            return [int(rows[far.argmax()])]
+        return rows[far.topk(min(n, len(far))).indices].tolist()
 
+    # Only the speed depends on what follows: which rows are compared ahead.
 
-def _guesses(
-    value: Tensor, clusters: NearestCenters, weights: Tensor, shares: float
-) -> list[int]:
-    """Rows that are picked next if each pick takes as much from its cluster."""
-    n = clusters.n_guesses
-    heavy = weights.topk(min(n, len(weights)))
-    heap = [
-        (-weight, cluster)
-        for weight, cluster in zip(
-            heavy.values.tolist(), heavy.indices.tolist(), strict=True
-        )
-    ]
-    rows: dict[int, list[int]] = {}
-    guesses: list[int] = []
-    while heap and len(guesses) < n:
-        weight, cluster = heap[0]
-        if cluster not in rows:
-            top = _top_rows(value, clusters.center, cluster, n)
-            rows[cluster] = top[::-1]
-        if rows[cluster]:
-            guesses.append(rows[cluster].pop())
-            drop = max(shares, 0.0) * float(value[guesses[-1]])
-            heapq.heapreplace(heap, (weight + drop, cluster))
-        else:
-            heapq.heappop(heap)
-    return guesses
+    def _learn(self, drop: Tensor, sq_dist: Tensor) -> None:
+        """Average what a pick takes from its cluster's weight, per squared distance."""
+        tiny = torch.finfo(sq_dist.dtype).tiny
+        self.share = (self.share + float(drop) / max(float(sq_dist), tiny)) / 2
+
+    def _forecast(self) -> list[int]:
+        """Pick the next rows as if each took the average share, and no row moved."""
+        n = self.clusters.n_ahead
+        heavy = self.weights.topk(min(n, len(self.weights)))
+        queue = list(zip((-heavy.values).tolist(), heavy.indices.tolist(), strict=True))
+        farthest: dict[int, list[int]] = {}
+        rows: list[int] = []
+        while queue and len(rows) < n:
+            weight, cluster = queue[0]
+            if cluster not in farthest:
+                farthest[cluster] = self._farthest(cluster, n)[::-1]
+            if farthest[cluster]:
+                rows.append(farthest[cluster].pop())
+                drop = max(self.share, 0.0) * float(self.open[rows[-1]])
+                heapq.heapreplace(queue, (weight + drop, cluster))
+            else:
+                heapq.heappop(queue)
+        return rows

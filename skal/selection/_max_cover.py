@@ -1,18 +1,19 @@
-"""Greedy max-cover: rows that are similar to as many others as can be."""
+"""Greedy max-cover: rows that are similar to as many others as possible."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from skal._numerics.blocks import blocks
+from skal._numerics.float64 import inner_products
 from skal._numerics.matmul import linear
+from skal.selection._greedy import Greedy
 from skal.selection._picks import Picks, first_of_largest
 
 __all__ = ["max_cover"]
 
-#: Numbers that are worked on together.
-_BLOCK = 2**21
-#: Candidates looked at together.
+#: Candidates whose gains are first computed together.
 _TOGETHER = 32
 
 
@@ -30,7 +31,7 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     Returns
     -------
     picks : Picks
-        Scores are how much each adds to the cover, float64.
+        Scores are how much each pick adds to the cover, float64.
 
     Raises
     ------
@@ -40,10 +41,11 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     Notes
     -----
     The cover of S is :math:`F(S) = \sum_u \max_{s \in S} (1 + \cos(z_u, z_s))` over all
-    rows u; the 1 makes F(∅) = 0 and changes no pick.  F is submodular, so that gains
-    only fall and a candidate is looked at again only when its last gain would make it
-    the next pick (lazy greedy): the picks are those of plain greedy, within 1 - 1/e of
-    the best cover.  A cosine with a row of zeros is 0.  Ties go in pool order.
+    rows u; the 1 makes F(∅) = 0 and changes no pick.  F is submodular, so gains only
+    fall, and the gain of a candidate is computed again only when its last gain would
+    make it the next pick (lazy greedy).  The picks are those of plain greedy selection,
+    within a factor 1 - 1/e of the best cover.  A cosine with a row of zeros is 0.  Ties
+    go in pool order.
 
     Between m · d · n and m · d · K · n multiply-adds; nothing of size m × K is kept.
 
@@ -56,57 +58,63 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     Examples
     --------
     >>> import torch
-    >>> from skal.selection._max_cover import max_cover
+    >>> from skal.selection import max_cover
     >>> rows = torch.tensor([[0.0, 1.0], [3.0, 0.3], [2.0, 0.1], [5.0, 0.0]])
     >>> max_cover(rows, 2).indices
     tensor([1, 0])
     """
-    norm = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    unit = features / torch.where(norm > 0, norm, 1.0)
     rows = torch.arange(len(features), device=features.device)
     if candidates is not None:
         rows = candidates.unique()
     if len(rows) < n:
         raise ValueError(f"Cannot pick {n} of {len(rows)} candidates.")
-    # The first gains need no pairs: Σ_u (1 + cos) = m + s · Σ_u z_u.
-    total = unit.sum(dim=0, dtype=torch.float64)
-    gain = torch.cat([part.double() @ total for part in _parts(unit[rows])])
-    gain += len(features)
-    tie = 2 * torch.finfo(features.dtype).eps * len(features)  # rounding of cosines
-    covered = features.new_full((len(features),), -1.0)
-    age = torch.zeros_like(rows)
-    left = torch.ones_like(rows, dtype=torch.bool)
-    indices = torch.empty(n, dtype=torch.long, device=features.device)
-    scores = gain.new_empty(n)
-    for k in range(n):
+    indices, scores = _LazyGains(features, rows).pick(n)
+    return Picks(rows[indices], scores)
+
+
+class _LazyGains(Greedy):
+    """What each candidate adds to the cover, computed only where it may decide."""
+
+    def __init__(self, features: Tensor, rows: Tensor) -> None:
+        norm = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        self.unit = features / torch.where(norm > 0, norm, 1.0)
+        self.candidates = self.unit[rows]
+        # The first gains need no pairs: Σ_u (1 + cos) = m + s · Σ_u z_u.
+        total = self.unit.sum(dim=0, dtype=torch.float64)
+        self.value = inner_products(total[None], self.candidates)[0] + len(features)
+        self.covered = features.new_full((len(features),), -1.0)
+        self.age = torch.zeros_like(rows)  # picks before the gain was computed
+        self.n_picked = 0
+        # Bound on the rounding of a sum of cosines.
+        self.tie = 2 * torch.finfo(features.dtype).eps * len(features)
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor]:
+        self.value = value  # a copy, in which gains are brought up to date
         n_together = _TOGETHER
         while True:
-            value = torch.where(left, gain, -torch.inf)
-            best = first_of_largest(value, tie)
-            near = value >= value.max() - tie
-            stale = torch.nonzero(near & (age < k))[:, 0]
+            best = first_of_largest(value, self.tie)
+            near = value >= value.max() - self.tie
+            stale = torch.nonzero(near & (self.age < self.n_picked))[:, 0]
             if not len(stale):
-                break
+                return best, value[best]
             top = value.topk(min(n_together, len(value))).indices
-            look = torch.cat([stale, top]).unique()
-            look = look[(age[look] < k) & left[look]]
-            gain[look] = _gains(unit, unit[rows[look]], covered)
-            age[look] = k
+            some = torch.cat([stale, top]).unique()
+            is_open = (self.age[some] < self.n_picked) & (value[some] > -torch.inf)
+            some = some[is_open]
+            value[some] = self._gains(self.candidates[some])
+            self.age[some] = self.n_picked
             n_together *= 2
-        indices[k], scores[k], left[best] = rows[best], gain[best], False
-        covered = torch.maximum(covered, unit @ unit[rows[best]])
-    return Picks(indices, scores)
 
+    def update(self, i: int) -> None:
+        self.covered = torch.maximum(self.covered, self.unit @ self.candidates[i])
+        self.n_picked += 1
 
-def _gains(unit: Tensor, candidates: Tensor, covered: Tensor) -> Tensor:
-    """Sum what each candidate adds to what is covered, float64."""
-    gains = torch.zeros(len(candidates), dtype=torch.float64, device=unit.device)
-    size = max(1, _BLOCK // max(1, len(candidates)))
-    for part, known in zip(unit.split(size), covered.split(size), strict=True):
-        more = linear(part, candidates).sub_(known[:, None]).clamp_(min=0)
-        gains += more.sum(dim=0, dtype=torch.float64)
-    return gains
-
-
-def _parts(features: Tensor) -> tuple[Tensor, ...]:
-    return features.split(max(1, _BLOCK // features.shape[1]))
+    def _gains(self, candidates: Tensor) -> Tensor:
+        """Sum what each candidate adds to the cover of every row, float64."""
+        shape = len(candidates)
+        gains = torch.zeros(shape, dtype=torch.float64, device=candidates.device)
+        for part in blocks(len(self.unit), len(candidates)):
+            more = linear(self.unit[part], candidates)
+            more.sub_(self.covered[part, None]).clamp_(min=0)
+            gains += more.sum(dim=0, dtype=torch.float64)
+        return gains

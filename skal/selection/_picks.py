@@ -1,4 +1,4 @@
-"""What a selector answers."""
+"""The result of a selector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["Picks", "check_n", "first_of_largest"]
 
-#: Values nearer than this, relatively, are taken for equal.
+#: Relative difference up to which values count as equal.
 _TIE = 1e-10
 
 
@@ -21,7 +21,7 @@ class Picks(NamedTuple):
     indices : Tensor of shape (n,), int64
         Distinct rows.
     scores : Tensor of shape (n,)
-        What each was picked for; higher is more wanted.
+        Value for which each row was picked; higher is more wanted.
     """
 
     indices: Tensor
@@ -37,9 +37,9 @@ def check_n(n: int, n_rows: int, minimum: int = 0) -> None:
 
 
 def first_of_largest(value: Tensor, tie: float | None = None) -> int:
-    """First row of those that have the largest value, or less by at most `tie`.
+    """First row whose value is the largest, or smaller by at most `tie`.
 
-    By default what is lost to rounding in float64.
+    By default `tie` is a bound on the rounding in float64.
     """
     largest = float(value.max())
     tie = _TIE * abs(largest) if tie is None else tie

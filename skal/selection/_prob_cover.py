@@ -1,4 +1,4 @@
-"""Cover of the pool by balls: always the row whose ball has most rows uncovered."""
+"""Cover of the pool by balls: always the ball with the most uncovered rows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skal._numerics.balls import Balls
 from skal._numerics.nearest import nearest
+from skal.selection._greedy import Greedy
 from skal.selection._k_center import k_center
 from skal.selection._picks import Picks, check_n
 from skal.spaces.dense import Dense
@@ -17,7 +18,7 @@ __all__ = ["prob_cover", "pure_radius"]
 def prob_cover(
     features: Tensor, n: int, radius: float, labeled: Tensor | None = None
 ) -> Picks:
-    r"""Pick greedily the rows whose balls cover most of the others [1]_.
+    r"""Pick greedily the rows whose balls cover the most uncovered rows [1]_.
 
     Parameters
     ----------
@@ -25,14 +26,14 @@ def prob_cover(
     n : int
         From 0 to m.
     radius : float
-        A row covers those that are nearer than this, and its duplicates.
+        A row covers the rows nearer than this, and its duplicates.
     labeled : Tensor of shape (L, d), optional
-        Rows that cover from the beginning.
+        Rows whose balls cover from the beginning.
 
     Returns
     -------
     picks : Picks
-        Scores are how many rows each covers that were not covered before.
+        Scores are the number of rows that each pick newly covers, int64.
 
     Raises
     ------
@@ -41,13 +42,13 @@ def prob_cover(
 
     Notes
     -----
-    Once all rows are covered, the rest are the rows farthest from every labeled and
-    picked one, with the score 0.  Ties go in pool order.
+    Once all rows are covered, the rows farthest from every labeled and picked row
+    follow, with score 0.  Ties go in pool order.
 
-    The covers that are still to be had are counted once, and lowered whenever rows are
-    covered, which each is once: between m·U·d and 2·m·U·d multiply-adds where U rows
-    are uncovered at the beginning, in matrix products whose rounding is bounded and
-    what it leaves open computed exactly.  Nothing of size m × m is kept, and no graph.
+    The uncovered rows of each ball are counted once, and the counts are lowered as rows
+    are covered: between m·U·d and 2·m·U·d multiply-adds if U rows are uncovered at the
+    beginning, in matrix products whose rounding is bounded; what it leaves open is
+    computed exactly.  Neither a graph nor anything else of size m × m is kept.
 
     References
     ----------
@@ -63,33 +64,39 @@ def prob_cover(
     Picks(indices=tensor([2, 0]), scores=tensor([3, 2]))
     """
     check_n(n, len(features))
-    balls = Balls(features, radius)
-    centers = features[:0] if labeled is None else labeled
-    covered = torch.zeros(len(features), dtype=torch.bool, device=features.device)
-    if len(centers):
-        covered = balls.holds(nearest(Dense(features), Dense(centers))[0])
-    gain = balls.count(~covered)
-    indices = torch.empty(n, dtype=torch.long, device=features.device)
-    scores = torch.zeros_like(indices)
-    for k in range(n):
-        if bool(covered.all()):
-            left = torch.ones_like(covered)
-            left[indices[:k]] = False
-            rest = torch.nonzero(left)[:, 0]
-            centers = torch.cat([centers, features[indices[:k]]])
-            rows = Dense(features[rest])
-            far = k_center(rows, n - k, nearest(rows, Dense(centers))[0])
-            indices[k:] = rest[far.indices]
-            break
-        i = int(gain.argmax())  # not a pick again: its ball is covered
-        indices[k], scores[k] = i, gain[i]
-        new = balls.ball(i) & ~covered
-        covered |= new
-        if int(new.sum()) <= int((~covered).sum()):
-            gain -= balls.count(new)
+    indices, scores = _Cover(features, radius, labeled).pick(n)
+    return Picks(indices, scores.long())
+
+
+class _Cover(Greedy):
+    """Uncovered rows in the ball of each row."""
+
+    def __init__(self, features: Tensor, radius: float, labeled: Tensor | None) -> None:
+        self.features = features
+        self.labeled = features[:0] if labeled is None else labeled
+        self.balls = Balls(features, radius)
+        self.covered = torch.zeros_like(features[:, 0], dtype=torch.bool)
+        if len(self.labeled):
+            self.covered = self.balls.holds(nearest(features, self.labeled)[0])
+        self.value = self.balls.count(~self.covered).double()
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        return None if bool(self.covered.all()) else super().choose(value)
+
+    def update(self, i: int) -> None:
+        new = self.balls.ball(i) & ~self.covered
+        self.covered |= new
+        if int(new.sum()) <= int((~self.covered).sum()):
+            self.value -= self.balls.count(new)
         else:
-            gain = balls.count(~covered)
-    return Picks(indices, scores)
+            self.value = self.balls.count(~self.covered).double()
+
+    def rest(self, left: Tensor, n: int) -> Tensor:
+        """Return the rows farthest from every labeled and picked one."""
+        rows = torch.nonzero(left)[:, 0]
+        centers = torch.cat([self.labeled, self.features[~left]])
+        sq_dist = nearest(self.features[rows], centers)[0]
+        return rows[k_center(Dense(self.features[rows]), n, sq_dist).indices]
 
 
 def pure_radius(
@@ -98,22 +105,22 @@ def pure_radius(
     purity: float = 0.95,
     rows: Tensor | None = None,
 ) -> float:
-    """Largest radius at which most balls hold rows of one cluster only.
+    """Return the largest radius at which most balls hold rows of one cluster only.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
     clusters : Tensor of shape (m,), int64
-        Cluster of each row, which stands for its label.
+        Cluster of each row, in place of its label.
     purity : float
-        Share of the balls, above 0 and up to 1.
+        Share of pure balls, above 0 and at most 1.
     rows : Tensor of shape (M,), int64, optional
-        Rows whose balls are looked at; by default all.
+        Rows whose balls are considered; by default all.
 
     Returns
     -------
     radius : float
-        Of balls that hold what is nearer than it; infinity if there is one cluster.
+        Balls hold the rows nearer than this; infinity if there is a single cluster.
 
     Raises
     ------
@@ -123,8 +130,8 @@ def pure_radius(
     Notes
     -----
     A ball is pure up to the distance of its row from the nearest row of another
-    cluster, so that the radius is a quantile of these distances.  Costs M·m·d
-    multiply-adds, and a copy of the rows.
+    cluster, so the radius is a quantile of these distances.  Takes M·m·d multiply-adds
+    and a copy of the rows.
 
     Examples
     --------
@@ -138,22 +145,22 @@ def pure_radius(
     """
     if not 0 < purity <= 1:
         raise ValueError(f"purity must be above 0 and at most 1, got {purity!r}.")
-    looked_at = torch.ones_like(clusters, dtype=torch.bool)
+    considered = torch.ones_like(clusters, dtype=torch.bool)
     if rows is not None:
-        looked_at = torch.zeros_like(looked_at).index_fill_(0, rows, True)
+        considered = torch.zeros_like(considered).index_fill_(0, rows, True)
     distances = []
-    for cluster in clusters[looked_at].unique():
+    for cluster in clusters[considered].unique():
         own = clusters == cluster
-        ball = Dense(features[own & looked_at])
+        balls = features[own & considered]
         if bool(own.all()):
-            distances.append(features.new_full((len(ball),), torch.inf))
+            distances.append(features.new_full((len(balls),), torch.inf))
         else:
-            distances.append(nearest(ball, Dense(features[~own]))[0].sqrt())
+            distances.append(nearest(balls, features[~own])[0].sqrt())
     ordered = torch.cat(distances).sort().values
-    # A product such as 0.1 * 10 lies a little beside its whole number.
+    # A product such as 0.1 * 10 may miss its whole number by rounding.
     n_impure = int(round((1 - purity) * len(ordered), 9))
     radius = float(ordered[min(n_impure, len(ordered) - 1)])
-    if radius == 0:  # rows with duplicates in other clusters are pure at no radius
+    if radius == 0:  # no radius makes rows with duplicates in other clusters pure
         positive = ordered[ordered > 0]
         radius = float(positive[0]) if len(positive) else torch.inf
     return radius

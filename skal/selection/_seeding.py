@@ -1,21 +1,22 @@
-"""LDM-Seeding: rows of a small metric, drawn apart from each other."""
+"""LDM-Seeding: rows with a small metric, drawn far from each other."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from skal.selection._greedy import Greedy
 from skal.selection._picks import Picks, check_n
 from skal.spaces.dense import Embedding
 
 __all__ = ["order_statistic", "seeding", "seeding_weights"]
 
-#: Distances below this count as none.
+#: Distances below this count as 0.
 _NO_DISTANCE = 1e-5
 
 
 def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
-    r"""Weigh rows by how small their metric is among all.
+    r"""Weigh rows by the rank and size of their metric.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
     Returns
     -------
     gamma : Tensor of shape (m,), float64
-        1 on the `n` smallest; on the others :math:`\exp(-\max(L - L_q, 0) / L_q)`,
-        scaled to sum to `n` and cut at 1.
+        1 for the `n` smallest; for the others :math:`\exp(-\max(L - L_q, 0) / L_q)`,
+        scaled to sum to `n` and cut off at 1.
     """
     ldm = ldm.double()
     order = torch.sort(ldm, stable=True).indices
@@ -46,19 +47,19 @@ def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
 
 
 def order_statistic(ldm: Tensor, rank: int) -> Tensor | None:
-    """Metric that others are measured by, above 0.
+    """Return the metric of a rank, by which others are divided.
 
     Parameters
     ----------
     ldm : Tensor of shape (m,)
         Least disagree metric.
     rank : int
-        1 for the smallest; above m the largest is meant.
+        1 for the smallest; m or more for the largest.
 
     Returns
     -------
     scale : Tensor of shape () or None
-        The smallest positive metric if the one of that rank is 0; None if all are.
+        The smallest positive metric if that of the rank is 0; None if all are 0.
     """
     scale = ldm.kthvalue(min(rank, len(ldm))).values
     if scale > 0:
@@ -74,14 +75,14 @@ def seeding(
     rng: torch.Generator,
     quantile: str = "program",
 ) -> Picks:
-    r"""Pick rows of a small metric, spread out as by k-means++ [1]_.
+    r"""Pick rows with a small metric, spread out as by k-means++ [1]_.
 
     Parameters
     ----------
     ldm : Tensor of shape (m,)
         Least disagree metric.
     embedding : Embedding of m rows
-        Its distance keeps the picks apart.
+        Space in which the picks are spread out.
     n : int
         From 1 to m.
     rng : torch.Generator
@@ -92,7 +93,7 @@ def seeding(
     Returns
     -------
     picks : Picks
-        Scores are the negative metric.
+        Scores are the metric, negated.
 
     Raises
     ------
@@ -101,9 +102,10 @@ def seeding(
 
     Notes
     -----
-    First the smallest metric; then x with a probability proportional to
-    :math:`(\gamma_x \min_s d(x, s))^2` over the picks s.  Where every row left lies on
-    a pick, the one of the smallest metric is next.  Takes n passes over the embedding.
+    The first pick is the row of the smallest metric; the next is x with a probability
+    proportional to :math:`(\gamma_x \min_s d(x, s))^2` over the picks s.  Once every
+    row left coincides with a pick, rows follow by their metric.  Takes n passes over
+    the embedding.
 
     References
     ----------
@@ -111,24 +113,42 @@ def seeding(
        active learning", ICLR 2024. https://arxiv.org/abs/2401.09787
     """
     check_n(n, len(ldm), minimum=1)
-    weights = seeding_weights(ldm, n, quantile).square()
-    by_metric = iter(torch.sort(ldm, stable=True).indices.tolist())
-    uniform = torch.rand(n, generator=rng, dtype=torch.float64).tolist()
-    picked = torch.zeros(len(ldm), dtype=torch.bool, device=ldm.device)
-    nearest = torch.zeros_like(weights)
-    indices: list[int] = []
-    for u in uniform:
-        cumulative = (weights * nearest).cumsum(0)
-        if cumulative[-1] > 0:
-            # Right of equal values: a row without mass, as a pick, is never drawn.
-            i = int(torch.searchsorted(cumulative, cumulative[-1] * u, right=True))
-        else:
-            i = next(row for row in by_metric if not picked[row])
-        distance = embedding.sq_dist(i).to(nearest)
-        distance[distance < _NO_DISTANCE**2] = 0.0
-        nearest = torch.minimum(nearest, distance) if indices else distance
-        indices.append(i)
-        picked[i] = True
-        nearest[i] = 0.0
-    rows = torch.tensor(indices, device=ldm.device)
-    return Picks(rows, -ldm[rows])
+    return _Draws(ldm, embedding, n, rng, quantile).pick(n)
+
+
+class _Draws(Greedy):
+    """Rows drawn by their weight and their squared distance to the nearest pick."""
+
+    def __init__(
+        self,
+        ldm: Tensor,
+        embedding: Embedding,
+        n: int,
+        rng: torch.Generator,
+        quantile: str,
+    ) -> None:
+        self.value = -ldm
+        self.embedding = embedding
+        self.weights = seeding_weights(ldm, n, quantile).square()
+        uniform = torch.rand(n, generator=rng, dtype=torch.float64)
+        self.uniform = iter(uniform.tolist())
+        self.sq_dist = torch.full_like(self.weights, torch.inf)
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor]:
+        u = next(self.uniform)
+        total = torch.zeros(())
+        if self.sq_dist[0] < torch.inf:
+            cumulative = (self.weights * self.sq_dist).cumsum(0)
+            total = cumulative[-1]
+        if total > 0:
+            # To the right of equal sums, so that a row without mass is never drawn.
+            i = int(torch.searchsorted(cumulative, total * u, right=True))
+        else:  # the smallest metric
+            i = int(value.argmax())
+        return i, value[i]
+
+    def update(self, i: int) -> None:
+        sq_dist = self.embedding.sq_dist(i).to(self.weights)
+        sq_dist[sq_dist < _NO_DISTANCE**2] = 0.0
+        sq_dist[i] = 0.0
+        self.sq_dist = torch.minimum(self.sq_dist, sq_dist)

@@ -1,4 +1,4 @@
-"""TESSAR: rows near the faces of the cells of what is labeled."""
+"""TESSAR: rows near the faces of the Voronoi cells of labeled rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from math import inf
 import torch
 from torch import Tensor
 
-from skal._numerics.sites import PerturbedSites
+from skal.selection._greedy import Greedy
+from skal.selection._perturbed_centers import PerturbedCenters
 from skal.selection._picks import Picks, check_n, first_of_largest
 from skal.selection._seeding import order_statistic
 
 __all__ = ["tessar"]
 
-#: Logarithms of scores nearer than this are taken for equal.
+#: Difference up to which logarithms of scores count as equal.
 _TIE = 1e-9
 
 
@@ -38,24 +39,24 @@ def tessar(
     rng : torch.Generator
         On the CPU.
     centers : Tensor of shape (L, d), optional
-        Labeled rows in the same space, the first sites.  Without them the first pick
+        Labeled rows in the same space, the first centers.  Without them the first pick
         is the row of the largest norm.
     sigmas : Tensor of shape (V,), optional
-        Standard deviations of the noise on the sites, over the median distance of the
-        rows to the nearest site; by default :math:`10^{-3.6 + 0.4 k}` for :math:`k =
-        0, \dots, 9`.
+        Standard deviations of the noise on the centers, divided by the median distance
+        of the rows to their nearest center; by default :math:`10^{-3.6 + 0.4 k}` for
+        :math:`k = 0, \dots, 9`.
     n_copies : int
-        Copies of the sites for each of them.
+        Noisy copies of the centers for each of `sigmas`.
     n_reference : int
-        Rows, drawn from all, on which it is measured how much a copy disagrees.
+        Rows, drawn from all, by which the disagreement of a copy is measured.
     rank : int, optional
-        Which of the smallest metrics, counted from 1, is :math:`L_q`; by default `n`.
+        Rank of :math:`L_q` among the metrics, 1 for the smallest; by default `n`.
 
     Returns
     -------
     picks : Picks
         Scores are :math:`\gamma D S` when picked, float64 (the norm for a first pick
-        without sites).
+        without centers).
 
     Raises
     ------
@@ -64,28 +65,28 @@ def tessar(
 
     Notes
     -----
-    The hypothesis of sites is the number of the nearest one, :math:`h(x)`.  In each of
-    :math:`N = V \cdot` `n_copies` copies all sites have noise; :math:`\rho` is the
-    share of the reference whose nearest site is another one there.  :math:`L_x`, the
-    Voronoi-based least disagree metric (VLDM), is the smallest :math:`\rho` of the
-    copies that change :math:`h(x)`, and 1 if none does.  With :math:`D_x` the distance
-    to the nearest site, the next pick has the largest
+    Centers classify rows by the number of the nearest center, :math:`h(x)`.  In each of
+    :math:`N = V \cdot` `n_copies` copies all centers have noise; the disagreement
+    :math:`\rho` of a copy is the share of reference rows that it classifies
+    differently.  :math:`L_x`, the Voronoi-based least disagree metric (VLDM), is the
+    smallest :math:`\rho` of the copies that change :math:`h(x)`, and 1 if none does.
+    With :math:`D_x` the distance to the nearest center, the next pick has the largest
 
     .. math:: \exp\Bigl(-\frac{\max(L_x - L_q, 0)}{L_q}\Bigr) \; D_x
         \sum_{u : h(u) = h(x)} D_u^2,
 
-    where :math:`L_q` is the n-th smallest :math:`L` of all rows (the smallest that is
-    positive if that is 0), so that even the first pick hangs on n: fix `rank` if it
-    must not.  The pick becomes a site, in each copy with noise of its own, and
-    L, D, cells and weights follow.  Ties go in pool order; rows that lie on a site
-    come last, in pool order.
+    where :math:`L_q` is the n-th smallest :math:`L` of all rows (the smallest positive
+    one if that is 0).  So even the first pick depends on n; fix `rank` to prevent this.
+    The pick becomes a center, with different noise in each copy, and L, D, cells and
+    weights are brought up to date.  Ties go in pool order; rows that coincide with a
+    center come last, in pool order.
 
-    Where the paper is not known to say, this is decided here: the scales and that they
-    are relative, the number of draws, that L_q is taken anew for each pick, and that
-    equal sites are one.  The constant that makes the exponentials sum to 1 is left out.
+    The paper leaves open the scales (here relative), the number of copies, that L_q is
+    computed anew for each pick, and that equal centers count as one.  The constant that
+    makes the exponentials sum to 1 is left out.
 
-    N · m · (L + n) · d multiply-adds; 5 · N · m bytes are kept in float32, and nothing
-    of size N × m × d or m × m is made.
+    Takes N · m · (L + n) · d multiply-adds and 5 · N · m bytes in float32; nothing of
+    size N × m × d or m × m is made.
 
     References
     ----------
@@ -94,10 +95,10 @@ def tessar(
 
     Examples
     --------
-    Two labeled rows, and a row between them beside one farther out:
+    Two labeled rows, with a row between them and two farther out:
 
     >>> import torch
-    >>> from skal.selection._tessar import tessar
+    >>> from skal.selection import tessar
     >>> centers = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
     >>> rows = torch.tensor([[-1.1, 0.0], [1.0, 0.0], [2.2, 0.0]])
     >>> tessar(rows, 1, torch.Generator().manual_seed(0), centers).indices
@@ -107,60 +108,58 @@ def tessar(
     centers = features[:0] if centers is None else centers
     _check(features, centers, n_copies, n_reference, rank)
     reference = torch.randperm(len(features), generator=rng)[:n_reference]
-    cells = PerturbedSites(
-        features,
-        centers,
-        _scales(sigmas, n_copies),
-        reference.to(features.device),
-        rng,
-    )
-    indices: list[int] = []
-    scores = features.new_zeros(n, dtype=torch.float64)
-    for k in range(n):
-        if cells.cells.n_centers == 0:
-            norm = torch.linalg.vector_norm(features, dim=1)
-            i = int(norm.argmax())
-            scores[k] = norm[i]
+    reference = reference.to(features.device)
+    sigmas = _scales(sigmas, n_copies)
+    cells = PerturbedCenters(features, centers, sigmas, reference, rng)
+    return _Cells(features, cells, n if rank is None else rank).pick(n)
+
+
+class _Cells(Greedy):
+    """Logarithms of the scores of rows, float64; -inf on a center."""
+
+    def __init__(
+        self, features: Tensor, perturbed: PerturbedCenters, rank: int
+    ) -> None:
+        self.perturbed, self.rank = perturbed, rank
+        if perturbed.cells.n_centers:
+            self._weigh()
         else:
-            value = _log_scores(cells, n if rank is None else rank)
-            if not bool(value.isfinite().any()):  # every row left lies on a site
-                break
-            i = first_of_largest(value, _TIE)
-            scores[k] = value[i].exp()
-        indices.append(i)
-        if k < n - 1:
-            cells.add(i)
-    left = torch.ones(len(features), dtype=torch.bool, device=features.device)
-    picked = torch.tensor(indices, dtype=torch.long, device=features.device)
-    left[picked] = False
-    rest = torch.nonzero(left)[: n - len(indices), 0]
-    return Picks(torch.cat([picked, rest]), scores)
+            norm = torch.linalg.vector_norm(features, dim=1)
+            self.value = norm.double()
 
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        if self.perturbed.cells.n_centers == 0:
+            return super().choose(value)
+        if not bool(value.isfinite().any()):  # every row left coincides with a center
+            return None
+        i = first_of_largest(value, _TIE)
+        return i, value[i].exp()
 
-def _log_scores(sites: PerturbedSites, rank: int) -> Tensor:
-    """Logarithm of what rows are picked for, float64; -inf on a site."""
-    # Not itself: where nothing changes a row it can vanish, as it does on a site.
-    vldm = sites.metric()
-    sq_dist = sites.cells.sq_dist.double()
-    value = sq_dist.log() / 2 + sites.cells.weights().log()[sites.cells.center]
-    scale = order_statistic(vldm, rank)
-    if scale is not None:
-        value -= (vldm - scale).clamp(min=0) / scale
-    return value
+    def update(self, i: int) -> None:
+        self.perturbed.add(i)
+        self._weigh()
+
+    def _weigh(self) -> None:
+        cells, vldm = self.perturbed.cells, self.perturbed.metric()
+        # Logarithms, because scores of rows that no copy changes can underflow to 0.
+        value = cells.sq_dist.double().log() / 2 + cells.weights().log()[cells.center]
+        scale = order_statistic(vldm, self.rank)
+        if scale is not None:
+            value -= (vldm - scale).clamp(min=0) / scale
+        self.value = value
 
 
 def _scales(sigmas: Tensor | None, n_copies: int) -> Tensor:
-    """Scale of each copy."""
+    """Return the scale of the noise in each copy."""
     if sigmas is None:
         sigmas = 10 ** (-3.6 + 0.4 * torch.arange(10, dtype=torch.float64))
     try:
         scales = [float(sigma) for sigma in sigmas]
-    except (TypeError, ValueError):  # no sequence, or not of numbers
+    except (TypeError, ValueError):  # not a sequence, or not of numbers
         scales = []
     if not scales or not all(0 < sigma < inf for sigma in scales):
         raise ValueError(
-            "sigmas must be positive numbers, and there must be one at least, got "
-            f"{sigmas!r}."
+            f"sigmas must be positive numbers, at least one, got {sigmas!r}."
         )
     return torch.tensor(scales, dtype=torch.float64).repeat_interleave(n_copies)
 

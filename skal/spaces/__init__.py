@@ -1,4 +1,4 @@
-"""Rows as vectors, seen through norms and distances: features, gradients, sketches."""
+"""Rows as vectors seen through norms and distances: features, gradients, sketches."""
 
 from skal.spaces.cosine import Cosine
 from skal.spaces.dense import Dense, Embedding

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.spaces.dense import Dense, Embedding
+from skal.spaces.dense import Dense, Embedding, cannot_compare
 
 __all__ = ["Cosine"]
 
 
 class Cosine(Embedding):
-    r"""Vectors by their direction; ``sq_dist`` is the cosine distance, squared.
+    r"""Vectors compared by their direction: ``sq_dist`` is the squared cosine distance.
 
     Parameters
     ----------
@@ -20,8 +20,8 @@ class Cosine(Embedding):
     Notes
     -----
     The distance is :math:`1 - \cos(x, y)`, half the squared Euclidean distance of the
-    unit vectors.  A row of zeros has no direction: it is at 0 from other such rows and
-    at 1 from all else.
+    unit vectors.  A row of zeros has no direction: its distance is 0 to other such rows
+    and 1 to all others.
     """
 
     def __init__(self, features: Tensor) -> None:
@@ -36,24 +36,35 @@ class Cosine(Embedding):
         """Squared norm of each row: 1, or 0 for a row of zeros, ``(m,)``."""
         return (~self.is_zero).to(self._unit.features.dtype)
 
-    def sq_dist(self, i: int) -> Tensor:
-        """Squared cosine distance of each row to row `i`, ``(m,)``."""
-        distance = self._unit.sq_dist(i) / 2
-        distance[self.is_zero != self.is_zero[i]] = 1.0
+    def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
+        """Squared cosine distances of all or some rows to row `i`."""
+        distance = self._unit.sq_dist(i, rows) / 2
+        is_zero = self.is_zero if rows is None else self.is_zero[rows]
+        distance[is_zero != self.is_zero[i]] = 1.0
         return distance.square()
 
-    def min_sq_dist(self, other: Embedding) -> Tensor:
-        """Squared cosine distance of each row to the nearest of `other`, ``(m,)``."""
-        if not isinstance(other, Cosine):
-            raise TypeError(f"Cannot compare Cosine with {type(other).__name__}.")
-        # A row of zeros is at 1 from all that have a direction, and opposites are at 2.
-        rows, centers = ~self.is_zero, ~other.is_zero
-        result = torch.ones_like(self.sq_norm())
-        if bool(rows.any()) and bool(centers.any()):
-            unit = Dense(self._unit.features[rows])
-            nearest = unit.min_sq_dist(Dense(other._unit.features[centers]))
-            result[rows] = (nearest / 2).square()
-        if bool(other.is_zero.any()):
-            result.clamp_(max=1.0)
-            result[self.is_zero] = 0.0
-        return result
+    def nearest(self, centers: Embedding) -> tuple[Tensor, Tensor]:
+        """Squared cosine distance of each row to its nearest center, and its number."""
+        if not isinstance(centers, Cosine):
+            raise cannot_compare(self, centers)
+        sq_dist = torch.full_like(self.sq_norm(), torch.inf)
+        center = torch.zeros_like(sq_dist, dtype=torch.long)
+        # Rows and centers that have a direction, then those that have none.
+        for kind in (False, True):
+            numbers = torch.nonzero(centers.is_zero == kind)[:, 0]
+            if not len(numbers):
+                continue
+            found, place = self._unit.nearest(Dense(centers._unit.features[numbers]))
+            distance = torch.where(self.is_zero == kind, found / 2, 1.0)
+            place[self.is_zero != kind] = 0
+            distance, number = distance.square(), numbers[place]
+            closer = (distance < sq_dist) | ((distance == sq_dist) & (number < center))
+            sq_dist = torch.where(closer, distance, sq_dist)
+            center = torch.where(closer, number, center)
+        return sq_dist, center
+
+    def lower_bounds(self, rows: Tensor) -> Tensor:
+        """Lower bounds on the squared distances of some rows to all, ``(t, m)``."""
+        bounds = self._unit.lower_bounds(rows).div_(2).clamp_(min=0)
+        bounds[self.is_zero != self.is_zero[rows, None]] = 1.0
+        return bounds.square_()

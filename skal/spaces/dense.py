@@ -7,20 +7,16 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skal._numerics.matmul import linear
+from skal._numerics.blocks import blocks
+from skal._numerics.nearest import LowerBounds, nearest, sq_dist_to
 
-__all__ = ["Dense", "Embedding"]
-
-#: Squared distances between two embeddings are made in blocks of so many.
-_BLOCK = 2**22
-#: Numbers that stay in cache while a row is subtracted and squared.
-_CACHE = 2**17
+__all__ = ["Dense", "Embedding", "cannot_compare"]
 
 
 class Embedding(ABC):
-    """Rows of a space, of which selectors see norms and distances only.
+    """Rows of a space, of which selectors see only norms and distances.
 
-    So that gradients may stay factored, and nothing of size m × m is made.
+    So gradients may stay factored, and nothing of size m × m is needed.
     """
 
     @abstractmethod
@@ -31,12 +27,32 @@ class Embedding(ABC):
         """Squared norm of each row, ``(m,)``."""
 
     @abstractmethod
-    def sq_dist(self, i: int) -> Tensor:
-        """Squared distance of each row to row `i`, ``(m,)``; 0 to its duplicates."""
+    def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
+        """Squared distances to row `i`; 0 to its duplicates.
+
+        Of all rows, ``(m,)``, or of those numbered `rows`.
+        """
 
     @abstractmethod
-    def min_sq_dist(self, other: Embedding) -> Tensor:
-        """Squared distance of each row to the nearest of `other`, ``(m,)``."""
+    def nearest(self, centers: Embedding) -> tuple[Tensor, Tensor]:
+        """Squared distance of each row to its nearest center, and that center's number.
+
+        Both are ``(m,)``.  Of equally near centers the first counts.  Raises TypeError
+        if `centers` are of another kind.
+        """
+
+    def lower_bounds(self, rows: Tensor) -> Tensor:
+        """Lower bounds on the squared distances of some rows to all rows, ``(t, m)``.
+
+        Worth it where comparing several rows at once is faster than one by one.
+        """
+        return torch.stack([self.sq_dist(i) for i in rows.tolist()])
+
+
+def cannot_compare(rows: Embedding, centers: Embedding) -> TypeError:
+    """Make the error for embeddings of two kinds."""
+    kinds = type(rows).__name__, type(centers).__name__
+    return TypeError("Cannot compare {} with {}.".format(*kinds))
 
 
 class Dense(Embedding):
@@ -61,45 +77,36 @@ class Dense(Embedding):
                 f"features must have the shape (m, d), got {tuple(features.shape)}."
             )
         self.features = features
+        self._bounds: LowerBounds | None = None
 
     def __len__(self) -> int:
         return len(self.features)
 
     def sq_norm(self) -> Tensor:
         """Squared norm of each row, ``(m,)``."""
-        return self._differences(torch.zeros_like(self.features[:1]))
+        result = self.features.new_empty(len(self))
+        for part in blocks(*self.features.shape, in_cache=True):
+            result[part] = self.features[part].square().sum(dim=1)
+        return result
 
-    def sq_dist(self, i: int) -> Tensor:
-        """Squared distance of each row to row `i`, ``(m,)``; 0 to its duplicates."""
-        return self._differences(self.features[i : i + 1])
+    def sq_dist(self, i: int, rows: Tensor | None = None) -> Tensor:
+        """Squared distances of all or some rows to row `i`; 0 to its duplicates."""
+        return sq_dist_to(self.features, self.features[i], rows)
 
-    def min_sq_dist(self, other: Embedding) -> Tensor:
-        """Squared distance of each row to the nearest of `other`, ``(m,)``.
+    def nearest(self, centers: Embedding) -> tuple[Tensor, Tensor]:
+        """Squared distance of each row to its nearest center, and that center's number.
 
-        The nearest is found by matrix products, its distance then taken exactly: a
-        row that `other` has too is at 0 but for the rounding of the search.
+        By matrix products; what their rounding leaves open is computed exactly.
         """
-        if not isinstance(other, Dense):
-            raise TypeError(f"Cannot compare Dense with {type(other).__name__}.")
-        centers = other.features
-        origin = centers.mean(dim=0)  # near the origin less is lost to rounding
-        shifted = centers - origin
-        half_sq = shifted.square().sum(dim=1) / 2
-        result = self.features.new_empty(len(self))
-        step = max(1, _BLOCK // max(1, len(centers)))
-        for start in range(0, len(self), step):
-            block = self.features[start : start + step]
-            products = linear(origin - block, shifted, half_sq)
-            difference = block - centers[products.argmin(dim=1)]
-            result[start : start + step] = difference.square().sum(dim=1)
-        return result
+        if not isinstance(centers, Dense):
+            raise cannot_compare(self, centers)
+        return nearest(self.features, centers.features)
 
-    def _differences(self, center: Tensor) -> Tensor:
-        # |a|^2 - 2ab + |b|^2 would lose small distances, and duplicates, to rounding;
-        # the square of a root would lose ties.
-        result = self.features.new_empty(len(self))
-        step = max(1, _CACHE // max(1, center.shape[1]))
-        for start in range(0, len(self), step):
-            difference = self.features[start : start + step] - center
-            result[start : start + step] = difference.square_().sum(dim=1)
-        return result
+    def lower_bounds(self, rows: Tensor) -> Tensor:
+        """Lower bounds on the squared distances of some rows to all rows, ``(t, m)``.
+
+        By one matrix product.
+        """
+        if self._bounds is None:
+            self._bounds = LowerBounds(self.features)
+        return self._bounds(self.features[rows])

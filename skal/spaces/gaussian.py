@@ -1,9 +1,11 @@
-"""The kernel that is left once labeled rows are known."""
+"""The posterior kernel of a Gaussian process, given labeled rows."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from skal._numerics.float64 import transformed
 
 __all__ = [
     "feature_scale",
@@ -11,9 +13,6 @@ __all__ = [
     "posterior_transform",
     "transformed",
 ]
-
-#: Numbers that are worked on together.
-_BLOCK = 2**21
 
 
 def feature_scale(labeled: Tensor) -> Tensor:
@@ -34,7 +33,7 @@ def feature_scale(labeled: Tensor) -> Tensor:
 def posterior_features(
     features: Tensor, labeled: Tensor, noise_std: float = 1e-3
 ) -> Tensor:
-    r"""Features of the kernel that is left after an update by labeled rows [1]_.
+    r"""Features of the posterior kernel of a Gaussian process [1]_.
 
     Parameters
     ----------
@@ -42,7 +41,8 @@ def posterior_features(
     labeled : Tensor of shape (L, d)
         Features of the labeled rows.
     noise_std : float
-        Standard deviation :math:`\sigma` of the labels, for features that are scaled.
+        Standard deviation :math:`\sigma` of the label noise, in units of the scaled
+        features.
 
     Returns
     -------
@@ -55,11 +55,12 @@ def posterior_features(
 
     Notes
     -----
-    Both are divided by the root mean squared norm of the labeled rows first.  With
-    labeled features :math:`\Phi` the answer's inner products are :math:`\sigma^2
-    \phi^\top (\Phi^\top \Phi + \sigma^2 I)^{-1} \phi'`, the covariance of a Gaussian
-    process after the labels.  Takes (L + m) · d² multiply-adds; where the matrix is
-    singular to rounding, the smallest jitter on its diagonal that mends it is added.
+    All features are first divided by the root mean squared norm of the labeled rows.
+    With labeled features :math:`\Phi`, the inner products of the result are
+    :math:`\sigma^2 \phi^\top (\Phi^\top \Phi + \sigma^2 I)^{-1} \phi'`, the covariance
+    of a Gaussian process given the labels.  Takes (L + m) · d² multiply-adds.  A matrix
+    that is singular up to rounding gets the smallest jitter on its diagonal that makes
+    it positive definite.
 
     References
     ----------
@@ -79,7 +80,7 @@ def posterior_features(
 
 
 def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
-    """Matrix ``(d, d)`` that takes features to those of `posterior_features`, float64.
+    """Return the matrix ``(d, d)`` by which `posterior_features` multiplies, float64.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
         If there is no labeled row, or a feature is not finite.
     """
     if len(labeled) == 0:
-        raise ValueError("There is no labeled row to update the kernel by.")
+        raise ValueError("There is no labeled row to condition the kernel on.")
     scale = feature_scale(labeled)
     scaled = labeled.double() * scale
     identity = torch.eye(labeled.shape[1], dtype=torch.float64, device=labeled.device)
@@ -97,18 +98,8 @@ def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
     return transform * (noise_std * scale)
 
 
-def transformed(features: Tensor, transform: Tensor) -> Tensor:
-    """Multiply in float64, some rows at a time."""
-    result = features.new_empty(features.shape, dtype=torch.float64)
-    step = max(1, _BLOCK // features.shape[1])
-    for start in range(0, len(features), step):
-        block = features[start : start + step].double()
-        torch.mm(block, transform, out=result[start : start + step])
-    return result
-
-
 def _cholesky(matrix: Tensor) -> Tensor:
-    """Cholesky factor, with jitter if need be."""
+    """Cholesky factor, of a matrix with as little jitter as it needs."""
     if not matrix.isfinite().all():
         raise ValueError("The features of the labeled rows are not finite.")
     jitter = float(matrix.diagonal().mean()) * torch.finfo(matrix.dtype).eps

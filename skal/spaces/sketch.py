@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from skal.spaces.gradient import Factors
-from skal.spaces.projection import Projection
 
-__all__ = ["Sketch"]
+__all__ = ["Projection", "Sketch"]
+
+#: Shortest and longest parts of a vector that a Hadamard matrix transforms.
+_SHORTEST, _LONGEST = 2**7, 2**12
+#: A multiply-add of a transform costs as much as this many of a plain product.
+_WORTH = 4
 
 
 class Sketch:
-    r"""Random projection of factored gradients to few numbers [1]_.
+    r"""Random projection of factored gradients to a few components [1]_.
 
     Parameters
     ----------
     n_components : int
         Length p of the sketches.
     rng : torch.Generator
-        On the CPU; drawn from at the first call, so that all rows get the same
+        On the CPU.  Drawn from at the first call, so that all rows get the same
         projection.
+
+    Raises
+    ------
+    ValueError
+        By the first call, if the projections need more than half the memory.
 
     Notes
     -----
-    With random matrices U and V for each layer the sketch is :math:`\sum_l (a_l U_l)
-    \odot (g_l V_l) / \sqrt{p}` [1]_; inner products of sketches are those of the
+    With random matrices U and V for each layer, the sketch is :math:`\sum_l (a_l U_l)
+    \odot (g_l V_l) / \sqrt{p}` [1]_.  Inner products of sketches are those of the
     gradients on average, with a relative error of order :math:`1/\sqrt{p}`.  Factors
-    of 128 numbers and more are projected by Hadamard matrices with random signs and a
-    random choice of columns [2]_, which cost a tenth of Gaussian ones and whose error
-    is no larger; shorter ones by Gaussians, and a single number by signs, which adds
-    no error.
+    of at least 128 elements are projected by Hadamard matrices with random signs and a
+    random choice of columns [2]_, which cost a tenth of Gaussian matrices and have no
+    larger error; shorter factors by Gaussian matrices, and single elements by signs,
+    which add no error.
 
     References
     ----------
@@ -47,8 +57,7 @@ class Sketch:
     Examples
     --------
     >>> import torch
-    >>> from skal.spaces.gradient import Factors
-    >>> from skal.spaces import Sketch
+    >>> from skal.spaces import Factors, Sketch
     >>> sketch = Sketch(6, torch.Generator().manual_seed(0))
     >>> sketch([Factors(torch.ones(2, 3), torch.ones(2, 1))]).shape
     torch.Size([2, 6])
@@ -60,7 +69,7 @@ class Sketch:
         self._projections: list[tuple[Projection, Projection]] | None = None
 
     def __call__(self, layers: Sequence[Factors]) -> Tensor:
-        """Sketch rows, ``(b, p)``, in memory column by column."""
+        """Return the sketches of rows, ``(b, p)``, stored column by column."""
         if self._projections is None:
             self._projections = self._draw(layers)
         result = None
@@ -70,7 +79,7 @@ class Sketch:
             product = project_a(a).mul_(project_g(g))
             result = product if result is None else result.add_(product)
         if result is None:
-            raise ValueError("There must be the factors of one layer at least.")
+            raise ValueError("layers must hold the factors of at least one layer.")
         return result.mul_(self.n_components**-0.5)
 
     def _draw(self, layers: Sequence[Factors]) -> list[tuple[Projection, Projection]]:
@@ -79,9 +88,10 @@ class Sketch:
         needed = 4 * sum(Projection.size(width, p) for width in widths)
         if needed > _memory_bytes() / 2:
             raise ValueError(
-                f"A sketch of {p} numbers takes matrices of {needed / 2**30:.1f} GiB "
-                f"for factors of the widths {widths[:9]}, more than memory allows. "
-                'Lower n_components, or take the layer alone (space="last_layer").'
+                f"A sketch of {p} components takes {needed / 2**30:.1f} GiB of random "
+                f"matrices for factors of the widths {widths[:9]}, more than memory "
+                "allows. Lower n_components, or use the last layer alone "
+                '(space="last_layer").'
             )
         return [
             (
@@ -92,8 +102,151 @@ class Sketch:
         ]
 
 
+class Projection:
+    r"""Random matrix with independent columns of mean 0, of :math:`\pm 1` or Gaussian.
+
+    Parameters
+    ----------
+    width : int
+        Length w of the vectors.
+    n_components : int
+        Length p of their projections.
+    rng : torch.Generator
+        On the CPU.
+
+    Notes
+    -----
+    Maps rows x to :math:`x \Omega` with :math:`E[\Omega_{ij} \Omega_{kj}] =
+    \delta_{ik}`, so that :math:`\langle x \Omega, x' \Omega \rangle / p` is on average
+    :math:`\langle x, x' \rangle`.  Parts of x whose length n is a power of 2, at least
+    128, are multiplied by p columns of D H, drawn without repetition, where H is a
+    Hadamard matrix and D holds random signs, or of several such matrices side by side
+    if p > n [1]_.  The rest of x is multiplied by a Gaussian matrix, or by signs if it
+    is a single element.
+
+    A part takes about :math:`2 \sqrt n \max(n, p)` multiply-adds a row, and keeps half
+    as many elements; a Gaussian matrix takes and keeps n p, and is used where that is
+    less.
+
+    References
+    ----------
+    .. [1] Tropp, "Improved analysis of the subsampled randomized Hadamard transform",
+       Advances in Adaptive Data Analysis 2011. https://arxiv.org/abs/1011.1595
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.spaces.sketch import Projection
+    >>> project = Projection(512, 512, torch.Generator().manual_seed(0))
+    >>> float(project(torch.ones(1, 512)).square().sum()) / 512  # exact: all of H
+    512.0
+    """
+
+    def __init__(self, width: int, n_components: int, rng: torch.Generator) -> None:
+        self.n_components = n_components
+        self.parts: list[_Part] = []
+        start = 0
+        while n := _transformed(width - start, n_components):
+            self.parts.append(_draw(start, n, n_components, rng))
+            start += n
+        shape = (width - start, n_components)
+        self.start = start
+        self.matrix = torch.randn(shape, generator=rng) if shape[0] > 1 else None
+        if shape[0] == 1:
+            self.matrix = _signs(shape, rng)
+
+    @staticmethod
+    def size(width: int, n_components: int) -> int:
+        """Return the number of elements kept."""
+        kept = 0
+        while n := _transformed(width, n_components):
+            kept += -(-n_components // n) * n * _sides(n)[1] + n_components
+            width -= n
+        return kept + width * n_components
+
+    def to(self, like: Tensor) -> Projection:
+        """Move everything to the device and dtype of a tensor; return self."""
+        self.parts = [part.to(like) for part in self.parts]
+        if self.matrix is not None:
+            self.matrix = self.matrix.to(like)
+        return self
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Project rows ``(b, w)`` to ``(b, p)``, stored column by column."""
+        result = None
+        for part in self.parts:
+            own = part(rows)
+            result = own if result is None else result.add_(own)
+        if self.matrix is not None:
+            rest = rows[:, self.start :].T
+            if result is None:
+                return (self.matrix.T @ rest).T
+            result.addmm_(self.matrix.T, rest)
+        if result is None:
+            return rows.new_zeros(len(rows), self.n_components)
+        return result.T
+
+
+class _Part(NamedTuple):
+    """Transform of a part of each row, the Kronecker product of two matrices."""
+
+    start: int
+    first: Tensor  # (copies * l, r, r), with the signs
+    second: Tensor  # (l, l)
+    columns: Tensor  # (p,)
+
+    def to(self, like: Tensor) -> _Part:
+        first, second = self.first.to(like), self.second.to(like)
+        return _Part(self.start, first, second, self.columns.to(like.device))
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return the chosen columns of the product, as rows: ``(p, b)``."""
+        b, left, right = len(rows), len(self.second), self.first.shape[1]
+        copies = len(self.first) // left
+        own = rows[:, self.start : self.start + left * right].T.view(left, right, b)
+        half = torch.bmm(self.first, own.repeat(copies, 1, 1) if copies > 1 else own)
+        whole = torch.matmul(self.second, half.view(copies, left, right * b))
+        return whole.view(-1, b).index_select(0, self.columns)
+
+
+def _draw(start: int, n: int, n_components: int, rng: torch.Generator) -> _Part:
+    copies = -(-n_components // n)
+    second, first = (_hadamard(side) for side in _sides(n))
+    columns = torch.randperm(copies * n, generator=rng)[:n_components]
+    signs = _signs((copies, n), rng).view(-1, 1, len(first))
+    return _Part(start, first * signs, second, columns)
+
+
+def _transformed(width: int, n_components: int) -> int:
+    """Length of the next part to transform; 0 where a plain product is cheaper."""
+    n = min(2 ** (width.bit_length() - 1), _LONGEST) if width else 0
+    while n >= _SHORTEST:
+        if _WORTH * max(n, n_components) * sum(_sides(n)) <= n * n_components:
+            return n
+        n //= 2
+    return 0
+
+
+def _sides(n: int) -> tuple[int, int]:
+    """Two powers of 2, about equal, whose product is n."""
+    side = 2 ** ((n.bit_length() - 1) // 2)
+    return side, n // side
+
+
+def _hadamard(n: int) -> Tensor:
+    """Sylvester's Hadamard matrix of size n, a power of 2."""
+    matrix, twice = torch.ones(1, 1), torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    while len(matrix) < n:
+        matrix = torch.kron(twice, matrix)
+    return matrix
+
+
+def _signs(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
+    return 2.0 * torch.randint(2, shape, generator=rng) - 1.0
+
+
 def _memory_bytes() -> float:
-    """Memory of the machine; what cannot be told is taken for 16 GiB."""
+    """Return the memory of the machine, 16 GiB if unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):

@@ -9,8 +9,7 @@ import torch
 from skal.reading.gradients import per_row_gradients
 from skal.reading.pool import Pool
 from skal.reading.space import loss_directions
-from skal.selection import Picks
-from skal.selection._kmeans_pp import kmeans_pp
+from skal.selection import Picks, kmeans_pp
 from skal.spaces import GradientEmbedding
 from skal.strategies.base import QueryStrategy
 

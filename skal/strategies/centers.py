@@ -7,12 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from skal._numerics.nearest import nearest
 from skal.reading.pool import Pool
 from skal.reading.space import covariance_features, read_space
-from skal.selection import Picks, k_center
-from skal.selection._kmeans_pp import kmeans_pp
-from skal.selection._lcmd import lcmd
+from skal.selection import Picks, k_center, kmeans_pp, lcmd
 from skal.spaces import Dense, Embedding
 from skal.strategies.base import QueryStrategy
 from skal.validation import check_option
@@ -210,5 +207,5 @@ class MaxDist(_Centers):
 
 def farthest_first(rows: Embedding, n: int, centers: Embedding | None) -> Picks:
     """Pick the rows farthest from every center, with squared distances for scores."""
-    sq_dist = None if centers is None else nearest(rows, centers)[0]
+    sq_dist = None if centers is None else rows.nearest(centers)[0]
     return k_center(rows, n, min_sq_dist=sq_dist)

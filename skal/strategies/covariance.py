@@ -14,11 +14,7 @@ from skal.reading.space import (
     covariance_features,
     read_space,
 )
-from skal.selection import Picks, top_k
-from skal.selection._bait import bait
-from skal.selection._fisher_bait import fisher_bait
-from skal.selection._frank_wolfe import frank_wolfe
-from skal.selection._max_det import max_det
+from skal.selection import Picks, bait, fisher_bait, frank_wolfe, max_det, top_k
 from skal.strategies.base import QueryStrategy
 from skal.strategies.information import read_information
 from skal.validation import check_bool, check_positive

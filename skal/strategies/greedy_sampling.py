@@ -10,7 +10,6 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
-from skal._numerics.nearest import nearest
 from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import evaluating
 from skal.reading.pool import Member, Pool
@@ -106,7 +105,7 @@ def _greedy(parts: list[Tensor], labeled: list[Tensor], n: int) -> Picks:
     for k in range(n):
         if k == 0 and not labeled:
             middle = Dense(parts[0].mean(dim=0, keepdim=True))
-            i = int(spaces[0].min_sq_dist(middle).argmin())
+            i = int(spaces[0].nearest(middle)[0].argmin())
         else:
             i = int(torch.where(left, distance, -1.0).argmax())
         indices[k], scores[k], left[i] = i, distance[i], False
@@ -120,7 +119,7 @@ def _greedy(parts: list[Tensor], labeled: list[Tensor], n: int) -> Picks:
 def _to_labeled(parts: list[Tensor], labeled: list[Tensor]) -> Tensor:
     """Least product of distances to labeled rows, in blocks."""
     if len(parts) == 1:
-        return nearest(Dense(parts[0]), Dense(labeled[0]))[0].sqrt()
+        return Dense(parts[0]).nearest(Dense(labeled[0]))[0].sqrt()
     size = max(1, _BLOCK // len(labeled[0]))
     result = []
     for blocks in zip(*(part.split(size) for part in parts), strict=True):

@@ -14,7 +14,7 @@ from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.reading.space import SpaceLike, reader_of, resolve_space
 from skal.rows import Rows
-from skal.selection._fisher_bait import Information
+from skal.selection import Information
 from skal.spaces import Factors, Sketch
 
 __all__ = ["information_directions", "read_information"]

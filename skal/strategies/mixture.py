@@ -12,8 +12,7 @@ from torch import Tensor
 from skal.reading.pool import Pool
 from skal.rng import seed_from
 from skal.rows import n_rows
-from skal.selection import Picks
-from skal.selection._interleave import interleave
+from skal.selection import Picks, interleave
 from skal.strategies.base import QueryStrategy
 from skal.strategies.random import Random
 from skal.strategies.wrapping import WrappingStrategy

@@ -8,8 +8,7 @@ import torch
 
 from skal.reading.pool import Pool
 from skal.reading.space import read_space
-from skal.selection import Picks
-from skal.selection._tessar import tessar
+from skal.selection import Picks, tessar
 from skal.strategies.base import QueryStrategy
 from skal.validation import check_int
 

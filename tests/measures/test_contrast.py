@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
 
 from skal.measures import contrast
-
-module_under_test = sys.modules["skal.measures._contrast"]  # the function has its name
 
 RNG = np.random.default_rng(0)
 PROBS = RNG.dirichlet(np.ones(4) * 0.4, size=9)
@@ -21,8 +17,8 @@ NEIGHBORS = RNG.integers(6, size=(9, 3))
 
 @pytest.mark.parametrize("block", [1, 25, 2**21])
 @pytest.mark.parametrize("k", [1, 3])
-def test_equals_scipy(monkeypatch, block, k):
-    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+def test_equals_scipy(small_blocks, block, k):
+    small_blocks(block)
     near = NEIGHBORS[:, :k]
     expected = [
         np.mean([entropy(OTHERS[j], p) for j in js])
@@ -56,7 +52,7 @@ def test_many_equal_predictions_of_many_classes_have_none():
     assert contrast(probs, probs, near).tolist() == [0.0] * 500
 
 
-def test_not_negative_and_the_same_for_any_block(monkeypatch):
+def test_not_negative_and_the_same_for_any_block(small_blocks):
     above = torch.nextafter(torch.as_tensor(OTHERS[:1]), torch.ones(1).double())
     rows = torch.cat([above, torch.as_tensor(PROBS)]).repeat(30, 1)
     near = torch.as_tensor(RNG.integers(6, size=(300, 5)))
@@ -64,5 +60,5 @@ def test_not_negative_and_the_same_for_any_block(monkeypatch):
     scores = contrast(rows, torch.as_tensor(OTHERS), near)
     assert bool((scores >= 0).all())
     assert scores[::10].tolist() == [0.0] * 30  # sums of logarithms are below 0
-    monkeypatch.setattr(module_under_test, "_BLOCK", 7)
+    small_blocks(7)
     assert torch.equal(contrast(rows, torch.as_tensor(OTHERS), near), scores)

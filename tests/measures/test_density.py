@@ -6,15 +6,14 @@ import pytest
 import torch
 from sklearn.metrics.pairwise import cosine_similarity, euclidean_distances
 
-from skal.measures import _density as module
 from skal.measures import mean_cosine, mean_nearness, not_negative
 from tests.numerics.test_nearest import KINDS, features
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("block", [10, 2**20])
-def test_mean_cosine_is_that_of_all_pairs(kind, block, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", block)
+def test_mean_cosine_is_that_of_all_pairs(kind, block, small_blocks):
+    small_blocks(block)
     rows = features(60, 5, kind=kind)
     rows[7] = 0.0
     expected = cosine_similarity(rows.double().numpy()).mean(axis=1)
@@ -31,8 +30,8 @@ def test_mean_cosine_sees_no_scale(scale):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("block", [100, 2**20])
-def test_mean_nearness_is_that_of_all_pairs(kind, block, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", block)
+def test_mean_nearness_is_that_of_all_pairs(kind, block, small_blocks):
+    small_blocks(block)
     rows = features(60, 5, kind=kind)
     expected = (1 / (1 + euclidean_distances(rows.double().numpy()))).mean(axis=1)
     torch.testing.assert_close(
@@ -70,10 +69,24 @@ def test_duplicates_are_as_near_as_can_be():
     torch.testing.assert_close(mean_nearness(both), expected, rtol=1e-7, atol=0)
 
 
+def test_rows_hardly_apart_are_no_duplicates():
+    # In two groups, so that the mean lies far from all rows.
+    rng = torch.Generator().manual_seed(0)
+    far = 10 * torch.randn(300, generator=rng).double().sign()
+    rows = torch.stack([far, -far])
+    for step in (5e-5, 1e-2):
+        moved = rows.clone()
+        moved[:, 0] += step
+        density = mean_nearness(torch.cat([rows, moved]))
+        nearby, away = 1 / (1 + step), 1 / (1 + 2 * 10 * 300**0.5)
+        expected = (1 + nearby + 2 * away) / 4
+        assert 1 - float(density[0]) == pytest.approx(1 - expected, abs=0.05 * step)
+
+
 @pytest.mark.parametrize("measure", [mean_cosine, mean_nearness])
 @pytest.mark.parametrize("block", [900, 2**20])
-def test_duplicates_are_equal(measure, block, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", block)
+def test_duplicates_are_equal(measure, block, small_blocks):
+    small_blocks(block)
     for seed in range(5):
         rng = torch.Generator().manual_seed(seed)
         rows = torch.randn(41, 37, generator=rng).double().repeat(7, 1)

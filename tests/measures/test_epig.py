@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy, multivariate_normal
 
 from skal.measures import bald, epig, gaussian_epig
-
-module_under_test = sys.modules["skal.measures._epig"]  # the function has its name
 
 RNG = np.random.default_rng(0)
 PROBS = torch.as_tensor(RNG.dirichlet(np.ones(3) * 0.4, size=(5, 7)))
@@ -37,8 +33,8 @@ def by_enumeration(probs: np.ndarray, targets: np.ndarray) -> list[float]:
 
 
 @pytest.mark.parametrize("block", [1, 60, 2**22])
-def test_mutual_information_of_pairs(monkeypatch, block):
-    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+def test_mutual_information_of_pairs(small_blocks, block):
+    small_blocks(block)
     expected = by_enumeration(PROBS.numpy(), TARGETS.numpy())
     np.testing.assert_allclose(epig(PROBS, TARGETS), expected, atol=1e-12)
 
@@ -54,8 +50,8 @@ def test_models_that_agree_on_the_targets_give_nothing():
 
 
 @pytest.mark.parametrize("block", [1, 9, 2**22])
-def test_gaussian_mutual_information(monkeypatch, block):
-    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+def test_gaussian_mutual_information(small_blocks, block):
+    small_blocks(block)
     x = torch.as_tensor(RNG.normal(size=(6, 5, 2)))
     z = torch.as_tensor(RNG.normal(size=(6, 3, 2)))
     scores = gaussian_epig(x, z, 0.2)

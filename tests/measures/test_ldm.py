@@ -218,11 +218,10 @@ def test_order_of_the_rows_does_not_count():
     assert torch.equal(one[order], two)
 
 
-def test_blocks_do_not_count(monkeypatch):
+def test_blocks_do_not_count(small_blocks):
     features, weight, bias = problem(12, 300, 6, 4)
     whole = least_disagree_metric(features, weight, bias, features[:99], rng=gen(3))
-    monkeypatch.setattr("skal._numerics.flips._BLOCK_LOGITS", {"cpu": 1, "other": 1})
-    monkeypatch.setattr("skal._numerics.flips._BLOCK_WIDE", 1)
+    small_blocks(1)
     parts = least_disagree_metric(features, weight, bias, features[:99], rng=gen(3))
     assert torch.equal(whole, parts)
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal._numerics import balls as module
 from skal._numerics.balls import Balls
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
 
@@ -21,29 +20,25 @@ def inside(rows: Tensor, radius: float) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("tile", [7, 1024])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_counts_are_those_of_all_distances(kind, tile, share, monkeypatch):
-    monkeypatch.setattr(module, "_TILE", tile)
+@pytest.mark.parametrize("block", [50, 2**20])
+def test_counts_are_those_of_all_distances(kind, block, small_blocks):
+    small_blocks(block)
     rows = features(60, 5, kind=kind)
-    among = torch.rand(60, generator=torch.Generator().manual_seed(1)) < share
+    draws = torch.rand(60, generator=torch.Generator().manual_seed(1))
     for radius in (0.5, 2.0, 3.3):
-        expected = (inside(rows, radius) & among).sum(dim=1)
-        assert torch.equal(Balls(rows, radius).count(among), expected)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_ball_of_a_row(kind):
-    rows = features(60, 5, kind=kind)
-    balls, expected = Balls(rows, 2.0), inside(rows, 2.0)
-    for i in range(60):
-        assert torch.equal(balls.ball(i), expected[i])
+        balls, expected = Balls(rows, radius), inside(rows, radius)
+        for share in (0.0, 0.1, 0.5, 0.9, 1.0):
+            among = draws < share
+            found = balls.count(among)
+            assert torch.equal(found, (expected & among).sum(dim=1))
+        for i in range(0, 60, 7):
+            assert torch.equal(balls.ball(i), expected[i])
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 999), shift=st.sampled_from([0, 1000]))
-def test_a_distance_that_is_the_radius_is_outside(seed, shift):
-    # Whole numbers: the distances are exact, and many are the radius itself.
+def test_a_distance_equal_to_the_radius_is_outside(seed, shift):
+    # Integers: the distances are exact, and many equal the radius.
     rng = torch.Generator().manual_seed(seed)
     rows = (torch.randint(-3, 4, (50, 3), generator=rng) + shift).float()
     among = torch.rand(50, generator=rng) < 0.7
@@ -53,7 +48,7 @@ def test_a_distance_that_is_the_radius_is_outside(seed, shift):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_radius_without_end_and_of_nothing(kind):
+def test_infinite_radius_and_radius_zero(kind):
     rows = features(30, 4, kind=kind)
     all_rows = torch.ones(30, dtype=torch.bool)
     assert Balls(rows, math.inf).count(all_rows).tolist() == [30] * 30

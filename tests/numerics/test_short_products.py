@@ -1,8 +1,6 @@
-"""The same answers by products of factors that torch was told to cut to ten bits."""
+"""The same answers if torch was told to cut the factors of products to ten bits."""
 
 from __future__ import annotations
-
-import sys
 
 import pytest
 import torch
@@ -10,19 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import skal._numerics.matmul
+from skal._numerics import balls, flips, nearest
 from skal._numerics.balls import Balls
 from skal._numerics.flips import HeadRows
-from skal._numerics.nearest import NearestCenters, nearest
 from skal.selection import k_nearest
-from skal.spaces import Dense, Factors, GradientEmbedding
+from skal.selection._nearest_centers import NearestCenters
+from skal.spaces import Dense, Factors, GradientEmbedding, gradient
 from tests.numerics.test_balls import inside
 from tests.numerics.test_nearest import all_sq_dist, features
 from tests.numerics.test_neighbors import by_sorting
 
 
-def rounded(numbers: Tensor) -> Tensor:
-    """Round to ten of the 23 bits behind the point of float32."""
-    bits = numbers.contiguous().view(torch.int32)
+def rounded(elements: Tensor) -> Tensor:
+    """Round to ten of the 23 bits of the significand of float32."""
+    bits = elements.contiguous().view(torch.int32)
     return ((bits + (1 << 12)) & -(1 << 13)).view(torch.float32)
 
 
@@ -32,25 +31,24 @@ def short(monkeypatch):
         return F.linear(rounded(rows), rounded(weight), bias)
 
     monkeypatch.setattr(skal._numerics.matmul, "_precisions", lambda on_gpu: ["tf32"])
-    parts = "_numerics.products", "_numerics.tables", "_numerics.balls"
-    for part in (*parts, "spaces.gradient", "_numerics.flips"):
-        monkeypatch.setattr(sys.modules[f"skal.{part}"], "linear", linear)
+    for module in (balls, flips, gradient, nearest):
+        monkeypatch.setattr(module, "linear", linear)
 
 
 def test_nearest_centers():
     rows, centers = features(2000, 6), features(300, 6, seed=1)
-    sq_dist, center = nearest(Dense(rows), Dense(centers))
+    sq_dist, center = nearest.nearest(rows, centers)
     expected = all_sq_dist(rows, centers).min(dim=1)
     assert torch.equal(center, expected.indices)
     torch.testing.assert_close(sq_dist, expected.values.float())
 
 
-def test_centers_that_are_guessed():
+def test_centers_that_are_compared_ahead():
     rows, order = features(2000, 6), list(range(300))
     near = NearestCenters(Dense(rows))
     for i in order:
-        if not near.knows(i):
-            near.guess(torch.arange(i, i + near.n_guesses))
+        if near.lacks(i):
+            near.compare(torch.arange(i, i + near.n_ahead))
         near.add(i)
     assert torch.equal(near.center, all_sq_dist(rows, rows[order]).argmin(dim=1))
 
@@ -62,8 +60,8 @@ def test_nearest_points():
 
 def test_balls():
     rows = features(500, 16)
-    balls, everywhere = Balls(rows, 5.0), torch.ones(500, dtype=torch.bool)
-    assert torch.equal(balls.count(everywhere), inside(rows, 5.0).sum(dim=1))
+    everywhere = torch.ones(500, dtype=torch.bool)
+    assert torch.equal(Balls(rows, 5.0).count(everywhere), inside(rows, 5.0).sum(dim=1))
 
 
 def test_nearest_gradients():

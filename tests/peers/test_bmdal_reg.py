@@ -13,12 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal._numerics.nearest import nearest
-from skal.selection import Picks, k_center
-from skal.selection._bait import bait
-from skal.selection._frank_wolfe import frank_wolfe
-from skal.selection._lcmd import lcmd
-from skal.selection._max_det import max_det
+from skal.selection import Picks, bait, frank_wolfe, k_center, lcmd, max_det
 from skal.spaces import Dense, posterior_features
 
 SEEDS = range(24)
@@ -44,7 +39,7 @@ def after_labels(rows: Tensor, labeled: Tensor) -> Tensor:
 
 
 def max_dist(pool: Tensor, labeled: Tensor | None, n: int) -> Picks:
-    known = None if labeled is None else nearest(Dense(pool), Dense(labeled))[0]
+    known = None if labeled is None else Dense(pool).nearest(Dense(labeled))[0]
     return k_center(Dense(pool), n, min_sq_dist=known)
 
 

@@ -71,7 +71,7 @@ def test_distances_of_each_space(space):
         torch.testing.assert_close(sq_dist, expected, rtol=1e-4, atol=1e-5)
     assert len(found.labeled) == len(labeled) == 60
     expected = distances(rows, labeled).amin(dim=1).to(torch.float32)
-    nearest = found.pool.min_sq_dist(found.labeled).to(torch.float32)
+    nearest = found.pool.nearest(found.labeled)[0].to(torch.float32)
     torch.testing.assert_close(nearest, expected, rtol=1e-4, atol=1e-4)
     assert read_space(Pool(net, POOL), space, None).labeled is None
 

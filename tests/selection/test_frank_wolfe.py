@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.selection._frank_wolfe import frank_wolfe
+from skal.selection import frank_wolfe
 from tests.numerics.test_nearest import KINDS, features
 
 
@@ -41,7 +41,7 @@ def slow_frank_wolfe(rows: Tensor, n: int) -> list[int]:
     return picked
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_equals_the_slow_version(seed):
     rows = features(40, 6, seed) + 0.3
     picks = frank_wolfe(rows.double(), 12)

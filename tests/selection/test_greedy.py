@@ -1,49 +1,62 @@
+"""The greedy loop, with and without looking ahead, against picks one by one."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Outlook, pick_ahead, products
-from skal.selection._picks import first_of_largest
+from skal.selection import (
+    bait,
+    fisher_bait,
+    frank_wolfe,
+    gaussian_batch_bald,
+    k_center,
+    kmeans_pp,
+    lcmd,
+    max_det,
+    prob_cover,
+)
+from skal.selection._fisher_bait import Information
+from skal.selection._greedy import Greedy, Horizon, LookAhead
+from skal.spaces import Dense
 from tests.numerics.test_nearest import features
 
 
-class Falling(Outlook):
-    """Values that fall by what rows have in common with each pick.
+class Falling(Greedy):
+    """Values that fall by what rows have in common with each pick."""
 
-    It foretells well or badly, and counts how often it was asked.
-    """
+    is_rounded = True
 
-    def __init__(self, common: Tensor, guess: str = "well") -> None:
+    def __init__(self, common: Tensor, value: Tensor | None = None) -> None:
         self.common = common
-        self.values = common.diagonal().clone()
-        self.guess = guess
-        self.ahead: list[int] = []
+        self.value = common.diagonal() if value is None else value
+
+    def update(self, i: int) -> None:
+        self.value = self.value - self.common[i]
+
+
+class FallingAhead(LookAhead):
+    """The same with forecasts, good or bad; it records how many it was asked for."""
+
+    def __init__(self, common: Tensor, n: int, bad: bool = False) -> None:
+        super().__init__(n)
+        self.common, self.bad = common, bad
+        self.value = common.diagonal()
         self.asked: list[int] = []
 
-    def value(self) -> Tensor:
-        return self.values
-
-    def look_ahead(self, rows: Tensor, n: int) -> list[int]:
+    def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         assert rows.tolist() == sorted(set(rows.tolist()))
         assert 1 <= n <= len(rows)
-        values = self.values[rows].clone()
-        self.ahead = []
-        for _ in range(n):
-            i = first_of_largest(values)
-            if self.guess == "badly" and self.ahead:
-                i = next(k for k in range(len(rows)) if values[k] > -torch.inf)
-            self.ahead.append(int(rows[i]))
-            values -= self.common[rows[i], rows]
-            values[i] = -torch.inf
         self.asked.append(n)
-        return self.ahead
+        picks = Falling(self.common[rows][:, rows], self.value[rows]).pick(n).indices
+        if self.bad:
+            picks[1:] = picks[1:].flip(0)
+        self.ahead = rows[picks].tolist()
+        return rows[picks]
 
     def take(self) -> None:
-        i = self.ahead[0]
-        self.ahead = self.ahead[1:]
-        self.values = self.values - self.common[i]
+        self.value = self.value - self.common[self.ahead.pop(0)]
 
 
 def one_by_one(common: Tensor, n: int) -> tuple[list[int], list[float]]:
@@ -64,77 +77,109 @@ def common(m: int, seed: int = 0) -> Tensor:
     return torch.exp(-torch.cdist(rows, rows).square()) * (1 + rows[:, :1].abs())
 
 
-@pytest.mark.parametrize("guess", ["well", "badly"])
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (5, 5), (90, 60), (600, 40), (600, 0)])
-def test_picks_one_by_one(guess, m, n):
+def test_picks_one_by_one(m, n):
     table = common(m)
-    picks = pick_ahead(Falling(table, guess), n)
     indices, scores = one_by_one(table, n)
-    assert picks.indices.tolist() == indices
-    assert picks.scores.tolist() == pytest.approx(scores)
+    states = Falling(table), FallingAhead(table, n), FallingAhead(table, n, bad=True)
+    for state in states:
+        picks = state.pick(n)
+        assert picks.indices.tolist() == indices
+        assert picks.scores.tolist() == pytest.approx(scores)
+        assert picks.scores.dtype == torch.float64
 
 
-def test_good_guesses_are_made_many_at_a_time():
-    outlook = Falling(common(800))
-    pick_ahead(outlook, 150)
-    assert max(outlook.asked) == 32
-    assert len(outlook.asked) < 20
-    assert sum(outlook.asked) < 300
+def test_the_last_update_is_made_if_asked_for():
+    table = common(30)
+    for update_last in (False, True):
+        plain, ahead = Falling(table), FallingAhead(table, 7)
+        picks = plain.pick(7, update_last=update_last)
+        assert torch.equal(
+            ahead.pick(7, update_last=update_last).indices, picks.indices
+        )
+        known = picks.indices[: 7 if update_last else 6]
+        expected = table.diagonal() - table[known].sum(dim=0)
+        torch.testing.assert_close(plain.value, expected)
+        torch.testing.assert_close(ahead.value, expected)
 
 
-def test_bad_guesses_are_made_few_at_a_time():
-    outlook = Falling(common(800), guess="badly")
-    pick_ahead(outlook, 60)
-    assert max(outlook.asked) <= 4
+def test_forecasts_grow_while_they_come_true():
+    good, bad = FallingAhead(common(800), 150), FallingAhead(common(800), 150, bad=True)
+    assert torch.equal(good.pick(150).indices, bad.pick(150).indices)
+    assert len(good.asked) < len(bad.asked) / 2
+    assert sum(good.asked) < 300
 
 
 def test_no_pick_is_looked_for_after_the_last():
-    outlook = Falling(common(30))
-    pick_ahead(outlook, 1)
-    assert outlook.asked == []
-    pick_ahead(outlook, 3)
-    assert sum(outlook.asked) == 2
+    state = FallingAhead(common(30), 1)
+    state.pick(1)
+    assert state.asked == []
+    state = FallingAhead(common(30), 3)
+    state.pick(3)
+    assert sum(state.asked) == 2
 
 
-def test_few_are_looked_ahead_at_where_rows_are_many():
-    m = 2**19
-    table = torch.rand(m, generator=torch.Generator().manual_seed(0)).double()
+def test_ties_go_in_pool_order_and_differ_if_values_are_exact():
+    values = torch.tensor([1.0, 1.0 + 1e-14, 1.0], dtype=torch.float64)
 
-    class Plain(Falling):
-        def __init__(self) -> None:
-            self.values, self.guess, self.asked = table, "well", []
+    class Exact(Falling):
+        is_rounded = False
 
-        def look_ahead(self, rows: Tensor, n: int) -> list[int]:
-            self.asked.append(n)
-            order = table[rows].clone()
-            order[self.values[rows] == -1] = -1
-            return rows[order.sort(descending=True, stable=True).indices[:n]].tolist()
-
-        def take(self) -> None:
-            pass
-
-    outlook = Plain()
-    picks = pick_ahead(outlook, 60)
-    assert max(outlook.asked) <= 2**23 // m
-    assert len(set(picks.indices.tolist())) == 60
+    nothing = torch.zeros(3, 3).double()
+    assert Falling(nothing, values).pick(3).indices.tolist() == [0, 1, 2]
+    assert Exact(nothing, values).pick(3).indices.tolist() == [1, 0, 2]
+    alike = torch.eye(50).double()
+    for state in (Falling(alike), Exact(alike), FallingAhead(alike, 50)):
+        assert state.pick(50).indices.tolist() == list(range(50))
 
 
-def test_ties_go_in_pool_order():
-    picks = pick_ahead(Falling(torch.eye(50).double()), 50)
-    assert picks.indices.tolist() == list(range(50))
+def test_rest_once_no_row_is_worth_anything():
+    class Two(Falling):
+        def choose(self, value):
+            return None if int((value == -torch.inf).sum()) == 2 else (3, value[3])
+
+        def update(self, i):
+            self.choose = lambda value: None
+
+    class Backwards(Two):
+        def rest(self, left, n):
+            return torch.nonzero(left)[:, 0].flip(0)[:n]
+
+    for kind, rest in ((Two, [0, 1]), (Backwards, [5, 4])):
+        picks = kind(torch.eye(6).double()).pick(3)
+        assert picks.indices.tolist() == [3, *rest]
+        assert picks.scores.tolist() == [1.0, 0.0, 0.0]
 
 
-def test_raises_for_more_picks_than_rows():
-    with pytest.raises(ValueError, match="n must be between 0 and 3"):
-        pick_ahead(Falling(torch.eye(3).double()), 4)
+def test_horizon_follows_the_share_of_hits():
+    horizon = Horizon()
+    first = horizon.n
+    horizon.adapt(most=3 * first)
+    assert horizon.n == first  # there was no forecast
+    for n_used, expected in [(10, 2), (10, 3), (5, 3), (0, 1.5), (0, 1), (0, 1)]:
+        horizon.n_compared, horizon.n_used = 10, n_used
+        horizon.adapt(most=3 * first)
+        assert horizon.n == expected * first
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("m", [0, 1, 700])
-def test_products(dtype, m, monkeypatch):
-    monkeypatch.setattr("skal.selection._greedy._BLOCK", 1000)
-    rows, directions = features(m, 7).to(dtype), features(3, 7, seed=1).double()
-    found = products(rows, directions)
-    assert found.dtype == torch.float64
-    expected = directions.numpy() @ rows.double().numpy().T
-    torch.testing.assert_close(found, torch.from_numpy(expected))
+ROWS = torch.arange(10.0).reshape(5, 2)
+
+
+@pytest.mark.parametrize("n", [-1, 6])
+@pytest.mark.parametrize(
+    "select",
+    [
+        lambda n: bait(ROWS, n),
+        lambda n: fisher_bait([Information(ROWS, ROWS[:, None])], n),
+        lambda n: frank_wolfe(ROWS, n),
+        lambda n: gaussian_batch_bald(ROWS.T[..., None], n, 1.0),
+        lambda n: k_center(Dense(ROWS), n),
+        lambda n: kmeans_pp(Dense(ROWS), n, torch.Generator()),
+        lambda n: lcmd(Dense(ROWS), n),
+        lambda n: max_det(ROWS, n),
+        lambda n: prob_cover(ROWS, n, 1.0),
+    ],
+)
+def test_n_out_of_range(select, n):
+    with pytest.raises(ValueError, match="n must be between 0 and 5"):
+        select(n)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal.selection._max_cover import max_cover
+from skal.selection import max_cover
 from tests.numerics.test_nearest import KINDS, features
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal.selection._max_det import max_det
+from skal.selection import max_det
 from skal.selection._picks import first_of_largest
 from skal.spaces import feature_scale, posterior_features
 from tests.numerics.test_nearest import KINDS, features
@@ -52,7 +52,7 @@ def test_is_greedy_determinant(kind, noise, dtype):
     assert picks.scores.dtype == torch.float64
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_labeled_rows_first_is_the_posterior_kernel(seed):
     pool, labeled = features(60, 8, seed), features(10, 8, seed + 100)
     scale = feature_scale(labeled)

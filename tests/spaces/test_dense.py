@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skal.spaces import Cosine, Dense
+from skal.spaces import Cosine, Dense, Embedding
 
 
 def cloud(seed: int, m: int, d: int, dtype=torch.float32) -> torch.Tensor:
@@ -66,22 +66,39 @@ def test_duplicates_are_at_zero_and_alike(kind, slow):
 
 
 @KINDS
-def test_nearest_of_others(kind, slow, monkeypatch):
+def test_some_rows_and_lower_bounds(kind, slow, small_blocks):
+    small_blocks(100)
+    rows = cloud(7, 50, 6)
+    rows[[4, 30]] = 0
+    embedding, some = kind(rows), torch.tensor([9, 4, 49])
+    for i in (0, 4, 9):
+        assert torch.equal(embedding.sq_dist(i, some), embedding.sq_dist(i)[some])
+    exact = torch.stack([embedding.sq_dist(i) for i in some.tolist()])
+    bounds = embedding.lower_bounds(some)
+    assert (bounds <= exact).all()
+    assert (exact - bounds <= 1e-3 * (1 + exact.max())).all()
+    inherited = Embedding.lower_bounds(embedding, some)
+    assert torch.equal(inherited, exact)
+
+
+@KINDS
+def test_nearest_of_others(kind, slow, small_blocks):
     rows, others = cloud(1, 50, 6), cloud(2, 9, 6)
-    truth = slow(rows, others).min(1)
-    found = kind(rows).min_sq_dist(kind(others))
-    np.testing.assert_allclose(found, truth, 1e-4, 1e-5)
-    monkeypatch.setattr("skal.spaces.dense._BLOCK", 1)
-    np.testing.assert_allclose(kind(rows).min_sq_dist(kind(others)), found, 1e-6)
+    truth = slow(rows, others)
+    sq_dist, center = kind(rows).nearest(kind(others))
+    np.testing.assert_allclose(sq_dist, truth.min(1), 1e-4, 1e-5)
+    np.testing.assert_allclose(truth[range(50), center], truth.min(1), 1e-4, 1e-5)
+    small_blocks(1)
+    assert torch.equal(kind(rows).nearest(kind(others))[0], sq_dist)
 
 
 @KINDS
 def test_a_row_among_the_others_is_at_zero(kind, slow):
     rows = cloud(3, 200, 16)
-    found = kind(rows).min_sq_dist(kind(rows[50:90]))
-    assert (found >= 0).all()
-    assert float(found[50:90].max()) < 1e-5
-    assert (found[:50] > 0).all()
+    sq_dist, center = kind(rows).nearest(kind(rows[50:90]))
+    assert (sq_dist[50:90] == 0).all()
+    assert center[50:90].tolist() == list(range(40))
+    assert (sq_dist[:50] > 0).all()
 
 
 @KINDS
@@ -109,11 +126,15 @@ def test_rows_of_zeros_have_no_direction():
     embedding = Cosine(rows)
     assert embedding.sq_dist(0).tolist() == [0, 1, 0, 1]
     assert embedding.sq_dist(1).tolist() == [1, 0, 1, 4]
-    assert embedding.min_sq_dist(Cosine(rows[:1])).tolist() == [0, 1, 0, 1]
-    assert embedding.min_sq_dist(Cosine(rows[1:2])).tolist() == [1, 0, 1, 4]
-    assert embedding.min_sq_dist(embedding).tolist() == [0] * 4
-    others = Cosine(torch.tensor([[0.0, 0.0], [-1.0, 0.0]]))
-    assert embedding.min_sq_dist(others).tolist() == [0, 1, 0, 0]
+    assert embedding.nearest(Cosine(rows[:1]))[0].tolist() == [0, 1, 0, 1]
+    assert embedding.nearest(Cosine(rows[1:2]))[0].tolist() == [1, 0, 1, 4]
+    found = [x.tolist() for x in embedding.nearest(embedding)]
+    assert found == [[0] * 4, [0, 1, 0, 3]]
+    others = Cosine(torch.tensor([[0.0, 0.0], [-1.0, 0.0], [0.0, 0.0]]))
+    found = [x.tolist() for x in embedding.nearest(others)]
+    assert found == [[0, 1, 0, 0], [0, 0, 0, 1]]
+    others = Cosine(torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, -1.0]]))
+    assert embedding.nearest(others)[1].tolist() == [1, 0, 1, 0]  # of equals the first
 
 
 @given(st.integers(0, 10**6))
@@ -130,9 +151,9 @@ def test_cosine_knows_no_length_and_no_rotation(seed):
 def test_embeddings_of_two_kinds_do_not_compare():
     rows = cloud(6, 5, 3)
     with pytest.raises(TypeError, match="Dense with Cosine"):
-        Dense(rows).min_sq_dist(Cosine(rows))
+        Dense(rows).nearest(Cosine(rows))
     with pytest.raises(TypeError, match="Cosine with Dense"):
-        Cosine(rows).min_sq_dist(Dense(rows))
+        Cosine(rows).nearest(Dense(rows))
 
 
 def test_a_vector_is_no_matrix():

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal.spaces import feature_scale, posterior_features
-from skal.spaces import gaussian as module
 
 
 def features(m: int, d: int, seed: int = 0) -> Tensor:
@@ -73,10 +72,10 @@ def test_labeled_rows_of_zeros_teach_nothing():
     torch.testing.assert_close(found @ found.T, (rows @ rows.T).double())
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing(small_blocks):
     rows, labeled = features(23, 5), features(4, 5, seed=1)
     expected = posterior_features(rows, labeled)
-    monkeypatch.setattr(module, "_BLOCK", 17)
+    small_blocks(17)
     torch.testing.assert_close(posterior_features(rows, labeled), expected)
 
 

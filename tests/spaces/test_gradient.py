@@ -4,11 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.selection import k_center
-from skal.selection._kmeans_pp import kmeans_pp
-from skal.selection._lcmd import lcmd
+from skal.selection import k_center, kmeans_pp, lcmd
 from skal.spaces import Dense, Factors, GradientEmbedding
-from skal.spaces import gradient as module
 
 WIDTHS = [(3, 4), (5, 1), (1, 6)]
 
@@ -56,7 +53,7 @@ def test_equals_explicit_outer_products(kind):
     torch.testing.assert_close(
         embedding.inner(rows).double(), flat[rows] @ flat.T, rtol=1e-5, atol=1e-5
     )
-    bounds = embedding.bounds(rows).double()
+    bounds = embedding.lower_bounds(rows).double()
     assert (bounds <= between[rows] + 1e-9).all()
     assert (bounds >= between[rows] - 1e-4 * expected.max()).all()
     far = (flat[:, None] - points[None]).square().sum(dim=2)
@@ -66,7 +63,6 @@ def test_equals_explicit_outer_products(kind):
     torch.testing.assert_close(
         far.gather(1, center[:, None])[:, 0], nearest, rtol=1e-5, atol=1e-5
     )
-    assert torch.equal(embedding.min_sq_dist(centers), sq_dist)
 
 
 def test_badge_of_last_layers():
@@ -117,11 +113,11 @@ def test_selectors_pick_as_on_explicit_vectors(kind):
         torch.testing.assert_close(found.scores, expected.scores)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing(small_blocks):
     embedding = GradientEmbedding(draw_layers(40))
     centers = GradientEmbedding(draw_layers(9, seed=1))
     expected = embedding.nearest(centers)
-    monkeypatch.setattr(module, "_BLOCK", 60)
+    small_blocks(60)
     found = embedding.nearest(centers)
     assert torch.equal(found[1], expected[1])
     torch.testing.assert_close(found[0], expected[0])
@@ -135,12 +131,12 @@ def test_norms_handed_out_can_be_written_to():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="one layer at least"):
+    with pytest.raises(ValueError, match="at least one layer"):
         GradientEmbedding([])
-    with pytest.raises(ValueError, match=r"same rows, got \{2, 3\}"):
+    with pytest.raises(ValueError, match=r"same number of rows, got \{2, 3\}"):
         GradientEmbedding([Factors(torch.ones(2, 1), torch.ones(3, 1))])
     embedding = GradientEmbedding(draw_layers(5))
     with pytest.raises(TypeError, match="GradientEmbedding with Dense"):
-        embedding.min_sq_dist(Dense(torch.ones(2, 3)))
+        embedding.nearest(Dense(torch.ones(2, 3)))
     with pytest.raises(ValueError, match="same widths"):
         embedding.nearest(GradientEmbedding(draw_layers(5)[:2]))

@@ -9,7 +9,7 @@ from torch import nn
 
 from skal import ActiveLearner, Committee
 from skal.rng import resolve_rng, seed_from
-from skal.selection._kmeans_pp import kmeans_pp
+from skal.selection import kmeans_pp
 from skal.spaces import Dense
 from skal.strategies.badge import BADGE
 from tests.models import N_FEATURES, make_data, make_net

@@ -9,9 +9,7 @@ from torch import nn
 
 from skal import ActiveLearner, CommitteeRegressor
 from skal.rng import resolve_rng, seed_from
-from skal.selection import k_center
-from skal.selection._kmeans_pp import kmeans_pp
-from skal.selection._lcmd import lcmd
+from skal.selection import k_center, kmeans_pp, lcmd
 from skal.spaces import Dense, posterior_features
 from skal.strategies import CoreSet
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
@@ -56,7 +54,7 @@ def select(cls, rows, n, centers, seed=0):
         return lcmd(rows, n, centers)
     if cls is KMeansPP:
         return kmeans_pp(rows, n, rng, centers)
-    return k_center(rows, n, centers and rows.min_sq_dist(centers))
+    return k_center(rows, n, centers and rows.nearest(centers)[0])
 
 
 @pytest.mark.parametrize("cls", STRATEGIES)

@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from skal import ActiveLearner
-from skal.selection._bait import bait
-from skal.selection._frank_wolfe import frank_wolfe
-from skal.selection._max_det import max_det
+from skal.selection import bait, frank_wolfe, max_det
 from skal.spaces import feature_scale, posterior_features
 from skal.strategies.covariance import BAIT, FrankWolfe, MaxDet, MaxDiag
 from tests.models import make_data, make_net

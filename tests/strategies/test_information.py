@@ -14,7 +14,7 @@ from skal import ActiveLearner, Committee
 from skal.reading.access import NetAccess
 from skal.reading.pool import Pool
 from skal.rng import resolve_rng
-from skal.selection._fisher_bait import Information, fisher_bait
+from skal.selection import Information, fisher_bait
 from skal.strategies.covariance import BAIT
 from skal.strategies.information import information_directions, read_information
 from tests.models import N_FEATURES, make_data, make_net

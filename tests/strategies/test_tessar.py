@@ -8,7 +8,7 @@ import torch
 
 from skal import ActiveLearner, CommitteeRegressor
 from skal.rng import resolve_rng, seed_from
-from skal.selection._tessar import tessar
+from skal.selection import tessar
 from skal.strategies import TESSAR
 from tests.models import make_data, make_net
 from tests.strategies.test_centers import gradients

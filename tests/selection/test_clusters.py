@@ -1,9 +1,8 @@
-"""Typical rows against sorted distances and a queue of clusters, row by row."""
+"""Rows of clusters: the typical ones, and those nearest to the centers."""
 
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -12,13 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from skal.selection import representatives
 from skal.selection import typi_clust as selector
-from skal.selection._typi_clust import typicality
+from skal.selection._clusters import typicality
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
-
-module_under_test = sys.modules[
-    "skal.selection._typi_clust"
-]  # the function has its name
 
 
 def slow_typicality(rows: Tensor, k: int) -> list[float]:
@@ -31,16 +27,12 @@ def slow_typicality(rows: Tensor, k: int) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("k", [1, 3, 20, 99])
-def test_typicality_is_that_of_sorted_distances(kind, k, monkeypatch):
-    monkeypatch.setattr(module_under_test, "_BLOCK", 300)
+def test_typicality_is_that_of_sorted_distances(kind, small_blocks):
+    small_blocks(300)
     rows = features(40, 4, kind=kind)
-    torch.testing.assert_close(
-        typicality(rows, k),
-        torch.tensor(slow_typicality(rows, k), dtype=torch.float64),
-        rtol=1e-5,
-        atol=0,
-    )
+    for k in (1, 3, 20, 99):
+        expected = torch.tensor(slow_typicality(rows, k), dtype=torch.float64)
+        torch.testing.assert_close(typicality(rows, k), expected, rtol=1e-5, atol=0)
 
 
 def test_typicality_of_one_row_and_of_duplicates():
@@ -92,8 +84,8 @@ def test_equals_the_walk(seed, n_clusters, n, k):
 
 
 @pytest.mark.parametrize("block", [1, 400, 3000])
-def test_clusters_are_worked_on_in_any_parts(monkeypatch, block):
-    monkeypatch.setattr(module_under_test, "_BLOCK", block)
+def test_clusters_are_worked_on_in_any_parts(block, small_blocks):
+    small_blocks(block)
     rows = features(70, 3).double()
     clusters = torch.tensor([0] * 31 + [1] * 19 + [2] * 8 + [3] * 7 + [4] * 4 + [5])
     clusters = clusters[torch.randperm(70, generator=torch.Generator().manual_seed(0))]
@@ -153,9 +145,9 @@ def test_rows_that_nothing_tells_apart_go_in_pool_order():
     assert selector(torch.ones(9, 2), zeros, 9).indices.tolist() == list(range(9))
 
 
-def test_duplicates_go_in_pool_order(monkeypatch):
+def test_duplicates_go_in_pool_order(small_blocks):
     # Their neighbors may come in another order, and so does the rounding of the mean.
-    monkeypatch.setattr(module_under_test, "_BLOCK", 900)
+    small_blocks(900)
     for seed in range(5):
         rng = torch.Generator().manual_seed(seed)
         rows = torch.randint(-2, 3, (40, 6), generator=rng).double() * 0.1
@@ -172,3 +164,68 @@ def test_bad_input():
         selector(features(5, 2), zeros, 6)
     with pytest.raises(ValueError, match="n_neighbors must be at least 1"):
         selector(features(5, 2), zeros, 1, n_neighbors=0)
+
+
+# -- the row nearest to each center ---------------------------------------------------
+
+
+def slow_representatives(
+    rows: Tensor, clusters: Tensor, centers: Tensor, scores: Tensor, n: int
+) -> list[int]:
+    first = []
+    for cluster in clusters.unique():
+        own = torch.nonzero(clusters == cluster)[:, 0].tolist()
+        distance = {
+            i: round(float((rows[i] - centers[cluster]).norm()), 9) for i in own
+        }
+        first.append(min(own, key=lambda i: (distance[i], -scores[i], i)))
+    first.sort(key=lambda i: (-scores[i], clusters[i]))
+    rest = [i for i in range(len(rows)) if i not in first[:n]]
+    rest.sort(key=lambda i: (-scores[i], i))
+    return [*first[:n], *rest][:n]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_representatives_equal_a_loop_over_clusters(seed, small_blocks):
+    small_blocks(30)
+    rows = features(50, 3, seed).double()
+    clusters = (torch.arange(50) * 7 + seed) % 6
+    clusters[clusters == 4] = 5  # one is empty
+    centers = torch.stack(
+        [rows[clusters == c].mean(dim=0).nan_to_num() for c in range(6)]
+    )
+    scores = torch.rand(50, generator=torch.Generator().manual_seed(seed))
+    for n in (0, 1, 5, 6, 20, 50):
+        picks = representatives(rows, clusters, centers, scores, n)
+        expected = slow_representatives(rows, clusters, centers, scores, n)
+        assert picks.indices.tolist() == expected
+        assert torch.equal(picks.scores, scores[picks.indices])
+
+
+def test_of_two_equally_near_the_higher_score():
+    # Both lie as far from the middle, but for rounding.
+    rows = features(200, 5, seed=3).double() * 1e3 + 77
+    clusters = torch.arange(100).repeat_interleave(2)
+    centers = (rows[::2] * 0.3 + rows[1::2] * 0.3) / 0.6
+    distance = (rows - centers[clusters]).norm(dim=1)
+    assert (distance[::2] != distance[1::2]).any()
+    higher = torch.arange(200) % 2 * 1.0
+    picks = representatives(rows, clusters, centers, higher, 100)
+    assert picks.indices.tolist() == list(range(1, 200, 2))
+    picks = representatives(rows, clusters, centers, torch.zeros(200), 100)
+    assert sorted(picks.indices.tolist()) == list(range(0, 200, 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_representatives_are_distinct_on_any_pool(kind):
+    rows = features(50, 3, kind=kind)
+    zeros = torch.zeros(50, dtype=torch.long)
+    for n in (0, 1, 50):
+        picks = representatives(rows, zeros, rows[:1], torch.zeros(50), n)
+        assert len(set(picks.indices.tolist())) == n
+
+
+def test_representatives_refuse_n_out_of_range():
+    zeros = torch.zeros(5, dtype=torch.long)
+    with pytest.raises(ValueError, match="n must be between 0 and 5"):
+        representatives(features(5, 2), zeros, torch.zeros(1, 2), torch.zeros(5), 6)

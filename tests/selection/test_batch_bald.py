@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skal.measures import bald
-from skal.selection import batch_bald
-from skal.selection._batchbald import _GRID, _Configurations
+from skal.measures import bald, gaussian_bald
+from skal.selection import batch_bald, gaussian_batch_bald
+from skal.selection._batch_bald import _GRID, _Configurations
 
 
 def gen(seed: int = 0) -> torch.Generator:
@@ -141,12 +141,12 @@ def test_many_picks_do_not_underflow():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_lazy_evaluation_and_blocks_change_nothing(monkeypatch, seed):
+def test_lazy_evaluation_and_blocks_change_nothing(small_blocks, seed):
     probs = torch.from_numpy(draws(seed, 10, 40, 3))
     probs = torch.cat([probs, probs], dim=1)[:, torch.randperm(80, generator=gen(seed))]
     found = []
     for block in (1, 10**9):  # row by row, and all rows each time
-        monkeypatch.setattr("skal.selection._batchbald._BLOCK", block)
+        small_blocks(block)
         found.append(batch_bald(probs, 5, gen(), n_configurations=243))
     assert torch.equal(found[0].indices, found[1].indices)  # duplicates in pool order
     torch.testing.assert_close(found[0].scores, found[1].scores)
@@ -159,14 +159,14 @@ def bits(*models: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("block", [1, 10**9])
 def test_of_equal_gains_the_first_in_the_pool_wins_however_late_it_is_found(
-    monkeypatch, block
+    small_blocks, block
 ):
     # Of 8 models row 0 asks two of three bits and row 3 two, one of them known then;
     # row 2 asks for the third alone. Row 3 has the larger bound, so it is found first.
     first, late = bits(0, 0, 1, 1, 2, 2, 3, 3), bits(0, 1, 0, 1, 2, 3, 2, 3)
     nothing, third = bits(*[0] * 8), bits(*[0, 1] * 4)
     probs = torch.stack([first, nothing, third, late], dim=1)
-    monkeypatch.setattr("skal.selection._batchbald._BLOCK", block)
+    small_blocks(block)
     picks = batch_bald(probs, 2, gen())
     assert picks.indices.tolist() == [0, 2]
     np.testing.assert_allclose(picks.scores, np.log([4, 2]), atol=1e-9)
@@ -186,7 +186,7 @@ def test_samples_of_one_posterior_are_evaluated_together(monkeypatch, n_models):
     found, kept = {}, {}
     merge = _Configurations._merge
     for grid in (1e-300, _GRID):
-        monkeypatch.setattr("skal.selection._batchbald._GRID", grid)
+        monkeypatch.setattr("skal.selection._batch_bald._GRID", grid)
         kept[grid] = []
 
         def record(self, kept=kept[grid]):
@@ -239,7 +239,7 @@ def test_same_seed_same_picks_and_the_global_generator_stays():
             (2, 50, 10),
             20,
             10**9,
-            r"would keep 1000000000 .* GiB: lower n_configurations",
+            r"would keep 1000000000 .* GiB. Lower n_configurations",
         ),
     ],
 )
@@ -248,3 +248,74 @@ def test_bad_arguments(shape, n, n_configurations, message):
         batch_bald(
             torch.ones(shape) / shape[-1], n, gen(), n_configurations=n_configurations
         )
+
+
+# -- regression ------------------------------------------------------------------------
+
+NOISE = 0.1
+
+
+def gaussian_information(predictions: np.ndarray, rows: list[int]) -> float:
+    if not rows:
+        return 0.0
+    columns = np.concatenate([predictions[:, x] for x in rows], axis=1)
+    covariance = np.atleast_2d(np.cov(columns.T, bias=True))
+    return np.linalg.slogdet(np.eye(len(covariance)) + covariance / NOISE)[1] / 2
+
+
+@pytest.mark.parametrize("n_targets", [1, 2, 9])
+def test_every_gaussian_pick_is_the_best(n_targets):
+    # Nine targets are more than the seven models have directions.
+    predictions = np.random.default_rng(n_targets).normal(size=(7, 25, n_targets)) + 50
+    predictions[:, 3] = predictions[:, 20]
+    picks = gaussian_batch_bald(torch.from_numpy(predictions), 8, NOISE)
+    chosen: list[int] = []
+    for index, score in zip(picks.indices.tolist(), picks.scores.tolist(), strict=True):
+        before = gaussian_information(predictions, chosen)
+        gain = {
+            x: gaussian_information(predictions, [*chosen, x]) - before
+            for x in range(25)
+            if x not in chosen
+        }
+        assert score == pytest.approx(max(gain.values()), rel=1e-8)
+        assert gain[index] == pytest.approx(score, rel=1e-8)
+        chosen.append(index)
+    first = gaussian_bald(torch.from_numpy(predictions), NOISE)
+    assert chosen[0] == int(first.argmax())
+    assert float(picks.scores[0]) == pytest.approx(float(first.max()))
+    assert (picks.scores.diff() <= 1e-9).all()
+
+
+def test_each_row_once_even_where_all_models_agree():
+    picks = gaussian_batch_bald(torch.ones(4, 6, 1), 6, 1.0)
+    assert picks.indices.tolist() == list(range(6))
+    assert picks.scores.tolist() == [0.0] * 6
+
+
+def test_scale_and_offset_change_no_pick():
+    predictions = torch.from_numpy(np.random.default_rng(0).normal(size=(8, 40, 2)))
+    one = gaussian_batch_bald(predictions, 10, 0.3)
+    two = gaussian_batch_bald(4 * predictions + 7, 10, 16 * 0.3)
+    assert torch.equal(one.indices, two.indices)
+    torch.testing.assert_close(one.scores, two.scores)
+
+
+def test_the_predictions_stay():
+    predictions = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 9, 2)))
+    copy = predictions.clone()
+    gaussian_batch_bald(predictions, 4, 0.3)
+    assert torch.equal(predictions, copy)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "noise", "message"),
+    [
+        ((1, 5, 2), 1, 1.0, "at least 2 models"),
+        ((3, 5), 1, 1.0, r"shape \(K, m, T\)"),
+        ((3, 5, 1), 6, 1.0, "n must be between 0 and 5"),
+        ((3, 5, 1), 1, 0.0, "noise_variance must be a number above 0"),
+    ],
+)
+def test_gaussian_bad_arguments(shape, n, noise, message):
+    with pytest.raises(ValueError, match=message):
+        gaussian_batch_bald(torch.ones(shape), n, noise)

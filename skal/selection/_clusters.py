@@ -1,4 +1,4 @@
-"""Typical rows of clusters: from the largest of those with the fewest labels."""
+"""Batches from clusters: their most typical rows, or those nearest to their centers."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skal._numerics.blocks import block_size, blocks
 from skal.selection._picks import Picks, check_n
+from skal.selection._scores import top_k
 
-__all__ = ["typi_clust", "typicality"]
+__all__ = ["representatives", "typi_clust", "typicality"]
 
-#: Numbers that are worked on together.
-_BLOCK = 2**21
-#: Clusters of at most so many rows come last.
+#: Most rows of a small cluster, which comes last.
 _SMALL = 5
 
 
 def typicality(features: Tensor, n_neighbors: int) -> Tensor:
-    r"""Density around each row: how near its nearest neighbors are.
+    r"""Density around each row: the inverse mean distance to its nearest neighbors.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
     n_neighbors : int
-        Neighbors, 1 or more; at most the m - 1 others are taken.
+        At least 1; more than the m - 1 others count as m - 1.
 
     Returns
     -------
     scores : Tensor of shape (m,), float64
         :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}` over the k
-        nearest others; infinity where all are duplicates, 0 where there is none.
+        nearest others; infinity if all are duplicates, 0 if there is no other row.
 
     Raises
     ------
@@ -40,9 +40,9 @@ def typicality(features: Tensor, n_neighbors: int) -> Tensor:
 
     Notes
     -----
-    Costs m²·d multiply-adds, by matrix products in blocks, in float64: nothing of size
-    m × m is kept.  They tell which rows are the nearest, up to rounding; the distances
-    to these are those of the differences, in the precision of `features`.
+    The nearest rows are found by matrix products in blocks, in float64: m²·d
+    multiply-adds, and nothing of size m × m is kept.  The distances to these rows are
+    norms of differences, in the precision of `features`.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def _typicality(features: Tensor, sizes: Tensor, k: Tensor) -> Tensor:
     Parameters
     ----------
     features : Tensor of shape (c, s, d)
-        A cluster's rows come first; those behind them get -1.
+        The rows of a cluster come first; those after them get -1.
     sizes : Tensor of shape (c,)
     k : Tensor of shape (c,)
         Neighbors, fewer than the cluster's rows.
@@ -79,19 +79,17 @@ def _typicality(features: Tensor, sizes: Tensor, k: Tensor) -> Tensor:
     most = int(k.max())
     if most > 0:
         rows = features.masked_fill(outside[:, :, None], 0.0)
-        shifted = rows.double()  # and near the origin less is lost to rounding
+        shifted = rows.double()  # near the origin less is lost to rounding
         shifted -= shifted.sum(dim=1, keepdim=True) / sizes[:, None, None]
         half_sq = (shifted.square().sum(dim=2) / 2).masked_fill_(outside, torch.inf)
         first = s * torch.arange(c, device=features.device)[:, None, None]
         too_far = place[:most] >= k[:, None, None]
-        step = max(1, _BLOCK // (c * max(s, most * d)))
-        for start in range(0, s, step):
-            part = slice(start, start + step)
+        for part in blocks(s, c * max(s, most * d)):
             values = torch.baddbmm(
                 half_sq[:, None], shifted[:, part], shifted.mT, alpha=-1
             )
-            # a row is no neighbor of its own
-            values.diagonal(start, 1, 2).fill_(torch.inf)
+            # A row is not a neighbor of itself.
+            values.diagonal(part.start, 1, 2).fill_(torch.inf)
             near = values.topk(most, dim=2, largest=False).indices
             differences = F.embedding(near + first, rows.flatten(0, 1))
             differences -= rows[:, part, None]
@@ -120,14 +118,14 @@ def typi_clust(
     n : int
         From 0 to m.
     n_neighbors : int
-        Neighbors by which a row is typical; half the cluster's rows if that is less.
+        Neighbors that make a row typical; at most half the rows of the cluster.
     n_labeled : Tensor of shape (C,), int64, optional
-        Labeled rows of each cluster beside those of `features`; by default none.
+        Labeled rows of each cluster, in addition to `features`; by default none.
 
     Returns
     -------
     picks : Picks
-        Scores are the typicality among the cluster's rows that may be picked.
+        Scores are the typicality among the rows of the cluster that may be picked.
 
     Raises
     ------
@@ -136,12 +134,12 @@ def typi_clust(
 
     Notes
     -----
-    Each pick comes from the cluster with the fewest rows labeled or picked, of several
-    from the largest: it is the most typical row that is left there.  Clusters of five
-    rows or fewer, labeled ones included, come when the others are used up.  Ties go in
-    the order of clusters and rows.
+    Each pick is the most typical row left in the cluster with the fewest labeled or
+    picked rows, and in the largest of several such clusters.  Clusters of five rows or
+    fewer, including the labeled, follow when the others are used up.  Ties go in the
+    order of clusters and rows.
 
-    Costs m_c²·d multiply-adds for each cluster that is picked from, of m_c rows.
+    Takes m_c²·d multiply-adds for each cluster, of m_c rows, that is picked from.
 
     References
     ----------
@@ -169,10 +167,10 @@ def typi_clust(
     left = n_open.sort(descending=True).indices
     left = left[n_picks[left] > 0]
     while len(left) > 0:
-        # The largest come together, padded to the size of the first.
+        # The largest clusters come together, padded to the size of the first.
         size = int(n_open[left[0]])
-        numbers = size * max(size, min(n_neighbors, size) * features.shape[1])
-        few, left = left.tensor_split([max(1, _BLOCK // numbers)])
+        width = size * max(size, min(n_neighbors, size) * features.shape[1])
+        few, left = left.tensor_split([block_size(width)])
         sizes = n_open[few]
         place = torch.arange(size, device=few.device)
         inside = place < sizes[:, None]
@@ -180,7 +178,7 @@ def typi_clust(
         rows = ranked[place.clamp(max=len(ranked) - 1)]
         neighbors = (sizes // 2).clamp(1, n_neighbors).minimum(sizes - 1)
         own = _typicality(F.embedding(rows, features), sizes, neighbors)
-        # Duplicates may differ by the rounding of a sum.
+        # In float32, so that duplicates, which may differ by rounding, tie.
         order = own.float().sort(dim=1, descending=True, stable=True).indices
         ranked[place[inside]] = rows.gather(1, order)[inside]
         scores[place[inside]] = own.gather(1, order)[inside]
@@ -192,7 +190,7 @@ def typi_clust(
 
 
 def _turns(n_open: Tensor, taken: Tensor, n: int) -> Tensor:
-    """Cluster of each pick, of clusters with so many rows open and taken."""
+    """Cluster of each pick, by the rows of each cluster that are open and taken."""
     size = n_open + taken
     last = size <= _SMALL  # after all others
     taken = taken + last * (int(taken.max()) + n)
@@ -211,3 +209,68 @@ def _turns(n_open: Tensor, taken: Tensor, n: int) -> Tensor:
         else:
             heapq.heappop(queue)
     return torch.tensor(turns, dtype=torch.long, device=n_open.device)
+
+
+def representatives(
+    features: Tensor, clusters: Tensor, centers: Tensor, scores: Tensor, n: int
+) -> Picks:
+    """Pick the row of each cluster that is nearest to its center.
+
+    Parameters
+    ----------
+    features : Tensor of shape (m, d)
+    clusters : Tensor of shape (m,), int64
+        Cluster of each row, from 0 to C - 1.
+    centers : Tensor of shape (C, d)
+    scores : Tensor of shape (m,)
+        Of equally near rows the one of the highest score is picked, then the first.
+    n : int
+        From 0 to m.
+
+    Returns
+    -------
+    picks : Picks
+        By score, highest first.  With more clusters than `n`, those of the highest
+        scores are picked; with fewer, the rows of the highest scores left follow.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
+    Notes
+    -----
+    One pass over the rows.  Distances that differ by rounding alone count as equal, as
+    those of the two rows of a cluster of two.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import representatives
+    >>> rows = torch.tensor([[0.0], [1.0], [3.0], [9.0]])
+    >>> centers, clusters = torch.tensor([[1.3], [9.0]]), torch.tensor([0, 0, 0, 1])
+    >>> representatives(rows, clusters, centers, torch.ones(4), 2).indices
+    tensor([1, 3])
+    """
+    check_n(n, len(features))
+    distance = features.new_empty(len(features))
+    for part in blocks(*features.shape):
+        apart = features[part] - centers[clusters[part]]
+        distance[part] = torch.linalg.vector_norm(apart, dim=1)
+    least = distance.new_full((len(centers),), torch.inf)
+    least.scatter_reduce_(0, clusters, distance, "amin")
+    rounding = 8 * torch.finfo(features.dtype).eps * features.abs().max()
+    rounding = rounding * features.shape[1] ** 0.5
+    near = torch.nonzero(distance <= least[clusters] + rounding)[:, 0]
+    near = near[scores[near].sort(descending=True, stable=True).indices]
+    # The first of each cluster, still by score.
+    place = torch.arange(len(near), device=near.device)
+    first = torch.full_like(least, len(near), dtype=torch.long)
+    first.scatter_reduce_(0, clusters[near], place, "amin")
+    picked = near[first[first < len(near)].sort().values][:n]
+    left = torch.ones_like(clusters, dtype=torch.bool)
+    left[picked] = False
+    rest = torch.nonzero(left)[:, 0]
+    more = rest[top_k(scores[rest], n - len(picked)).indices]
+    indices = torch.cat([picked, more])
+    return Picks(indices, scores[indices])

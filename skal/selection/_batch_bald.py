@@ -1,0 +1,345 @@
+"""BatchBALD: the rows whose labels together say most about the model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skal._numerics.blocks import block_size, blocks
+from skal.measures import bald, entropy
+from skal.selection._greedy import Greedy
+from skal.selection._picks import Picks, check_n
+from skal.validation import check_int, check_positive
+
+__all__ = ["batch_bald", "gaussian_batch_bald"]
+
+#: Most memory of the configurations, in bytes.
+_MOST_BYTES = 1 << 32
+#: Gains are rounded to multiples of this, above the error of float64, so that those of
+#: duplicates tie.
+_STEP = 2.0**-36
+#: Samples whose posteriors agree to this are evaluated as one.
+_GRID = 2.0**-20
+
+
+def batch_bald(
+    probs: Tensor, n: int, rng: torch.Generator, *, n_configurations: int = 2000
+) -> Picks:
+    r"""Pick greedily by the mutual information of a batch's labels and the model [1]_.
+
+    Parameters
+    ----------
+    probs : Tensor of shape (K, m, C)
+        Probabilities of m rows under the same K models, at least 2.
+    n : int
+        From 0 to m.
+    rng : torch.Generator
+        On the CPU.
+    n_configurations : int
+        Most configurations of the labels of the picks.  As long as the :math:`C^b`
+        configurations of b picks are not more, all are kept; beyond, this many are
+        sampled.
+
+    Returns
+    -------
+    picks : Picks
+        Scores are the gains in mutual information, in nats; the first is `bald`.  Ties
+        go in pool order.  Once the labels of the picks tell all models apart, no row
+        gains anything, and the rows of the largest `bald` follow.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range, there are fewer than 2 models, or fewer configurations
+        than models or classes, or the configurations would take more than 4 GiB.
+
+    Notes
+    -----
+    Labels are independent given the model, so a row gains
+
+    .. math:: I(y_x; \omega \mid y_B)
+       = \sum_s \pi_s H\Big(\sum_k w_{sk} p_k(y_x)\Big) - \frac1K \sum_k H(p_k(y_x))
+
+    over the configurations s of the labels :math:`y_B` picked so far, of probability
+    :math:`\pi_s`, with the posterior :math:`w_s` of the models given each.  Sampled
+    configurations come from every model in turn and grow by one label with each pick.
+
+    The gain of a row never rises as the batch grows (it is submodular), so only rows
+    whose last known gain exceeds the best one found are evaluated again.  This is exact
+    as long as all configurations are kept, and up to sampling noise beyond.
+
+    Evaluating a row takes ``S * K * C`` multiply-adds and ``S * C`` logarithms for S
+    configurations; memory beyond `probs` is ``8 * S * (K + C)`` bytes and a block.
+    Sampled configurations whose posteriors agree to :math:`2^{-20}` are evaluated as
+    one.  So S falls as the labels tell the models apart, and a large batch under few
+    models costs little.
+
+    References
+    ----------
+    .. [1] Kirsch, van Amersfoort and Gal, "BatchBALD: efficient and diverse batch
+       acquisition for deep Bayesian active learning", NeurIPS 2019.
+       https://arxiv.org/abs/1906.08158
+
+    Examples
+    --------
+    The first two rows are duplicates, so the third is worth more than a second of them:
+
+    >>> import torch
+    >>> from skal.selection import batch_bald
+    >>> p = torch.tensor([[0.9, 0.9, 0.8], [0.1, 0.1, 0.8], [0.9, 0.9, 0.2]])
+    >>> probs = torch.stack([p, 1 - p], dim=2)
+    >>> batch_bald(probs, 2, torch.Generator().manual_seed(0)).indices
+    tensor([0, 2])
+    """
+    _check(probs, n, n_configurations)
+    return _LazyGains(probs.double(), n_configurations, rng).pick(n)
+
+
+class _LazyGains(Greedy):
+    """Upper bounds on the gains, lowered to the gains only where they may decide."""
+
+    def __init__(
+        self, probs: Tensor, n_configurations: int, rng: torch.Generator
+    ) -> None:
+        n_models, m, n_classes = probs.shape
+        self.probs = probs
+        self.own, self.single = probs.new_empty(2, m)
+        for part in blocks(m, n_models * n_classes):
+            self.own[part] = _mean_entropy(probs[:, part])
+            self.single[part] = _rounded(bald(probs[:, part]))
+        self.value = self.single
+        self.labels = _Configurations(n_models, n_configurations, rng, probs)
+        self.n_picked = 0
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        self.value = value  # a copy, in which the bounds are lowered
+        i = self._lazy_argmax() if self.n_picked else int(value.argmax())
+        return (i, value[i]) if value[i] > 0 else None
+
+    def update(self, i: int) -> None:
+        self.n_picked += 1
+        self.labels.add(self.probs[:, i])
+
+    def rest(self, left: Tensor, n: int) -> Tensor:
+        scores = self.single.where(left, -torch.inf)
+        return scores.sort(descending=True, stable=True).indices[:n]
+
+    def _lazy_argmax(self) -> int:
+        """Find the first row of the largest gain."""
+        gains = self.value
+        bounds, order = gains.sort(descending=True, stable=True)
+        best, best_row = -torch.inf, -1
+        step = self.labels.block_size
+        for start in range(0, len(order), step):
+            bound, first = float(bounds[start]), int(order[start])
+            # Equal bounds are in pool order, so that the first row is the lowest.
+            if bound < best or (bound == best and first > best_row):
+                break
+            rows = order[start : start + step]
+            rows = rows[gains[rows] > -torch.inf]
+            if not len(rows):
+                break
+            gains[rows] = _rounded(self.labels.mean_entropy(rows) - self.own[rows])
+            block_best = float(gains[rows].max())
+            block_row = int(rows[gains[rows] == block_best].min())
+            if block_best > best or (block_best == best and block_row < best_row):
+                best, best_row = block_best, block_row
+        return best_row
+
+
+def _mean_entropy(probs: Tensor) -> Tensor:
+    """Mean over the models of the entropy of the label of each row, ``(m,)``."""
+    n_models, m, n_classes = probs.shape
+    return entropy(probs.reshape(-1, n_classes)).reshape(n_models, m).mean(dim=0)
+
+
+def _rounded(gains: Tensor) -> Tensor:
+    return (gains.clamp(min=0) / _STEP).round_() * _STEP
+
+
+class _Configurations:
+    """Configurations of the labels of the picks: all of them, or samples of many."""
+
+    def __init__(
+        self, n_models: int, n_configurations: int, rng: torch.Generator, probs: Tensor
+    ) -> None:
+        self._probs, self._rng = probs, rng
+        self._n_configurations = n_configurations
+        self._picked: list[Tensor] = []
+        # Posterior of the models given each configuration, and its probability.
+        self._posterior = probs.new_full((1, n_models), 1 / n_models)
+        self._weight = probs.new_ones(1)
+        self._source: Tensor | None = None  # model that each sample was drawn from
+        self._samples = self._posterior  # posterior given each sample
+
+    @property
+    def block_size(self) -> int:
+        """Rows evaluated together."""
+        return block_size(len(self._weight) * self._probs.shape[2])
+
+    def mean_entropy(self, rows: Tensor) -> Tensor:
+        """Entropy of the label of each row given those of the picks, ``(b,)``."""
+        n_models, _, n_classes = self._probs.shape
+        given = self._posterior @ self._probs[:, rows].reshape(n_models, -1)
+        # Twice as fast as torch.special.entr, and 0 log 0 is 0 as well.
+        logs = given.clamp(min=torch.finfo(given.dtype).tiny).log_()
+        terms = logs.mul_(given).view(len(given), len(rows), n_classes)
+        return -(self._weight @ terms.sum(dim=2))
+
+    def add(self, probs: Tensor) -> None:
+        """Extend the configurations by the label of a row, `probs` of shape (K, C)."""
+        self._picked.append(probs)
+        if self._source is not None:
+            self._sample(probs, self._source)
+            self._merge()
+        elif len(self._weight) * probs.shape[1] <= self._n_configurations:
+            joint = self._posterior[:, None] * probs.T  # (S, C, K)
+            shares = joint.sum(dim=2, keepdim=True)
+            weight = (self._weight[:, None] * shares[..., 0]).flatten()
+            possible = weight > 0
+            self._posterior = (joint / shares).flatten(0, 1)[possible]
+            self._weight = weight[possible]
+        else:
+            n_models = len(probs)
+            # Every model equally often, which is less noisy than drawing models.
+            start = torch.randperm(n_models, generator=self._rng)
+            source = start[torch.arange(self._n_configurations) % n_models]
+            self._source = source.to(probs.device)
+            shape = (self._n_configurations, n_models)
+            self._samples = probs.new_full(shape, 1 / n_models)
+            for picked in self._picked:
+                self._sample(picked, self._source)
+            self._merge()
+
+    def _sample(self, probs: Tensor, source: Tensor) -> None:
+        """Draw the label of each sample from its model, and update the posteriors."""
+        uniform = torch.rand(
+            self._n_configurations, 1, generator=self._rng, dtype=probs.dtype
+        )
+        cumulative = probs.cumsum(dim=1)[source]
+        point = uniform.to(probs.device) * cumulative[:, -1:]
+        label = torch.searchsorted(cumulative, point, right=True)[:, 0]
+        joint = self._samples * probs.T[label]
+        self._samples = joint / joint.sum(dim=1, keepdim=True)
+
+    def _merge(self) -> None:
+        """Replace samples of nearly the same posterior by one, of their mean."""
+        cells = (self._samples / _GRID).round_()
+        _, cell, count = torch.unique(
+            cells, dim=0, return_inverse=True, return_counts=True
+        )
+        total = self._samples.new_zeros(len(count), self._samples.shape[1])
+        total.index_add_(0, cell, self._samples)
+        self._posterior = total / count[:, None]
+        self._weight = count.to(total) / self._n_configurations
+
+
+def _check(probs: Tensor, n: int, n_configurations: int) -> None:
+    if probs.ndim != 3 or len(probs) < 2:
+        raise ValueError(
+            "probs must have the shape (K, m, C) with at least 2 models, got "
+            f"{tuple(probs.shape)}."
+        )
+    n_models, m, n_classes = probs.shape
+    check_n(n, m)
+    check_int("n_configurations", n_configurations)
+    if n_configurations < max(n_models, n_classes):
+        raise ValueError(
+            f"n_configurations must be at least {max(n_models, n_classes)}, the larger "
+            f"of the numbers of models and classes, got {n_configurations}."
+        )
+    kept = min(n_configurations, n_classes ** min(n, 64))
+    n_bytes = 8 * kept * (n_models + n_classes)
+    if n_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"A batch of {n} rows with {n_classes} classes would keep {kept} "
+            f"configurations of labels under {n_models} models, {n_bytes / 2**30:.1f} "
+            "GiB. Lower n_configurations."
+        )
+
+
+def gaussian_batch_bald(predictions: Tensor, n: int, noise_variance: float) -> Picks:
+    r"""Pick greedily by the mutual information of targets and model, as Gaussians.
+
+    Parameters
+    ----------
+    predictions : Tensor of shape (K, m, T)
+        T targets of m rows under the same K models, at least 2.
+    n : int
+        From 0 to m.
+    noise_variance : float
+        Variance :math:`\sigma^2` of a label around the prediction of a model.
+
+    Returns
+    -------
+    picks : Picks
+        Scores are the gains in mutual information, in nats; the first is
+        `gaussian_bald`. Ties go in pool order.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range, there are fewer than 2 models, or the noise variance is
+        not positive.
+
+    Notes
+    -----
+    The mutual information of a batch B is :math:`\frac12 \log\det(I + \Sigma_B /
+    \sigma^2)`, where :math:`\Sigma_B` is the covariance of its targets over the models
+    (divided by K).  The deviations of the models are kept as K features of each target,
+    and shrunk along those of each pick, as in a pivoted Cholesky decomposition:
+    ``O(m * K * T**2)`` a pick, and a copy of `predictions` in float64.
+
+    References
+    ----------
+    .. [1] Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for
+       deep batch active learning for regression", JMLR 2023.
+       https://arxiv.org/abs/2203.09410
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import gaussian_batch_bald
+    >>> predictions = torch.tensor(
+    ...     [[3.0, 3.0, 0.0], [-3.0, -3.0, 1.0], [0.0, 0.0, 2.0]]
+    ... )
+    >>> gaussian_batch_bald(predictions[..., None], 2, 0.5).indices
+    tensor([0, 2])
+    """
+    if predictions.ndim != 3 or len(predictions) < 2:
+        raise ValueError(
+            "predictions must have the shape (K, m, T) with at least 2 models, got "
+            f"{tuple(predictions.shape)}."
+        )
+    check_positive("noise_variance", noise_variance)
+    check_n(n, predictions.shape[1])
+    return _GaussianGains(predictions, noise_variance).pick(n)
+
+
+class _GaussianGains(Greedy):
+    """Gains in mutual information given the picks, of Gaussian targets."""
+
+    def __init__(self, predictions: Tensor, noise_variance: float) -> None:
+        wide = predictions.double()
+        deviations = (wide - wide.mean(dim=0)).permute(1, 2, 0)  # (m, T, K)
+        scale = (len(predictions) * noise_variance) ** 0.5
+        self.features = deviations.contiguous().div_(scale)
+        self._look()
+
+    def update(self, i: int) -> None:
+        # F (I + V'V)^(-1/2), by the few directions in which V = F[i] is not 0.
+        _, size, directions = torch.linalg.svd(self.features[i], full_matrices=False)
+        shrink = torch.rsqrt(1 + size.square()) - 1
+        along = self.features @ directions.mT
+        self.features += (along * shrink) @ directions
+        self._look()
+
+    def _look(self) -> None:
+        n_targets = self.features.shape[1]
+        if n_targets == 1:
+            gains = torch.log1p(self.features[:, 0].square().sum(dim=1)) / 2
+        else:
+            gram = self.features @ self.features.mT
+            identity = torch.eye(n_targets).to(gram)
+            gains = torch.linalg.slogdet(identity + gram).logabsdet / 2
+        self.value = gains.clamp(min=0)
