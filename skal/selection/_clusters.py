@@ -47,7 +47,7 @@ def typicality(features: Tensor, n_neighbors: int) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from skal.selection._typi_clust import typicality
+    >>> from skal.selection._clusters import typicality
     >>> typicality(torch.tensor([[0.0], [1.0], [3.0], [7.0]]), 2).tolist()
     [0.5, 0.6666666666666666, 0.4, 0.2]
     """
