@@ -10,20 +10,19 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
+from skal._numerics.blocks import blocks
 from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import evaluating
 from skal.reading.pool import Member, Pool
 from skal.reading.space import read_inputs
 from skal.rows import array_if_tensor
 from skal.selection import Picks
+from skal.selection._greedy import Greedy
 from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
 from skal.validation import check_option
 
 __all__ = ["GreedySampling"]
-
-#: Distances between pool and labeled rows that are there together.
-_BLOCK = 2**21
 
 
 class GreedySampling(QueryStrategy):
@@ -90,46 +89,46 @@ class GreedySampling(QueryStrategy):
             parts.append(torch.stack(predictions).mean(dim=0))
             if member.labeled is not None:
                 labeled.append(_labels(member, pool))
-        return _greedy(parts, labeled, n)
+        return _Farthest(parts, labeled).pick(n)
 
 
-def _greedy(parts: list[Tensor], labeled: list[Tensor], n: int) -> Picks:
-    """Farthest-first by the product of the distances in some spaces."""
-    distance = parts[0].new_full((len(parts[0]),), torch.inf)
-    if labeled:
-        distance = _to_labeled(parts, labeled)
-    indices = torch.empty(n, dtype=torch.long)
-    scores = distance.new_empty(n)
-    spaces = [Dense(part) for part in parts]
-    left = torch.ones_like(distance, dtype=torch.bool)
-    for k in range(n):
-        if k == 0 and not labeled:
-            middle = Dense(parts[0].mean(dim=0, keepdim=True))
-            i = int(spaces[0].nearest(middle)[0].argmin())
+class _Farthest(Greedy):
+    """Least product of the distances, in some spaces, to a labeled or picked row."""
+
+    def __init__(self, parts: list[Tensor], labeled: list[Tensor]) -> None:
+        self.spaces = [Dense(part) for part in parts]
+        self.is_empty = not labeled
+        if labeled:
+            self.value = _least_product(parts, labeled)
         else:
-            i = int(torch.where(left, distance, -1.0).argmax())
-        indices[k], scores[k], left[i] = i, distance[i], False
-        own = torch.ones_like(distance)
-        for space in spaces:
-            own *= space.sq_dist(i).sqrt()
-        distance = torch.minimum(distance, own)
-    return Picks(indices, scores)
+            self.value = parts[0].new_full((len(parts[0]),), torch.inf)
+
+    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+        if not self.is_empty:
+            return super().choose(value)
+        middle = Dense(self.spaces[0].features.mean(dim=0, keepdim=True))
+        i = int(self.spaces[0].nearest(middle)[0].argmin())
+        return i, value[i]
+
+    def update(self, i: int) -> None:
+        distance = torch.ones_like(self.value)
+        for space in self.spaces:
+            distance *= space.sq_dist(i).sqrt()
+        self.value = torch.minimum(self.value, distance)
+        self.is_empty = False
 
 
-def _to_labeled(parts: list[Tensor], labeled: list[Tensor]) -> Tensor:
-    """Least product of distances to labeled rows, in blocks."""
+def _least_product(parts: list[Tensor], labeled: list[Tensor]) -> Tensor:
+    """Least product of the distances to a labeled row."""
     if len(parts) == 1:
         return Dense(parts[0]).nearest(Dense(labeled[0]))[0].sqrt()
-    size = max(1, _BLOCK // len(labeled[0]))
-    result = []
-    for blocks in zip(*(part.split(size) for part in parts), strict=True):
-        product = None
-        for block, known in zip(blocks, labeled, strict=True):
-            distances = torch.cdist(block, known)
-            product = distances if product is None else product.mul_(distances)
-        if product is not None:
-            result.append(product.amin(dim=1))
-    return torch.cat(result)
+    result = parts[0].new_empty(len(parts[0]))
+    for part in blocks(len(result), len(labeled[0])):
+        product = torch.ones((), dtype=result.dtype)
+        for rows, known in zip(parts, labeled, strict=True):
+            product = product * torch.cdist(rows[part], known)
+        result[part] = product.amin(dim=1)
+    return result
 
 
 def _predict(member: Member) -> Tensor:

@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner, CommitteeRegressor
-from skal.strategies import greedy_sampling as module
 from skal.strategies.greedy_sampling import GreedySampling
 from tests.models import make_data, make_net
 
@@ -45,8 +44,8 @@ def slow(criterion, X, f, X_labeled, y_labeled, n):
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("n_targets", [1, 2])
-def test_equals_all_distances(criterion, n_targets, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", 100)
+def test_equals_all_distances(criterion, n_targets, small_blocks):
+    small_blocks(100)
     X, y = make_data("regression", 20)
     y = np.stack([y, y**2], axis=1)[:, :n_targets] if n_targets > 1 else y
     learner = ActiveLearner(LinearRegression(), X_training=X, y_training=y)
