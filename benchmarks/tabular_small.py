@@ -47,8 +47,13 @@ from skal.nets import (
 )
 from skal.posteriors import MCDropout, Members
 from skal.simulation.statistics import mean_interval
-from skal.strategies import QBCVariance, QueryStrategy, all_strategies
-from skal.strategies.wrapping import WrappingStrategy
+from skal.strategies import (
+    QBCVariance,
+    QueryStrategy,
+    VariationOfPrediction,
+    WrappingStrategy,
+    all_strategies,
+)
 
 #: Its rows are also rows of ames, which would count twice in the ranks.
 NOT_RANKED = ("house_prices",)
@@ -86,16 +91,17 @@ def strategies() -> dict[str, Any]:
         and not issubclass(cls, WrappingStrategy)
         and cls.__name__ not in LEFT_OUT
     }
+    ensemble = regressor(DeepEnsembleRegressor(NetRegressor(**NET), 5))
+    found["QBCVariance"] = ByEnsemble(QBCVariance(Members()), ensemble)
     return {"Random": found.pop("Random"), **found}
 
 
 def _make(cls: type[QueryStrategy]) -> Any:
-    if cls is QBCVariance:
-        ensemble = DeepEnsembleRegressor(NetRegressor(**NET), 5)
-        return ByEnsemble(cls(Members()), regressor(ensemble))
-    if cls._reads == "posterior" and cls.__name__ != "VariationOfPrediction":
-        return cls(posterior=MCDropout(20))
-    return cls()
+    strategy: Any = cls()
+    of_epochs = isinstance(strategy, VariationOfPrediction)
+    if cls._requires is None and hasattr(strategy, "posterior") and not of_epochs:
+        strategy.set_params(posterior=MCDropout(20))
+    return strategy
 
 
 def make_net(strategy: str) -> TransformedTargetRegressor:

@@ -12,7 +12,6 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from skal.strategies import WrappingStrategy, all_strategies
 
@@ -44,8 +43,7 @@ def family(strategy: type) -> str:
     parameters = inspect.signature(strategy).parameters
     if "posterior" in parameters:
         return "models"
-    needed = getattr(strategy, "_requires", None) or strategy._reads
-    return needed if needed in FAMILIES else "any"
+    return strategy._requires or "any"
 
 
 def summary(cls: type) -> str:
@@ -89,17 +87,13 @@ def strategies(name: str) -> list[str]:
     ]
     for cls in members(name):
         task = "both" if cls._task == "any" else cls._task
-        labeled = ", with labeled rows" if _labeled(cls) else ""
+        labeled = ", with labeled rows" if cls._requires_labeled else ""
         lines += [
             f"   * - :class:`{cls.__name__}`",
             f"     - {task}{labeled}",
             f"     - {summary(cls)}",
         ]
     return lines
-
-
-def _labeled(cls: Any) -> bool:
-    return getattr(cls, "_requires_labeled", False) or cls._needs_labeled
 
 
 def names(module: str) -> list[str]:

@@ -1,4 +1,8 @@
-"""Behavior that every public query strategy shares; it finds them by itself."""
+"""Behavior that every public query strategy shares.
+
+The strategies are found by `all_strategies`.  What the base class does alike for all of
+them is tested once, in tests/strategies/test_base.py.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ import pickle
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
-import modAL.models
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,10 +24,12 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 from torch import nn
 
 import skal
@@ -45,6 +51,27 @@ every_case = pytest.mark.parametrize(("cls", "task"), CASES)
 every_strategy = pytest.mark.parametrize(
     "cls", all_strategies(), ids=lambda cls: cls.__name__
 )
+#: One strategy for each way of reading rows: as inputs, predictions, probabilities,
+#: features, gradients, outputs of several models, with labeled rows, in part.
+READERS = {
+    "Random": "regression",
+    "GreedySampling": "regression",
+    "Margin": "classification",
+    "CoreSet": "regression",
+    "BADGE": "classification",
+    "LCMD": "regression",
+    "BALD": "classification",
+    "CAL": "classification",
+    "Subsample": "classification",
+}
+#: Strategies that do not look at the net that the learner has.
+BLIND = {"Random", "VAAL", "ViaProxy"}
+
+
+def cases_where(kind: Callable[[str, str], bool]) -> Any:
+    """Parametrize over the cases of a kind, by name of the strategy and task."""
+    kept = [c for c in CASES if kind(c.values[0].__name__, c.values[1])]
+    return pytest.mark.parametrize(("cls", "task"), kept)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +98,7 @@ def learner(task: str, net: Any) -> ActiveLearner:
 
 def asked(cls: Any, estimator: Any, X: Any, y: Any) -> Any:
     """The estimator itself, or in a learner where a strategy needs labeled rows."""
-    return with_labeled(estimator, X, y) if cls._needs_labeled else estimator
+    return with_labeled(estimator, X, y) if cls._requires_labeled else estimator
 
 
 def make_pool(kind: str, m: int = 50) -> np.ndarray:
@@ -89,66 +116,36 @@ def make_pool(kind: str, m: int = 50) -> np.ndarray:
 
 
 @every_case
-@pytest.mark.parametrize("kind", ["continuous", "tied", "duplicated", "constant"])
-@pytest.mark.parametrize("n", [1, 2, 3, 50])
-def test_picks_are_distinct_rows_of_the_pool(cls, task, learner, kind, n):
-    selection = make_strategy(cls).select(learner, make_pool(kind), n)
-    assert selection.indices.dtype == np.int64
-    assert selection.indices.shape == selection.scores.shape == (n,)
-    assert len(set(selection.indices.tolist())) == n
-    assert set(selection.indices.tolist()) <= set(range(50))
-    assert not np.isnan(selection.scores).any()
+def test_picks_are_distinct_whatever_the_rows(cls, task, learner):
+    strategy = make_strategy(cls)
+    for kind, n in [
+        ("continuous", 50),
+        ("duplicated", 50),
+        ("tied", 3),
+        ("constant", 2),
+    ]:
+        selection = strategy.select(learner, make_pool(kind), n)
+        assert len(set(selection.indices.tolist())) == n, kind
+        assert not np.isnan(selection.scores).any(), kind
 
 
-#: What makes a strategy look at the same rows, and by the same measure, however large
-#: the batch is: their papers make that depend on its size.
+#: Parameters by which a strategy looks at the same rows, and by the same measure,
+#: whatever the size of the batch: by default this depends on it, as in their papers.
 SAME_VIEW: dict[str, dict[str, Any]] = {
     "Prefilter": {"factor": 50},
     "SuggestiveAnnotation": {"factor": 50},
     "TESSAR": {"rank": 5},
     "TypiClust": {"n_clusters": 5},
 }
-#: Batches made as a whole, of as many clusters as rows are picked: no pick is first.
-AS_A_WHOLE = {"DiverseMiniBatch"}
 
 
-@every_case
+# DiverseMiniBatch makes as many clusters as rows are picked.
+@cases_where(lambda name, _: name != "DiverseMiniBatch")
 def test_first_pick_does_not_depend_on_how_many(cls, task, learner):
-    # Holds for greedy batches and for scores; the methods that weigh rows by the size
-    # of the batch start from their best row too.
-    if cls.__name__ in AS_A_WHOLE:
-        pytest.skip("a batch of k-means has no first pick")
     strategy = make_strategy(cls, **SAME_VIEW.get(cls.__name__, {}))
     X = make_pool("continuous")
     first = [strategy.select(learner, X, n).indices[0] for n in (1, 2, 5)]
     assert len(set(first)) == 1
-
-
-@every_case
-def test_call_gives_what_the_learner_wants(cls, task, learner, net):
-    strategy, X = make_strategy(cls), make_pool("continuous")
-    expected = strategy.select(learner, X, 2)
-    if not cls._needs_labeled:
-        bare = strategy(net, X, 2)
-        assert isinstance(bare, np.ndarray)
-        assert bare.shape == (2,)
-    result = strategy(learner, X, n_instances=2)
-    assert isinstance(result, tuple)
-    np.testing.assert_array_equal(result[0], expected.indices)
-    np.testing.assert_array_equal(result[1], expected.scores)
-
-
-@every_case
-@pytest.mark.parametrize("owner", [skal, modAL.models])
-@pytest.mark.parametrize("n", [1, 2, 3, 50])
-def test_query_of_skals_and_modals_learners(cls, task, net, owner, n):
-    strategy, X = make_strategy(cls), make_pool("continuous")
-    learner = owner.ActiveLearner(copy.deepcopy(net), strategy)
-    learner.X_training, learner.y_training = make_data(task)
-    indices, rows = learner.query(X, n_instances=n)
-    assert len(set(np.asarray(indices).tolist())) == n
-    np.testing.assert_array_equal(rows, X[indices])
-    np.testing.assert_array_equal(indices, strategy.select(learner, X, n).indices)
 
 
 # -- scikit-learn object ------------------------------------------------------------
@@ -211,10 +208,7 @@ def numpy_state() -> str:
 
 
 @every_case
-@pytest.mark.parametrize("training", [True, False])
-def test_query_changes_neither_net_nor_learner_nor_generators(
-    cls, task, device, training
-):
+def test_query_changes_neither_net_nor_learner_nor_generators(cls, task, device):
     module = nn.Sequential(
         nn.Linear(N_FEATURES, 8),
         nn.BatchNorm1d(8),
@@ -226,7 +220,7 @@ def test_query_changes_neither_net_nor_learner_nor_generators(
     net = make_net(task, device, cls, module=module)
     learner = ActiveLearner(net, X_training=X, y_training=y)
     net = learner.estimator
-    net.module_.train(training)
+    net.module_.train()
     net.module_[3].eval()  # a mixture of modes
     for p in net.module_.parameters():
         p.grad = None
@@ -262,7 +256,7 @@ for cls, task in cases():
     X, y = make_data(task)
     net = make_net(task, strategy=cls).fit(X, y)
     pool = make_data(task, 50, seed=1)[0]
-    learner = with_labeled(net, X, y) if cls._needs_labeled else net
+    learner = with_labeled(net, X, y) if cls._requires_labeled else net
     picked = make_strategy(cls).select(learner, pool, 5).indices
     picks[cls.__name__ + task] = picked.tolist()
 print(json.dumps(picks, sort_keys=True))
@@ -298,7 +292,7 @@ def test_batch_block_and_threads_change_nothing(cls, task, learner):
         torch.set_num_threads(threads)
 
 
-@every_case
+@cases_where(lambda name, task: READERS.get(name) == task)
 def test_containers_agree(cls, task, learner, tmp_path):
     strategy, X = make_strategy(cls), make_pool("continuous")
     expected = strategy.select(learner, X, 5).indices
@@ -347,7 +341,7 @@ def test_sees_through_wrappers(cls, task):
         estimator.fit(X, y)
         bare = estimator, ActiveLearner(estimator)
         labeled = (with_labeled(estimator, X, y),)
-        for learner in labeled if cls._needs_labeled else bare:
+        for learner in labeled if cls._requires_labeled else bare:
             picked = strategy.select(learner, X_pool, 4).indices
             np.testing.assert_array_equal(picked, expected, err_msg=repr(estimator))
 
@@ -368,122 +362,66 @@ def test_committee_of_nets(cls, task):
     assert rows.shape == (4, N_FEATURES)
 
 
-# -- bad input ----------------------------------------------------------------------
+# -- learners and rows that do not fit ----------------------------------------------
 
 
 @every_case
-@pytest.mark.parametrize("n", [0, -1, 51, 1.5, True, "2", None])
-def test_bad_n_instances(cls, task, learner, n):
-    with pytest.raises(ValueError, match="n_instances must be"):
-        make_strategy(cls).select(learner, make_pool("continuous"), n)
-
-
-@every_case
-@pytest.mark.parametrize("empty", [np.empty((0, N_FEATURES)), [], pd.DataFrame()])
-def test_empty_pool(cls, task, learner, empty):
-    with pytest.raises(ValueError, match="pool is empty"):
-        make_strategy(cls).select(learner, empty, 1)
-
-
-@every_case
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, sparse.csr_matrix])
-def test_nan_and_infinity_are_counted_and_the_first_row_named(
-    cls, task, learner, value, kind
-):
+def test_rows_that_are_not_finite_are_counted_and_the_first_named(cls, task, learner):
     X = make_pool("continuous")
-    X[[7, 9, 30], [0, 2, 1]] = value
+    X[[7, 9, 30], [0, 2, 1]] = np.nan, np.inf, -np.inf
     with (
         config_context(working_memory=0.01),
         pytest.raises(ValueError, match=r"3 of 50 rows .*first is row 7"),
     ):
-        make_strategy(cls).select(learner, kind(X), 1)
-
-
-@every_case
-def test_wrong_columns(cls, task, learner):
-    strategy, X = make_strategy(cls), make_pool("continuous")
-    with pytest.raises(ValueError, match=r"4 features.*trained on 5"):
-        strategy.select(learner, X[:, :4], 1)
-    with pytest.raises(ValueError, match="rows and columns"):
-        strategy.select(learner, X[:, 0], 1)
-    named = pd.DataFrame(make_data(task)[0], columns=list("abcde"))
-    net = make_net(task, strategy=cls).fit(named, make_data(task)[1])
-    pool = pd.DataFrame(X, columns=list("abcxy"))
-    with pytest.raises(ValueError, match=r"lacks 2 of the columns.*'d', 'e'"):
-        strategy.select(asked(cls, net, named, make_data(task)[1]), pool, 1)
+        make_strategy(cls).select(learner, X, 1)
 
 
 @every_case
 def test_unfitted_learner(cls, task):
-    X = make_pool("continuous")
-    for estimator in (
-        make_net(task, strategy=cls),
-        make_pipeline(StandardScaler(), make_net(task, strategy=cls)),
-        GridSearchCV(make_net(task, strategy=cls), {"lr": [0.01]}),
-    ):
-        for learner in (estimator, ActiveLearner(estimator)):
-            if cls._needs_labeled:
-                with pytest.raises(UnsuitableLearnerError, match="labeled rows"):
-                    make_strategy(cls).select(learner, X, 2)
-            elif cls._reads == "nothing":
-                assert len(make_strategy(cls).select(learner, X, 2).indices) == 2
-            else:
-                with pytest.raises(NotFittedError):
-                    make_strategy(cls).select(learner, X, 2)
+    X, strategy = make_pool("continuous"), make_strategy(cls)
+    learner = ActiveLearner(make_pipeline(StandardScaler(), make_net(task, "cpu", cls)))
+    if cls._requires_labeled:
+        with pytest.raises(UnsuitableLearnerError, match="labeled rows"):
+            strategy.select(learner, X, 2)
+        learner.X_training, learner.y_training = make_data(task)
+    if cls.__name__ in {"Random", "ViaProxy"}:
+        assert len(strategy.select(learner, X, 2).indices) == 2
+    else:
+        with pytest.raises(NotFittedError):
+            strategy.select(learner, X, 2)
 
 
-@pytest.mark.parametrize(
-    ("cls", "task"), [c for c in CASES if c.values[0]._needs_labeled]
-)
-@pytest.mark.parametrize("in_learner", [False, True])
-def test_labeled_rows_are_asked_for(cls, task, net, in_learner):
-    learner = ActiveLearner(net) if in_learner else net
-    with pytest.raises(
-        UnsuitableLearnerError, match=rf"{cls.__name__} reads labeled rows.*Random"
-    ):
-        make_strategy(cls).select(learner, make_pool("continuous"), 1)
-
-
-@pytest.mark.parametrize(
-    "cls", [c for c in all_strategies() if c._task != "any"], ids=lambda c: c.__name__
-)
-def test_wrong_task_names_strategies_that_fit(cls, nets):
-    other = "regression" if cls._task == "classification" else "classification"
-    net = nets[net_class(other, cls)]
-    with pytest.raises(UnsuitableLearnerError, match=f"is for {cls._task}.*Random"):
-        make_strategy(cls).select(net, make_pool("continuous"), 1)
-
-
-@pytest.mark.parametrize(
-    ("cls", "task"), [c for c in CASES if c.values[0]._reads == "net"]
-)
-def test_a_net_is_asked_for_by_name(cls, task):
-    linear = LogisticRegression if task == "classification" else LinearRegression
-    X, y = make_data(task)
-    with pytest.raises(
-        UnsuitableLearnerError, match=rf"{cls.__name__} reads.*NetClassifier.*Random"
-    ):
-        make_strategy(cls).select(
-            asked(cls, linear().fit(X, y), X, y), make_pool("continuous"), 1
-        )
+#: Strategies whose models are the epochs of a net.
+OF_EPOCHS = {"LabelDispersion", "VariationOfPrediction"}
 
 
 @every_case
+def test_committee_without_nets(cls, task):
+    X, y = make_data(task)
+    of_classifiers = task == "classification"
+    pair = [GaussianNB(), LogisticRegression()] if of_classifiers else [Ridge(), SVR()]
+    owner = skal.Committee if of_classifiers else skal.CommitteeRegressor
+    committee = owner([ActiveLearner(e, X_training=X, y_training=y) for e in pair])
+    strategy, pool = make_strategy(cls), make_pool("continuous")
+    if cls._requires == "net" or cls.__name__ in OF_EPOCHS:
+        what = "needs the net of a skorch estimator" if cls._requires else "WeightSnap"
+        with pytest.raises(UnsuitableLearnerError, match=what):
+            strategy.select(committee, pool, 2)
+    else:
+        assert len(set(strategy.select(committee, pool, 2).indices.tolist())) == 2
+
+
+@cases_where(lambda name, task: name not in BLIND and READERS.get(name) == task)
 @pytest.mark.filterwarnings("ignore:You set iterator_valid__shuffle")
 def test_shuffling_validation_iterator_is_refused(cls, task):
-    if cls._reads in ("nothing", "inputs"):
-        return
     X, y = make_data(task)
     net = make_net(task, strategy=cls, iterator_valid__shuffle=True).fit(X, y)
     with pytest.raises(ValueError, match="iterator_valid__shuffle"):
         make_strategy(cls).select(asked(cls, net, X, y), make_pool("continuous"), 1)
 
 
-@every_case
+@cases_where(lambda name, _: name not in BLIND)
 def test_a_net_that_diverged_is_reported(cls, task):
-    if cls._reads in ("nothing", "inputs", "predictions"):
-        return
     X, y = make_data(task)
     net = make_net(task, strategy=cls).fit(X, y)
     with torch.no_grad():

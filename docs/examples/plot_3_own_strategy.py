@@ -38,7 +38,7 @@ class TemperedEntropy(ScoreStrategy):
     """
 
     _task = "classification"
-    _reads = "proba"
+    _requires = "proba"
 
     def __init__(self, power=2.0):
         self.power = power
@@ -70,7 +70,7 @@ class SpreadOverUncertain(QueryStrategy):
     """k-center over the features of the least certain tenth of the pool."""
 
     _task = "classification"
-    _reads = "net"
+    _requires = "net"
 
     def __init__(self, share=0.1):
         self.share = share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
-from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.models import Member
 from skal.reading.unwrapping import accepts_nan, estimator_of, innermost, learners_of
@@ -191,43 +190,6 @@ class Pool:
         for member in self.members:
             for net in member.nets():
                 yield net, NetAccess(net.estimator, head=head)
-
-    def check_gives(self, reads: str, strategy: str, others: Callable[[], str]) -> None:
-        """Raise unless every model gives what a strategy reads.
-
-        Parameters
-        ----------
-        reads : {"nothing", "proba", "posterior", "net"}
-            A posterior says itself what it misses.
-        strategy : str
-            Name of the strategy, for the error.
-        others : callable
-            Gives the names of strategies that read less.
-
-        Raises
-        ------
-        UnsuitableLearnerError
-            If a model is no skorch net or ensemble of such nets, or has no
-            `predict_proba`.
-        """
-        if reads not in ("net", "proba"):
-            return
-        wanted = {
-            "net": "the net of a skorch estimator, such as skal.NetClassifier or "
-            "skal.NetRegressor (in a Pipeline or not, or several in a Committee or an "
-            "ensemble of skal)",
-            "proba": "predict_proba",
-        }[reads]
-        for member in self.members:
-            estimator = member.estimator
-            gives = bool(member.nets())
-            if reads == "proba":
-                gives = hasattr(estimator, "predict_proba")
-            if not gives:
-                raise UnsuitableLearnerError(
-                    f"{strategy} reads {wanted}; {type(estimator).__name__} does not "
-                    f"give it. Strategies that do without: {others()}."
-                )
 
     def _held_by(self, learner: Any) -> tuple[Any, Any] | None:
         """Labeled rows of a member, or those of the committee that it is of."""

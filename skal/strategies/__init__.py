@@ -1,7 +1,7 @@
 """Query strategies: which rows of a pool are worth a label."""
 
 from skal.strategies.badge import BADGE
-from skal.strategies.bald import BALD
+from skal.strategies.bald import BALD, KLDivergence
 from skal.strategies.base import (
     QueryStrategy,
     ScoreStrategy,
@@ -15,7 +15,6 @@ from skal.strategies.core_set import CoreSet
 from skal.strategies.covariance import BAIT, FrankWolfe, MaxDet, MaxDiag
 from skal.strategies.disagreement import (
     ConsensusEntropy,
-    KLDivergence,
     MeanStd,
     PredictiveEntropy,
 )
@@ -28,12 +27,9 @@ from skal.strategies.information_density import InformationDensity
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
 from skal.strategies.mal import MAL
-from skal.strategies.mixture import Alternate, Mixture
 from skal.strategies.noise_stability import NoiseStability
-from skal.strategies.prefilter import Prefilter
 from skal.strategies.prob_cover import ProbCover
 from skal.strategies.random import Random
-from skal.strategies.subsample import Subsample
 from skal.strategies.suggestive_annotation import SuggestiveAnnotation
 from skal.strategies.tessar import TESSAR
 from skal.strategies.typi_clust import TypiClust
@@ -46,7 +42,13 @@ from skal.strategies.variance import (
 )
 from skal.strategies.via_proxy import ViaProxy
 from skal.strategies.votes import LabelDispersion, VariationRatio, VoteEntropy
-from skal.strategies.wrapping import WrappingStrategy
+from skal.strategies.wrapping import (
+    Alternate,
+    Mixture,
+    Prefilter,
+    Subsample,
+    WrappingStrategy,
+)
 
 __all__ = [
     "BADGE",

@@ -57,7 +57,7 @@ class BADGE(QueryStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(self, head: str | None = None, random_state: Any = None) -> None:
         self.head = head

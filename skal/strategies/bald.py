@@ -13,7 +13,7 @@ from skal.reading.pool import Pool
 from skal.strategies.disagreement import Disagreement
 from skal.validation import check_positive
 
-__all__ = ["BALD", "resolve_noise"]
+__all__ = ["BALD", "KLDivergence", "resolve_noise"]
 
 
 def resolve_noise(noise_variance: float | None, predictions: Tensor) -> float:
@@ -94,3 +94,7 @@ class BALD(Disagreement):
 
     def _measure(self, outputs: Tensor) -> Tensor:
         return bald(outputs)
+
+
+#: The name of `BALD` for a committee of classifiers.
+KLDivergence = BALD

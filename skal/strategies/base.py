@@ -1,4 +1,4 @@
-"""The door: what every query strategy does before and after its own few lines."""
+"""Base classes of query strategies, and all checks that a query needs."""
 
 from __future__ import annotations
 
@@ -24,57 +24,68 @@ __all__ = ["QueryStrategy", "ScoreStrategy", "Selection", "all_strategies"]
 
 
 class Selection(NamedTuple):
-    """Rows that a strategy wants labels for, in the order picked.
+    """Rows picked by a strategy, in the order picked.
 
     Attributes
     ----------
     indices : ndarray of shape (n,), int64
         Positions in the pool.
     scores : ndarray of shape (n,)
-        What the strategy gave each of them; higher is more wanted.
+        Score of each row; higher scores are more wanted.
     """
 
     indices: np.ndarray
     scores: np.ndarray
 
 
-#: What a strategy may read of the learner.
-_READS = ("nothing", "inputs", "predictions", "proba", "posterior", "net")
+#: What a strategy may require of every model: in words, and how a member shows it.
+_REQUIREMENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "net": (
+        "the net of a skorch estimator, such as skal.NetClassifier or "
+        "skal.NetRegressor (also in a Pipeline, a Committee or an ensemble of skal)",
+        lambda member: bool(member.nets()),
+    ),
+    "proba": (
+        "predict_proba",
+        lambda member: hasattr(member.estimator, "predict_proba"),
+    ),
+}
 
 
 class QueryStrategy(BaseEstimator, ABC):
-    """Base of all query strategies.
+    """Base class of all query strategies.
 
     A strategy is called as modAL does, ``strategy(learner, X_pool, n_instances)``, or
-    by `select`, and is a scikit-learn object: its constructor stores parameters, it
+    by `select`.  It is a scikit-learn object: its constructor stores parameters, and it
     can be cloned, printed, pickled and searched over.
 
     Notes
     -----
-    A new strategy writes `_select(pool, n, rng)`, or inherits from `ScoreStrategy` and
-    writes `_score(pool, rng)`, and says what it is for in two class attributes:
+    A new strategy implements ``_select(pool, n, rng)``, or derives from `ScoreStrategy`
+    and implements ``_score(pool, rng)``.  Three class attributes state what it needs
+    of a learner, which is checked before it runs:
 
     ``_task``
         ``"any"``, ``"classification"`` or ``"regression"``.
-    ``_reads``
-        ``"nothing"``, ``"inputs"`` (rows as the model sees them), ``"predictions"``,
-        ``"proba"``, ``"posterior"`` or ``"net"``.
-
-    One that cannot do without the learner's labeled rows says ``_needs_labeled = True``
-    as well.
+    ``_requires``
+        ``"net"`` if every model must be a skorch net or an ensemble of nets,
+        ``"proba"`` if every model must have `predict_proba`, None otherwise.
+    ``_requires_labeled``
+        Whether the learner must hold labeled rows.
 
     A ``random_state`` parameter, where there is one, is resolved here.
     """
 
     _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "nothing"
-    _needs_labeled: ClassVar[bool] = False
+    _requires: ClassVar[str | None] = None
+    _requires_labeled: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Check what a new strategy says that it is for."""
+        """Check the class attributes of a new strategy."""
         super().__init_subclass__(**kwargs)
         check_option("_task", cls._task, ["any", "classification", "regression"])
-        check_option("_reads", cls._reads, list(_READS))
+        if cls._requires is not None:
+            check_option("_requires", cls._requires, list(_REQUIREMENTS))
 
     def __call__(
         self, learner: Any, X_pool: Any, n_instances: int = 1
@@ -84,18 +95,18 @@ class QueryStrategy(BaseEstimator, ABC):
         Parameters
         ----------
         learner : ActiveLearner, Committee or estimator
-            Who asks.
+            The learner that asks.
         X_pool : array-like of shape (m, ...)
             Unlabeled rows.
         n_instances : int
-            How many rows to pick.
+            Number of rows to pick.
 
         Returns
         -------
         indices : ndarray of shape (n_instances,)
-            Or ``(indices, scores)`` where the learner's `query` takes
-            ``return_metrics``, as modAL 0.4.2's and skal's do: a bare array of two
-            indices would be unpacked there.
+            Or ``(indices, scores)`` if the learner's `query` has a parameter
+            ``return_metrics``, as in modAL 0.4.2 and skal: there, a bare array of two
+            indices would be unpacked.
         """
         indices, scores = self.select(learner, X_pool, n_instances)
         query = getattr(learner, "query", None)
@@ -104,17 +115,17 @@ class QueryStrategy(BaseEstimator, ABC):
         return indices
 
     def select(self, learner: Any, X_pool: Any, n_instances: int = 1) -> Selection:
-        """Pick rows of the pool, with their scores.
+        """Pick rows of the pool, and return them with their scores.
 
         Parameters
         ----------
         learner : ActiveLearner, Committee or estimator
-            Fitted; pipelines, target transformers and searches are seen through.
+            Fitted.  Pipelines, target transformers and searches are unwrapped.
         X_pool : array-like of shape (m, ...)
             Unlabeled rows: ndarray, memmap, sparse matrix, DataFrame, tensor, list,
             dict, Dataset or dask array.
         n_instances : int
-            How many rows to pick, from 1 to m.
+            Number of rows to pick, from 1 to m.
 
         Returns
         -------
@@ -124,33 +135,47 @@ class QueryStrategy(BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If `n_instances` is no number from 1 to m, the pool is empty, has NaN or
-            infinity, or lacks columns.
+            If `n_instances` is not an int from 1 to m, or the pool is empty, contains
+            NaN or infinity, or lacks columns.
         UnsuitableLearnerError
-            If the learner does not give what the strategy reads.
+            If the learner does not provide what the strategy needs.
         sklearn.exceptions.NotFittedError
-            If the strategy reads the model and it is not fitted.
+            If the strategy reads the model and the model is not fitted.
         """
         pool = Pool(learner, X_pool)
         n = _check_n_instances(n_instances, len(pool))
         self._check_learner(pool)
-        return self._query(pool, n)
+        picks = self._query(pool, n)
+        return Selection(picks.indices.numpy(), picks.scores.numpy())
 
-    def _query(
-        self, pool: Pool, n: int, outer: torch.Generator | None = None
-    ) -> Selection:
-        """Pick rows of a pool whose learner was checked; see `_drawing`."""
+    def _query(self, pool: Pool, n: int, outer: torch.Generator | None = None) -> Picks:
+        """Pick rows for a learner that was checked.
+
+        A strategy that wraps others calls this one of theirs.
+
+        Parameters
+        ----------
+        pool : Pool
+        n : int
+            From 1 to ``len(pool)``.
+        outer : torch.Generator, optional
+            Drawn from if the strategy has no `random_state` of its own.
+
+        Returns
+        -------
+        picks : Picks
+            On the CPU.
+        """
         with self._drawing(outer) as rng:
-            picks = self._select(pool, n, rng)
-        return self._check_picks(picks, n, len(pool))
+            return self._check_picks(self._select(pool, n, rng), n, len(pool))
 
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
-        """Give what to draw from: a `random_state` of one's own, or else `outer`."""
+        """Yield the generator to draw from: of `random_state` if set, else `outer`."""
         own = getattr(self, "random_state", None)
         rng = resolve_rng(outer if own is None else own)
-        # A DataLoader draws from the global generators at each pass: the seed makes
-        # such draws repeatable, and later training does not notice the query.
+        # A DataLoader draws from the global generators at each pass.  The seed makes
+        # such draws repeatable, and later training is not affected by the query.
         with preserve_global_rng(seed_from(rng)):
             yield rng
 
@@ -159,62 +184,69 @@ class QueryStrategy(BaseEstimator, ABC):
         """Pick `n` distinct rows of the pool."""
 
     def _check_learner(self, pool: Pool) -> None:
-        """Raise, naming strategies that fit, if this one does not."""
-        task = pool.task
+        """Raise if the learner lacks what this strategy needs; name others that fit."""
+        name, task = type(self).__name__, pool.task
         if "unknown" != task != self._task != "any":
             learner = "classifier" if task == "classification" else "regressor"
             raise UnsuitableLearnerError(
-                f"{type(self).__name__} is for {self._task}, and the learner is a "
-                f"{learner}. Strategies for it: "
-                f"{_names(lambda cls: cls._task in ('any', task))}."
+                f"{name} is for {self._task}, and the learner is a {learner}. "
+                f"Strategies for it: {_names(lambda cls: cls._task in ('any', task))}."
             )
         tasks = ("any", task, self._task)
-        if self._needs_labeled and not pool.labeled:
-            without = _names(lambda cls: cls._task in tasks and not cls._needs_labeled)
-            raise UnsuitableLearnerError(
-                f"{type(self).__name__} reads labeled rows, and the learner holds "
-                "none. Query an ActiveLearner or a Committee that was fitted or "
-                f"taught. Strategies that do without: {without}."
+        if self._requires_labeled and not pool.labeled:
+            others = _names(
+                lambda cls: cls._task in tasks and not cls._requires_labeled
             )
-        less = {
-            "net": ("nothing", "inputs", "proba", "posterior"),
-            "proba": ("nothing", "inputs"),
-        }.get(self._reads, ())
-        pool.check_gives(
-            self._reads,
-            type(self).__name__,
-            lambda: _names(lambda cls: cls._task in tasks and cls._reads in less),
-        )
+            raise UnsuitableLearnerError(
+                f"{name} needs labeled rows, and the learner holds none. Query an "
+                "ActiveLearner or a Committee that was fitted or taught. Strategies "
+                f"that do not need them: {others}."
+            )
+        if self._requires is None:
+            return
+        what, has = _REQUIREMENTS[self._requires]
+        less = (None,) if self._requires == "proba" else (None, "proba")
+        for member in pool.members:
+            if not has(member):
+                others = _names(
+                    lambda cls: cls._task in tasks and cls._requires in less
+                )
+                raise UnsuitableLearnerError(
+                    f"{name} needs {what}, and {type(member.estimator).__name__} does "
+                    f"not have it. Strategies that do not need it: {others}."
+                )
 
-    def _check_picks(self, picks: Picks, n: int, m: int) -> Selection:
+    def _check_picks(self, picks: Picks, n: int, m: int) -> Picks:
+        """Move the picks to the CPU, once they are `n` distinct rows of `m`."""
+        name = type(self).__name__
         if not isinstance(picks, tuple) or len(picks) != 2:
             raise TypeError(
-                f"{type(self).__name__}._select must return Picks(indices, scores), "
-                f"got {type(picks).__name__}."
+                f"{name}._select must return Picks(indices, scores), got "
+                f"{type(picks).__name__}."
             )
-        indices = np.asarray(torch.as_tensor(picks[0]).cpu(), dtype=np.int64)
-        scores = torch.as_tensor(picks[1]).cpu().numpy()
-        if np.isnan(scores).any():
+        indices = torch.as_tensor(picks[0]).cpu().long()
+        scores = torch.as_tensor(picks[1]).cpu()
+        if bool(scores.isnan().any()):
             raise ValueError(
-                f"{type(self).__name__} gave NaN as a score: the outputs of the model "
-                "are not finite. Did its training diverge?"
+                f"{name} returned a score of NaN: the outputs of the model are not "
+                "finite. Did its training diverge?"
             )
-        flat = indices.shape == scores.shape == (n,)
-        distinct = flat and len(np.unique(indices)) == n
-        if not distinct or indices.min() < 0 or indices.max() >= m:
+        right_shape = indices.shape == scores.shape == (n,)
+        distinct = right_shape and len(indices.unique()) == n
+        if not distinct or int(indices.min()) < 0 or int(indices.max()) >= m:
             raise RuntimeError(
-                f"{type(self).__name__} was to pick {n} distinct rows of {m} with a "
-                f"score each, and picked {indices.tolist()[:20]} with {len(scores)} "
-                "scores. This is a fault of the strategy."
+                f"{name} had to pick {n} distinct rows of {m} with a score for each, "
+                f"and picked {indices.tolist()[:20]} with {scores.numel()} scores. "
+                "This is a bug in the strategy."
             )
-        return Selection(indices, scores)
+        return Picks(indices, scores)
 
 
 class ScoreStrategy(QueryStrategy):
-    """Base of the strategies that take the rows of the highest scores."""
+    """Base class of strategies that pick the rows with the highest scores."""
 
     def score_samples(self, learner: Any, X_pool: Any) -> np.ndarray:
-        """Score every row of the pool; higher is more wanted.
+        """Score every row of the pool; higher scores are more wanted.
 
         Parameters
         ----------
@@ -231,7 +263,7 @@ class ScoreStrategy(QueryStrategy):
         return self._scores(pool).cpu().numpy()
 
     def _scores(self, pool: Pool, outer: torch.Generator | None = None) -> Tensor:
-        """Score a pool whose learner was checked; see `_drawing`."""
+        """Score a pool for a learner that was checked; parameters as of `_query`."""
         with self._drawing(outer) as rng:
             return self._checked_scores(pool, rng)
 
@@ -240,27 +272,28 @@ class ScoreStrategy(QueryStrategy):
 
     def _checked_scores(self, pool: Pool, rng: torch.Generator) -> Tensor:
         scores = torch.as_tensor(self._score(pool, rng))
+        name = type(self).__name__
         if scores.shape != (len(pool),):
             raise RuntimeError(
-                f"{type(self).__name__}._score must give one score for each of the "
-                f"{len(pool)} rows, got shape {tuple(scores.shape)}. This is a fault "
-                "of the strategy."
+                f"{name}._score must return one score for each of the {len(pool)} "
+                f"rows, got shape {tuple(scores.shape)}. This is a bug in the "
+                "strategy."
             )
         n_nan = int(scores.isnan().sum())
         if n_nan:
             raise ValueError(
-                f"{type(self).__name__} gave NaN for {n_nan} of {len(pool)} rows: the "
-                "outputs of the model are not finite. Did its training diverge?"
+                f"{name} returned NaN for {n_nan} of {len(pool)} rows: the outputs of "
+                "the model are not finite. Did its training diverge?"
             )
         return scores
 
     @abstractmethod
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        """Score the rows, ``(m,)``; higher is more wanted."""
+        """Score the rows, ``(m,)``; higher scores are more wanted."""
 
 
 def all_strategies() -> list[type[QueryStrategy]]:
-    """List skal's public strategies by name.
+    """List the public strategies of skal by name.
 
     Examples
     --------
@@ -287,7 +320,7 @@ def all_strategies() -> list[type[QueryStrategy]]:
 
 
 def _names(kind: Callable[[type[QueryStrategy]], bool]) -> str:
-    """Name the strategies of a kind, for an error: it takes as long as a query."""
+    """Name the strategies of a kind; for errors only, as it takes long."""
     return ", ".join(cls.__name__ for cls in all_strategies() if kind(cls))
 
 

@@ -59,8 +59,8 @@ class CAL(ScoreStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
-    _needs_labeled: ClassVar[bool] = True
+    _requires: ClassVar[str | None] = "net"
+    _requires_labeled: ClassVar[bool] = True
 
     def __init__(self, n_neighbors: int = 10, head: str | None = None) -> None:
         self.n_neighbors = n_neighbors

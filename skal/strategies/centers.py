@@ -21,7 +21,7 @@ class _Centers(QueryStrategy):
     """Reads a space and picks centers in it."""
 
     _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

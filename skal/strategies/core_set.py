@@ -59,7 +59,7 @@ class CoreSet(QueryStrategy):
     [0, 19]
     """
 
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

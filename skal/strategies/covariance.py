@@ -26,7 +26,7 @@ class _Covariance(QueryStrategy):
     """Reads features whose inner products are covariances, and picks by them."""
 
     _task: ClassVar[str] = "regression"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

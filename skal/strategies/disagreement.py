@@ -11,7 +11,6 @@ from torch import Tensor
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import (
     consensus_entropy,
-    kl_divergence,
     mean_std,
 )
 from skal.posteriors import Draws, Posterior, resolve_posterior
@@ -21,7 +20,6 @@ from skal.strategies.base import ScoreStrategy
 __all__ = [
     "ConsensusEntropy",
     "Disagreement",
-    "KLDivergence",
     "MeanStd",
     "PosteriorStrategy",
     "PredictiveEntropy",
@@ -38,7 +36,6 @@ class PosteriorStrategy(ScoreStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "posterior"
     _auto: ClassVar[type[Posterior] | None] = None
 
     def __init__(self, posterior: Any = "auto", random_state: Any = None) -> None:
@@ -112,66 +109,8 @@ class ConsensusEntropy(Disagreement):
         return consensus_entropy(outputs)
 
 
-class PredictiveEntropy(ConsensusEntropy):
-    r"""Predictive entropy [1]_: the name of `ConsensusEntropy` among Bayesian nets.
-
-    Parameters
-    ----------
-    posterior, random_state
-        As in `ConsensusEntropy`.
-
-    Notes
-    -----
-    Scores :math:`H(\bar p)`, the entropy of the predictive distribution.  Costs K
-    forward passes over the pool, read in blocks.
-
-    References
-    ----------
-    .. [1] Gal, Islam and Ghahramani, "Deep Bayesian active learning with image data",
-       ICML 2017. https://arxiv.org/abs/1703.02910
-
-    Examples
-    --------
-    >>> from skal.posteriors import MCDropout
-    >>> from skal.strategies import PredictiveEntropy
-    >>> PredictiveEntropy(posterior=MCDropout(n_draws=50)).posterior
-    MCDropout(n_draws=50)
-    """
-
-
-class KLDivergence(Disagreement):
-    r"""Query by committee, Kullback-Leibler [1]_: the models differ from their mean.
-
-    Parameters
-    ----------
-    posterior, random_state
-        As in `ConsensusEntropy`.
-
-    Notes
-    -----
-    Scores :math:`\frac1K \sum_k \mathrm{KL}(p_k \,\|\, \bar p)`, which is the mutual
-    information that `BALD` scores, under the name it has among committees.  Costs K
-    forward passes over the pool, read in blocks.
-
-    References
-    ----------
-    .. [1] McCallum and Nigam, "Employing EM and pool-based active learning for text
-       classification", ICML 1998.
-       https://www.cs.cmu.edu/~knigam/papers/emactive-icml98.pdf
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.ensemble import RandomForestClassifier
-    >>> from skal.strategies import KLDivergence
-    >>> X, y = load_iris(return_X_y=True)
-    >>> forest = RandomForestClassifier(random_state=0).fit(X[::3], y[::3])
-    >>> bool((y[KLDivergence().select(forest, X, 4).indices] > 0).all())
-    True
-    """
-
-    def _measure(self, outputs: Tensor) -> Tensor:
-        return kl_divergence(outputs)
+#: The name of `ConsensusEntropy` for Bayesian nets.
+PredictiveEntropy = ConsensusEntropy
 
 
 class MeanStd(Disagreement):

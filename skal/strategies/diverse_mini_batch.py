@@ -13,8 +13,7 @@ from skal.reading.pool import Pool
 from skal.reading.space import read_space
 from skal.selection import Picks, representatives, top_k
 from skal.strategies.base import ScoreStrategy
-from skal.strategies.prefilter import n_kept
-from skal.strategies.wrapping import WrappingStrategy
+from skal.strategies.wrapping import WrappingStrategy, n_candidates
 
 __all__ = ["DiverseMiniBatch"]
 
@@ -71,7 +70,7 @@ class DiverseMiniBatch(WrappingStrategy):
     True
     """
 
-    _holds: ClassVar[Mapping[str, type[Any]]] = {"strategy": ScoreStrategy}
+    _wraps: ClassVar[Mapping[str, type[Any]]] = {"strategy": ScoreStrategy}
 
     def __init__(
         self,
@@ -88,8 +87,8 @@ class DiverseMiniBatch(WrappingStrategy):
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        size = n_kept(self.factor, n, len(pool))
-        scores = self._held_scores("strategy", pool)._scores(pool, rng)
+        size = n_candidates(self.factor, n, len(pool))
+        scores = self._wrapped_scores("strategy", pool, rng)
         kept = top_k(scores, size).indices.cpu().sort().values
         weights, scores = not_negative(scores.cpu())[kept], scores.cpu()[kept]
         part = pool if size == len(pool) else pool.take(kept)

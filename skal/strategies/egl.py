@@ -75,7 +75,7 @@ class EGL(ScoreStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(self, space: str = "last_layer", head: str | None = None) -> None:
         self.space = space

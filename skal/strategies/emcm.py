@@ -69,7 +69,7 @@ class EMCM(PosteriorStrategy):
     """
 
     _task: ClassVar[str] = "regression"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

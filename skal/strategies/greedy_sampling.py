@@ -71,7 +71,6 @@ class GreedySampling(QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
-    _reads: ClassVar[str] = "predictions"
 
     def __init__(self, criterion: str = "both") -> None:
         self.criterion = criterion

@@ -69,7 +69,7 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
     True
     """
 
-    _holds: ClassVar[Mapping[str, type[Any]]] = {"strategy": ScoreStrategy}
+    _wraps: ClassVar[Mapping[str, type[Any]]] = {"strategy": ScoreStrategy}
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
         check_option("metric", self.metric, ["cosine", "euclidean"])
         if self.n_reference is not None:
             check_int("n_reference", self.n_reference)
-        scores = self._held_scores("strategy", pool)._scores(pool, rng)
+        scores = self._wrapped_scores("strategy", pool, rng)
         points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
         if self.metric == "cosine":
             density = mean_cosine(points).clamp(min=0)

@@ -143,7 +143,7 @@ class LDM(ScoreStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ class LDMSeeding(QueryStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

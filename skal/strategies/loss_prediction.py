@@ -51,7 +51,7 @@ class LossPrediction(ScoreStrategy):
     array([1])
     """
 
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def _check_learner(self, pool: Pool) -> None:
         super()._check_learner(pool)

@@ -110,8 +110,8 @@ class MAL(AdversarialStrategy):
     """
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
-    _needs_labeled: ClassVar[bool] = True
+    _requires: ClassVar[str | None] = "net"
+    _requires_labeled: ClassVar[bool] = True
 
     def __init__(
         self,

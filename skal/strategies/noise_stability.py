@@ -77,7 +77,7 @@ class NoiseStability(QueryStrategy):
     (2,)
     """
 
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

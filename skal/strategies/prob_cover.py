@@ -77,7 +77,6 @@ class ProbCover(QueryStrategy):
     """
 
     _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "inputs"  # or features, where there are nets
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,8 +35,6 @@ class Random(ScoreStrategy):
     >>> Random(random_state=0).select(LinearRegression(), X, 3).indices.shape
     (3,)
     """
-
-    _reads: ClassVar[str] = "nothing"
 
     def __init__(self, random_state: Any = None) -> None:
         self.random_state = random_state

@@ -11,7 +11,7 @@ from skal.reading.pool import Pool
 from skal.reading.space import read_space
 from skal.selection import Picks, max_cover, top_k
 from skal.strategies.disagreement import Disagreement
-from skal.strategies.prefilter import n_kept
+from skal.strategies.wrapping import n_candidates
 
 __all__ = ["SuggestiveAnnotation"]
 
@@ -82,7 +82,7 @@ class SuggestiveAnnotation(Disagreement):
         self.head = head
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        size = n_kept(self.factor, n, len(pool))
+        size = n_candidates(self.factor, n, len(pool))
         points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
         uncertain = top_k(self._checked_scores(pool, rng), size).indices
         return max_cover(points, n, uncertain.to(points.device))

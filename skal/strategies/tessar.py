@@ -77,7 +77,7 @@ class TESSAR(QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,

@@ -36,7 +36,9 @@ class TypiClust(QueryStrategy):
     random_state : int, RandomState, Generator or None
         Draws the first centers of k-means.
 
-    Notes ----- K-means parts pool and labeled rows into clusters.  Each pick comes from
+    Notes
+    -----
+    K-means parts pool and labeled rows into clusters.  Each pick comes from
     the cluster with the fewest rows labeled or picked, of several from the largest
     (clusters of five rows or fewer come last): the row of the largest typicality that
     is left there, :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}` over
@@ -77,7 +79,6 @@ class TypiClust(QueryStrategy):
     """
 
     _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "inputs"  # or features, where there are nets
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ class _Uncertainty(ScoreStrategy):
     """A measure of the probabilities, summed over the outputs."""
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "proba"
+    _requires: ClassVar[str | None] = "proba"
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         return torch.stack([self._measure(proba) for proba in pool.proba()]).sum(0)

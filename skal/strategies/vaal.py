@@ -112,8 +112,7 @@ class VAAL(AdversarialStrategy):
     """
 
     _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "inputs"
-    _needs_labeled: ClassVar[bool] = True
+    _requires_labeled: ClassVar[bool] = True
 
     def __init__(
         self,

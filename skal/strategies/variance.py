@@ -69,35 +69,8 @@ class PredictiveVariance(Disagreement):
         return predictive_variance(outputs, self.reduction)
 
 
-class QBCVariance(PredictiveVariance):
-    r"""Query by committee for regression [1]_: the members' predictions vary.
-
-    Parameters
-    ----------
-    posterior, reduction, random_state
-        As in `PredictiveVariance`, whose name this is among committees: ``"auto"``
-        takes their members.
-
-    Notes
-    -----
-    Scores the variance of the members' predictions,
-    :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`.  Costs one pass of every member.
-
-    References
-    ----------
-    .. [1] Burbidge, Rowland and King, "Active learning for regression based on query by
-       committee", IDEAL 2007. https://doi.org/10.1007/978-3-540-77226-2_22
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.ensemble import BaggingRegressor
-    >>> from skal.strategies import QBCVariance
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> bagging = BaggingRegressor(random_state=0).fit(X[:100], y[:100])
-    >>> QBCVariance().select(bagging, X[100:], 3).indices.shape
-    (3,)
-    """
+#: The name of `PredictiveVariance` for a committee.
+QBCVariance = PredictiveVariance
 
 
 class VariationOfPrediction(PredictiveVariance):

@@ -72,8 +72,7 @@ class ViaProxy(WrappingStrategy):
     True
     """
 
-    _reads: ClassVar[str] = "nothing"
-    _needs_labeled: ClassVar[bool] = True
+    _requires_labeled: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -90,7 +89,7 @@ class ViaProxy(WrappingStrategy):
         QueryStrategy._check_learner(self, pool)
         _labeled(pool)
         proxy = Pool(self._proxy(pool), pool.X)
-        self._held("strategy", proxy)
+        self._wrapped("strategy", proxy)
         if "unknown" not in (pool.task, proxy.task) and pool.task != proxy.task:
             raise UnsuitableLearnerError(
                 f"The learner is for {pool.task}, and its proxy "
@@ -105,10 +104,9 @@ class ViaProxy(WrappingStrategy):
         _fit(proxy, X, y)
         asked = proxy if hasattr(proxy, "query") else _Proxy(proxy, X, y)
         seen = Pool(asked, pool.X, pool.name)
-        strategy = self._held("strategy", seen)
+        strategy = self._wrapped("strategy", seen)
         strategy._check_learner(seen)
-        picks = strategy._query(seen, n, rng)
-        return Picks(torch.from_numpy(picks.indices), torch.as_tensor(picks.scores))
+        return strategy._query(seen, n, rng)
 
     def _proxy(self, pool: Pool) -> Any:
         """Give the proxy, not to be fitted but in a copy."""

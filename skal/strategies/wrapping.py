@@ -1,8 +1,11 @@
-"""What strategies that hold another strategy share."""
+"""Strategies that wrap other strategies: part of the pool, or batches of two."""
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, ClassVar, cast
 
 import torch
@@ -10,50 +13,60 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
-from skal.selection import Picks
+from skal.rng import seed_from
+from skal.rows import n_rows
+from skal.selection import Picks, interleave, top_k
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.strategies.greedy_sampling import GreedySampling
+from skal.strategies.random import Random
 from skal.strategies.uncertainty import Margin
 from skal.strategies.variance import PredictiveVariance
+from skal.validation import check_int, check_share
 
-__all__ = ["WrappingStrategy", "pick_among"]
+__all__ = [
+    "Alternate",
+    "Mixture",
+    "Prefilter",
+    "Subsample",
+    "WrappingStrategy",
+    "n_candidates",
+]
 
 
 class WrappingStrategy(QueryStrategy):
-    """Base of strategies that hold others as parameters.
+    """Base class of strategies that have other strategies as parameters.
 
     Notes
     -----
-    A subclass names these parameters in ``_holds``, each with the class it must be of.
-    What a held strategy asks of a learner is asked at the door, and ``_default`` stands
-    for None.  `_held` gives a strategy, whose ``_query(pool, n, rng)`` picks, and whose
-    ``_scores(pool, rng)`` scores if it is a `ScoreStrategy`.
+    A subclass names these parameters in ``_wraps``, each with the class that it must be
+    an instance of.  The learner is checked for each of them before a query.
+    ``_wrapped(name, pool)`` returns the strategy of a parameter, whose ``_query(pool,
+    n, rng)`` picks rows; ``_wrapped_scores(name, pool, rng)`` returns the scores of a
+    `ScoreStrategy`.  ``_default`` replaces None.
 
-    A held strategy draws from its own ``random_state`` if that is set, from the
-    wrapper's if not.  Its parameters are nested, ``strategy__n_draws``.
+    A wrapped strategy draws from its own ``random_state`` if it is set, otherwise from
+    that of the wrapper.  Its parameters are nested: ``strategy__n_draws``.
     """
 
-    _task: ClassVar[str] = "any"
-    _reads: ClassVar[str] = "predictions"  # at least; the held ones may read more
-    _holds: ClassVar[Mapping[str, type[Any]]] = {"strategy": QueryStrategy}
+    _wraps: ClassVar[Mapping[str, type[Any]]] = {"strategy": QueryStrategy}
 
     def _check_learner(self, pool: Pool) -> None:
-        """Raise if this strategy or one that it holds does not fit."""
+        """Raise if the learner does not suit this strategy or one that it wraps."""
         super()._check_learner(pool)
-        for name in self._holds:
-            self._held(name, pool)._check_learner(pool)
+        for name in self._wraps:
+            self._wrapped(name, pool)._check_learner(pool)
 
-    def _held(self, name: str, pool: Pool) -> QueryStrategy:
-        """Give the strategy that a parameter holds.
+    def _wrapped(self, name: str, pool: Pool) -> QueryStrategy:
+        """Return the strategy of a parameter.
 
         Raises
         ------
         TypeError
-            If it is none, or of another kind.
+            If it is not a strategy of the right kind.
         UnsuitableLearnerError
-            If it is None, and the learner's task is not known.
+            If it is None and the task of the learner is unknown.
         """
-        strategy, kind = getattr(self, name), self._holds[name]
+        strategy, kind = getattr(self, name), self._wraps[name]
         if strategy is None:
             return self._default(name, pool)
         if isinstance(strategy, kind):
@@ -69,20 +82,20 @@ class WrappingStrategy(QueryStrategy):
             f"{strategy!r}.{hint}"
         )
 
-    def _held_scores(self, name: str, pool: Pool) -> ScoreStrategy:
-        """Give the strategy of a parameter that must score every row."""
-        return cast("ScoreStrategy", self._held(name, pool))
+    def _wrapped_scores(self, name: str, pool: Pool, rng: torch.Generator) -> Tensor:
+        """Return the scores ``(m,)`` by the `ScoreStrategy` of a parameter."""
+        return cast("ScoreStrategy", self._wrapped(name, pool))._scores(pool, rng)
 
     def _default(self, name: str, pool: Pool) -> QueryStrategy:
-        """Give what stands for None.
+        """Return the strategy that replaces None.
 
-        `Margin` for classifiers; for regressors `PredictiveVariance` where rows must be
-        scored, else `GreedySampling`.
+        `Margin` for classifiers.  For regressors, `PredictiveVariance` where rows must
+        be scored, otherwise `GreedySampling`.
         """
         if pool.task == "classification":
             return Margin()
         if pool.task == "regression":
-            scores = self._holds[name] is ScoreStrategy
+            scores = self._wraps[name] is ScoreStrategy
             return PredictiveVariance() if scores else GreedySampling()
         raise UnsuitableLearnerError(
             f"{type(pool.learner).__name__} does not tell whether it is a classifier "
@@ -90,28 +103,327 @@ class WrappingStrategy(QueryStrategy):
         )
 
 
-def pick_among(
-    strategy: QueryStrategy, pool: Pool, rows: Tensor, n: int, rng: Any
+def _pick_among(
+    strategy: QueryStrategy, pool: Pool, rows: Tensor, n: int, rng: torch.Generator
 ) -> Picks:
-    """Let a strategy see only some rows of the pool.
+    """Let a strategy pick from some rows of the pool, in rising order."""
+    part = pool if len(rows) == len(pool) else pool.take(rows)
+    picks = strategy._query(part, n, rng)
+    return Picks(rows[picks.indices], picks.scores)
+
+
+# -- part of the pool ---------------------------------------------------------------
+
+
+class Subsample(WrappingStrategy):
+    r"""Picks of a strategy from a random part of the pool.
 
     Parameters
     ----------
-    strategy : QueryStrategy
-        Fits the learner.
-    pool : Pool
-    rows : Tensor of shape (r,), int64
-        Positions in the pool, in rising order.
-    n : int
-        How many of them to pick.
-    rng : torch.Generator
-        Drawn from if the strategy has no `random_state` of its own.
+    strategy : QueryStrategy, optional
+        Picks the rows; by default `Margin` for classifiers, `GreedySampling` for
+        regressors.
+    max_rows : int or float
+        Number of rows to draw, or the share of the pool, above 0 and up to 1.  At least
+        as many rows as are picked are drawn, and at most all.
+    random_state : int, RandomState, Generator or None
+        Draws the rows, and for the strategy if its own `random_state` is None.
 
-    Returns
-    -------
-    picks : Picks
-        Positions in the whole pool.
+    Notes
+    -----
+    The rows are drawn uniformly, without replacement, anew at each query, and keep the
+    order of the pool.  What is read, the suitable learners and the scores are those of
+    the strategy.  Its cost grows with `max_rows` instead of the size of the pool, so
+    that a method of many passes can be used on any pool.  The rows drawn are copied; of
+    a memmap or a dask array, nothing else is read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.strategies import Entropy, Subsample
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> model = LogisticRegression().fit(X[::10], X[::10, 0] > 0)
+    >>> strategy = Subsample(Entropy(), max_rows=20, random_state=0)
+    >>> strategy.select(model, X, 3).indices.shape
+    (3,)
     """
-    part = pool if len(rows) == len(pool) else pool.take(rows)
-    picks = strategy._query(part, n, rng)
-    return Picks(rows[torch.from_numpy(picks.indices)], torch.as_tensor(picks.scores))
+
+    def __init__(
+        self,
+        strategy: QueryStrategy | None = None,
+        max_rows: int | float = 10_000,
+        random_state: Any = None,
+    ) -> None:
+        self.strategy = strategy
+        self.max_rows = max_rows
+        self.random_state = random_state
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        m = len(pool)
+        size = min(m, max(n, _count(self.max_rows, m)))
+        drawn = torch.randperm(m, generator=rng)[:size].sort().values
+        return _pick_among(self._wrapped("strategy", pool), pool, drawn, n, rng)
+
+
+def _count(max_rows: Any, m: int) -> int:
+    """Resolve a number or a share of `m` rows."""
+    whole = isinstance(max_rows, Integral) and not isinstance(max_rows, bool)
+    if whole and int(max_rows) >= 1:
+        return int(max_rows)
+    share = isinstance(max_rows, Real) and not isinstance(max_rows, Integral)
+    if not share or not 0 < max_rows <= 1:
+        raise ValueError(
+            "max_rows must be an int of at least 1, or a float above 0 and up to 1 for "
+            f"a share of the pool, got {max_rows!r}."
+        )
+    return max(1, round(float(max_rows) * m))
+
+
+class Prefilter(WrappingStrategy):
+    r"""Picks of a strategy from the rows that another one scores highest [1]_.
+
+    Parameters
+    ----------
+    strategy : QueryStrategy, optional
+        Picks the rows, usually for diversity, as `CoreSet` does; by default `Random`.
+    by : ScoreStrategy, optional
+        Scores the rows, usually by uncertainty.  By default `Margin` for classifiers
+        and `PredictiveVariance` for regressors, which needs several plausible models:
+        dropout, a committee, or another posterior.
+    factor : float
+        Number of candidates for each row picked, at least 1: the factor × n rows of the
+        highest scores (rounded up, at most the pool) are kept.  With 1 the strategy
+        only chooses the order.
+    random_state : int, RandomState, Generator or None
+        Draws for the two strategies if their own `random_state` is None.
+
+    Notes
+    -----
+    Uncertain rows are often alike, and diverse rows often certain.  The filter drops
+    the rows that are least uncertain, and the strategy the rows that are alike.  Rows
+    with equal scores are kept in pool order, and the strategy sees the candidates in
+    pool order.  The scores of the picks are those of `strategy`.
+
+    Costs what `by` costs on the pool and what `strategy` costs on factor × n rows,
+    which are copied.
+
+    References
+    ----------
+    .. [1] Zhdanov, "Diverse mini-batch active learning", 2019.
+       https://arxiv.org/abs/1901.05954
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal import NetClassifier
+    >>> from skal.strategies import CoreSet, Entropy, Prefilter
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> net = NetClassifier(max_epochs=5, random_state=0).fit(X[::10], X[::10, 0] > 0)
+    >>> strategy = Prefilter(CoreSet(), by=Entropy(), factor=5)
+    >>> strategy.select(net, X, 3).indices.shape
+    (3,)
+    """
+
+    _wraps: ClassVar[Mapping[str, type[Any]]] = {
+        "strategy": QueryStrategy,
+        "by": ScoreStrategy,
+    }
+
+    def __init__(
+        self,
+        strategy: QueryStrategy | None = None,
+        by: ScoreStrategy | None = None,
+        factor: float = 10,
+        random_state: Any = None,
+    ) -> None:
+        self.strategy = strategy
+        self.by = by
+        self.factor = factor
+        self.random_state = random_state
+
+    def _default(self, name: str, pool: Pool) -> QueryStrategy:
+        return Random() if name == "strategy" else super()._default(name, pool)
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        size = n_candidates(self.factor, n, len(pool))
+        try:
+            scores = self._wrapped_scores("by", pool, rng)
+        except UnsuitableLearnerError as error:
+            if self.by is not None:
+                raise
+            raise UnsuitableLearnerError(
+                f"{error} Or name the strategy that scores the rows, "
+                "Prefilter(by=...): the default is "
+                f"{type(self._default('by', pool)).__name__}."
+            ) from error
+        kept = top_k(scores, size).indices.cpu().sort().values
+        return _pick_among(self._wrapped("strategy", pool), pool, kept, n, rng)
+
+
+def n_candidates(factor: Any, n: int, m: int) -> int:
+    """Return factor × n, rounded up, at most m.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is not a number of at least 1.
+    """
+    number = isinstance(factor, Real) and not isinstance(factor, bool)
+    if not number or not 1 <= factor < math.inf:
+        raise ValueError(
+            "factor, the number of candidates for each row picked, must be at least 1, "
+            f"got {factor!r}."
+        )
+    if factor >= m:
+        return m
+    # A product such as 1.1 * 10 lies slightly above the integer.
+    return min(m, math.ceil(round(float(factor) * n, 9)))
+
+
+# -- two strategies -----------------------------------------------------------------
+
+
+class _OfTwo(WrappingStrategy):
+    """Assigns each row of the batch to one of two strategies."""
+
+    _wraps: ClassVar[Mapping[str, type[Any]]] = {
+        "strategy": QueryStrategy,
+        "other": QueryStrategy,
+    }
+
+    def _default(self, name: str, pool: Pool) -> QueryStrategy:
+        return Random() if name == "other" else super()._default(name, pool)
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        # Seeded before anything of size n is drawn, so that the first rows do not
+        # depend on the size of the batch.
+        seeds = [seed_from(rng) for _ in self._wraps]
+        turns = self._turns(pool, n, rng)
+        batches = [Picks(torch.empty(0), torch.empty(0)) for _ in self._wraps]
+        for turn, name in enumerate(self._wraps):
+            if bool((turns == turn).any()):
+                own = torch.Generator().manual_seed(seeds[turn])
+                batches[turn] = self._wrapped(name, pool)._query(pool, n, own)
+        return interleave(batches, turns)
+
+    @abstractmethod
+    def _turns(self, pool: Pool, n: int, rng: torch.Generator) -> Tensor:
+        """Which strategy picks each row, ``(n,)``: 0 `strategy`, 1 `other`."""
+
+
+class Mixture(_OfTwo):
+    r"""Picks of two strategies, mixed at random.
+
+    Parameters
+    ----------
+    strategy : QueryStrategy, optional
+        By default `Margin` for classifiers, `GreedySampling` for regressors.
+    other : QueryStrategy, optional
+        By default `Random`.
+    share : float
+        Probability, from 0 to 1, that a row is picked by `other`.
+    random_state : int, RandomState, Generator or None
+        Draws which strategy picks, and for the strategies if their own `random_state`
+        is None.
+
+    Notes
+    -----
+    With `Random` as `other`, this is :math:`\epsilon`-greedy sampling [1]_: some rows
+    are labeled that the model would never ask for, which reveals mistakes in regions
+    where it is certain.
+
+    Each strategy picks a batch of the full size, independently of the other.  For each
+    row in turn, the strategy drawn contributes its best row that is not yet in the
+    batch.  The score of a row is that of its strategy; the scores of the two need not
+    be comparable.  Costs what both cost.  Mixtures can be nested.
+
+    References
+    ----------
+    .. [1] Sutton and Barto, "Reinforcement learning: an introduction", 2nd edition,
+       2018. http://incompleteideas.net/book/the-book-2nd.html
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.strategies import Entropy, Mixture
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> model = LogisticRegression().fit(X[::10], X[::10, 0] > 0)
+    >>> strategy = Mixture(Entropy(), share=0.2, random_state=0)
+    >>> strategy.select(model, X, 3).indices.shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        strategy: QueryStrategy | None = None,
+        other: QueryStrategy | None = None,
+        share: float = 0.1,
+        random_state: Any = None,
+    ) -> None:
+        self.strategy = strategy
+        self.other = other
+        self.share = share
+        self.random_state = random_state
+
+    def _turns(self, pool: Pool, n: int, rng: torch.Generator) -> Tensor:
+        check_share("share", self.share)
+        drawn = torch.rand(n, generator=rng, dtype=torch.float64)
+        return (drawn < float(self.share)).long()
+
+
+class Alternate(_OfTwo):
+    r"""Picks of two strategies, in turn.
+
+    Parameters
+    ----------
+    strategy : QueryStrategy, optional
+        By default `Margin` for classifiers, `GreedySampling` for regressors.
+    other : QueryStrategy, optional
+        By default `Random`.
+    every : int
+        One row in `every` (at least 2) is picked by `other`, the rest by `strategy`.
+    random_state : int, RandomState, Generator or None
+        Draws for the two strategies if their own `random_state` is None.
+
+    Notes
+    -----
+    Rows are counted from the first label: with L labeled rows, row k = 1, 2, ... of the
+    batch is picked by `other` if L + k is a multiple of `every`.  The turns therefore
+    continue from query to query, even for batches of one row, although the strategy
+    keeps no state.  A bare estimator counts as having no labeled rows.
+
+    Each strategy picks a batch of the full size, independently of the other, and
+    contributes in its turn its best row that is not yet in the batch.  The score of a
+    row is that of its strategy; the scores of the two need not be comparable.  Costs
+    what both cost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from skal.strategies import Alternate, Entropy
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> model = LogisticRegression().fit(X[::10], X[::10, 0] > 0)
+    >>> strategy = Alternate(Entropy(), every=3, random_state=0)
+    >>> strategy.select(model, X, 3).indices.shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        strategy: QueryStrategy | None = None,
+        other: QueryStrategy | None = None,
+        every: int = 2,
+        random_state: Any = None,
+    ) -> None:
+        self.strategy = strategy
+        self.other = other
+        self.every = every
+        self.random_state = random_state
+
+    def _turns(self, pool: Pool, n: int, rng: torch.Generator) -> Tensor:
+        check_int("every", self.every, minimum=2)
+        first = 1 + sum(n_rows(X) for X, _ in pool.labeled)
+        return (torch.arange(first, first + n) % self.every == 0).long()

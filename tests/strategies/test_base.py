@@ -1,14 +1,15 @@
-"""The door: parameters, answers and errors of any strategy, with fakes."""
+"""What the base classes do for every strategy: checks, seeds, answers; with fakes."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
@@ -62,14 +63,29 @@ class ForRegression(Given):
     ],
 )
 def test_wrong_answers_of_a_strategy_are_caught(indices, scores):
-    with pytest.raises(RuntimeError, match="Given was to pick 2 distinct rows of 6"):
+    with pytest.raises(RuntimeError, match="Given had to pick 2 distinct rows of 6"):
         Given(indices, scores).select(DummyRegressor(), X, 2)
 
 
 def test_right_answers_come_in_the_order_picked():
     selection = Given([4, 1], [0.5, 2.0]).select(DummyRegressor(), X, 2)
     assert selection.indices.tolist() == [4, 1]
+    assert selection.indices.dtype == np.int64
     assert selection.scores.tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("n", [0, -1, 7, 1.5, True, "2", None])
+def test_bad_n_instances(n):
+    with pytest.raises(ValueError, match="n_instances must be"):
+        Given().select(DummyRegressor(), X, n)
+
+
+@pytest.mark.parametrize("empty", [np.empty((0, 2)), [], pd.DataFrame()])
+def test_empty_pool(empty):
+    with pytest.raises(ValueError, match="pool is empty"):
+        Given().select(DummyRegressor(), empty, 1)
+    with pytest.raises(ValueError, match="pool is empty"):
+        Scored().score_samples(DummyRegressor(), empty)
 
 
 def test_scores_rank_high_first_and_ties_by_position():
@@ -136,7 +152,7 @@ def test_own_strategies_are_checked_for_their_task():
 class OfLabeled(Given):
     """A strategy that cannot do without labeled rows."""
 
-    _needs_labeled: ClassVar[bool] = True
+    _requires_labeled: ClassVar[bool] = True
 
 
 def test_labeled_rows_are_asked_for_where_they_are_needed():
@@ -146,7 +162,7 @@ def test_labeled_rows_are_asked_for_where_they_are_needed():
     empty.X_training, empty.y_training = X[:0], np.array([])
     for asks in (DummyClassifier().fit(X, X[:, 0] > 4), learner, committee, empty):
         with pytest.raises(
-            UnsuitableLearnerError, match=r"OfLabeled reads labeled rows.*Random"
+            UnsuitableLearnerError, match=r"OfLabeled needs labeled rows.*Random"
         ):
             OfLabeled().select(asks, X, 1)
         assert Given().select(asks, X, 1).indices.tolist() == [0]
@@ -159,7 +175,13 @@ class OfNets(Given):
     """A strategy for classifiers that reads a net."""
 
     _task: ClassVar[str] = "classification"
-    _reads: ClassVar[str] = "net"
+    _requires: ClassVar[str | None] = "net"
+
+
+class OfProba(Given):
+    """A strategy that reads probabilities."""
+
+    _requires: ClassVar[str | None] = "proba"
 
 
 @pytest.mark.parametrize(
@@ -173,14 +195,22 @@ class OfNets(Given):
         (
             OfLabeled(),
             DummyRegressor(),
-            lambda cls: cls._task in ("any", "regression") and not cls._needs_labeled,
+            lambda cls: (
+                cls._task in ("any", "regression") and not cls._requires_labeled
+            ),
         ),
         (
             OfNets(),
             DummyClassifier(),
             lambda cls: (
-                cls._task in ("any", "classification")
-                and cls._reads in ("nothing", "inputs", "proba", "posterior")
+                cls._task in ("any", "classification") and cls._requires != "net"
+            ),
+        ),
+        (
+            OfProba(),
+            Perceptron(),
+            lambda cls: (
+                cls._task in ("any", "classification") and cls._requires is None
             ),
         ),
     ],
@@ -237,19 +267,19 @@ class Bare(QueryStrategy):
         return list(range(n))
 
 
-def test_mistakes_in_ones_own_strategy_are_named():
+def test_bugs_of_a_strategy_are_named():
     with pytest.raises(RuntimeError, match=r"one score for each of the 6 rows.*\(6, 2"):
         Wide().select(DummyRegressor(), X, 2)
-    with pytest.raises(RuntimeError, match="Given was to pick 2"):
+    with pytest.raises(RuntimeError, match="Given had to pick 2"):
         Given([[0, 1], [2, 3]], [0.0, 1.0]).select(DummyRegressor(), X, 2)
-    with pytest.raises(ValueError, match="NaN as a score"):
+    with pytest.raises(ValueError, match="score of NaN"):
         Given([0, 1], [0.0, float("nan")]).select(DummyRegressor(), X, 2)
     with pytest.raises(
         TypeError, match=r"must return Picks\(indices, scores\), got list"
     ):
         Bare().select(DummyRegressor(), X, 2)
     assert InNumpy().select(DummyRegressor(), X, 2).indices.tolist() == [0, 1]
-    with pytest.raises(ValueError, match="_reads must be one of"):
-        type("Typo", (Given,), {"_reads": "probs"})
+    with pytest.raises(ValueError, match="_requires must be one of"):
+        type("Typo", (Given,), {"_requires": "probs"})
     with pytest.raises(ValueError, match="_task must be one of"):
         type("Typo", (Given,), {"_task": "classificaton"})
