@@ -51,14 +51,19 @@ class BALD(Disagreement):
     Scores the mutual information between label and model,
     :math:`H(\bar p) - \frac1K \sum_k H(p_k)`, from 0 to :math:`\log C`.  For
     regression, under a Gaussian, it is :math:`\frac12 \log\det(I + \Sigma/\sigma^2)`
-    with the covariance :math:`\Sigma` of the row's targets over the models.  Rows near
-    each other score alike, so that a large batch repeats itself; `BatchBALD` mends
-    that.  Costs K forward passes over the pool, read in blocks.
+    with the covariance :math:`\Sigma` of the row's targets over the models.  For a
+    committee of classifiers it equals query by committee with the mean Kullback-Leibler
+    divergence from the consensus [2]_, and may be imported as ``KLDivergence``.  Rows
+    near each other have similar scores, so that a large batch is redundant; `BatchBALD`
+    avoids that.  Costs K forward passes over the pool, read in blocks.
 
     References
     ----------
     .. [1] Houlsby, Huszár, Ghahramani and Lengyel, "Bayesian active learning for
        classification and preference learning", 2011. https://arxiv.org/abs/1112.5745
+    .. [2] McCallum and Nigam, "Employing EM and pool-based active learning for text
+       classification", ICML 1998.
+       https://www.cs.cmu.edu/~knigam/papers/emactive-icml98.pdf
 
     Examples
     --------

@@ -73,7 +73,7 @@ class Disagreement(PosteriorStrategy):
 
 
 class ConsensusEntropy(Disagreement):
-    r"""Query by committee, consensus entropy [1]_: the models' mean is spread.
+    r"""Query by committee, consensus entropy [1]_: entropy of the mean prediction.
 
     Parameters
     ----------
@@ -86,13 +86,16 @@ class ConsensusEntropy(Disagreement):
     Notes
     -----
     Scores :math:`H(\bar p)`, the entropy of the mean of the models' probabilities.  It
-    is large also where every model is unsure alike; `BALD` takes that part off.  Costs
-    K forward passes over the pool, read in blocks.
+    is also large where all models are uncertain in the same way; `BALD` subtracts that
+    part.  For Bayesian nets it is known as predictive entropy [2]_, and may be imported
+    as ``PredictiveEntropy``.  Costs K forward passes over the pool, read in blocks.
 
     References
     ----------
     .. [1] Settles, "Active learning literature survey", 2009, section 3.2.
        https://burrsettles.com/pub/settles.activelearning.pdf
+    .. [2] Gal, Islam and Ghahramani, "Deep Bayesian active learning with image data",
+       ICML 2017. https://arxiv.org/abs/1703.02910
 
     Examples
     --------

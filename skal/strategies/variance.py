@@ -17,7 +17,7 @@ __all__ = ["PredictiveVariance", "QBCVariance", "VariationOfPrediction"]
 
 
 class PredictiveVariance(Disagreement):
-    r"""Predictive variance: plausible models predict different values.
+    r"""Predictive variance: variance of the predictions of several models [1]_.
 
     Parameters
     ----------
@@ -32,12 +32,16 @@ class PredictiveVariance(Disagreement):
     Notes
     -----
     Scores :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`, in squared units of the
-    model's own target.  Costs K forward passes over the pool, read in blocks.
+    model's own target.  For a committee this is query by committee for regression [2]_,
+    and may be imported as ``QBCVariance``.  Costs K forward passes over the pool, read
+    in blocks.
 
     References
     ----------
     .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
        https://arxiv.org/abs/1506.02142
+    .. [2] Burbidge, Rowland and King, "Active learning for regression based on query by
+       committee", IDEAL 2007. https://doi.org/10.1007/978-3-540-77226-2_22
 
     Examples
     --------

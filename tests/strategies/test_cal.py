@@ -155,7 +155,7 @@ def test_bad_input():
             ValueError, match="n_neighbors must be an int of at least 1"
         ):
             CAL(n_neighbors=k).select(learner, POOL, 1)
-    with pytest.raises(UnsuitableLearnerError, match="CAL reads labeled rows"):
+    with pytest.raises(UnsuitableLearnerError, match="CAL needs labeled rows"):
         CAL().select(net, POOL, 1)
     with pytest.raises(UnsuitableLearnerError, match="no module named 'neck'"):
         CAL(head="neck").select(learner, POOL, 1)

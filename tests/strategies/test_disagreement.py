@@ -56,8 +56,6 @@ CASES = {
     VoteEntropy: lambda p: entropy(vote_shares(p), axis=1),
     VariationRatio: lambda p: 1 - vote_shares(p).max(1),
     ConsensusEntropy: lambda p: entropy(p.mean(0), axis=1),
-    PredictiveEntropy: lambda p: entropy(p.mean(0), axis=1),
-    KLDivergence: lambda p: entropy(p, p.mean(0)[None], axis=2).mean(0),
     MeanStd: lambda p: p.std(0).mean(1),
     BALD: MUTUAL["by hand"],
     BatchBALD: MUTUAL["by hand"],
@@ -74,6 +72,16 @@ def test_scores_over_the_trees_of_a_forest(cls, forest):
     np.testing.assert_array_equal(scores, again)
 
 
+def test_names_that_the_literature_has_for_the_same(forest):
+    assert PredictiveEntropy is ConsensusEntropy
+    assert QBCVariance is PredictiveVariance
+    assert KLDivergence is BALD
+    p = tree_probs(forest)
+    expected = entropy(p, p.mean(0)[None], axis=2).mean(0)
+    scores = KLDivergence().score_samples(forest, POOL)
+    np.testing.assert_allclose(scores, expected, atol=1e-9)
+
+
 @pytest.mark.parametrize("cls", [VoteEntropy, VariationRatio, LabelDispersion])
 def test_votes_tie_in_a_random_order(cls, forest):
     pool = POOL[np.zeros(30, dtype=int)]
@@ -87,8 +95,8 @@ def test_votes_tie_in_a_random_order(cls, forest):
 def test_variance_of_a_forest_and_of_a_committee():
     forest = RandomForestRegressor(6, random_state=0).fit(X_REG, Y_REG)
     variance = np.var([t.predict(POOL) for t in forest.estimators_], axis=0)
-    for cls in (PredictiveVariance, QBCVariance):
-        np.testing.assert_allclose(cls().score_samples(forest, POOL), variance)
+    scores = PredictiveVariance().score_samples(forest, POOL)
+    np.testing.assert_allclose(scores, variance)
     scores = BALD(noise_variance=0.5).score_samples(forest, POOL)
     np.testing.assert_allclose(scores, np.log1p(variance / 0.5) / 2)
     default = BALD().score_samples(forest, POOL)

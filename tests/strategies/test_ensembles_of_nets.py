@@ -20,7 +20,7 @@ from tests.models import cases, make_data, make_net, make_strategy
 NET_CASES = [
     pytest.param(cls, task, id=f"{cls.__name__}-{task}")
     for cls, task in cases()
-    if cls._reads == "net"
+    if cls._requires == "net"
 ]
 POOL = make_data("regression", 40, seed=1)[0]
 
@@ -65,5 +65,5 @@ def test_ensembles_of_scikit_learn_are_refused(kind):
         "bagging": BaggingClassifier(net, 2),
         "voting": VotingClassifier([("a", net), ("b", net)]),
     }[kind].fit(X, y)
-    with pytest.raises(UnsuitableLearnerError, match=r"LCMD reads the net.*ensemble"):
+    with pytest.raises(UnsuitableLearnerError, match=r"LCMD needs the net.*ensemble"):
         LCMD().select(ensemble, POOL, 2)

@@ -93,7 +93,7 @@ def test_certain_probabilities_have_no_nan():
 
 def test_a_classifier_without_probabilities():
     with pytest.raises(
-        UnsuitableLearnerError, match=r"Margin reads.*RidgeClassifier.*Random"
+        UnsuitableLearnerError, match=r"Margin needs.*RidgeClassifier.*Random"
     ):
         Margin().select(RidgeClassifier().fit(X, Y), POOL)
 

@@ -33,7 +33,7 @@ from skal.strategies import (
     LeastConfident,
     Margin,
     MaxDist,
-    QBCVariance,
+    PredictiveVariance,
     Random,
     Subsample,
     ViaProxy,
@@ -74,7 +74,7 @@ class TestOracle:
             ("classification", make_net("classification"), BADGE(random_state=1)),
             ("classification", make_net("classification"), CoreSet()),
             ("regression", Ridge(), GreedySampling()),
-            ("regression", RandomForestRegressor(random_state=3), QBCVariance()),
+            ("regression", RandomForestRegressor(random_state=3), PredictiveVariance()),
             ("regression", make_net("regression"), MaxDist(random_state=2)),
             ("regression", make_net("regression"), KMeansPP(random_state=2)),
         ],
@@ -334,10 +334,14 @@ class TestErrors:
 
     def test_a_strategy_that_the_proxy_does_not_suit(self):
         learner = learner_of("classification")
-        with pytest.raises(UnsuitableLearnerError, match=r"BADGE reads.*LogisticRegr"):
+        with pytest.raises(UnsuitableLearnerError, match=r"BADGE needs.*LogisticRegr"):
             ViaProxy(LogisticRegression(), BADGE()).select(learner, POOL, 1)
-        with pytest.raises(UnsuitableLearnerError, match="QBCVariance is for regr"):
-            ViaProxy(LogisticRegression(), QBCVariance()).select(learner, POOL, 1)
+        with pytest.raises(
+            UnsuitableLearnerError, match="PredictiveVariance is for regr"
+        ):
+            ViaProxy(LogisticRegression(), PredictiveVariance()).select(
+                learner, POOL, 1
+            )
 
     def test_a_proxy_that_forgets_to_be_fitted(self):
         class Lazy(LogisticRegression):
