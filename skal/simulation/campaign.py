@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
 
 from skal.rows import n_rows
 from skal.simulation.loop import Campaign, global_rng_lock
 from skal.simulation.statistics import area
-from skal.validation import check_int
+from skal.validation import check_int, check_option
 
 __all__ = [
     "ActiveLearningSimulation",
@@ -73,6 +75,10 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         seed for each query. With None, these parameters are left as they are.
     verbose : int, default=0
         Show a progress bar if positive.
+    keep : {"all", "last", "none"}, default="all"
+        Fitted estimators to keep. `score` and `learning_curve` need "all"; `predict`
+        needs "last" or "all". The state of optimizers is never kept, which for Adam is
+        twice the size of the net.
 
     Attributes
     ----------
@@ -83,9 +89,11 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
     n_labeled_ : ndarray of shape (n_queries + 1,)
         Number of labels at each step.
     estimators_ : list of estimators
-        The fitted estimator of each step; for a learner, its estimator.
+        The fitted estimator of each step; for a learner, its estimator. Only with
+        ``keep="all"``.
     estimator_ : estimator
-        The last of them, which `predict` uses.
+        The estimator of the last step, which `predict` uses. Not with
+        ``keep="none"``.
     query_times_, fit_times_ : ndarrays of shape (n_queries,) and (n_queries + 1,)
         In seconds.
 
@@ -100,8 +108,6 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
     ``random_state``, such as a plain skorch net, give reproducible results too. The
     threads of a process share these generators, so campaigns in threads wait for each
     other; joblib's default backend uses processes.
-
-    The fitted estimators of all steps are kept, so that any rows can be scored later.
 
     Examples
     --------
@@ -138,6 +144,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         n_candidates: int | None = None,
         random_state: Any = None,
         verbose: int = 0,
+        keep: str = "all",
     ) -> None:
         self.estimator = estimator
         self.query_strategy = query_strategy
@@ -149,6 +156,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         self.n_candidates = n_candidates
         self.random_state = random_state
         self.verbose = verbose
+        self.keep = keep
 
     def fit(self, X: Any, y: Any) -> ActiveLearningSimulation:
         """Run the campaign.
@@ -170,6 +178,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
             If the budget exceeds the number of rows, the start does not suit the
             data, or a count is not positive. Nothing has been fitted then.
         """
+        check_option("keep", self.keep, ["all", "last", "none"])
         check_counts(
             self.n_initial, self.n_instances, self.n_queries, self.n_candidates
         )
@@ -187,22 +196,30 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
             n_candidates=self.n_candidates,
             random_state=self.random_state,
         )
-        steps = [
+        steps = []
+        for step in campaign.run(
+            clone(self.estimator),
+            clone(self.query_strategy, safe=False),
+            progress=bool(self.verbose),
+        ):
             # The next step fits the same object again.
-            step._replace(estimator=deepcopy(step.estimator))
-            for step in campaign.run(
-                clone(self.estimator),
-                clone(self.query_strategy, safe=False),
-                progress=bool(self.verbose),
-            )
-        ]
+            if len(steps) == self.n_queries:
+                kept = step.estimator if self.keep != "none" else None
+            else:
+                kept = deepcopy(step.estimator) if self.keep == "all" else None
+            _drop_optimizer_state(kept)
+            steps.append(step._replace(estimator=kept))
         self.initial_indices_ = steps[0].labeled
         self.queried_indices_ = np.array(
             [step.labeled for step in steps[1:]], dtype=np.int64
         ).reshape(self.n_queries, self.n_instances)
         self.n_labeled_ = np.cumsum([len(step.labeled) for step in steps])
-        self.estimators_ = [step.estimator for step in steps]
-        self.estimator_ = self.estimators_[-1]
+        for name in ("estimators_", "estimator_"):  # of an earlier fit
+            vars(self).pop(name, None)
+        if self.keep == "all":
+            self.estimators_ = [step.estimator for step in steps]
+        if self.keep != "none":
+            self.estimator_ = steps[-1].estimator
         self.query_times_ = np.array([step.query_time for step in steps[1:]])
         self.fit_times_ = np.array([step.fit_time for step in steps])
         return self
@@ -219,8 +236,13 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_queries + 1,)
             One score per entry of `n_labeled_`.
+
+        Raises
+        ------
+        ValueError
+            If the estimators of the steps were not kept.
         """
-        check_is_fitted(self, "estimators_")
+        self._check_kept("estimators_", "all")
         scorer = check_scoring(self.estimator_, self.scoring)
         scores = []
         for estimator in self.estimators_:
@@ -235,19 +257,19 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Any:
         """Predict with the estimator of the last step."""
-        check_is_fitted(self, "estimators_")
+        self._check_kept("estimator_", "last")
         return self.estimator_.predict(X)
 
     @_estimator_has("predict_proba")
     def predict_proba(self, X: Any) -> Any:
         """Class probabilities from the estimator of the last step."""
-        check_is_fitted(self, "estimators_")
+        self._check_kept("estimator_", "last")
         return self.estimator_.predict_proba(X)
 
     @_estimator_has("decision_function")
     def decision_function(self, X: Any) -> Any:
         """Decision function of the estimator of the last step."""
-        check_is_fitted(self, "estimators_")
+        self._check_kept("estimator_", "last")
         return self.estimator_.decision_function(X)
 
     @property
@@ -264,6 +286,14 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
     def feature_names_in_(self) -> Any:
         """Names of the features seen in `fit`."""
         return self._fitted_attribute("feature_names_in_")
+
+    def _check_kept(self, name: str, keep: str) -> None:
+        check_is_fitted(self, "n_labeled_")
+        if name not in vars(self):
+            raise ValueError(
+                f"The simulation was run with keep={self.keep!r}, so it has no "
+                f"{name}. Set keep={keep!r}, and fit again."
+            )
 
     def _fitted_attribute(self, name: str) -> Any:
         if "estimator_" not in vars(self):
@@ -283,6 +313,17 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         tags.target_tags.required = True
         tags.input_tags = deepcopy(inner.input_tags)
         return tags
+
+
+def _drop_optimizer_state(fitted: Any) -> None:
+    """Clear the state of the optimizers of all nets within a fitted estimator."""
+    if isinstance(fitted, torch.optim.Optimizer):
+        fitted.state.clear()
+    elif isinstance(fitted, BaseEstimator | NeuralNet):
+        _drop_optimizer_state(list(vars(fitted).values()))
+    elif isinstance(fitted, list | tuple):
+        for part in fitted:
+            _drop_optimizer_state(part)
 
 
 def check_counts(

@@ -10,13 +10,17 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
+from skal.nets import DeepEnsembleRegressor, NetRegressor
 from skal.strategies import Margin, Random
 from tests.simulation.helpers import (
     Data,
@@ -228,10 +232,57 @@ class _CountsCopies(Ridge):
         return copied
 
 
-def test_each_fit_is_copied_once(regression: Data) -> None:
+@pytest.mark.parametrize(("keep", "copies"), [("all", 3), ("last", 0), ("none", 0)])
+def test_each_fit_is_copied_at_most_once(
+    regression: Data, keep: str, copies: int
+) -> None:
     _CountsCopies.copies.clear()
-    simulation(_CountsCopies()).fit(*regression)
-    assert len(_CountsCopies.copies) == 4
+    simulation(_CountsCopies(), keep=keep).fit(*regression)
+    assert len(_CountsCopies.copies) == copies
+
+
+def test_only_the_last_estimator_may_be_kept(regression: Data) -> None:
+    X, y = regression
+    expected = simulation().fit(X, y)
+    fitted = clone(expected).set_params(keep="last").fit(X, y)
+    np.testing.assert_array_equal(fitted.predict(X), expected.predict(X))
+    assert fitted.n_features_in_ == 4
+    assert not hasattr(fitted, "estimators_")
+    with pytest.raises(ValueError, match=r"keep='last'.* Set keep='all'"):
+        fitted.score(X, y)
+    expected.set_params(keep="last").fit(X, y)
+    assert not hasattr(expected, "estimators_")  # none of the first fit
+
+
+def test_no_estimator_may_be_kept(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation(keep="none").fit(X, y)
+    np.testing.assert_array_equal(
+        fitted.queried_indices_, simulation().fit(X, y).queried_indices_
+    )
+    assert len(pickle.dumps(fitted)) < len(pickle.dumps(simulation().fit(X, y)))
+    with pytest.raises(ValueError, match=r"keep='none'.* Set keep='last'"):
+        fitted.predict(X)
+    assert not hasattr(fitted, "n_features_in_")
+
+
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_the_state_of_optimizers_is_not_kept(regression: Data, keep: str) -> None:
+    X, y = regression
+    net = NetRegressor(max_epochs=2)
+    model = TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), DeepEnsembleRegressor(net, n_estimators=2)),
+        transformer=StandardScaler(),
+    )
+    fitted = simulation(model, n_queries=1, keep=keep).fit(X, y)
+    for kept in [fitted.estimator_, *getattr(fitted, "estimators_", [])]:
+        for member in kept.regressor_[-1].estimators_:
+            assert not member.optimizer_.state
+            assert member.optimizer_.param_groups
+    fitted = simulation(net, n_queries=1).fit(X, y)
+    before = fitted.predict(X)
+    fitted.estimator_.partial_fit(X, y)  # training may continue
+    assert (fitted.predict(X) != before).any()
 
 
 def test_progress_bar_only_if_asked_for(
@@ -255,6 +306,7 @@ def test_progress_bar_only_if_asked_for(
         ({"n_candidates": True}, "n_candidates must be an int"),
         ({"n_candidates": 3}, "n_candidates=3 must be at least n_instances=4"),
         ({"initial": "nearest"}, "initial must be"),
+        ({"keep": "first"}, "keep must be one of"),
         ({"initial": [80]}, "the rows are 0 to 79"),
     ],
 )
