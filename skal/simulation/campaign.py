@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
 from skal.rows import n_rows
-from skal.simulation.loop import Campaign, global_rng_lock
+from skal.simulation.loop import Campaign, Step, global_rng_lock
 from skal.simulation.statistics import area
 from skal.validation import check_int, check_option
 
@@ -196,7 +196,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
             n_candidates=self.n_candidates,
             random_state=self.random_state,
         )
-        steps = []
+        steps: list[Step] = []
         for step in campaign.run(
             clone(self.estimator),
             clone(self.query_strategy, safe=False),
@@ -215,7 +215,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         ).reshape(self.n_queries, self.n_instances)
         self.n_labeled_ = np.cumsum([len(step.labeled) for step in steps])
         for name in ("estimators_", "estimator_"):  # of an earlier fit
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         if self.keep == "all":
             self.estimators_ = [step.estimator for step in steps]
         if self.keep != "none":
