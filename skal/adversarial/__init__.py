@@ -1,15 +1,15 @@
-"""Small nets that learn to tell labeled rows from unlabeled ones."""
+"""Small networks that learn to tell labeled rows from unlabeled ones."""
 
-from skal.adversarial.batches import Batches
-from skal.adversarial.mal import Body, Mal
+from skal.adversarial.minimax import MinimaxGame
 from skal.adversarial.networks import (
     BetaVAE,
+    Body,
     CosineClassifier,
     reverse_gradient,
     unfamiliarity_net,
 )
-from skal.adversarial.training import DivergedError, History, train
-from skal.adversarial.vaal import Vaal
+from skal.adversarial.training import Batches, DivergedError, History, train
+from skal.adversarial.vae import VAEGame
 
 __all__ = [
     "Batches",
@@ -18,8 +18,8 @@ __all__ = [
     "CosineClassifier",
     "DivergedError",
     "History",
-    "Mal",
-    "Vaal",
+    "MinimaxGame",
+    "VAEGame",
     "reverse_gradient",
     "train",
     "unfamiliarity_net",

@@ -1,4 +1,4 @@
-"""The nets that are trained at a query, sized from the data."""
+"""The networks that are trained at a query, sized from the data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skal.hooks import hooked, input_of
+
 __all__ = [
     "BetaVAE",
+    "Body",
     "CosineClassifier",
     "mlp",
     "reverse_gradient",
@@ -19,7 +22,7 @@ __all__ = [
 
 
 def mlp(*sizes: int) -> nn.Sequential:
-    """Linear layers of these sizes with ReLU between them."""
+    """Build linear layers of these sizes with ReLU between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
@@ -52,7 +55,7 @@ class BetaVAE(nn.Module):
 
     @classmethod
     def sized(cls, n_features: int, latent_dim: int) -> BetaVAE:
-        """Two hidden layers each way, of twice the features but 64 to 512 units."""
+        """Build two hidden layers each way, of twice the features, 64 to 512 units."""
         width = min(max(64, 2 * n_features), 512)
         return cls(
             mlp(n_features, width, width, 2 * latent_dim),
@@ -66,7 +69,7 @@ class BetaVAE(nn.Module):
     def loss(
         self, x: Tensor, beta: float, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        r"""Loss of a mini-batch, and the means of its codes.
+        r"""Compute the loss of a mini-batch, and the means of its codes.
 
         Parameters
         ----------
@@ -78,9 +81,9 @@ class BetaVAE(nn.Module):
         Returns
         -------
         loss : Tensor
-            Squared error, mean over rows and features, plus :math:`\beta / d` times
-            the divergence from the standard normal, mean over rows: for
-            :math:`\beta = 1` the evidence bound of unit variance 1/2, by feature.
+            Squared error, averaged over rows and features, plus :math:`\beta / d`
+            times the divergence from the standard normal, averaged over rows.  For
+            :math:`\beta = 1` this is the evidence bound with variance 1/2, per feature.
         mean : Tensor of shape (b, latent_dim)
         """
         mean, log_var = self.encoder(x).chunk(2, dim=1)
@@ -92,12 +95,41 @@ class BetaVAE(nn.Module):
 
 
 def unfamiliarity_net(n_features: int) -> nn.Sequential:
-    """Discriminator: the logit that a row is labeled, ``(b, 1)``."""
+    """Build a discriminator, of the logit that a row is labeled, ``(b, 1)``."""
     return mlp(n_features, 128, 128, 1)
 
 
+class Body(nn.Module):
+    """A net up to its head, whose features have unit length.
+
+    Parameters
+    ----------
+    module : Module
+        Not copied; runs in its current mode.
+    head : str
+        Name of the head among the modules.
+    """
+
+    def __init__(self, module: nn.Module, head: str) -> None:
+        super().__init__()
+        self.module = module
+        self._head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the features, ``(b, d)``."""
+        caught: list[Tensor] = []
+
+        def catch(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
+            caught.append(input_of(args, kwargs))
+
+        head = self.module.get_submodule(self._head)
+        with hooked({self._head: head}, catch, before=True):
+            self.module(x)
+        return F.normalize(caught[-1].flatten(1))
+
+
 class CosineClassifier(nn.Module):
-    r"""Logits :math:`\cos(w_c, z) / T`.
+    r"""Classifier with the logits :math:`\cos(w_c, z) / T`.
 
     Parameters
     ----------
@@ -112,7 +144,7 @@ class CosineClassifier(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_classes, n_features))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Give the logits of features, ``(b, n_classes)``."""
+        """Compute the logits of features, ``(b, n_classes)``."""
         return F.linear(F.normalize(z), F.normalize(self.weight)) / self.temperature
 
 
@@ -128,7 +160,7 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(x: Tensor, scale: float = 1.0) -> Tensor:
-    """Give x as it is, and its gradient back with the other sign.
+    """Return x unchanged, and reverse the sign of its gradient.
 
     Examples
     --------

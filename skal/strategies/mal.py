@@ -14,7 +14,7 @@ from skal.adversarial import (
     Body,
     CosineClassifier,
     History,
-    Mal,
+    MinimaxGame,
     unfamiliarity_net,
 )
 from skal.exceptions import UnsuitableLearnerError
@@ -171,7 +171,7 @@ class MAL(AdversarialStrategy):
         head = access.find_head(labeled[:2].to(access.net.device))
         body = copy.deepcopy(access.module).eval().requires_grad_(True).to(device)
         size = head.inputs.flatten(1).shape[1]
-        game = Mal(
+        game = MinimaxGame(
             Body(body, head.name),
             CosineClassifier(size, len(classes), self.temperature).to(device),
             unfamiliarity_net(size).to(device),

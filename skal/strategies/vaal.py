@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skal.adversarial import BetaVAE, Vaal, unfamiliarity_net
+from skal.adversarial import BetaVAE, VAEGame, unfamiliarity_net
 from skal.reading.pool import Pool
 from skal.reading.space import read_inputs
 from skal.strategies.adversarial import AdversarialStrategy
@@ -157,7 +157,7 @@ class VAAL(AdversarialStrategy):
         labeled, unlabeled = standardize(
             read_inputs(member.labeled), read_inputs(member.rows), device
         )
-        game = Vaal(
+        game = VAEGame(
             *self._networks(labeled.shape[1], device),
             self.beta,
             self.adversary_weight,

@@ -9,6 +9,7 @@ from torch.distributions import Normal, kl_divergence
 
 from skal.adversarial import (
     BetaVAE,
+    Body,
     CosineClassifier,
     reverse_gradient,
     unfamiliarity_net,
@@ -55,3 +56,28 @@ def test_reversed_gradient():
     assert torch.equal(reverse_gradient(x), x)
     reverse_gradient(x, 0.5).pow(3).sum().backward()
     torch.testing.assert_close(x.grad, -1.5 * x.detach().square())
+
+
+X = torch.randn(50, 4, generator=rng())
+
+
+def test_the_body_gives_what_goes_into_the_head_at_unit_length():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+    expected = nn.functional.normalize(module[:2](X))
+    torch.testing.assert_close(Body(module, "2")(X), expected)
+    assert not module[2]._forward_pre_hooks
+
+
+def test_the_body_of_a_module_that_names_what_it_gives_its_head():
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(input=self.body(x))
+
+    module = Named()
+    expected = nn.functional.normalize(module.body(X))
+    torch.testing.assert_close(Body(module, "head")(X), expected)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from skal.adversarial import Batches, DivergedError, train
-from skal.adversarial.training import auc
+from skal.adversarial.training import auc, discrimination_loss, hiding_loss
 
 values = st.lists(st.integers(-3, 3), min_size=1, max_size=12)
 
@@ -30,6 +31,18 @@ def test_auc_of_nan_is_nan_so_that_the_training_is_known_to_have_diverged(place)
     assert math.isnan(auc(*scores))
     with pytest.raises(DivergedError, match="auc is nan in epoch 1"):
         train(lambda: {"loss": 0.0, "auc": auc(*scores)}, range(3), 5)
+
+
+def test_losses_are_the_cross_entropies_of_the_paper():
+    torch.manual_seed(1)
+    net = torch.nn.Linear(3, 1)
+    a, b = torch.randn(5, 3), torch.randn(7, 3)
+    one, zero = torch.ones(5, 1), torch.zeros(7, 1)
+    cross = F.binary_cross_entropy_with_logits
+    expected = cross(net(a), one) + cross(net(b), zero)
+    torch.testing.assert_close(discrimination_loss(net, a, b), expected)
+    expected = cross(net(a), one) + cross(net(b), 1 - zero)
+    torch.testing.assert_close(hiding_loss(net, a, b), expected)
 
 
 def rng(seed: int = 0) -> torch.Generator:

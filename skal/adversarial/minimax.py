@@ -1,60 +1,27 @@
-"""Features and classes that play against each other on unlabeled rows."""
+"""The game of MAL: encoder and classifier disagree about the entropy of the pool."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skal.adversarial.batches import Batches
 from skal.adversarial.networks import CosineClassifier, reverse_gradient
-from skal.adversarial.training import auc
-from skal.adversarial.vaal import discrimination_loss, hiding_loss
-from skal.hooks import hooked, input_of
+from skal.adversarial.training import Batches, auc, discrimination_loss, hiding_loss
 
-__all__ = ["Body", "Mal", "mean_entropy"]
-
-
-class Body(nn.Module):
-    """A net up to its head: gives what goes into the head, of unit length.
-
-    Parameters
-    ----------
-    module : Module
-        Not copied; runs in the mode that it is in.
-    head : str
-        Name of the head among its modules.
-    """
-
-    def __init__(self, module: nn.Module, head: str) -> None:
-        super().__init__()
-        self.module = module
-        self._head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Give features, ``(b, d)``."""
-        caught: list[Tensor] = []
-
-        def catch(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
-            caught.append(input_of(args, kwargs))
-
-        head = self.module.get_submodule(self._head)
-        with hooked({self._head: head}, catch, before=True):
-            self.module(x)
-        return F.normalize(caught[-1].flatten(1))
+__all__ = ["MinimaxGame", "mean_entropy"]
 
 
 def mean_entropy(logits: Tensor) -> Tensor:
-    """Mean entropy of the classes of rows, in nats."""
+    """Mean entropy of the predicted classes, in nats."""
     log_p = logits.log_softmax(dim=1)
     return -(log_p.exp() * log_p).sum(dim=1).mean()
 
 
-class Mal:
-    r"""Encoder, cosine classifier and discriminator.
+class MinimaxGame:
+    r"""Encoder, cosine classifier and discriminator, trained against each other.
 
     Parameters
     ----------
@@ -64,15 +31,16 @@ class Mal:
     discriminator : Module
         Maps features to the logit that a row is labeled, ``(b, 1)``.
     entropy_weight, adversary_weight : float
+        Weights of the entropy of unlabeled rows, and of hiding from the discriminator.
     lr : float
-        Step of Adam, for all.
+        Learning rate of Adam, for all networks.
 
     Notes
     -----
-    Encoder F and classifier C lower the cross-entropy of the labeled rows.  On the
-    unlabeled F lowers, and C raises, the entropy of :math:`C(F(x))`: one backward pass
-    with the gradient reversed between them.  F hides from the discriminator, and the
-    discriminator finds, which rows are labeled, as in `Vaal`.
+    Encoder F and classifier C minimize the cross-entropy of the labeled rows.  On
+    unlabeled rows F minimizes, and C maximizes, the entropy of :math:`C(F(x))`, in one
+    backward pass with the gradient reversed between them.  The discriminator learns
+    which features are of labeled rows, and F hides it, as in `VAEGame`.
     """
 
     def __init__(
@@ -96,7 +64,7 @@ class Mal:
     def epoch(
         self, labeled: Tensor, y: Tensor, unlabeled: Tensor, batches: Batches
     ) -> dict[str, float]:
-        """Train for an epoch; give mean losses and the discriminator's ``"auc"``."""
+        """Train for an epoch; return mean losses and the discriminator's ``"auc"``."""
         names = ("classification_loss", "entropy", "discriminator_loss")
         total = torch.zeros(len(names), device=labeled.device)
         n = 0
@@ -114,12 +82,13 @@ class Mal:
         return {**result, "auc": auc(*areas)}
 
     def own_step(self, x_l: Tensor, y: Tensor, x_u: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of encoder and classifier; give cross-entropy and entropy before."""
+        """Take a step of encoder and classifier; return cross-entropy and entropy."""
         z_l, z_u = self.encoder(x_l), self.encoder(x_u)
         fit = F.cross_entropy(self.classifier(z_l), y)
         entropy = self.entropy(z_u)
         seen = hiding_loss(self.discriminator, z_l, z_u)
-        # The classifier raises the entropy; reversed, the encoder lowers it.
+        # The classifier raises the entropy; with the gradient reversed, the encoder
+        # lowers it.
         loss = fit - self.entropy_weight * entropy + self.adversary_weight * seen
         self._own_optimizer.zero_grad()
         loss.backward()
@@ -127,11 +96,11 @@ class Mal:
         return fit.detach(), entropy.detach()
 
     def entropy(self, z: Tensor) -> Tensor:
-        """Mean entropy of the classes of features, its gradient by them reversed."""
+        """Mean entropy of the classes, with the gradient by the features reversed."""
         return mean_entropy(self.classifier(reverse_gradient(z)))
 
     def discriminator_step(self, x_l: Tensor, x_u: Tensor) -> Tensor:
-        """One step of the discriminator; give its loss before."""
+        """Take a step of the discriminator; return its loss before the step."""
         with torch.no_grad():
             z_l, z_u = self.encoder(x_l), self.encoder(x_u)
         loss = discrimination_loss(self.discriminator, z_l, z_u)
@@ -141,7 +110,7 @@ class Mal:
         return loss.detach()
 
     def read(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield, of some rows at a time, the logit to be labeled and the entropy."""
+        """Yield the logits to be labeled and the entropies, some rows at a time."""
         with torch.no_grad():
             for part in x.split(4096):
                 z = self.encoder(part)

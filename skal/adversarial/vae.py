@@ -1,19 +1,17 @@
-"""An autoencoder that hides from a discriminator which rows are labeled."""
+"""The game of VAAL: an autoencoder hides which rows are labeled."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from skal.adversarial.batches import Batches
 from skal.adversarial.networks import BetaVAE
-from skal.adversarial.training import auc
+from skal.adversarial.training import Batches, auc, discrimination_loss, hiding_loss
 
-__all__ = ["Vaal"]
+__all__ = ["VAEGame"]
 
 
-class Vaal:
+class VAEGame:
     r"""Variational autoencoder and discriminator, trained against each other.
 
     Parameters
@@ -21,21 +19,24 @@ class Vaal:
     vae : BetaVAE
     discriminator : Module
         Maps codes ``(b, latent_dim)`` to the logit that a row is labeled, ``(b, 1)``.
-    beta, adversary_weight : float
+    beta : float
+        Weight of the divergence; see `BetaVAE.loss`.
+    adversary_weight : float
+        Weight :math:`\lambda` of hiding from the discriminator.
     lr : float
-        Step of Adam, for both.
+        Learning rate of Adam, for both networks.
     rng : torch.Generator
         On the CPU; draws the codes.
 
     Notes
     -----
-    With :math:`\mu` the mean of a row's code and D the probability that it is labeled,
-    the autoencoder lowers
+    With :math:`\mu` the mean of the code of a row and D the probability that the row is
+    labeled, the autoencoder minimizes
 
     .. math:: \ell(x_L) + \ell(x_U) - \lambda\,(\log D(\mu_L) + \log D(\mu_U))
 
-    with `BetaVAE.loss` for :math:`\ell`, twice for every time that the discriminator
-    lowers :math:`-\log D(\mu_L) - \log(1 - D(\mu_U))`.
+    where :math:`\ell` is `BetaVAE.loss`, in two steps for each step in which the
+    discriminator minimizes :math:`-\log D(\mu_L) - \log(1 - D(\mu_U))`.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Vaal:
     def epoch(
         self, labeled: Tensor, unlabeled: Tensor, batches: Batches
     ) -> dict[str, float]:
-        """Train for an epoch; give mean losses and the discriminator's ``"auc"``."""
+        """Train for an epoch; return mean losses and the discriminator's ``"auc"``."""
         total = torch.zeros(2, device=labeled.device)
         n = 0
         for known, unknown in batches.epoch():
@@ -73,7 +74,7 @@ class Vaal:
         return {"vae_loss": losses[0], "discriminator_loss": losses[1], "auc": area}
 
     def vae_step(self, x_l: Tensor, x_u: Tensor) -> Tensor:
-        """One step of the autoencoder; give its loss before."""
+        """Take a step of the autoencoder; return its loss before the step."""
         own_l, mean_l = self.vae.loss(x_l, self.beta, self._rng)
         own_u, mean_u = self.vae.loss(x_u, self.beta, self._rng)
         seen = hiding_loss(self.discriminator, mean_l, mean_u)
@@ -84,7 +85,7 @@ class Vaal:
         return loss.detach()
 
     def discriminator_step(self, x_l: Tensor, x_u: Tensor) -> Tensor:
-        """One step of the discriminator; give its loss before."""
+        """Take a step of the discriminator; return its loss before the step."""
         with torch.no_grad():
             mean_l, mean_u = self.vae.mean(x_l), self.vae.mean(x_u)
         loss = discrimination_loss(self.discriminator, mean_l, mean_u)
@@ -97,21 +98,9 @@ class Vaal:
         """Logit that each row is labeled, from the mean of its code, ``(m,)``."""
         nets = (self.vae, self.discriminator)
         for net in nets:
-            net.eval()  # with dropout or batch norm a row would hang on those beside it
+            net.eval()  # with batch norm a row would depend on the rows beside it
         with torch.no_grad():
             parts = [self.discriminator(self.vae.mean(part)) for part in x.split(4096)]
         for net in nets:
             net.train()
         return torch.cat(parts)[:, 0]
-
-
-def hiding_loss(net: nn.Module, labeled: Tensor, unlabeled: Tensor) -> Tensor:
-    """Cross-entropy of telling labeled features from unlabeled, if all are labeled."""
-    loss: Tensor = F.softplus(-net(labeled)).mean() + F.softplus(-net(unlabeled)).mean()
-    return loss
-
-
-def discrimination_loss(net: nn.Module, labeled: Tensor, unlabeled: Tensor) -> Tensor:
-    """Cross-entropy of telling labeled features from unlabeled ones."""
-    loss: Tensor = F.softplus(-net(labeled)).mean() + F.softplus(net(unlabeled)).mean()
-    return loss
