@@ -176,6 +176,8 @@ def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
     bad : bool ndarray of shape (m,) or None
         None if there are no such rows.
     """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "fc" and _has_finite_sum(X):
+        return None
     is_bad = np.isinf if allow_nan else _is_not_finite
     if _is_dict(X) or _is_frame(X):
         columns = (
@@ -199,11 +201,16 @@ def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
     values = _as_values(X)
     if values is None or values.dtype.kind not in "fc":
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # one pass, no temporary array
-            return None
+    if _has_finite_sum(values):
+        return None
     bad = is_bad(values.reshape(len(values), -1)).any(axis=1)
     return bad if bad.any() else None
+
+
+def _has_finite_sum(values: np.ndarray) -> bool:
+    """Whether all values are finite, in one pass and without a temporary array."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 def _is_not_finite(values: Any) -> Any:
@@ -300,7 +307,10 @@ class Rows:
             If a row has NaN or infinity.  The message counts such rows and names the
             first.  Rows are checked the first time that all are read.
         """
-        for rows, block in self._blocks():
+        size = self.block_size
+        for start in range(0, self._n, size):
+            rows = slice(start, min(start + size, self._n))
+            block = transform_rows(take_slice(self.X, rows), self.transformers)
             if not self._checked and find_bad_rows(block) is not None:
                 self._raise_not_finite()
             yield rows, block
@@ -311,15 +321,9 @@ class Rows:
         for _ in self.blocks():
             pass
 
-    def _blocks(self) -> Iterator[tuple[slice, Any]]:
-        size = self.block_size
-        for start in range(0, self._n, size):
-            rows = slice(start, min(start + size, self._n))
-            yield rows, transform_rows(take_slice(self.X, rows), self.transformers)
-
     def _raise_not_finite(self) -> None:
         count, first = 0, -1
-        for rows, block in self._blocks():
+        for rows, block in self.through((), allow_nan=True).blocks():
             bad = find_bad_rows(block)
             if bad is not None:
                 first = rows.start + int(bad.argmax()) if first < 0 else first

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     # what is read of a learner and its pool
     "rows": set(),
     "_stacking": {"rows"},
-    "nets": {"posteriors"},  # only within predict(return_std=True)
+    "nets": {"posteriors", "rows"},  # posteriors within predict(return_std=True)
     "reading": {"_stacking", "nets", "rows", "spaces"},
     "posteriors": {"nets", "reading", "rows"},
     # where it comes together

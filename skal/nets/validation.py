@@ -16,6 +16,8 @@ from skorch.helper import SliceDataset
 from skorch.utils import data_from_dataset, is_dataset, to_numpy
 from torch.utils.data import IterableDataset
 
+from skal.rows import array_if_tensor
+
 __all__ = [
     "check_classes",
     "check_device",
@@ -107,15 +109,8 @@ def _check_part(part: Any, name: str) -> Any:
 
 
 def _as_ndarray(X: Any) -> Any:
-    """Convert a tensor to an ndarray, whatever its device, dtype or gradient."""
-    if isinstance(X, SliceDataset):
-        return to_numpy(X)
-    if not isinstance(X, torch.Tensor):
-        return X
-    X = X.detach().cpu()
-    if X.dtype in (torch.bfloat16, torch.float16):
-        X = X.float()
-    return (X if X.layout == torch.strided else X.to_dense()).numpy()
+    """Convert a tensor or a SliceDataset to an ndarray."""
+    return to_numpy(X) if isinstance(X, SliceDataset) else array_if_tensor(X)
 
 
 # -- y and sample_weight --------------------------------------------------------------

@@ -68,7 +68,7 @@ class LastLayerLaplace(NetPosterior):
                 "not keep. Use skal.ActiveLearner(estimator, X_training=, y_training=)."
             )
         access = NetAccess(net.estimator)
-        features, outputs = access.collect_all(net.labeled, access.forward_features)
+        features, outputs = access.collect(net.labeled, access.forward_features)
         outputs = outputs.double().reshape(len(outputs), -1)
         name, head = _linear_head(access, net.labeled, features, outputs)
         z = features.double()

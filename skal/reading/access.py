@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -170,55 +170,60 @@ class NetAccess:
         self._check_features(head.name, caught[-1], output)
         return caught[-1].flatten(1), output
 
+    @overload
     def collect(
         self, rows: Rows, read: Callable[[Any], Tensor], size: int | None = None
-    ) -> Tensor:
-        """Apply ``read(batch) -> (b, ...)`` to all rows, giving ``(m, ...)``.
+    ) -> Tensor: ...
+
+    @overload
+    def collect(
+        self,
+        rows: Rows,
+        read: Callable[[Any], tuple[Tensor, ...]],
+        size: int | None = None,
+    ) -> tuple[Tensor, ...]: ...
+
+    def collect(
+        self, rows: Rows, read: Callable[[Any], Any], size: int | None = None
+    ) -> Any:
+        """Apply a function to all rows, batch by batch.
 
         Parameters
         ----------
         rows : Rows
         read : callable
-            Maps a batch to a tensor with one entry for each of its rows.
+            Maps a batch to a tensor ``(b, ...)``, or to a tuple of such tensors.
         size : int, optional
             As in `batches`.
 
         Returns
         -------
-        result : Tensor
+        result : Tensor of shape (m, ...), or tuple of such tensors
             On the device of the net.
 
         Raises
         ------
         ValueError
-            If the result is not finite.
+            If a result is not finite.
         """
-        (result,) = self.collect_all(rows, lambda batch: (read(batch),), size)
-        return result
-
-    def collect_all(
-        self,
-        rows: Rows,
-        read: Callable[[Any], tuple[Tensor, ...]],
-        size: int | None = None,
-    ) -> tuple[Tensor, ...]:
-        """Apply a function with several results to all rows; see `collect`."""
-        results: tuple[Tensor, ...] = ()
+        results: list[Tensor] = []
         with evaluating(self.module):
             for block, batch in self.batches(rows, size):
-                parts = read(batch)
+                found = read(batch)
+                parts = found if isinstance(found, tuple) else (found,)
                 if not results:  # allocated once, so that nothing is held twice
-                    results = tuple(
+                    results = [
                         part.new_empty((len(rows), *part.shape[1:])) for part in parts
-                    )
+                    ]
                 for result, part in zip(results, parts, strict=True):
                     result[block] = part
-        if not all(_all_finite(result) for result in results):
-            raise ValueError(
-                f"The outputs of {type(self.module).__name__} for {rows.name} are not "
-                "finite. Did its training diverge?"
-            )
-        return results
+        for result in results:
+            if not _all_finite(result):
+                raise ValueError(
+                    f"The outputs of {type(self.module).__name__} for {rows.name} are "
+                    "not finite. Did its training diverge?"
+                )
+        return tuple(results) if isinstance(found, tuple) else results[0]
 
     @property
     def chunk_size(self) -> int:
@@ -350,7 +355,7 @@ def map_tensors(batch: Any, function: Callable[[Tensor], Any]) -> Any:
 
 def first_rows(batch: Any, n: int) -> Any:
     """Take the first `n` rows of a batch."""
-    return map_tensors(batch, lambda x: x[:n])
+    return map_tensors(batch, itemgetter(slice(n)))
 
 
 def split(batch: Any, size: int | None) -> list[Any]:

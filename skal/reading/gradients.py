@@ -211,7 +211,7 @@ def per_row_gradients(
         One for each layer, with m rows.
     """
     read = GradientReader(access, space, directions)
-    flat = access.collect_all(
+    flat = access.collect(
         rows, lambda batch: sum(map(tuple, read(batch)), ()), access.chunk_size
     )
     pairs = zip(flat[::2], flat[1::2], strict=True)

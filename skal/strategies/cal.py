@@ -83,7 +83,7 @@ def _contrasts(access: NetAccess, member: Member, labeled: Rows, k: int) -> Tens
         features, outputs = access.forward_features(batch)
         return features, access.to_proba(as_columns(outputs))
 
-    known, known_proba = access.collect_all(labeled, read)
+    known, known_proba = access.collect(labeled, read)
     nearest = KNearest(known, min(k, len(known)), metric="cosine")
 
     def score(batch: Any) -> Tensor:

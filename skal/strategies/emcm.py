@@ -109,7 +109,7 @@ def _read(access: NetAccess, member: Member, space: str) -> tuple[Tensor, Tensor
         n_targets = predicted.shape[1]
         return predicted, gradient_gram(reader(batch), n_targets)
 
-    predicted, gram = access.collect_all(member.rows, read, access.chunk_size)
+    predicted, gram = access.collect(member.rows, read, access.chunk_size)
     return predicted, gram
 
 

@@ -138,7 +138,7 @@ def _collect(
             looked = True
         return read(batch)
 
-    inputs, outputs = access.collect_all(rows, checked, access.chunk_size)
+    inputs, outputs = access.collect(rows, checked, access.chunk_size)
     return Information(inputs, outputs)
 
 

@@ -71,7 +71,7 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> tuple[Tensor, An
             same = outputs.argmax(1) == direct.argmax(1)
         return z, same
 
-    z, same = access.collect_all(rows, read)
+    z, same = access.collect(rows, read)
     # Rounding may swap near ties; a layer behind the head swaps far more.
     if int((~same).sum()) > 0.01 * len(same):
         raise UnsuitableLearnerError(

@@ -132,7 +132,7 @@ def test_other_parameters_are_swapped_in_not_written():
     before = [p.clone() for p in net.module_.parameters()]
     out = access.collect(Rows(X), lambda batch: access.forward(batch, zero))
     assert not out.any()
-    z, out = access.collect_all(Rows(X), lambda b: access.forward_features(b, zero))
+    z, out = access.collect(Rows(X), lambda b: access.forward_features(b, zero))
     assert not z.any()
     assert not out.any()
     assert all(map(torch.equal, before, net.module_.parameters()))
