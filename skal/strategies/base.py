@@ -42,7 +42,8 @@ class Selection(NamedTuple):
 _REQUIREMENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "net": (
         "the net of a skorch estimator, such as skal.NetClassifier or "
-        "skal.NetRegressor (also in a Pipeline, a Committee or an ensemble of skal)",
+        "skal.NetRegressor (also in a Pipeline, a Committee, or an ensemble such as "
+        "bagging, voting or those of skal)",
         lambda member: bool(member.nets()),
     ),
     "proba": (
