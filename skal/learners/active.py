@@ -18,6 +18,7 @@ from skal.learners.checks import (
     warn_if_permuted,
 )
 from skal.learners.delegating import EstimatorMethods
+from skal.learners.diagram import DiagramMixin
 from skal.learners.modal import run_query
 from skal.learners.training import (
     fit_estimator,
@@ -32,7 +33,7 @@ from skal.rows import n_rows, take_rows
 __all__ = ["ActiveLearner"]
 
 
-class ActiveLearner(EstimatorMethods, ModALActiveLearner):
+class ActiveLearner(EstimatorMethods, DiagramMixin, ModALActiveLearner):
     """An estimator with a query strategy that chooses the rows to label next.
 
     A subclass of modAL's ``ActiveLearner`` that works with current scikit-learn and

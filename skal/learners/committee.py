@@ -23,6 +23,7 @@ from skal.learners.checks import (
     is_fitted,
     warn_if_permuted,
 )
+from skal.learners.diagram import DiagramMixin
 from skal.learners.modal import run_query
 from skal.learners.training import (
     fit_estimator,
@@ -37,7 +38,7 @@ from skal.rows import as_array, as_dense, n_rows, take_rows
 __all__ = ["Committee", "CommitteeRegressor"]
 
 
-class _BaseCommittee:
+class _BaseCommittee(DiagramMixin):
     """Training and querying of several learners together."""
 
     learner_list: list[Any]

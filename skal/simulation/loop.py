@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sklearn.base import is_classifier
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from skal.learners import ActiveLearner
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
