@@ -98,10 +98,12 @@ def strategies(name: str) -> list[str]:
 
 def names(module: str) -> list[str]:
     """Reference of a module: its ``__all__``, strategies after the rest."""
-    public = importlib.import_module(module).__all__
-    found = {cls.__name__ for cls in all_strategies()}
-    ordered = [name for name in public if name not in found]
-    ordered += [name for name in public if name in found]
+    source = importlib.import_module(module)
+    strategies = all_strategies()
+    # A stable sort: False comes before True.
+    ordered = sorted(
+        source.__all__, key=lambda name: getattr(source, name) in strategies
+    )
     return [
         f".. currentmodule:: {module}",
         "",
