@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
@@ -66,6 +67,28 @@ class QuietPrintLog(PrintLog):
         """Print a row of the table."""
         if net.verbose:
             super().on_epoch_end(net, **kwargs)
+
+
+class _Interrupted(BaseException):
+    """Carries an interrupt past skorch, which takes it for the end of training."""
+
+    def __init__(self, interrupt: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.interrupt = interrupt
+
+
+def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
+    """Whether a callback ended training, as skorch's `EarlyStopping` does.
+
+    Such a callback has a ``raise`` statement. An interrupt by the user may come in a
+    callback too, but at any instruction.
+    """
+    traceback, in_callback = interrupt.__traceback__, False
+    while traceback is not None:
+        code, position = traceback.tb_frame.f_code, traceback.tb_lasti
+        in_callback = in_callback or code is NeuralNet.notify.__code__
+        traceback = traceback.tb_next
+    return in_callback and dis.opname[code.co_code[position]] == "RAISE_VARARGS"
 
 
 class BaseNet(NeuralNet):
@@ -224,6 +247,9 @@ class BaseNet(NeuralNet):
         ------
         ValueError
             If X, y or sample_weight is invalid; the net is left as it was.
+        KeyboardInterrupt
+            If the user interrupts training; the net is left as it was. Use a callback,
+            such as skorch's ``EarlyStopping``, to end training early.
         """
         resume = self.warm_start and self.initialized_
         with self._all_or_nothing():
@@ -283,7 +309,10 @@ class BaseNet(NeuralNet):
         if isinstance(dataset, Subset):
             target = target[dataset.indices]
         with preserve_global_rng(self._next_seed()):
-            super().partial_fit(X, target, training_set=dataset, **fit_params)
+            try:
+                super().partial_fit(X, target, training_set=dataset, **fit_params)
+            except _Interrupted as error:
+                raise error.interrupt from None
 
     def fit_loop(
         self,
@@ -312,8 +341,14 @@ class BaseNet(NeuralNet):
         -------
         net : self
         """
-        X = X if training_set is None else training_set
-        return super().fit_loop(X, y, epochs, **fit_params)
+        if training_set is None:
+            return super().fit_loop(X, y, epochs, **fit_params)
+        try:
+            return super().fit_loop(training_set, y, epochs, **fit_params)
+        except KeyboardInterrupt as interrupt:
+            if _raised_by_callback(interrupt):
+                raise
+            raise _Interrupted(interrupt) from None
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback, EarlyStopping
 
 from skal import ActiveLearner, Committee, CommitteeRegressor
 from skal.nets import NetClassifier, NetRegressor
@@ -39,6 +41,19 @@ class TwoInputs(torch.nn.Module):
 
     def forward(self, left, right):
         return self.left(left) + self.right(right)
+
+
+class StopAtSecondEpoch(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+class CtrlC(Callback):
+    """Presses Ctrl-C while a callback runs."""
+
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
 
 
 class Failing(torch.nn.Module):
@@ -183,6 +198,63 @@ def test_failing_training_leaves_the_net_as_it_was(data, monkeypatch):
     monkeypatch.undo()
     learner.teach(X[30:], y[30:])
     assert len(net.history) == 6  # training continues from there
+
+
+class Interrupted(torch.nn.Module):
+    """Presses Ctrl-C in a step of training."""
+
+    at_step = 10**9
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 3)
+        self.n = 0
+
+    def forward(self, X):
+        self.n += self.training
+        if self.n == self.at_step:
+            signal.raise_signal(signal.SIGINT)
+        return self.linear(X)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_interrupt_is_raised_and_undone(nested, warm_start, data, monkeypatch):
+    X, y = data
+    net = NetClassifier(
+        Interrupted, max_epochs=3, batch_size=10, warm_start=warm_start, random_state=0
+    )
+    model = make_pipeline(StandardScaler(), net) if nested else net
+    learner = ActiveLearner(model, Random(0), X[:30], y[:30])
+    before = learner.predict_proba(X)
+    state = torch.get_rng_state()
+    monkeypatch.setattr(Interrupted, "at_step", net.module_.n + 4 if warm_start else 4)
+    with pytest.raises(KeyboardInterrupt):
+        learner.teach(X[30:], y[30:])
+    assert len(learner.X_training) == 30
+    assert np.array_equal(learner.predict_proba(X), before)
+    assert torch.equal(torch.get_rng_state(), state)
+    monkeypatch.undo()
+    learner.teach(X[30:], y[30:])
+    assert len(learner.X_training) == 60
+
+
+def test_a_callback_may_end_training(data):
+    X, y = data
+    for callback in (
+        EarlyStopping("train_loss", patience=2, threshold=10.0),
+        StopAtSecondEpoch(),
+    ):
+        net = classifier(max_epochs=9).set_params(callbacks=[("stop", callback)])
+        learner = ActiveLearner(net, Random(0), X, y)
+        assert 2 <= len(learner.estimator.history) <= 3
+
+
+def test_an_interrupt_within_a_callback_is_no_request_to_stop(data):
+    net = classifier(max_epochs=9).set_params(callbacks=[("slow", CtrlC())])
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(*data)
+    assert not net.initialized_
 
 
 def test_teach_starts_over_without_warm_start(data):

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import copy
+import signal
 from time import sleep
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 from sklearn.tree import DecisionTreeRegressor
 
-from skal.nets import NetRegressor
+from skal.nets import MLP, NetRegressor
 from skal.simulation import ActiveLearningSimulation
 from skal.simulation.result import ScoreLabel
 from tests.simulation.helpers import (
@@ -106,6 +108,20 @@ def test_nets_are_the_same_in_parallel(regression: Data, backend: str) -> None:
     pd.testing.assert_frame_equal(
         parallel.drop(columns=TIMES), expected.drop(columns=TIMES)
     )
+
+
+class _Interrupted(MLP):
+    def forward(self, X: Any) -> Any:
+        if self.training:
+            signal.raise_signal(signal.SIGINT)
+        return super().forward(X)
+
+
+def test_an_interrupt_is_raised(regression: Data) -> None:
+    state = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        compare(regression, estimator=NetRegressor(_Interrupted, max_epochs=3))
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_scores_are_those_of_the_test_rows(regression: Data) -> None:
