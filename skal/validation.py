@@ -8,32 +8,15 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import torch
 
 __all__ = [
     "check_bool",
-    "check_device",
     "check_int",
     "check_not_negative",
     "check_option",
     "check_positive",
     "check_share",
 ]
-
-
-def check_device(device: Any) -> None:
-    """Raise ValueError unless torch can use `device`."""
-    try:
-        kind = torch.device(device).type
-    except (RuntimeError, TypeError):
-        raise ValueError(
-            f"device must be one that torch knows, such as 'cpu' or 'cuda', got "
-            f"{device!r}."
-        ) from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={device!r} is not available: torch finds no GPU. Use device='cpu'."
-        )
 
 
 def check_option(name: str, value: Any, options: Sequence[str]) -> None:

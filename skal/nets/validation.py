@@ -317,7 +317,7 @@ def class_weights(
 
 
 def check_device(device: Any) -> None:
-    """Raise ValueError unless torch knows `device` and has a GPU if it is one."""
+    """Raise ValueError unless torch can use `device`."""
     try:
         kind = torch.device(device).type
     except (RuntimeError, TypeError):
@@ -327,6 +327,5 @@ def check_device(device: Any) -> None:
         ) from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            f"device={device!r} was requested, but torch finds no GPU; use "
-            "device='cpu'."
+            f"device={device!r} is not available: torch finds no GPU. Use device='cpu'."
         )

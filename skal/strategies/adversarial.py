@@ -8,13 +8,9 @@ import torch
 from tqdm import tqdm
 
 from skal.adversarial import Batches, History, train
+from skal.nets.validation import check_device
 from skal.strategies.base import ScoreStrategy
-from skal.validation import (
-    check_device,
-    check_int,
-    check_not_negative,
-    check_positive,
-)
+from skal.validation import check_int, check_not_negative, check_positive
 
 __all__ = ["AdversarialStrategy"]
 
