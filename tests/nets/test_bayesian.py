@@ -24,7 +24,7 @@ from skal.nets.bayesian import (
     kl_divergence,
     sample_weights,
 )
-from tests.nets.data import blobs, line
+from tests.nets.helpers import blobs, line
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -54,7 +54,7 @@ def posterior(module: nn.Module) -> list[Normal]:
     ]
 
 
-@pytest.mark.parametrize("prior_scale", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("prior_scale", [0.3, 2.5])
 def test_divergence_is_that_of_torch(prior_scale: float) -> None:
     module = spread_out(BayesianMLP(3, 2, (5,), prior_scale=prior_scale))
     prior = Normal(0.0, prior_scale)
@@ -84,7 +84,7 @@ def test_divergence_counts_a_shared_layer_once_and_others_not_at_all() -> None:
     assert kl_divergence(nn.Linear(3, 3)).item() == 0
 
 
-@pytest.mark.parametrize("scale", [1e-4, 0.02, 3.0, 200.0])
+@pytest.mark.parametrize("scale", [1e-4, 0.02, 200.0])
 def test_scale_at_the_start(scale: float) -> None:
     layer = BayesLinear(3, 2, initial_scale=scale)
     torch.testing.assert_close(
@@ -116,7 +116,7 @@ def test_one_draw_serves_the_whole_batch() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_samples_have_the_posterior_s_mean_and_scale(bias: bool) -> None:
+def test_samples_have_the_posterior_mean_and_scale(bias: bool) -> None:
     layer = spread_out(BayesLinear(2, 3, bias=bias))
     rng = seeded(3)
     draws = [sample_weights(layer, rng) for _ in range(4000)]
@@ -154,18 +154,15 @@ def test_samples_need_a_bayesian_layer() -> None:
         sample_weights(nn.Linear(2, 1), seeded())
 
 
-@pytest.mark.parametrize("name", ["prior_scale", "initial_scale"])
-def test_scales_are_positive(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be above 0, got 0"):
-        BayesLinear(2, 1, **{name: 0.0})
-
-
-def test_noise_is_positive() -> None:
+def test_scales_are_positive() -> None:
+    for name in ("prior_scale", "initial_scale"):
+        with pytest.raises(ValueError, match=f"{name} must be above 0, got 0"):
+            BayesLinear(2, 1, **{name: 0.0})
     with pytest.raises(ValueError, match="noise_scale must be above 0, got -1"):
         GaussianNLL(noise_scale=-1)
 
 
-def test_likelihood_is_torch_s_up_to_its_constant() -> None:
+def test_likelihood_is_that_of_torch_without_its_constant() -> None:
     f, y = torch.randn(2, 6, 1, generator=seeded())
     full = -Normal(f, 0.3).log_prob(y) - np.log(0.3 * np.sqrt(2 * np.pi))
     torch.testing.assert_close(GaussianNLL(0.3)(f, y), full.mean())
@@ -175,10 +172,10 @@ def test_likelihood_is_torch_s_up_to_its_constant() -> None:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
-def test_an_epoch_s_loss_has_the_divergence_once(
+def test_the_loss_of_an_epoch_contains_the_divergence_once(
     Net: Any, weighted: bool, reduction: str
 ) -> None:
-    # A tiny scale leaves nothing to chance, a learning rate of 0 nothing to learn.
+    # A tiny scale removes the noise of draws, a learning rate of 0 any change.
     X, y = blobs(50)
     net = Net(
         BayesianMLP,
@@ -272,7 +269,7 @@ def test_linear_regression_finds_the_exact_posterior() -> None:
         assert mu.item() == pytest.approx(truth * data / precision, abs=0.05)
 
 
-def test_prior_is_recovered_where_data_say_nothing() -> None:
+def test_prior_is_recovered_if_data_are_uninformative() -> None:
     head = linear_regression(12, noise=1e3, prior_scale=0.7).module_.head
     for mu, rho in [
         (head.weight_mu, head.weight_rho),

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of an estimator."""
+"""scikit-learn's own checks of estimators."""
 
 from __future__ import annotations
 
@@ -8,24 +8,43 @@ from typing import Any
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import (
+    LossPredictionClassifier,
+    LossPredictionRegressor,
+    NetClassifier,
+    NetRegressor,
+)
+from tests.nets.ensembles.helpers import make
 
 FLOAT32 = (
-    "wants fits on weighted and on repeated rows to agree to 1e-7; nets compute in "
-    "float32, where the sums round otherwise (test_weights.py compares to 1e-4)"
+    "expects fits on weighted and on repeated rows to agree to 1e-7; nets compute in "
+    "float32, where the sums round differently (test_net.py compares to 1e-4)"
 )
 EXPECTED_FAILED_CHECKS = {
     "check_sample_weight_equivalence_on_dense_data": FLOAT32,
     "check_sample_weight_equivalence_on_sparse_data": FLOAT32,
 }
+SMALL: dict[str, Any] = {"max_epochs": 10, "lr": 0.05, "batch_size": 32}
+ESTIMATORS = [
+    NetClassifier(),
+    NetRegressor(),
+    # A small loss module: the checks fit a hundred times.
+    LossPredictionClassifier(width=8),
+    LossPredictionRegressor(width=8),
+    # One ensemble of each task, and one that trains its net itself. The others pass,
+    # too, but take minutes.
+    make("DeepEnsembleClassifier", n_estimators=2, **SMALL),
+    make("DeepEnsembleRegressor", n_estimators=2, **SMALL),
+    make("SnapshotEnsembleClassifier", n_estimators=2, **SMALL),
+]
 
 
-@pytest.mark.parametrize("net", [NetClassifier(), NetRegressor()], ids=repr)
-def test_scikit_learns_checks(net: Any) -> None:
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: type(e).__name__)
+def test_scikit_learns_checks(estimator: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # checks warn of themselves
+        warnings.simplefilter("ignore")  # some checks warn
         results = check_estimator(
-            net,
+            estimator,
             expected_failed_checks=EXPECTED_FAILED_CHECKS,
             on_fail=None,
             on_skip=None,

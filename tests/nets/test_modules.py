@@ -9,7 +9,7 @@ from torch import nn
 
 from skal.nets import MLP
 from skal.nets.modules import make_module, row_size
-from tests.nets.data import Unsized, states_equal
+from tests.nets.helpers import Unsized, states_equal
 
 
 def test_mlp_is_the_layers_it_names() -> None:

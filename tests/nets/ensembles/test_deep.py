@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import VotingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -12,9 +11,8 @@ from torch import nn
 
 from skal.nets import NetClassifier, NetRegressor
 from skal.nets.ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
-from skal.nets.ensembles.base import seeded_clone
-from tests.nets.data import blobs, line, states_equal
-from tests.nets.ensembles.kinds import make, small_net
+from tests.nets.ensembles.helpers import make, small_net
+from tests.nets.helpers import blobs, line, states_equal
 
 
 def test_default_members() -> None:
@@ -64,16 +62,6 @@ def test_members_may_scale_their_targets() -> None:
     scaled_mean, scaled_std = scaled.predict(X, return_std=True)
     np.testing.assert_allclose(scaled_mean, 100 * mean + 7, rtol=1e-2, atol=1)
     np.testing.assert_allclose(scaled_std, 100 * std, rtol=0.1, atol=0.5)
-
-
-def test_each_random_state_in_a_member_has_its_own_seed() -> None:
-    model = VotingRegressor([("one", NetRegressor()), ("other", NetRegressor())])
-    params = seeded_clone(model, 5).get_params()
-    seeds = [v for k, v in params.items() if k.endswith("random_state")]
-    assert len(seeds) == 2
-    assert seeds[0] != seeds[1]
-    again = seeded_clone(model, 5).get_params()
-    assert seeds == [v for k, v in again.items() if k.endswith("random_state")]
 
 
 def test_members_without_a_seed_are_taken_as_they_are() -> None:

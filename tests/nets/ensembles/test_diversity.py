@@ -8,7 +8,7 @@ from torch import nn
 
 from skal.nets import NetClassifier
 from skal.nets.ensembles import DiversityEncouragingEnsembleClassifier
-from tests.nets.data import Unsized, blobs, states_equal
+from tests.nets.helpers import Unsized, blobs, states_equal
 
 X, Y = blobs(50)
 

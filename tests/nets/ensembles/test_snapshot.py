@@ -11,7 +11,7 @@ from skorch.callbacks import Callback, EarlyStopping
 
 from skal.nets import NetClassifier
 from skal.nets.ensembles import SnapshotEnsembleClassifier
-from tests.nets.data import WithBatchNorm, blobs
+from tests.nets.helpers import WithBatchNorm, blobs
 
 X, Y = blobs(50)
 

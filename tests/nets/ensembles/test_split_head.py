@@ -13,7 +13,7 @@ from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.nets.bayesian import BayesianMLP
 from skal.nets.ensembles import SplitHeadEnsembleClassifier, SplitHeadEnsembleRegressor
 from skal.nets.ensembles.split_head import MultiHead, multi_head_net
-from tests.nets.data import Softmax, WithBatchNorm, blobs, line
+from tests.nets.helpers import Softmax, WithBatchNorm, blobs, line
 
 X, Y = blobs(50)
 

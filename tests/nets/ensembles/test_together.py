@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 from skorch.callbacks import EpochTimer
 from skorch.dataset import ValidSplit
 from torch import nn
@@ -14,7 +15,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from skal.nets import NetClassifier, NetRegressor
 from skal.nets.ensembles import DeepEnsembleClassifier, DeepEnsembleRegressor
-from tests.nets.data import Unsized, blobs, line
+from skal.nets.ensembles.together import can_train_together
+from tests.nets.helpers import Unsized, blobs, line
 
 # 61 rows in batches of 20 leave a single one, which joins the batch before.
 X, CODES = blobs(61)
@@ -46,6 +48,8 @@ SAME_CLASSIFIERS = [
     {"classes": [0, 1, 2, 7]},
 ]
 SAME_REGRESSORS = [
+    {},
+    {"module__dropout": 0.4},
     {"criterion": nn.L1Loss},
     {"criterion": nn.HuberLoss},
     {"criterion": nn.SmoothL1Loss},
@@ -57,7 +61,7 @@ def options_id(options: dict[str, Any]) -> str:
 
 
 def check_like_alone(ensemble: Any, X: Any, y: Any) -> None:
-    """Check that each member is what it comes to when it is fitted alone."""
+    """Check that each member equals a net that is fitted alone."""
     ensemble.fit(X, y)
     assert ensemble.trained_together_
     for member in ensemble.estimators_:
@@ -75,8 +79,7 @@ def check_like_alone(ensemble: Any, X: Any, y: Any) -> None:
                 assert batch["train_loss"] == pytest.approx(
                     other["train_loss"], rel=1e-3, abs=1e-6
                 )
-        # Training goes on from the same weights, the same state of the optimizer and
-        # of random numbers.
+        # Training continues with the same weights, state of the optimizer and seeds.
         member.partial_fit(X, y)
         check_same(member, alone.partial_fit(X, y))
 
@@ -91,7 +94,7 @@ def check_same(net: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [*SAME, *SAME_CLASSIFIERS], ids=options_id)
-def test_classifiers_are_what_they_come_to_alone(options: dict[str, Any]) -> None:
+def test_classifiers_equal_those_fitted_alone(options: dict[str, Any]) -> None:
     net = NetClassifier(**{**OPTIONS, **options})
     ensemble = DeepEnsembleClassifier(net, 3, random_state=0)
     if options.get("class_weight") == "balanced":  # which partial_fit refuses
@@ -102,8 +105,8 @@ def test_classifiers_are_what_they_come_to_alone(options: dict[str, Any]) -> Non
         check_like_alone(ensemble, X, CODES)
 
 
-@pytest.mark.parametrize("options", [*SAME, *SAME_REGRESSORS], ids=options_id)
-def test_regressors_are_what_they_come_to_alone(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", SAME_REGRESSORS, ids=options_id)
+def test_regressors_equal_those_fitted_alone(options: dict[str, Any]) -> None:
     net = NetRegressor(**{**OPTIONS, **options})
     check_like_alone(DeepEnsembleRegressor(net, 3, random_state=0), X, Y)
 
@@ -130,23 +133,24 @@ def test_rows_of_every_kind(rows: Any) -> None:
 
 
 class OwnClassifier(NetClassifier):
-    """May do anything in training."""
+    """Could train in any way."""
+
+
+class Loader(DataLoader):
+    """Could give batches in any way."""
 
 
 class Smoothed(nn.CrossEntropyLoss):
-    """May do anything with a batch."""
-
-    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return super().forward(input - input.mean(), target) + input.std()
+    """Could treat a batch in any way."""
 
 
-ALONE = [
+ALONE: list[dict[str, Any]] = [
     {"criterion": Smoothed},
     {"callbacks": [EpochTimer()]},
     {"callbacks": "disable"},
     {"train_split": ValidSplit(3)},
-    {"iterator_train": DataLoader, "iterator_train__shuffle": False},
-    {"iterator_train__drop_last": True},
+    {"iterator_train__shuffle": False},
+    {"iterator_train": Loader},
     {"dataset__length": 61},
     {"optimizer": torch.optim.NAdam},
     {"optimizer__param_groups": [("head.*", {"lr": 0.1})]},
@@ -154,30 +158,37 @@ ALONE = [
     {"module": Unsized},
     {"module__activation": lambda: nn.ReLU()},
     {"module__activation": nn.PReLU},
+    {"module__dropout": 1.0},
     {"verbose": 1},
 ]
 
 
-@pytest.mark.parametrize("options", ALONE, ids=lambda o: next(iter(o)))
-def test_whatever_is_not_plain_is_trained_one_by_one(
-    options: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    net = NetClassifier(lr=0.01, max_epochs=2, **options)
-    ensemble = DeepEnsembleClassifier(net, 2, random_state=0).fit(X, CODES)
+def test_only_plain_nets_can_be_trained_simultaneously() -> None:
+    assert can_train_together(NetClassifier(), X)
+    for options in ALONE:
+        assert not can_train_together(NetClassifier(**options), X), options
+    assert not can_train_together(OwnClassifier(), X)
+    assert not can_train_together(make_pipeline(NetClassifier()), X)
+    assert not can_train_together(NetClassifier(), {"X": X})
+
+
+@pytest.mark.parametrize("cause", ["net", "weights", "dataset"])
+def test_otherwise_members_are_fitted_one_after_the_other(cause: str) -> None:
+    options = {"callbacks": [EpochTimer()]} if cause == "net" else {}
+    weights = {"sample_weight": np.linspace(0, 1, 61)} if cause == "weights" else {}
+    rows: Any = X
+    if cause == "dataset":
+        rows = TensorDataset(torch.from_numpy(X), torch.from_numpy(CODES))
+    net = NetClassifier(**OPTIONS, **options)
+    ensemble = DeepEnsembleClassifier(net, 2, random_state=0)
+    ensemble.fit(rows, CODES, **weights)
     assert ensemble.trained_together_ is False
-    if options.get("verbose"):
-        assert "train_loss" in capsys.readouterr().out
     for member in ensemble.estimators_:
-        alone = clone(member).fit(X, CODES)
+        alone = clone(member).fit(rows, CODES, **weights)
         np.testing.assert_array_equal(member.predict_proba(X), alone.predict_proba(X))
 
 
-def test_subclasses_are_trained_one_by_one() -> None:
-    ensemble = DeepEnsembleClassifier(OwnClassifier(max_epochs=1), 2).fit(X, CODES)
-    assert ensemble.trained_together_ is False
-
-
-def test_one_by_one_if_asked_for() -> None:
+def test_training_one_after_the_other_can_be_requested() -> None:
     net = NetClassifier(**OPTIONS)
     fitted = [
         DeepEnsembleClassifier(net, 2, train_together=t, random_state=0).fit(X, CODES)
@@ -186,17 +197,3 @@ def test_one_by_one_if_asked_for() -> None:
     assert [e.trained_together_ for e in fitted] == [True, False]
     for member, alone in zip(*(e.estimators_ for e in fitted), strict=True):
         check_same(member, alone)
-
-
-def test_weighted_rows_are_trained_on_one_by_one() -> None:
-    ensemble = DeepEnsembleClassifier(NetClassifier(**OPTIONS), 2, random_state=0)
-    ensemble.fit(X, CODES, sample_weight=np.linspace(0, 1, 61))
-    assert ensemble.trained_together_ is False
-
-
-def test_datasets_are_trained_on_one_by_one() -> None:
-    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(CODES))
-    net = NetClassifier(module__n_features=4, **OPTIONS)
-    ensemble = DeepEnsembleClassifier(net, 2, random_state=0).fit(dataset)
-    assert ensemble.trained_together_ is False
-    assert ensemble.predict_proba(dataset).shape == (61, 3)

@@ -32,7 +32,7 @@ from skal.nets import (
     SplitHeadEnsembleClassifier,
 )
 from skal.nets.bayesian import BayesianMLP
-from tests.nets.data import Conv, Softmax, TwoInputs, blobs, line, states_equal
+from tests.nets.helpers import Conv, Softmax, TwoInputs, blobs, line, states_equal
 
 SMALL: dict[str, Any] = {
     "module__hidden_sizes": (6, 5),
@@ -61,17 +61,16 @@ def noisy(task: str, n: int = 600, seed: int = 0) -> tuple[np.ndarray, ...]:
 # -- what is learned ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("detach_after", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize(
     "net", [LossPredictionClassifier, LossPredictionRegressor], ids=["c", "r"]
 )
 def test_a_noisy_region_is_ranked_above_a_clean_one(
-    net: Any, detach_after: float, seed: int
+    net: Any, detach_after: float
 ) -> None:
     task = "regression" if net is LossPredictionRegressor else "classification"
-    X, y, noise = noisy(task, seed=seed)
-    net = net(lr=3e-3, max_epochs=30, detach_after=detach_after, random_state=seed)
+    X, y, noise = noisy(task)
+    net = net(lr=3e-3, max_epochs=30, detach_after=detach_after, random_state=0)
     net.fit(X[:400], y[:400])
     assert roc_auc_score(noise[400:], net.predict_loss(X[400:])) > 0.9
 
@@ -119,7 +118,7 @@ def by_hand(
 @every_task
 @pytest.mark.parametrize(
     ("detach_after", "n_attached"),
-    [(0.0, 0), (0.6, 3), (0.7, 4), (1.0, 5), (0.1, 0)],
+    [(0.0, 0), (0.1, 0), (0.7, 4), (1.0, 5)],
 )
 def test_training_is_that_of_the_paper(
     net: Any, plain: Any, data: Any, detach_after: float, n_attached: int
@@ -189,15 +188,13 @@ def test_each_training_counts_its_own_epochs() -> None:
 
 
 @every_task
-@pytest.mark.parametrize("batch_size", [1, 7, 64, -1])
-def test_odd_batches_and_batches_of_one_row(
-    net: Any, plain: Any, data: Any, batch_size: int
-) -> None:
+def test_odd_batches_and_batches_of_one_row(net: Any, plain: Any, data: Any) -> None:
     X, y = data(29)
-    net = net(batch_size=batch_size, **SMALL).fit(X, y)
-    ranking = net.history[:, "loss_prediction_loss"]
-    assert np.isfinite(ranking).all()
-    assert (np.array(ranking) == 0).all() == (batch_size == 1)
+    for batch_size in (1, 7, -1):
+        fitted = net(batch_size=batch_size, **SMALL).fit(X, y)
+        ranking = fitted.history[:, "loss_prediction_loss"]
+        assert np.isfinite(ranking).all()
+        assert (np.array(ranking) == 0).all() == (batch_size == 1)
 
 
 def test_history_has_both_losses_and_validation_that_of_the_task() -> None:

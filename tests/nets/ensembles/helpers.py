@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skal.nets import NetClassifier, NetRegressor, ensembles
-from tests.nets.data import blobs, line
+from tests.nets.helpers import blobs, line
 
 CLASSIFIERS = [n for n in ensembles.__all__ if n.endswith("Classifier")]
 REGRESSORS = [n for n in ensembles.__all__ if n.endswith("Regressor")]
