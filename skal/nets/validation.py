@@ -226,7 +226,7 @@ def check_classes(classes: Any) -> np.ndarray:
     if len(classes) < 2:
         raise ValueError(
             f"A classifier needs at least two classes, got {classes.tolist()}; if y "
-            "has only one of them, pass all classes with classes=."
+            "has only one class, pass all classes with classes=."
         )
     return classes
 
