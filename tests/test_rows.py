@@ -154,7 +154,10 @@ def test_finite_values_of_an_overflowing_sum_pass():
         pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}),
         TensorDataset(torch.arange(5)),
     ],
-    ids=str,
+    ids=[
+        *("texts", "lists of different lengths", "array of objects", "ints"),
+        *("tensor of ints", "meta tensor", "DataFrame", "Dataset"),
+    ],
 )
 def test_rows_that_have_no_nan(rows):
     assert find_bad_rows(rows) is None
