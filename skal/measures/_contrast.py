@@ -1,4 +1,4 @@
-"""How far a row's prediction is from those of its neighbors."""
+"""Distance of the prediction of a row from those of its neighbors."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def contrast(probs: Tensor, other_probs: Tensor, neighbors: Tensor) -> Tensor:
     probs : Tensor of shape (m, C)
         Class probabilities of the rows.
     other_probs : Tensor of shape (L, C)
-        Those of the rows among which the neighbors are.
+        Class probabilities of the rows among which the neighbors are.
     neighbors : Tensor of shape (m, k), int64
-        Positions among these.
+        Numbers of the neighbors among these rows.
 
     Returns
     -------
     scores : Tensor of shape (m,), float64
         :math:`\frac1k \sum_j \mathrm{KL}(p_j \,\|\, p) = \frac1k \sum_j \sum_c p_{jc}
-        (\log p_{jc} - \log p_c)`, not negative.  0 log 0 is 0; a class that a neighbor
-        expects and the row excludes counts with the least probability above 0, so
-        that scores are finite.
+        (\log p_{jc} - \log p_c)`, non-negative.  0 log 0 is 0.  Classes of probability
+        0 in the row count with the smallest positive probability, so that scores are
+        finite.
 
     Notes
     -----
-    Costs m·k·C operations, in blocks.  Neighbors are summed before classes; what is no
-    more than the rounding of these sums is 0.
+    Takes m·k·C operations, in blocks.  Neighbors are summed before classes; scores
+    within the rounding of these sums are 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How dense the pool is around each row, and scores that products make sense of."""
+"""Density of the pool around each row, and scores as non-negative weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["mean_cosine", "mean_nearness", "not_negative"]
 
 
 def mean_cosine(features: Tensor) -> Tensor:
-    r"""Mean cosine of each row and all rows.
+    r"""Mean cosine between each row and all rows.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ def mean_cosine(features: Tensor) -> Tensor:
     Returns
     -------
     density : Tensor of shape (m,), float64
-        :math:`\frac1m \sum_u \cos(z, z_u)`, the row itself among them, in [-1, 1].  A
+        :math:`\frac1m \sum_u \cos(z, z_u)`, including the row itself, in [-1, 1].  A
         cosine with a row of zeros is 0.
 
     Notes
     -----
-    Two passes: it is the product with the mean of the unit vectors.
+    Two passes, since this is the inner product with the mean of the unit vectors.
 
     Examples
     --------
@@ -46,20 +46,20 @@ def mean_cosine(features: Tensor) -> Tensor:
 
 
 def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
-    r"""Mean of 1 / (1 + distance) of each row and all rows, or an estimate of it.
+    r"""Mean of 1 / (1 + distance) between each row and all rows, or an estimate of it.
 
     Parameters
     ----------
     features : Tensor of shape (m, d)
     reference : Tensor of shape (M,), int64, optional
-        Distinct rows that stand for the others; by default all.
+        Distinct rows from which the mean is estimated; by default all.
 
     Returns
     -------
     density : Tensor of shape (m,), float64
         :math:`\frac1m \sum_u (1 + \lVert z - z_u \rVert)^{-1}`, in (0, 1].  The row
-        itself counts 1, the others what they do on the mean over the reference.
-        Rounded to float32, by which duplicates are equal.
+        itself contributes 1; the other rows contribute their mean over the reference.
+        Rounded to float32, so that duplicates are equal.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
 
     Notes
     -----
-    Costs m·M·d multiply-adds, in blocks; nothing of size m × M is kept.
+    Takes m·M·d multiply-adds, in blocks; nothing of size m × M is kept.
 
     Examples
     --------
@@ -80,8 +80,9 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
     m = len(features)
     rows = torch.arange(m, device=features.device) if reference is None else reference
     if not len(rows):
-        raise ValueError("reference must have a row.")
-    origin = features[rows].double().mean(dim=0)  # near it less is lost to rounding
+        raise ValueError("reference must have at least one row.")
+    # Near the origin less is lost to rounding.
+    origin = features[rows].double().mean(dim=0)
     points = features[rows].double() - origin
     sq_norm = points.square().sum(dim=1)
     own = torch.zeros(m, dtype=torch.long, device=features.device)
@@ -91,7 +92,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
         block = features[part].double() - origin
         here = block.square().sum(dim=1, keepdim=True)
         sq_dist = torch.addmm(sq_norm, block, points.T, alpha=-2).add_(here)
-        # A duplicate is at 0, and the root would make much of rounding.
+        # Rounding would keep duplicates from 0, and the root would enlarge it.
         floor = 64 * torch.finfo(torch.float64).eps * (here + sq_norm)
         sq_dist[sq_dist < floor] = 0.0
         total[part] = (1 / sq_dist.sqrt_().add_(1)).sum(dim=1)
@@ -100,7 +101,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
 
 
 def not_negative(scores: Tensor) -> Tensor:
-    """Scores as factors or weights: as they are, or raised if any is below 0.
+    """Scores as non-negative weights: unchanged, or raised if any is below 0.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def not_negative(scores: Tensor) -> Tensor:
     Returns
     -------
     weights : Tensor of shape (m,)
-        The least is 0 where a score is negative.
+        The smallest is 0 if any score is negative.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def not_negative(scores: Tensor) -> Tensor:
     tensor([1., 3.])
     """
     if not bool(scores.isfinite().all()):
-        raise ValueError("Scores that are to weigh rows must be finite; some are not.")
+        raise ValueError("Scores used as weights must be finite; some are not.")
     return scores - scores.min().clamp(max=0)
 
 

@@ -1,4 +1,4 @@
-r"""Where plausible models disagree: K outputs a row, one score a row.
+r"""Disagreement of K models: one score per row.
 
 Arguments are ``probs`` of shape ``(K, m, C)``, probabilities of K models, or
 ``predictions`` of shape ``(K, m, T)`` for T targets; scores are ``(m,)``.
@@ -73,7 +73,7 @@ def consensus_entropy(probs: Tensor) -> Tensor:
 
 
 def bald(probs: Tensor) -> Tensor:
-    r"""Mutual information between a row's label and the model, in nats.
+    r"""Mutual information between the label of a row and the model, in nats.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def bald(probs: Tensor) -> Tensor:
     """
     n_draws, m, n_classes = probs.shape
     own = entropy(probs.reshape(n_draws * m, n_classes)).reshape(n_draws, m)
-    # Rounding may leave a hair below the bound where all models agree.
+    # Rounding may leave a value just below 0 where all models agree.
     return (consensus_entropy(probs) - own.mean(dim=0)).clamp(min=0)
 
 
@@ -107,7 +107,7 @@ def kl_divergence(probs: Tensor) -> Tensor:
 
 
 def mean_std(probs: Tensor) -> Tensor:
-    r"""Mean over the classes of the models' standard deviation of a probability.
+    r"""Mean over the classes of the standard deviation over the models.
 
     Parameters
     ----------
@@ -122,37 +122,37 @@ def mean_std(probs: Tensor) -> Tensor:
 
 
 def predictive_variance(predictions: Tensor, reduction: str = "sum") -> Tensor:
-    """Variance of the models' predictions.
+    """Variance of the predictions over the models.
 
     Parameters
     ----------
     predictions : Tensor of shape (K, m, T)
     reduction : {"sum", "max"}
-        What is made of several targets.
+        How the variances of several targets are combined.
 
     Returns
     -------
     scores : Tensor of shape (m,)
-        In squared units of the predictions; divided by K, not K - 1.
+        In squared units of the predictions; sums of squares are divided by K.
     """
     variance = predictions.var(dim=0, correction=0)
     return variance.sum(dim=1) if reduction == "sum" else variance.amax(dim=1)
 
 
 def gaussian_bald(predictions: Tensor, noise_variance: float) -> Tensor:
-    r"""Mutual information between a row's targets and the model under a Gaussian.
+    r"""Mutual information between the targets of a row and the model, as Gaussians.
 
     Parameters
     ----------
     predictions : Tensor of shape (K, m, T)
     noise_variance : float
-        Variance :math:`\sigma^2` of a label about the model's prediction.
+        Variance :math:`\sigma^2` of a label around the prediction of a model.
 
     Returns
     -------
     scores : Tensor of shape (m,)
         :math:`\frac12 \log\det(I + \Sigma / \sigma^2)` in nats, with the covariance
-        :math:`\Sigma` of the row's T targets over the models (divided by K).
+        :math:`\Sigma` of the T targets of the row over the models (divided by K).
     """
     centered = predictions.double() - predictions.double().mean(dim=0)
     covariance = torch.einsum("kmt,kms->mts", centered, centered) / len(predictions)
@@ -166,6 +166,6 @@ def _vote_shares(probs: Tensor) -> Tensor:
     counts = torch.zeros((m, n_classes), dtype=torch.float64, device=probs.device)
     ones = torch.ones((m, n_draws), dtype=torch.float64, device=probs.device)
     counts.scatter_add_(1, probs.argmax(dim=2).T, ones)
-    # No vote can be told of NaN.
+    # NaN is not a vote.
     unknown = probs.isnan().any(dim=2).any(dim=0)
     return (counts / n_draws).masked_fill(unknown[:, None], torch.nan)

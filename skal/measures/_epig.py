@@ -1,4 +1,4 @@
-"""EPIG: what a row's label would say of the labels of other rows."""
+"""EPIG: information of the label of a row about the labels of other rows."""
 
 from __future__ import annotations
 

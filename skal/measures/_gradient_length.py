@@ -1,4 +1,4 @@
-"""How far a label would move a model: lengths of gradients that stay factored."""
+"""How far a label would move a model: norms of factored gradients."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = [
     "softmax_gradient_length",
 ]
 
-#: Gradients of rows by a layer: its inputs ``(m, i)``, and ``(m, K * o)`` that came
-#: back to its outputs, direction by direction.
+#: Gradients of rows with respect to a layer: its inputs ``(m, i)``, and the gradients
+#: with respect to its outputs ``(m, K * o)``, direction by direction.
 Layer = tuple[Tensor, Tensor]
 
 
@@ -25,10 +25,10 @@ def gradient_lengths(layers: Sequence[Layer], n_directions: int = 1) -> Tensor:
     Parameters
     ----------
     layers : sequence of (inputs, outputs)
-        `skal.spaces.Factors`: gradients by a layer are ``outputs ⊗ inputs``, with
-        inputs ``(m, i)`` and outputs ``(m, K * o)``.
+        `skal.spaces.Factors`: the gradients with respect to a layer are ``outputs ⊗
+        inputs``, with inputs ``(m, i)`` and outputs ``(m, K * o)``.
     n_directions : int
-        K, gradients a row.
+        Number K of gradients per row.
 
     Returns
     -------
@@ -38,11 +38,12 @@ def gradient_lengths(layers: Sequence[Layer], n_directions: int = 1) -> Tensor:
     Raises
     ------
     ValueError
-        If there is no layer, or the outputs are not those of K gradients.
+        If there is no layer, or the outputs do not split into K gradients.
 
     Notes
     -----
-    One pass over the m × Σ(i + K·o) numbers of the factors; no gradient is written out.
+    One pass over the m × Σ(i + K·o) elements of the factors; no gradient is multiplied
+    out.
 
     Examples
     --------
@@ -71,12 +72,13 @@ def gradient_gram(layers: Sequence[Layer], n_directions: int = 1) -> Tensor:
     -------
     gram : Tensor of shape (m, K, K), float64
         :math:`\sum_l \lVert a_l \rVert^2 \langle g_{lj}, g_{lk} \rangle`, which is
-        :math:`J J^\top` for a row's Jacobian J where the gradients are of its outputs.
+        :math:`J J^\top` with the Jacobian J of a row if the gradients are those of its
+        outputs.
 
     Raises
     ------
     ValueError
-        If there is no layer, or the outputs are not those of K gradients.
+        If there is no layer, or the outputs do not split into K gradients.
 
     Examples
     --------
@@ -94,14 +96,14 @@ def gradient_gram(layers: Sequence[Layer], n_directions: int = 1) -> Tensor:
 
 
 def expected_model_change(residuals: Tensor, gram: Tensor) -> Tensor:
-    r"""Mean length of a squared loss's gradient over the labels that models expect.
+    r"""Mean length of the gradient of the squared loss over the labels models expect.
 
     Parameters
     ----------
     residuals : Tensor of shape (K, m, T)
-        Prediction of T targets, less what each of K models predicts.
+        Prediction of T targets, minus the prediction of each of K models.
     gram : Tensor of shape (m, T, T)
-        Inner products of the gradients of a row's predictions, `gradient_gram`.
+        Inner products of the gradients of the predictions of a row, by `gradient_gram`.
 
     Returns
     -------
@@ -123,7 +125,7 @@ def expected_model_change(residuals: Tensor, gram: Tensor) -> Tensor:
 
 
 def softmax_gradient_length(probs: Tensor) -> Tensor:
-    r"""Length of the cross-entropy's gradient by the logits, expected over the label.
+    r"""Mean length, over the labels, of the cross-entropy gradient by the logits.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def softmax_gradient_length(probs: Tensor) -> Tensor:
     Returns
     -------
     scores : Tensor of shape (m,), float64
-        :math:`\sum_y p_y \lVert p - e_y \rVert`.
+        :math:`\sum_y p_y \lVert p - e_y \rVert`, the expectation over the label.
 
     Examples
     --------
@@ -147,24 +149,24 @@ def softmax_gradient_length(probs: Tensor) -> Tensor:
     top = probs.argmax(dim=1, keepdim=True)
     others = probs.scatter(1, top, 0.0)
     others_sq = others.square().sum(dim=1, keepdim=True)
-    # 1 - p of the top label is lost to rounding where the others are small.
+    # 1 - p of the top label is lost to rounding if the others are small.
     sq_length = others_sq + probs.gather(1, top).square() - 2 * probs + 1
     sq_length.scatter_(1, top, others_sq + others.sum(dim=1, keepdim=True).square())
     return (probs * sq_length.clamp_(min=0).sqrt()).sum(dim=1)
 
 
 def _by_direction(layers: Sequence[Layer], n_directions: int) -> list[Layer]:
-    """Give inputs ``(m, i)`` with outputs ``(m, K, o)``."""
+    """Return inputs ``(m, i)`` and outputs ``(m, K, o)`` of each layer."""
     if not layers:
-        raise ValueError("There must be the factors of one layer at least.")
+        raise ValueError("layers must hold the factors of at least one layer.")
     for _, outputs in layers:
         if n_directions < 1 or outputs.shape[1] % n_directions:
             raise ValueError(
-                f"{outputs.shape[1]} columns are no {n_directions} gradients."
+                f"{outputs.shape[1]} columns do not hold {n_directions} gradients."
             )
     return [(a, g.reshape(len(g), n_directions, -1)) for a, g in layers]
 
 
 def _norm(x: Tensor) -> Tensor:
-    # The squares of small float32 numbers would be 0.
+    # In float64, because small float32 elements have squares of 0.
     return torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64)

@@ -14,8 +14,10 @@ from skal._numerics.flips import HeadRows, stack_head
 
 __all__ = ["least_disagree_metric"]
 
-_NEVER = 2**31 - 1  # above every count of rows
-_MAX_DRAWN = 1 << 23  # numbers of one batch of perturbations (64 MiB)
+#: Count above that of any rows.
+_NEVER = 2**31 - 1
+#: Most elements of a batch of perturbations (64 MiB).
+_MAX_DRAWN = 1 << 23
 
 
 def least_disagree_metric(
@@ -32,9 +34,9 @@ def least_disagree_metric(
 ) -> Tensor:
     """Estimate the least disagree metric (LDM) of each row.
 
-    The LDM of x is the smallest share of inputs that change class when the head of
-    the net is perturbed until x changes class. It is a metric, and the one measure
-    that is small for the rows wanted: a strategy ranks by its negative.
+    The LDM of x is the smallest share of inputs that change their class if the head of
+    the net is perturbed until x changes its class.  It is small for the rows wanted,
+    unlike all other measures, because it is a metric; strategies rank by its negative.
 
     Parameters
     ----------
@@ -45,29 +47,29 @@ def least_disagree_metric(
     bias : Tensor of shape (C,) or None
         Bias of the head, perturbed as well.
     reference : Tensor of shape (M, d)
-        Inputs of the head for the rows on which a disagreement is measured.
+        Inputs of the head for the rows by which disagreement is measured.
     rng : torch.Generator
-        On the CPU; gives the seed of each noise scale.
+        On the CPU; source of the seed of each noise scale.
     n_unchanged : int, default=10
-        A noise scale is left after this many perturbed heads in a row that lower
-        nothing.
+        A noise scale ends after this many consecutive perturbed heads that lower no
+        estimate.
     sigmas : Tensor of shape (S,), optional
         Standard deviations of the noise, in the order in which they are tried;
         by default ``10 ** (-5 + 0.1 k)`` for k = 0, ..., 50.
     stop : {"reference", "pool", "row"}, default="reference"
-        What must be lowered for the count of `n_unchanged` to begin anew: the estimate
-        of any reference row, of any row at all, or, for each row by itself, its own (as
-        the paper's algorithm does; a row takes no part once its count is full).  The
-        first two are the same where the reference is all rows, as in the authors'
-        program.  For more rows than that ``"pool"`` goes on ever longer, since some
-        row among many is lowered by nearly every head; ``"reference"`` does not.
+        Which lowered estimate restarts the count of `n_unchanged`: that of any
+        reference row, of any row of the pool, or, in a count for each row, that of the
+        row (as in the algorithm of the paper; a row is done once its count is full).
+        The first two are the same if the reference is all rows, as in the program of
+        the authors.  With more rows than that, ``"pool"`` takes ever longer, since
+        nearly every head lowers some row of many; ``"reference"`` does not.
     batch_size : int, default=32
-        Perturbed heads evaluated at once. Changes speed and memory alone.
+        Perturbed heads evaluated at once; changes only speed and memory.
 
     Returns
     -------
     ldm : Tensor of shape (m,)
-        Multiples of 1/M in [0, 1], float32; 1 where nothing flipped the row.
+        Multiples of 1/M in [0, 1], float32; 1 for rows that were never flipped.
 
     Raises
     ------
@@ -81,10 +83,10 @@ def least_disagree_metric(
     W, and the estimate of each row that W' flips becomes ``min(estimate, rho)``. More
     heads never raise an estimate.
 
-    The cost is at most ``draws * (m + M) * d * C`` multiply-adds. Two exact facts
-    save most of them: a row whose estimate is no larger than the smallest rho of a
-    batch cannot be lowered by it, nor can a row whose gap between logits is beyond
-    the reach of its noise. Memory beyond the arguments is some tens of bytes a row.
+    The cost is at most ``draws * (m + M) * d * C`` multiply-adds.  Two exact tests save
+    most of them: a batch of heads cannot lower a row whose estimate is no larger than
+    the smallest rho of the batch, nor a row whose gap between logits is beyond the
+    reach of its noise.  Memory beyond the arguments is some tens of bytes per row.
 
     References
     ----------
@@ -117,11 +119,11 @@ def least_disagree_metric(
         sigmas = 10 ** (-5 + 0.1 * torch.arange(51, dtype=torch.float64))
     scales = [float(sigma) for sigma in sigmas]
     if not scales or not all(0 < sigma < inf for sigma in scales):
-        raise ValueError("sigmas must be positive, and there must be one at least.")
+        raise ValueError("sigmas must be positive, and at least one is needed.")
     head = stack_head(weight, bias)
     pool, monte_carlo = HeadRows(features, head), HeadRows(reference, head)
     batch_size = max(1, min(batch_size, _MAX_DRAWN // head.numel()))
-    # A scale's own seed makes its draws independent of how many others took.
+    # A seed for each scale makes its draws independent of the number of others.
     seeds = torch.randint(2**62, (len(scales),), generator=rng).tolist()
     counts = torch.full(
         (len(pool),), len(monte_carlo), dtype=torch.int32, device=features.device
@@ -140,7 +142,7 @@ def least_disagree_metric(
 
 
 class _Draws:
-    """Perturbations of one scale; the i-th is the same however they are batched."""
+    """Perturbations of one scale; the i-th does not depend on the batch size."""
 
     def __init__(
         self, shape: torch.Size, sigma: float, seed: int, batch_size: int
@@ -171,7 +173,7 @@ def _lower_for_reference(
         seen = monte_carlo.flips(noise)
         rho = seen.sum(dim=1, dtype=counts.dtype)
         reached = _where_flipped(seen, rho)
-        # Lowest of each watched row before each head, as if they came one by one.
+        # Estimates of the watched rows before each head, as if heads came one by one.
         before = torch.cat([watched[None], reached[:-1]]).cummin(dim=0).values
         used = 0
         for lowers in (reached < before).any(dim=1).tolist():
@@ -187,7 +189,7 @@ def _lower_for_reference(
 
 
 def _where_flipped(flips: Tensor, rho: Tensor) -> Tensor:
-    """Give each head's count where it flips a row, `_NEVER` elsewhere, (B, n)."""
+    """Return the count of each head where it flips a row, else `_NEVER`, (B, n)."""
     return torch.where(flips, rho[:, None], _NEVER)
 
 
@@ -226,7 +228,7 @@ def _lower_for_rows(
     draws: _Draws,
     n_unchanged: int,
 ) -> None:
-    """Lower the counts in place, each row until `n_unchanged` heads left it alone."""
+    """Lower the counts in place, each until `n_unchanged` heads left it as it was."""
     live = torch.ones_like(counts, dtype=torch.bool)
     unchanged = torch.zeros_like(counts)
     while bool(live.any()):

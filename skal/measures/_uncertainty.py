@@ -1,4 +1,4 @@
-"""How unsure one predictive distribution a row is."""
+"""Uncertainty of one predictive distribution per row."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_duplicates_are_equal(measure, block, small_blocks):
 
 
 def test_empty_reference():
-    with pytest.raises(ValueError, match="reference must have a row"):
+    with pytest.raises(ValueError, match="reference must have at least one row"):
         mean_nearness(features(5, 2), torch.empty(0, dtype=torch.long))
 
 

@@ -62,11 +62,11 @@ def test_small_gradients_have_lengths():
 
 @pytest.mark.parametrize("function", [gradient_lengths, gradient_gram])
 def test_bad_factors(function):
-    with pytest.raises(ValueError, match="one layer at least"):
+    with pytest.raises(ValueError, match="at least one layer"):
         function([])
-    with pytest.raises(ValueError, match="7 columns are no 2 gradients"):
+    with pytest.raises(ValueError, match="7 columns do not hold 2 gradients"):
         function([(torch.ones(3, 2), torch.ones(3, 7))], 2)
-    with pytest.raises(ValueError, match="are no 0 gradients"):
+    with pytest.raises(ValueError, match="do not hold 0 gradients"):
         function([(torch.ones(3, 2), torch.ones(3, 4))], 0)
 
 
