@@ -19,7 +19,7 @@ from skal.learners.checks import (
 )
 from skal.learners.delegating import EstimatorMethods
 from skal.learners.diagram import DiagramMixin
-from skal.learners.modal import run_query
+from skal.learners.querying import QueryMixin
 from skal.learners.training import (
     fit_estimator,
     set_owners,
@@ -33,7 +33,7 @@ from skal.rows import n_rows, take_rows
 __all__ = ["ActiveLearner"]
 
 
-class ActiveLearner(EstimatorMethods, DiagramMixin, ModALActiveLearner):
+class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearner):
     """An estimator with a query strategy that chooses the rows to label next.
 
     A subclass of modAL's ``ActiveLearner`` that works with current scikit-learn and
@@ -225,35 +225,6 @@ class ActiveLearner(EstimatorMethods, DiagramMixin, ModALActiveLearner):
             X_fit, y_fit = X_all, y_all
         X_fit, y_fit, fit_kwargs = self._teach_on(X_fit, y_fit, fit_kwargs)
         self._train(X_fit, y_fit, X_all, y_all, bootstrap, fit_kwargs)
-
-    def query(
-        self,
-        X_pool: Any,
-        *query_args: Any,
-        return_metrics: bool = False,
-        **query_kwargs: Any,
-    ) -> tuple[Any, ...]:
-        """Call the strategy once to choose the rows to label next.
-
-        Parameters
-        ----------
-        X_pool : rows of shape (m, ...)
-        *query_args, **query_kwargs
-            Passed to the strategy, such as ``n_instances=5``.
-        return_metrics : bool, default=False
-            Return the strategy's scores as well (None, with a warning, if it returns
-            none).
-
-        Returns
-        -------
-        indices : ndarray of shape (n,), int64
-            Distinct positions in the pool, in the strategy's order.
-        rows : as `X_pool`
-            Those rows.
-        metrics : ndarray of shape (n,)
-            Only with `return_metrics`.
-        """
-        return run_query(self, X_pool, query_args, query_kwargs, return_metrics)
 
     def _check(self, X: Any, y: Any) -> None:
         check_labeled(

@@ -13,7 +13,6 @@ from skal._stacking import stack_rows
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
 from skal.learners.checks import is_fitted
-from skal.learners.modal import run_query
 from skal.reading.unwrapping import as_input
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, take_rows
@@ -215,7 +214,9 @@ class CEALLearner(ActiveLearner):
         """
         threshold = self.current_threshold
         _check_has_proba(self.estimator)
-        answer = run_query(self, X_pool, query_args, query_kwargs, return_metrics)
+        answer = super().query(
+            X_pool, *query_args, return_metrics=return_metrics, **query_kwargs
+        )
         certain, labels = np.empty(0, dtype=np.int64), np.empty(0)
         if threshold > 0 and is_fitted(self.estimator):
             certain, labels = pseudo_label(self.estimator, X_pool, threshold)

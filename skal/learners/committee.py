@@ -24,7 +24,7 @@ from skal.learners.checks import (
     warn_if_permuted,
 )
 from skal.learners.diagram import DiagramMixin
-from skal.learners.modal import run_query
+from skal.learners.querying import QueryMixin
 from skal.learners.training import (
     fit_estimator,
     set_owners,
@@ -38,7 +38,7 @@ from skal.rows import as_array, as_dense, n_rows, take_rows
 __all__ = ["Committee", "CommitteeRegressor"]
 
 
-class _BaseCommittee(DiagramMixin):
+class _BaseCommittee(QueryMixin, DiagramMixin):
     """Training and querying of several learners together."""
 
     learner_list: list[Any]
@@ -134,34 +134,6 @@ class _BaseCommittee(DiagramMixin):
         if any(X is None for X, _ in data):
             raise NotFittedError("rebag needs members that have labeled rows.")
         self._train(data, data, True, fit_kwargs)
-
-    def query(
-        self,
-        X_pool: Any,
-        *query_args: Any,
-        return_metrics: bool = False,
-        **query_kwargs: Any,
-    ) -> tuple[Any, ...]:
-        """Call the strategy once to choose the rows to label next.
-
-        Parameters
-        ----------
-        X_pool : rows of shape (m, ...)
-        *query_args, **query_kwargs
-            Passed to the strategy, such as ``n_instances=5``.
-        return_metrics : bool, default=False
-            Return the strategy's scores as well.
-
-        Returns
-        -------
-        indices : ndarray of shape (n,), int64
-            Distinct positions in the pool, in the strategy's order.
-        rows : as `X_pool`
-            Those rows.
-        metrics : ndarray of shape (n,)
-            Only with `return_metrics`.
-        """
-        return run_query(self, X_pool, query_args, query_kwargs, return_metrics)
 
     def transform_without_estimating(self, X: Any) -> Any:
         """Transform rows with the Pipelines of all members, stacked side by side."""

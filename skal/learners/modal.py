@@ -1,4 +1,4 @@
-"""Query a strategy, of skal or of modAL, and check its answer.
+"""Query a function of modAL or of the user, and check its answer.
 
 modAL's own strategies return indices alone, and take neither lists nor dicts nor, in
 the ranked batch, DataFrames and tensors. What they lack is added here.
@@ -19,19 +19,19 @@ from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.rows import as_array, as_dense, n_rows, take_rows
+from skal.rows import as_array, as_dense, n_rows
 
-__all__ = ["parse_answer", "run_query"]
+__all__ = ["ask", "parse_answer"]
 
 
-def run_query(
+def ask(
     learner: Any,
     X_pool: Any,
     query_args: tuple[Any, ...],
     query_kwargs: Mapping[str, Any],
-    return_metrics: bool,
-) -> tuple[Any, ...]:
-    """Call the strategy of a learner once, and return what `query` returns.
+    wants_metrics: bool,
+) -> tuple[np.ndarray, Any]:
+    """Call the strategy of a learner, a function of modAL or of the user.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def run_query(
     X_pool : rows of shape (m, ...)
     query_args, query_kwargs
         Passed to the strategy.
-    return_metrics : bool
+    wants_metrics : bool
+        Whether to compute the scores if modAL's strategy does not return them, and to
+        warn if there are none.
 
     Returns
     -------
     indices : ndarray of shape (n,), int64
-    rows : as `X_pool`
-    metrics : as returned by the strategy
-        Only with `return_metrics`.
+    metrics : as returned by the strategy, or None
 
     Raises
     ------
@@ -55,33 +55,25 @@ def run_query(
         consist of distinct positions in the pool.
     """
     strategy = learner.query_strategy
-    if isinstance(strategy, type) or not callable(strategy):
-        raise TypeError(
-            "query_strategy must be a function or an instance of a strategy, got "
-            f"{strategy!r}."
-        )
     n_pool = n_rows(X_pool)
     if n_pool == 0:
-        raise ValueError("X_pool has no rows to query.")
+        raise ValueError("The pool is empty: there is no row to query.")
     _check_n_instances(strategy, learner, X_pool, query_args, query_kwargs, n_pool)
     adapted, pool = _adapt(strategy, learner, X_pool)
     answer = strategy(adapted, pool, *query_args, **query_kwargs)
     name = getattr(strategy, "__name__", type(strategy).__name__)
     indices, metrics = parse_answer(answer, n_pool, name)
-    rows = take_rows(X_pool, indices)
-    if not return_metrics:
-        return indices, rows
-    if metrics is None:
+    if metrics is None and wants_metrics:
         metrics = _modal_metrics(
             strategy, adapted, pool, query_args, query_kwargs, indices
         )
-    if metrics is None:
-        warnings.warn(
-            f"The strategy {name} returns no metrics: metrics is None.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return indices, rows, metrics
+        if metrics is None:
+            warnings.warn(
+                f"The strategy {name} returns no metrics: metrics is None.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return indices, metrics
 
 
 def _check_n_instances(
@@ -105,7 +97,7 @@ def _check_n_instances(
         raise ValueError(f"n_instances must be an int, got {n_instances!r}.")
     if not 1 <= n_instances <= n_pool:
         raise ValueError(
-            f"n_instances must be between 1 and the {n_pool} rows of the pool, got "
+            f"n_instances must be from 1 to the {n_pool} rows of the pool, got "
             f"{n_instances}."
         )
 
