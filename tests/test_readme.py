@@ -120,7 +120,7 @@ def test_net_of_contributing_is_an_estimator(examples: dict[str, Any]) -> None:
     assert net.predict(X).shape == y.shape
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_and_targets_exist(name: str) -> None:
     text = (ROOT / name).read_text()
     for link in re.findall(r"\]\(([^)]+)\)", text):
