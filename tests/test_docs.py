@@ -131,7 +131,7 @@ def test_tables_are_made_from_the_classes() -> None:
 def test_every_strategy_stands_in_one_table() -> None:
     listed = [cls for name in tables.FAMILIES for cls in tables.members(name)]
     assert sorted(listed, key=lambda cls: cls.__name__) == all_strategies()
-    assert tables.members("proba") == [Entropy, LeastConfident, Margin]
+    assert {Entropy, LeastConfident, Margin} <= set(tables.members("proba"))
     assert {BALD, EMCM} <= set(tables.members("models"))
     assert {LCMD, LossPrediction} <= set(tables.members("net"))
     assert ViaProxy in tables.members("strategies")
