@@ -261,7 +261,6 @@ def _modal_metrics(
     function: Any = strategy
     kwargs = dict(query_kwargs)
     while isinstance(function, partial):
-        query_args = (*function.args, *query_args)
         function, kwargs = function.func, {**function.keywords, **kwargs}
     try:
         score = _SCORES[function]

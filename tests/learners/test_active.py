@@ -49,6 +49,23 @@ class Plain(BaseEstimator):
         return self
 
 
+class FunctionOf(BaseEstimator):
+    """A fitted classifier behind a fitted transformer, without a Pipeline."""
+
+    def __init__(self, transformer, model):
+        self.transformer = transformer
+        self.model = model
+
+    def fit(self, X, y):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def predict_proba(self, X):
+        return self.model.predict_proba(self.transformer.transform(X))
+
+
 class Fragile(DecisionTreeClassifier):
     """Fails in the middle of a fit on rows with a value above 100."""
 
@@ -601,6 +618,20 @@ class TestOnTransformed:
             indices.tolist()
             == expected.query(np.asarray(rows), n_instances=4)[0].tolist()
         )
+
+    def test_or_rows_as_they_are(self, data):
+        X, y = data
+        X = X * [1, 10, 100, 1000]
+        learner = self.learner(X[:9], y[:9], StandardScaler())
+        transformed = learner.query(X[9:], n_instances=6)[0]
+        picked = learner.set_params(on_transformed=False).query(X[9:], n_instances=6)[0]
+        assert picked.tolist() != transformed.tolist()
+        # The same probabilities, of a model without transformers.
+        scaled = learner.estimator[:-1]
+        model = FunctionOf(scaled, learner.estimator[-1])
+        plain = ActiveLearner(model, uncertainty_batch_sampling)
+        plain.X_training = X[:9]
+        assert picked.tolist() == plain.query(X[9:], n_instances=6)[0].tolist()
 
     def test_sparse(self, data):
         X, y = np.abs(data[0]), data[1]
