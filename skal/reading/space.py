@@ -103,7 +103,7 @@ def read_space(
         Number of components that gradients are projected to; None keeps the gradients
         exact, in factors.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     rng : torch.Generator, optional
         Draws the projection; needed for ``"gradients"`` only.
 
@@ -163,7 +163,7 @@ def reader_of(
     n_components: int | None = None,
     rng: torch.Generator | None = None,
 ) -> Reader:
-    """Return what reads rows in a space of one net; parameters as of `read_space`."""
+    """Make the reader of a space of one net; parameters as of `read_space`."""
     if callable(space):
         return partial(_call, space, access)
     if space in _OF_MODELS:
@@ -178,7 +178,7 @@ def _readers(
     head: str | None,
     rng: torch.Generator | None,
 ) -> Any:
-    """Yield each model with what reads its rows."""
+    """Yield each model with its reader."""
     if not callable(space) and space in _OF_MODELS:
         for member in pool.members:
             yield member, _OF_MODELS[space](member.estimator)
@@ -187,7 +187,7 @@ def _readers(
             yield member, reader_of(access, space, n_components, rng)
 
 
-# -- what is read ------------------------------------------------------------------
+# -- readers -------------------------------------------------------------------------
 
 
 def read_inputs(rows: Rows) -> Tensor:
@@ -246,14 +246,13 @@ def _features(access: NetAccess, *_: Any) -> Reader:
     return access.features
 
 
-#: Spaces of nets, by what makes the reader of a net from ``(access, n_components,
-#: rng)``.
+#: Spaces of nets: each entry makes a `Reader` from ``(access, n_components, rng)``.
 _OF_NETS: dict[str, Callable[..., Reader]] = {
     "gradients": _gradients,
     "last_layer": _last_layer,
     "features": _features,
 }
-#: Spaces of any model, by what makes the reader from ``(estimator)``.
+#: Spaces of any model: each entry makes a `Reader` from the estimator.
 _OF_MODELS: dict[str, Callable[[Any], Reader]] = {"inputs": lambda _: read_inputs}
 
 
@@ -284,13 +283,13 @@ def _takes_two(space: Callable[..., Any]) -> bool:
         signature(space).bind(None, None)
     except TypeError:
         return False
-    except ValueError:  # a builtin that does not tell
+    except ValueError:  # a builtin without a signature
         pass
     return True
 
 
 def _embedding(parts: Sequence[Any]) -> Embedding:
-    """Join what several models gave: the sum of their kernels."""
+    """Concatenate the vectors of several models; their inner products add up."""
     if isinstance(parts[0], Tensor):
         return Dense(parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1))
     layers: list[Factors] = [layer for part in parts for layer in part]

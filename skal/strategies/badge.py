@@ -1,4 +1,4 @@
-"""BADGE: gradients of the last layer, far from each other."""
+"""BADGE: uncertain and diverse batches, by gradients of the last layer."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ __all__ = ["BADGE"]
 
 
 class BADGE(QueryStrategy):
-    r"""BADGE [1]_: batches that are uncertain and diverse, by their gradients.
+    r"""BADGE [1]_: uncertain and diverse batches, by gradients of the last layer.
 
     Parameters
     ----------
     head : str, optional
-        Name of the last layer; the last Linear by default.
+        Name of the last layer; by default the last Linear.
     random_state : int, RandomState, Generator or None
         Draws the rows after the first.
 
     Notes
     -----
-    With probabilities p, own label :math:`\hat y = \arg\max p` and features z, 1
-    appended where the head has a bias, the gradient of the loss at :math:`\hat y` is
-    :math:`g_x = (p - e_{\hat y}) \otimes z`.  The first pick has the largest; then
-    k-means++ draws x with a probability proportional to :math:`\min_s \lVert g_x - g_s
-    \rVert^2` over the picks s.  A pick's score is that distance (not squared) when
-    picked; the norm for the first.  Labeled rows are not used.
+    With probabilities p, predicted label :math:`\hat y = \arg\max p` and features z,
+    with 1 appended if the head has a bias, the gradient of the loss at :math:`\hat y`
+    is :math:`g_x = (p - e_{\hat y}) \otimes z`.  The first pick has the largest
+    gradient.  Then k-means++ draws x with a probability proportional to :math:`\min_s
+    \lVert g_x - g_s \rVert^2` over the picks s.  The score of a pick is this distance
+    (not squared) when it was picked; for the first pick, the norm.  Labeled rows are
+    not used.
 
-    Reads features and outputs in one forward pass and keeps them, m × (d + C) numbers:
-    the gradients stay factored, and no vector of C · d numbers is made.  The nets of a
-    committee are read side by side.
+    Costs one forward pass.  Keeps features and outputs, m × (d + C) elements: gradients
+    stay in factors, and no vector of length C · d is computed.  The gradients of
+    several nets are concatenated.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""BALD: what a label would say of the model, row by row."""
+"""BALD: mutual information between a label and the model, row by row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BALD", "KLDivergence", "resolve_noise"]
 
 
 def resolve_noise(noise_variance: float | None, predictions: Tensor) -> float:
-    """Give the variance of labels: by default a tenth of the mean predictive variance.
+    """Resolve the variance of labels: a tenth of the predictive variance by default.
 
     Parameters
     ----------
@@ -32,30 +32,32 @@ def resolve_noise(noise_variance: float | None, predictions: Tensor) -> float:
 
 
 class BALD(Disagreement):
-    r"""Bayesian active learning by disagreement [1]_: confident models that differ.
+    r"""BALD [1]_: mutual information of the label and the model.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
     noise_variance : float, optional
-        Regression: variance of a label about its model, in squared units of the
-        model's own target; by default a tenth of the mean predictive variance over the
-        pool.  It changes no rank where there is one target.
+        Regression: variance of a label about its model, in squared units of the model's
+        own target; by default a tenth of the mean predictive variance over the pool.
+        With a single target it does not change the order of the rows.
     random_state : int, RandomState, Generator or None
         Draws the models.
 
     Notes
     -----
-    Scores the mutual information between label and model,
-    :math:`H(\bar p) - \frac1K \sum_k H(p_k)`, from 0 to :math:`\log C`.  For
-    regression, under a Gaussian, it is :math:`\frac12 \log\det(I + \Sigma/\sigma^2)`
-    with the covariance :math:`\Sigma` of the row's targets over the models.  For a
-    committee of classifiers it equals query by committee with the mean Kullback-Leibler
-    divergence from the consensus [2]_, and may be imported as ``KLDivergence``.  Rows
-    near each other have similar scores, so that a large batch is redundant; `BatchBALD`
-    avoids that.  Costs K forward passes over the pool, read in blocks.
+    Scores the mutual information between label and model, :math:`H(\bar p) - \frac1K
+    \sum_k H(p_k)`, from 0 to :math:`\log C`: it is large where the models are confident
+    and disagree.  For regression, under a Gaussian, it is :math:`\frac12 \log\det(I +
+    \Sigma/\sigma^2)` with the covariance :math:`\Sigma` of the targets of the row over
+    the models.  For a committee of classifiers it equals query by committee with the
+    mean Kullback-Leibler divergence from the consensus [2]_, and can be imported as
+    ``KLDivergence``.  Rows near each other have similar scores, so that a large batch
+    is redundant; `BatchBALD` avoids this.
+
+    Costs K forward passes over the pool, read in blocks.
 
     References
     ----------

@@ -19,51 +19,51 @@ _N_CONFIGURATIONS = 2000
 
 
 class BatchBALD(BALD):
-    r"""BatchBALD [1]_: the rows whose labels together say most of the model.
+    r"""BatchBALD [1]_: mutual information of all labels of the batch and the model.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
     n_configurations : int, optional
-        Classification: values of the labels of the batch that the joint is held for.
-        With C classes it is exact up to :math:`b = \log_C` ``n_configurations`` picks;
-        from there on so many values are drawn.  Takes 8·(K + C)·``n_configurations``
-        bytes.  By default 2000, and a warning says what is drawn of a batch that has
-        more.
+        Classification: number of label configurations of the batch for which the joint
+        distribution is held.  With C classes it is exact up to :math:`b = \log_C`
+        ``n_configurations`` picks; from there on this number of configurations is
+        drawn.  Takes 8·(K + C)·``n_configurations`` bytes.  The default is 2000, with a
+        warning if a batch has more.
     noise_variance : float, optional
-        Regression: variance of a label about its model, in squared units of the
-        model's own target; by default a tenth of the mean predictive variance over the
-        pool.  The larger, the more a row near a pick may still be worth.
+        Regression: variance of a label about its model, in squared units of the model's
+        own target; by default a tenth of the mean predictive variance over the pool.
+        The larger it is, the more a row near a pick may still be worth.
     random_state : int, RandomState, Generator or None
-        Draws the models and the values.
-
-    Notes
-    -----
-    Picks greedily by :math:`I(y_1, \dots, y_b; \theta)`, which a row near a pick adds
-    little to; for regression it is :math:`\frac12 \log\det(I + \Sigma_B/\sigma^2)`
-    under a Gaussian.  A pick's score is what it adds, in nats; the first is that of
-    `BALD`, and all add up to the mutual information of the batch, at most
-    :math:`\log K`: with K far below the size of the batch little is left to tell rows
-    apart.
-
-    Keeps the outputs of the K models for the pool, 8·K·m·C bytes.  Rows are scored
-    again only while they may be the best (gains never grow), so that a pick mostly
-    costs a few hundred to a few thousand rows × ``n_configurations`` × K × C
-    multiply-adds; less once the labels of the picks tell the models apart.  When they
-    do so wholly, the rows of the largest `BALD` fill the batch, with the score 0.
+        Draws the models and the configurations.
 
     Warns
     -----
     UserWarning
-        If values are drawn and `n_configurations` was not given.
+        If configurations are drawn and `n_configurations` was not set.
 
     Raises
     ------
     ValueError
-        If `n_configurations` is less than K or C, or the values would take more than 4
-        GiB.
+        If `n_configurations` is less than K or C, or the configurations would take more
+        than 4 GiB.
+
+    Notes
+    -----
+    Greedily maximizes :math:`I(y_1, \dots, y_b; \theta)`, to which a row near a pick
+    adds little; for regression it is :math:`\frac12 \log\det(I + \Sigma_B/\sigma^2)`
+    under a Gaussian.  The score of a pick is its gain in nats.  The first is that of
+    `BALD`, and the sum is the mutual information of the batch, at most :math:`\log K`:
+    if K is far below the size of the batch, the last rows can hardly be told apart.
+
+    Keeps the outputs of the K models for the pool, 8·K·m·C bytes.  Gains never
+    increase, so that a row is scored again only while it may be the best: a pick mostly
+    costs a few hundred to a few thousand rows × ``n_configurations`` × K × C
+    multiply-adds, and less once the labels of the picks distinguish the models.  When
+    they do so completely, the rows with the largest `BALD` fill the batch, with a score
+    of 0.
 
     References
     ----------
@@ -101,7 +101,7 @@ class BatchBALD(BALD):
         _check_finite(outputs)
         if draws.task == "classification":
             if self.n_configurations is None:
-                _say_what_is_sampled(outputs, n)
+                _warn_of_sampling(outputs, n)
             return batch_bald(
                 outputs,
                 n,
@@ -112,21 +112,21 @@ class BatchBALD(BALD):
         return gaussian_batch_bald(outputs, n, noise)
 
 
-def _say_what_is_sampled(outputs: Tensor, n: int) -> None:
+def _warn_of_sampling(outputs: Tensor, n: int) -> None:
     n_models, _, n_classes = outputs.shape
-    if n_classes == 1:  # a single label has nothing to be drawn
+    if n_classes == 1:  # there is only one configuration
         return
     exact = next(
         b for b in range(_N_CONFIGURATIONS) if n_classes ** (b + 1) > _N_CONFIGURATIONS
     )
-    if n <= exact + 1:  # what the last pick's label may be does not matter
+    if n <= exact + 1:  # the labels of the last pick need not be held
         return
     mebibytes = 8 * _N_CONFIGURATIONS * (n_models + n_classes) / 2**20
     warnings.warn(
-        f"The joint of {n} labels of {n_classes} classes is too large to hold. It is "
-        f"exact for {exact} picks; from there on {_N_CONFIGURATIONS} of its values are "
-        f"drawn under the {n_models} models, {mebibytes:.1f} MiB. Set n_configurations "
-        "to choose how many, and for silence.",
+        f"The joint distribution of {n} labels of {n_classes} classes is too large to "
+        f"hold. It is exact for {exact} picks; from there on {_N_CONFIGURATIONS} label "
+        f"configurations are drawn under the {n_models} models, {mebibytes:.1f} MiB. "
+        "Set n_configurations to choose their number and to silence this warning.",
         UserWarning,
         stacklevel=2,
     )
@@ -140,22 +140,23 @@ def _check_finite(outputs: Tensor) -> None:
 
 
 class PowerBALD(BALD):
-    r"""PowerBALD [1]_: rows drawn with probabilities that grow with `BALD`.
+    r"""PowerBALD [1]_: rows drawn with probabilities that increase with `BALD`.
 
     Parameters
     ----------
     posterior, noise_variance
         As in `BALD`.
     power : float
-        Exponent :math:`\beta` of the scores: small is near `Random`, large near `BALD`.
+        Exponent :math:`\beta` of the scores: small values are close to `Random`, large
+        ones to `BALD`.
     random_state : int, RandomState, Generator or None
         Draws the models and the rows.
 
     Notes
     -----
-    Draws without replacement, proportional to :math:`\mathrm{BALD}(x)^\beta`: as cheap
-    as `BALD`, and without its repetition in a large batch.  A pick's score is that of
-    `BALD`.
+    Draws without replacement, with probabilities proportional to
+    :math:`\mathrm{BALD}(x)^\beta`.  It costs as little as `BALD`, without its
+    redundancy in large batches.  The score of a pick is that of `BALD`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""CAL: rows that are predicted unlike the labeled rows next to them."""
+"""CAL: rows whose prediction differs from those of the nearest labeled rows."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["CAL"]
 
 
 class CAL(ScoreStrategy):
-    r"""Contrastive active learning [1]_: near labeled rows, and predicted otherwise.
+    r"""CAL [1]_: predictions that differ from those of nearby labeled rows.
 
     Parameters
     ----------
     n_neighbors : int
-        How many labeled rows a row is compared with; all where there are fewer.
+        Number of labeled rows that a row is compared with; all if there are fewer.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
 
     Notes
     -----
     Scores :math:`\frac1k \sum_{j \in N(x)} \mathrm{KL}(p(x_j) \,\|\, p(x))` in nats,
-    over the k labeled rows that are nearest by the Euclidean distance of features of
-    length 1.  The net's probabilities are compared; the true labels are not used.  Of
-    equally near rows the first are taken.  A learner without labeled rows is refused.
-    The nets of a committee are averaged.
+    over the k = `n_neighbors` labeled rows that are nearest in Euclidean distance of
+    the features scaled to unit length; of equally near rows, the first.  The
+    probabilities are those of the net; true labels are not used.  The scores of several
+    nets are averaged.
 
     Costs one forward pass over pool and labeled rows, and a product of their features,
-    m × L × d multiply-adds for L labeled rows.  Keeps L × (d + C) numbers, and reads
+    m × L × d multiply-adds for L labeled rows.  Keeps L × (d + C) elements, and reads
     the pool batch by batch.
 
     References

@@ -1,4 +1,4 @@
-"""Batches that are centers for the pool: LCMD, k-means++ and the farthest-first."""
+"""Batches that are centers for the pool: LCMD, k-means++ and farthest-first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LCMD", "KMeansPP", "MaxDist", "farthest_first"]
 
 
 class _Centers(QueryStrategy):
-    """Reads a space and picks centers in it."""
+    """Strategy that picks centers in a space."""
 
     _task: ClassVar[str] = "any"
     _requires: ClassVar[str | None] = "net"
@@ -47,7 +47,7 @@ class _Centers(QueryStrategy):
         rows, labeled = space
         if self.mode == "TP" and labeled is None:
             raise ValueError(
-                'mode="TP" needs labeled rows, and the learner holds none. Give them '
+                'mode="TP" needs labeled rows, and the learner holds none. Pass them '
                 'to it (X_training), or set mode="P".'
             )
         if self.condition_on_labels is not False:
@@ -63,34 +63,36 @@ class _Centers(QueryStrategy):
     def _pick(
         self, rows: Embedding, n: int, rng: torch.Generator, centers: Embedding | None
     ) -> Picks:
-        """Pick centers, with squared distances for scores."""
+        """Pick centers, with squared distances as scores."""
 
 
 class LCMD(_Centers):
-    r"""Largest cluster, maximum distance [1]_: the published best for tabular data.
+    """Largest cluster, maximum distance [1]_: best published results on tabular data.
 
     Parameters
     ----------
-    space : {"gradients", "last_layer", "features", "inputs"} or callable
-        Space that rows are compared in.  ``"gradients"``: gradients of the outputs by
-        all parameters (for a classifier, of the loss at its own label).
-        ``"last_layer"``: those by the last layer, which are the penultimate features
-        with 1 appended. ``"features"``: without the 1, which matters only where there
-        are no centers yet.  ``"inputs"``: rows as the net sees them.  A callable gets
-        ``(access, rows)``, a `skal.reading.access.NetAccess` and `skal.rows.Rows`, and
-        gives features ``(m, d)``.
+    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
+        Space in which rows are compared.  ``"gradients"``: gradients of the outputs
+        with respect to all parameters (for a classifier, of the loss at its own
+        label).  ``"last_layer"``: those with respect to the last layer, which are the
+        penultimate features with 1 appended.  ``"features"``: without the 1, which
+        matters only if there are no centers yet.  ``"inputs"``: rows as the net sees
+        them.  ``"auto"``: features of nets, otherwise inputs.  A callable is called
+        with ``(access, rows)``, a `skal.reading.access.NetAccess` and `skal.rows.Rows`,
+        and returns a tensor ``(rows, d)``.
     n_components : int or None
-        Numbers that ``"gradients"`` is projected to; None keeps gradients exact,
-        factored.
+        Number of components that gradients are projected to; None keeps gradients
+        exact, in factors.
     mode : {"auto", "P", "TP"}
         Whether the labeled rows are centers from the beginning (TP) or not (P);
         ``"auto"``: if the learner holds any.
     condition_on_labels : bool or "auto"
-        Whether the kernel is that of a Gaussian process after the labels.
+        Whether distances are those of a Gaussian process conditioned on the labeled
+        rows.
     noise_std : float
-        Standard deviation of the labels there, for a mean training variance of 1.
+        Standard deviation of the label noise there, for a mean training variance of 1.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
         Draws the projection.
 
@@ -100,10 +102,10 @@ class LCMD(_Centers):
     row farthest from its center in the cluster with the largest sum of squared
     distances.  Its score is that distance.
 
-    Reads, for ``"gradients"``, one forward and one backward pass (one an output of
-    several) over pool and labeled rows, and keeps (m + L) × n_components numbers.  Then
-    at most a pass over them a pick, and a matrix product with the labeled rows.  The
-    nets of a committee are read side by side.
+    For ``"gradients"``, costs one forward pass and one backward pass for each output
+    over pool and labeled rows, and keeps (m + L) × n_components elements.  Then each
+    pick takes at most a pass over them, and labeled rows take a matrix product.  The
+    vectors of several nets are concatenated.
 
     References
     ----------
@@ -129,7 +131,7 @@ class LCMD(_Centers):
 
 
 class KMeansPP(_Centers):
-    r"""k-means++ seeding in a space of the net [1]_, BADGE's for any space.
+    """k-means++ seeding [1]_ in a space of the net; BADGE's selection in any space.
 
     Parameters
     ----------
@@ -141,8 +143,9 @@ class KMeansPP(_Centers):
     Notes
     -----
     Draws x with a probability proportional to its squared distance from the nearest
-    center, labeled (mode TP) or picked; a first pick without centers has the largest
-    norm.  A pick's score is its distance when picked.  Costs what `LCMD` costs.
+    center, labeled (mode TP) or picked; without centers, the first pick has the largest
+    norm.  The score of a pick is its distance when it was picked.  Costs as much as
+    `LCMD`.
 
     References
     ----------
@@ -167,7 +170,7 @@ class KMeansPP(_Centers):
 
 
 class MaxDist(_Centers):
-    r"""Farthest-first in a space of the net [1]_; `CoreSet` with more options.
+    """Farthest-first traversal [1]_ in a space of the net; `CoreSet` with more options.
 
     Parameters
     ----------
@@ -178,9 +181,9 @@ class MaxDist(_Centers):
 
     Notes
     -----
-    The next pick is the row farthest from every center, labeled (mode TP) or picked; a
-    first pick without centers has the largest norm.  A pick's score is its distance
-    when picked.  Costs what `LCMD` costs.
+    The next pick is the row farthest from every center, labeled (mode TP) or picked;
+    without centers, the first pick has the largest norm.  The score of a pick is its
+    distance when it was picked.  Costs as much as `LCMD`.
 
     References
     ----------

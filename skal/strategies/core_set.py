@@ -1,4 +1,4 @@
-"""Core-set: cover the pool with labeled rows in a space of the net."""
+"""Core-set: cover the pool by labeled rows in a space of the net."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ __all__ = ["CoreSet"]
 
 
 class CoreSet(QueryStrategy):
-    r"""Core-set by greedy k-center [1]_: the row farthest from every labeled one.
+    r"""Core-set by greedy k-center [1]_: the row farthest from every labeled row.
 
     Parameters
     ----------
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
-    space : {"features", "gradients", "last_layer", "inputs"} or callable
-        Space that is to be covered, as in `LCMD`; by default the penultimate features.
+        Name of the module whose input are the features; by default the last Linear.
+    space : {"features", "gradients", "last_layer", "inputs", "auto"} or callable
+        Space that is covered, as in `LCMD`; by default the penultimate features.
     n_components : int or None
-        Numbers that ``"gradients"`` is projected to; None keeps gradients exact,
-        factored.
+        Number of components that ``"gradients"`` are projected to; None keeps gradients
+        exact, in factors.
     random_state : int, RandomState, Generator or None
-        Draws the projection, for ``"gradients"`` alone.
+        Draws the projection, for ``"gradients"`` only.
 
     Notes
     -----
     With rows z in the space, labeled rows L and picks S, the next pick is
     :math:`\arg\max_x \min_{c \in L \cup S} \lVert z_x - z_c \rVert`, which covers the
-    pool within twice the optimal radius.  Where the learner holds no labeled rows, as
-    a bare estimator, the first pick is the row of the largest norm.  A pick's score is
-    its distance to the nearest center when picked (its norm, if there is none).
+    pool within twice the optimal radius.  If the learner holds no labeled rows, as a
+    bare estimator, the first pick is the row of the largest norm.  The score of a pick
+    is its distance to the nearest center when it was picked (its norm, if there was
+    none).
 
-    Reads the features of pool and labeled rows, in one forward pass, and keeps them: m
-    × d numbers.  Then one pass over them a pick, and a matrix product with the labeled
-    rows.  For ``"gradients"`` it reads and keeps what `LCMD` does.  The nets of a
-    committee are read side by side.
+    Costs one forward pass over pool and labeled rows.  Keeps their features, m × d
+    elements.  Then each pick takes a pass over them, and labeled rows take a matrix
+    product.  ``"gradients"`` cost as much as in `LCMD`.  The vectors of several nets
+    are concatenated.
 
     References
     ----------

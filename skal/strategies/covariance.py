@@ -1,4 +1,4 @@
-"""Batches by the covariance of a Gaussian process: BALD's kin, BAIT and ACS-FW."""
+"""Batches by the covariance of a Gaussian process: MaxDet, MaxDiag, BAIT and ACS-FW."""
 
 from __future__ import annotations
 
@@ -57,32 +57,32 @@ class _Covariance(QueryStrategy):
 
 
 class MaxDet(_Covariance):
-    r"""MaxDet: the batch of the largest covariance determinant, greedily [1]_ [2]_.
+    """MaxDet [1]_ [2]_: greedily, the batch with the largest covariance determinant.
 
     Parameters
     ----------
-    space : {"gradients", "last_layer", "features", "inputs"} or callable
-        Space whose inner products are the covariances, as in `skal.strategies.LCMD`.
+    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
+        Space whose inner products are the covariances, as in `LCMD`.
     n_components : int or None
-        Numbers that ``"gradients"`` is projected to; needed for it.
+        Number of components that ``"gradients"`` are projected to; not None for them.
     condition_on_labels : bool or "auto"
-        Whether the process knows the labeled rows; ``"auto"``: if the learner holds
-        any.
+        Whether the process is conditioned on the labeled rows; ``"auto"``: if the
+        learner holds any.
     noise_std : float
-        Standard deviation of the labels, for a mean training variance of 1.
+        Standard deviation of the label noise, for a mean training variance of 1.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
         Draws the projection.
 
     Notes
     -----
-    The next pick has the largest variance given the picks before, its score.  This is
-    BatchBALD for a Gaussian process; the same as labeled rows conditioned on first
-    (MaxDet-TP).
+    The next pick has the largest variance given the picks before, which is its score.
+    This is BatchBALD for a Gaussian process; conditioning on the labeled rows is the
+    same as MaxDet-TP.
 
-    Reads what `skal.strategies.LCMD` reads.  Keeps m × d float64 numbers for d
-    features, updated in m · d² multiply-adds; then m · d a pick.
+    Costs as much reading as `LCMD`.  Keeps m × d float64 elements for d features,
+    updated in m · d² multiply-adds; then m · d for each pick.
 
     References
     ----------
@@ -109,7 +109,7 @@ class MaxDet(_Covariance):
 
 
 class MaxDiag(_Covariance):
-    r"""MaxDiag: rows of the largest variance of a Gaussian process, BALD's [1]_.
+    """MaxDiag: rows with the largest variance of a Gaussian process, as BALD [1]_.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ class MaxDiag(_Covariance):
 
     Notes
     -----
-    Takes the rows of the largest :math:`k(x, x)`, their scores.  They are often alike:
-    published comparisons have it behind random batches [2]_.  Reads what `MaxDet`
-    reads.
+    Picks the rows with the largest :math:`k(x, x)`, their scores.  They are often
+    similar: in published comparisons the method ranks behind random batches [2]_.
+    Costs as much as `MaxDet` to read.
 
     References
     ----------
@@ -146,36 +146,36 @@ class MaxDiag(_Covariance):
 
 
 class BAIT(_Covariance):
-    r"""BAIT [1]_: the least uncertainty over all rows, greedily.
+    r"""BAIT [1]_: greedily, the least uncertainty over all rows, by Fisher information.
 
     Parameters
     ----------
     space, n_components, condition_on_labels, noise_std, head, random_state
-        As in `MaxDet`; `noise_std` is for regressors.  For classifiers
+        As in `MaxDet`; `noise_std` applies to regressors.  For classifiers
         ``space="last_layer"`` is the published form.
     backward : bool
-        Pick twice as many and give back those missed least (BAIT-FB), in place of
-        forward steps alone (BAIT-F).
+        Whether to pick twice as many rows and then to drop those missed least
+        (BAIT-FB), instead of forward steps only (BAIT-F).
     prior : float
         For classifiers: precision :math:`\lambda` of the weights before any label.
 
     Notes
     -----
-    For regressors the next pick takes most from the sum of the variances over pool and
-    labeled rows, :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)`
+    For regressors the next pick reduces most the sum of the variances over pool and
+    labeled rows, by :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)`
     in the features after the picks before, with :math:`\Sigma = \sum \phi \phi^\top`;
-    that is its score.  Reads, keeps and costs what `MaxDet` does.
+    this is its score.  Reads, keeps and costs as much as `MaxDet`.
 
     For classifiers a row has the Fisher information :math:`I_x = \sum_y p_y
     \nabla_\theta \log p_y \nabla_\theta \log p_y^\top`.  With its sum F over pool and
     labeled rows, and :math:`M = \lambda I + \sum I_s` over labeled rows and picks, the
-    next pick takes most from :math:`\mathrm{tr}(M^{-1} F)`, its score.  In the paper
-    the sums over labels are means, so that :math:`\lambda` weighs more there.  The
-    traces of the nets of a committee are added.  With C classes, and z of d numbers
-    (features and 1) for D = C · d parameters, ``"last_layer"`` reads a forward and C -
-    1 backward passes of the last layer, and keeps m × (d + 3 C²) + 4 D² numbers;
-    ``"gradients"`` reads C - 1 backward passes of all layers, and keeps m × C ×
-    (n_components + 2 C).  Other kernels take their features for the inputs of the last
+    next pick reduces most :math:`\mathrm{tr}(M^{-1} F)`, by its score.  In the paper
+    the sums over labels are means, so that :math:`\lambda` has more weight there.  The
+    traces of several nets are added.  With C classes and z of length d (features and
+    1), thus D = C · d parameters, ``"last_layer"`` costs a forward pass and C - 1
+    backward passes of the last layer, and keeps m × (d + 3 C²) + 4 D² elements;
+    ``"gradients"`` costs C - 1 backward passes of all layers, and keeps m × C ×
+    (n_components + 2 C).  Other spaces take their vectors for the inputs of the last
     layer.  More than 2 GiB is refused.
 
     References
@@ -232,7 +232,7 @@ class BAIT(_Covariance):
 
 
 class FrankWolfe(_Covariance):
-    r"""ACS-FW [1]_: a batch whose weighted features stand for those of the pool.
+    """ACS-FW [1]_: a batch whose weighted features approximate those of the pool.
 
     Parameters
     ----------
@@ -241,11 +241,9 @@ class FrankWolfe(_Covariance):
 
     Notes
     -----
-    Approximates the sum of all features by few of them, by Frank-Wolfe steps: see
-    `skal.selection.frank_wolfe`.  A pick's score is the inner product of its direction
-    with what was left of the sum.
-
-    Reads, keeps and costs what `MaxDet` does.
+    Approximates the sum of all features by few of them, in Frank-Wolfe steps; see
+    `skal.selection.frank_wolfe`.  The score of a pick is the inner product of its
+    direction with the residual of the sum.  Reads, keeps and costs as much as `MaxDet`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Disagreement of plausible models: any measure by any posterior."""
+"""Disagreement of plausible models: any measure of the models of any posterior."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = [
 
 
 class PosteriorStrategy(ScoreStrategy):
-    """Base of the strategies that read the outputs of K plausible models.
+    """Base class of strategies that read the outputs of K plausible models.
 
     Notes
     -----
-    ``_auto`` names another posterior to take for ``"auto"`` than the first that the
-    learner offers.
+    ``_auto`` is the class of the posterior for ``"auto"``; None leaves the choice to
+    `skal.posteriors.resolve_posterior`.
     """
 
     _task: ClassVar[str] = "classification"
@@ -56,11 +56,11 @@ class PosteriorStrategy(ScoreStrategy):
 
 
 class Disagreement(PosteriorStrategy):
-    """Base of the strategies that measure a row's outputs by themselves.
+    """Base class of strategies that score each row by its own outputs.
 
     Notes
     -----
-    A new one writes ``_measure(outputs)``; the pool is read block by block.
+    A subclass implements ``_measure(outputs)``.  The pool is read block by block.
     """
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
@@ -78,8 +78,8 @@ class ConsensusEntropy(Disagreement):
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
     random_state : int, RandomState, Generator or None
         Draws the models.
 
@@ -87,7 +87,7 @@ class ConsensusEntropy(Disagreement):
     -----
     Scores :math:`H(\bar p)`, the entropy of the mean of the models' probabilities.  It
     is also large where all models are uncertain in the same way; `BALD` subtracts that
-    part.  For Bayesian nets it is known as predictive entropy [2]_, and may be imported
+    part.  For Bayesian nets it is known as predictive entropy [2]_, and can be imported
     as ``PredictiveEntropy``.  Costs K forward passes over the pool, read in blocks.
 
     References

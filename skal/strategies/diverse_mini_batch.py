@@ -1,4 +1,4 @@
-"""Diverse mini-batches: k-means among the rows that are most wanted."""
+"""Diverse mini-batches: k-means among the rows with the highest scores."""
 
 from __future__ import annotations
 
@@ -24,34 +24,36 @@ class DiverseMiniBatch(WrappingStrategy):
     Parameters
     ----------
     strategy : ScoreStrategy, optional
-        Says how informative a row is; by default `Margin` for classifiers,
-        `PredictiveVariance` for regressors.
+        Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
+        regressors.
     factor : float
-        How many rows are kept for each that is picked, 1 or more: factor × n of the
-        pool, rounded up, or all of it.  The paper takes 10 to 50; 1 leaves no choice.
-    space : {"auto", "features", "inputs"}
-        Where rows are clustered: in the penultimate features of nets or in the inputs
-        as the model sees them; ``"auto"`` takes features where there are nets.
+        Number of candidates for each row picked, at least 1: the factor × n rows of the
+        highest scores (rounded up, at most the pool) are clustered.  The paper uses 10
+        to 50; with 1 all candidates are picked.
+    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+        Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
+        features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the first centers of k-means, and for `strategy` if it has no
-        `random_state` of its own.
+        Draws the first centers of k-means, and for `strategy` if its own `random_state`
+        is None.
 
     Notes
     -----
-    Of the ``factor × n`` rows x of the highest scores s, k-means makes n clusters
+    Among the ``factor × n`` rows x with the highest scores s, k-means makes n clusters
     :math:`S_i` that minimize :math:`\sum_i \sum_{x \in S_i} s_x \lVert z_x - \mu_i
     \rVert^2`; the row of each cluster that is nearest to its center is picked.  Scores
-    weigh rows as they are, or less the lowest of the pool where that is negative.
+    are used as weights as they are, or minus the lowest of the pool if that is
+    negative.
 
-    The batch is made as a whole: picks come by their scores, and one row more may
-    change all of them.  Where the rows kept have fewer than n distinct points, the
+    The batch is made as a whole: picks are ordered by score, and one row more may
+    change all of them.  If the candidates have fewer than n distinct points, the
     highest scores among the others fill the batch.
 
-    Costs what `strategy` costs on the pool; then reads the features of the rows kept,
-    and passes over them n × d operations a row, a few times (in mini-batches from some
-    thousand picks on).
+    Costs as much as `strategy` on the pool; then reads the vectors of the candidates,
+    and passes over them a few times with n × d operations a row (in mini-batches from
+    some thousand picks on).
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Expected gradient length: rows whose label would move the net most."""
+"""Expected gradient length: rows whose label would change the net most."""
 
 from __future__ import annotations
 
@@ -19,42 +19,43 @@ from skal.validation import check_option
 
 __all__ = ["EGL"]
 
-#: Numbers of the directions of a few rows that are there together.
-_NUMBERS = 2**24
-#: Labels whose gradients by all layers are there together.
-_TOGETHER = 16
-#: Rows that a `GradientReader` reads together.
+#: Maximum number of elements of the directions of a chunk of rows.
+_ELEMENTS = 2**24
+#: Maximum number of labels whose gradients of all layers are held together.
+_MAX_LABELS = 16
+#: Number of rows in a chunk.
 _ROWS = 512
 
 
 class EGL(ScoreStrategy):
-    r"""Expected gradient length [1]_ [2]_: rows whose label would move the net most.
+    r"""Expected gradient length [1]_ [2]_: labels that would change a classifier most.
 
     Parameters
     ----------
     space : {"last_layer", "gradients"}
-        Whether gradients are those of the last layer or of every trainable parameter.
+        Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
-        Name of the last layer; the last Linear by default.
+        Name of the last layer; by default the last Linear.
 
     Notes
     -----
-    Scores the length of the gradient of the loss that a label would bring, expected
-    over the net's own probabilities:
+    Scores the length of the gradient of the loss that a label would cause, in
+    expectation over the net's own probabilities:
 
     .. math::
-        \sum_y p_y(x) \lVert \nabla_\theta (-\log p_y(x)) \rVert
-        = \sum_y \lVert \nabla_\theta p_y(x) \rVert
+        \sum_y p_y(x) \lVert \nabla_\theta (-\log p_y(x)) \rVert = \sum_y \lVert
+        \nabla_\theta p_y(x) \rVert
 
-    The right side is computed: no logarithm is taken of a probability of 0.  For the
-    last layer of a softmax, with features z, 1 appended where it has a bias, it is
-    :math:`\sum_y p_y \lVert p - e_y \rVert \lVert z \rVert`.  The nets of a committee
-    are averaged.  Labeled rows, weights of classes and weight decay are not used.
+    The right side is computed, so that no logarithm of a zero probability is taken.
+    For the last layer of a softmax, with features z, with 1 appended if it has a bias,
+    it is :math:`\sum_y p_y \lVert p - e_y \rVert \lVert z \rVert`.  The scores of
+    several nets are averaged.  Labeled rows, class weights and weight decay are not
+    used.
 
-    Costs a forward pass over the pool for the last layer of a softmax.  Otherwise C
-    backward passes in addition, of the last layer alone for ``"last_layer"``, and a
-    forward pass for every few labels where classes are many.  Gradients stay factored,
-    a few rows at a time: the memory does not grow with the pool.
+    Costs one forward pass over the pool for the last layer of a softmax.  Otherwise it
+    costs C backward passes in addition, of the last layer only for ``"last_layer"``,
+    and a forward pass for each group of labels if there are many classes.  Gradients
+    stay in factors, a few rows at a time: memory does not grow with the pool.
 
     References
     ----------
@@ -93,7 +94,7 @@ class EGL(ScoreStrategy):
 
 
 def _expected_length(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
-    """Make a function from batches to scores, ``(b,)``."""
+    """Return a function from batches to scores, ``(b,)``."""
     in_closed_form = space == "last_layer"
     closed, general = _of_softmax(access), _by_label(access, space)
 
@@ -110,11 +111,11 @@ def _expected_length(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
 
 
 def _of_softmax(access: NetAccess) -> Callable[[Any], Tensor]:
-    """Make a function from batches to scores, NaN if the head's outputs are no logits.
+    """Return what scores a batch, with NaN if the outputs of the head are not logits.
 
-    All labels at once: the gradients of a softmax differ in the length alone that came
-    back to the logits.  One direction of that length, summed over labels, is sent back;
-    it arrives unchanged where the head's outputs are the logits.
+    All labels are taken at once: the gradients of a softmax differ only in the length
+    of what comes back to the logits.  One direction of that length, summed over labels,
+    is sent back; it arrives unchanged if the outputs of the head are the logits.
     """
     sent: list[Tensor] = []
 
@@ -123,7 +124,7 @@ def _of_softmax(access: NetAccess) -> Callable[[Any], Tensor]:
         total = softmax_gradient_length(proba)
         if not torch.equal(access.to_proba(outputs), proba):
             total = torch.full_like(total, torch.nan)
-        # Of unequal numbers, so that nothing but the identity would keep it.
+        # The elements differ, so that only the identity leaves them unchanged.
         unit = F.normalize(torch.linspace(1, 2, outputs.shape[1]), dim=0)
         sent[:] = [(total[:, None] * unit.to(total)).to(outputs.dtype)]
         return sent[0][:, :, None]
@@ -138,7 +139,7 @@ def _of_softmax(access: NetAccess) -> Callable[[Any], Tensor]:
 
 
 def _by_label(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
-    """Make a function from batches to scores, label by label for any net."""
+    """Return a function from batches to scores, label by label, for any net."""
     readers: list[tuple[int, GradientReader]] = []
 
     def read(batch: Any) -> Tensor:
@@ -157,11 +158,11 @@ def _by_label(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
 def _groups(
     outputs: Tensor, to_proba: Callable[[Tensor], Tensor], space: str
 ) -> list[range]:
-    """Labels whose gradients are read together."""
+    """Return groups of labels whose gradients are read together."""
     n_outputs, n_labels = outputs.shape[1], to_proba(outputs).shape[1]
-    size = max(1, _NUMBERS // (_ROWS * n_outputs))
+    size = max(1, _ELEMENTS // (_ROWS * n_outputs))
     if space == "gradients":
-        size = min(size, _TOGETHER)
+        size = min(size, _MAX_LABELS)
     starts = range(0, n_labels, size)
     return [range(start, min(start + size, n_labels)) for start in starts]
 

@@ -1,4 +1,4 @@
-"""Expected model change: rows whose label would move a regressor most."""
+"""Expected model change: rows whose label would change a regressor most."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ __all__ = ["EMCM"]
 
 
 class EMCM(PosteriorStrategy):
-    r"""Expected model change maximization [1]_: labels that would move the net most.
+    r"""Expected model change [1]_: labels that would change a regressor most.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from whose predictions stand for the unknown label;
-        `skal.posteriors.resolve_posterior` says what ``"auto"`` takes.
+        Source of the K models whose predictions stand for the unknown label;
+        `skal.posteriors.resolve_posterior` says what ``"auto"`` chooses.
     space : {"last_layer", "gradients"}
-        Whether gradients are those of the last layer or of every trainable parameter.
+        Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
-        Name of the last layer; the last Linear by default.
+        Name of the last layer; by default the last Linear.
     random_state : int, RandomState, Generator or None
         Draws the models.
 
     Notes
     -----
-    Scores the length of the gradient of half the squared error, expected over the
+    Scores the length of the gradient of half the squared error, in expectation over the
     labels that K models predict:
 
     .. math::
         \frac1K \sum_k \lVert \nabla_\theta f(x)^\top (f(x) - f_k(x)) \rVert
 
-    For one target that is :math:`\lVert \nabla_\theta f(x) \rVert \frac1K \sum_k
-    |f(x) - f_k(x)|`; for several, the norm of the sum of their gradients by their
-    residuals, in units of the net's own targets.  For the last layer of one target the
-    gradient is the features, with 1 appended where it has a bias.  The nets of a
-    committee or ensemble are f in turn, and averaged.  Labeled rows are not used.
+    For one target this is :math:`\lVert \nabla_\theta f(x) \rVert \frac1K \sum_k |f(x)
+    - f_k(x)|`; for several, the norm of the sum of their gradients times their
+    residuals, in units of the net's own targets.  For the last layer and one target the
+    gradient consists of the features, with 1 appended if it has a bias.  Each net of a
+    committee or ensemble is f in turn, and the scores are averaged.  Labeled rows are
+    not used.
 
     Costs K + 1 forward passes over the pool, and a forward and a backward pass for each
-    of T targets, of the last layer alone for ``"last_layer"``.  Keeps m × T × (T + 1)
-    numbers, nothing of size m × K or m × m.
+    of T targets, of the last layer only for ``"last_layer"``.  Keeps m × T × (T + 1)
+    elements, and nothing of size m × K or m × m.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""EPIG: labels that say much of the predictions wanted."""
+"""EPIG: information that a label gives about the predictions of interest."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ __all__ = ["EPIG"]
 
 
 class EPIG(PosteriorStrategy):
-    r"""Expected predictive information gain [1]_: of use for the predictions wanted.
+    r"""EPIG [1]_: expected information of a label about the predictions of interest.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
     X_target : array-like of shape (t, ...), optional
-        Rows that predictions are wanted for; by default `n_targets` rows drawn from the
-        pool.
+        Rows whose predictions are of interest; by default `n_targets` rows drawn from
+        the pool.
     n_targets : int
-        Rows to draw where `X_target` is not given; all if the pool has fewer.
+        Number of rows to draw if `X_target` is None; all if the pool has fewer.
     noise_variance : float, optional
-        Regression: as in `BALD`, its default taken over the targets.
+        Regression: as in `BALD`, with the default taken over the targets.
     random_state : int, RandomState, Generator or None
         Draws the models and the targets.
 
     Notes
     -----
-    Scores the mutual information of a row's label and a target's, mean over the
-    targets, :math:`\mathrm{E}_{x_*} I(y; y_* \mid x, x_*)`; for regression under a
+    Scores the mutual information of the labels of a row and of a target, averaged over
+    the targets, :math:`\mathrm{E}_{x_*} I(y; y_* \mid x, x_*)`; for regression under a
     Gaussian, :math:`-\frac12 \log(1 - \rho^2)` with the correlation of the two labels.
-    `BALD` also wants rows that say something of the model which no prediction needs.
+    `BALD` also prefers rows that tell about parts of the model that no prediction
+    needs.
 
     Costs K forward passes over pool and targets, and m·t·K·C² multiply-adds.
 

@@ -1,4 +1,4 @@
-"""Greedy sampling for regression: far from what is labeled, in inputs and outputs."""
+"""Greedy sampling for regression: far from labeled rows, in inputs and outputs."""
 
 from __future__ import annotations
 
@@ -26,31 +26,32 @@ __all__ = ["GreedySampling"]
 
 
 class GreedySampling(QueryStrategy):
-    r"""Greedy sampling for regression [1]_: GSx, GSy and iGS.
+    r"""Greedy sampling [1]_: rows far from labeled ones in inputs and outputs (iGS).
 
     Parameters
     ----------
     criterion : {"both", "inputs", "outputs"}
-        Where distances are taken: in inputs and outputs (iGS), in inputs (GSx) or in
-        outputs (GSy).
+        Distances are taken in inputs and outputs (iGS), in inputs (GSx) or in outputs
+        (GSy).
 
     Notes
     -----
     With inputs x as the model sees them, predictions f(x) and labels y, the next pick
-    is the row of the largest distance, its score:
+    is the row with the largest distance, its score:
 
     - GSx: :math:`\min_s \lVert x - x_s \rVert`
     - GSy: :math:`\min_s \lVert f(x) - y_s \rVert`
     - iGS: :math:`\min_s \lVert x - x_s \rVert \lVert f(x) - y_s \rVert`
 
-    over rows s that are labeled or picked, the latter with their prediction for y.
-    Where the learner holds no labeled rows, as a bare estimator, the first pick is the
-    row nearest to the mean of the inputs (GSx, iGS) or of the predictions (GSy), as the
-    paper starts; its score is infinity.  Scale inputs that differ in their units.
+    over rows s that are labeled or picked, with the prediction as the label of a picked
+    row.  If the learner holds no labeled rows, as a bare estimator, the first pick is
+    the row nearest to the mean of the inputs (GSx, iGS) or of the predictions (GSy), as
+    in the paper; its score is infinity.  Scale inputs that have different units.
 
-    Any regressor will do; one prediction a row.  The predictions of a committee are
-    averaged; inputs and labels are those of its first member.  Keeps m × d numbers, and
-    never all distances to the labeled rows; a pass over the inputs a pick.
+    Suits any regressor; costs one prediction for each row.  The predictions of a
+    committee are averaged; inputs and labels are those of its first member.  Keeps m ×
+    d elements, and never all distances to the labeled rows; each pick takes a pass over
+    the inputs.
 
     References
     ----------

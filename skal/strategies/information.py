@@ -1,4 +1,4 @@
-"""Fisher information of a classifier's rows, read of its nets."""
+"""Fisher information of the rows of a classifier, read from its nets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skal.spaces import Factors, Sketch
 
 __all__ = ["information_directions", "read_information"]
 
-#: Numbers that may be kept for one net: 2 GiB in float64.
+#: Maximum number of elements kept for one net: 2 GiB in float64.
 _LIMIT = 2**28
 Read = Callable[[Rows], Information]
 
@@ -32,11 +32,11 @@ def read_information(
     Parameters
     ----------
     pool : Pool
-    space : {"gradients", "last_layer", "features", "inputs"} or callable
-        ``"gradients"``: information on all parameters, projected to `n_components`
-        numbers. ``"last_layer"``: on those of the last layer.  Others: on those of a
-        linear layer of its own, from the features that `skal.reading.space.read_space`
-        names so, to the outputs of the net.
+    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
+        ``"gradients"``: information about all parameters, projected to `n_components`.
+        ``"last_layer"``: about those of the last layer.  Others: about those of an
+        additional linear layer, from the vectors of `skal.reading.space.read_space` to
+        the outputs of the net.
     n_components : int or None
     head : str, optional
     rng : torch.Generator
@@ -44,12 +44,12 @@ def read_information(
     Returns
     -------
     rows, labeled : list of Information
-        None for `labeled` if a net has none.
+        None for `labeled` if a net has no labeled rows.
 
     Raises
     ------
     ValueError
-        If a parameter is none of these, or more than 2 GiB would be kept for a net.
+        If a parameter is out of range, or more than 2 GiB would be kept for a net.
     """
     space = resolve_space(pool, space, n_components)
     if space == "gradients" and n_components is None:
@@ -67,9 +67,9 @@ def read_information(
 
 
 def information_directions(access: NetAccess) -> Directions:
-    r"""Directions whose squares make the Fisher information of the outputs.
+    r"""Directions whose outer products sum to the Fisher information of the outputs.
 
-    For outputs f and C classes of probabilities p they are C - 1 columns B with
+    For outputs f and C classes with probabilities p, they are C - 1 columns B with
     :math:`B B^\top = \sum_y p_y \nabla_f \log p_y \nabla_f \log p_y^\top`.
     """
     to_proba = access.to_proba
@@ -84,8 +84,8 @@ def information_directions(access: NetAccess) -> Directions:
                 for own in root.unbind(dim=1)
             ]
         columns_C = 2 * torch.stack(columns, dim=2)
-        # These add up to 0 when weighed by the roots of p.  A reflection that takes the
-        # roots to the last axis therefore leaves nothing in the last column.
+        # Weighted by the roots of p the columns add up to 0.  A reflection that maps
+        # the roots to the last axis therefore leaves the last column empty.
         mirror = root.detach() / root.detach().norm(dim=1, keepdim=True)
         mirror[:, -1] += 1
         along = torch.einsum("boc,bc->bo", columns_C, mirror)
@@ -127,12 +127,12 @@ def _collect(
     rows: Rows,
     width: int | None = None,
 ) -> Information:
-    """Read all rows, unless that is too much to keep."""
+    """Read all rows, unless they would take too much memory."""
     looked = False
 
     def checked(batch: Any) -> Information:
         nonlocal looked
-        if not looked:  # by one row, as a batch may be too large already
+        if not looked:  # with one row, since a batch may be too large
             one = read(first_rows(batch, 1))
             _check_size(len(rows), one, width or one.inputs.shape[1])
             looked = True
@@ -144,13 +144,13 @@ def _collect(
 
 def _check_size(m: int, part: Information, width: int) -> None:
     n_vectors, o = part.outputs.shape[1:]
-    numbers = m * (width + n_vectors * (o + 2 * n_vectors)) + 4 * (o * width) ** 2
-    if numbers > _LIMIT:
+    n_elements = m * (width + n_vectors * (o + 2 * n_vectors)) + 4 * (o * width) ** 2
+    if n_elements > _LIMIT:
         raise ValueError(
             f"The information of {m} rows with {n_vectors + 1} classes on {o * width} "
-            f"parameters takes {numbers / 2**27:.1f} GiB, more than 2. Query a part of "
-            "the pool (skal.strategies.Subsample or Prefilter), or take gradients "
-            'projected to few numbers (space="gradients", n_components=128).'
+            f"parameters takes {n_elements / 2**27:.1f} GiB, more than 2. Query a part "
+            "of the pool (skal.strategies.Subsample or Prefilter), or project "
+            'gradients to few components (space="gradients", n_components=128).'
         )
 
 

@@ -1,4 +1,4 @@
-"""Information density: what is wanted, where the pool is dense."""
+"""Information density: informative rows in dense regions of the pool."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ __all__ = ["InformationDensity"]
 
 
 class InformationDensity(WrappingStrategy, ScoreStrategy):
-    r"""Information density [1]_: informative rows that are like many others.
+    r"""Information density [1]_: informative rows that are similar to many others.
 
     Parameters
     ----------
     strategy : ScoreStrategy, optional
-        Says how informative a row is; by default `Margin` for classifiers,
-        `PredictiveVariance` for regressors.
+        Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
+        regressors.
     beta : float
-        How much density counts, 0 or more; with 0 it does not.
+        Exponent of the density, at least 0; with 0 the density does not count.
     metric : {"cosine", "euclidean"}
-        How rows are alike: by their cosine, which suits rows whose numbers are not
-        negative, as texts and the features of a ReLU; or by 1 / (1 + distance).
+        Similarity of rows: their cosine, which suits rows without negative elements,
+        such as texts and the features of a ReLU; or 1 / (1 + distance).
     n_reference : int, optional
-        Rows, drawn at random, that stand for the pool where `metric` is
+        Number of rows, drawn at random, that represent the pool if `metric` is
         ``"euclidean"``; None takes all, in m² × d operations.
-    space : {"auto", "features", "inputs"}
-        Where rows are alike: in the penultimate features of nets or in the inputs as
-        the model sees them; ``"auto"`` takes features where there are nets.
+    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+        Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
+        features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the reference, and for `strategy` if it has no `random_state` of its own.
+        Draws the reference, and for `strategy` if its own `random_state` is None.
 
     Notes
     -----
     Scores :math:`s_x \bigl(\frac1m \sum_u \mathrm{sim}(x, u)\bigr)^\beta` over all rows
-    u of the pool.  The scores s of `strategy` are taken as they are, or less the lowest
-    of the pool where that is negative; a negative mean cosine counts as 0.
+    u of the pool.  The scores s of `strategy` are used as they are, or minus the lowest
+    of the pool if that is negative; a negative mean cosine counts as 0.
 
-    Costs what `strategy` costs, and keeps m × d numbers.  The mean cosine is a product
-    with the mean of the unit vectors, in two passes; the mean nearness takes
-    m × `n_reference` × d multiply-adds in blocks.
+    Costs as much as `strategy`, and keeps m × d elements.  The mean cosine is a product
+    with the mean of the unit vectors, in two passes; the mean of 1 / (1 + distance)
+    takes m × `n_reference` × d multiply-adds in blocks.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The least disagree metric: rows that a small move of the head would flip."""
+"""Least disagree metric: rows whose class a small change of the head would flip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["LDM", "LDMSeeding"]
 def _read(
     strategy: LDM | LDMSeeding, pool: Pool, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Metric of the rows, ``(m,)``, and their features, ``(m, d)``."""
+    """Least disagree metrics of the rows, ``(m,)``, and their features, ``(m, d)``."""
     check_int("n_reference", strategy.n_reference)
     check_int("n_unchanged", strategy.n_unchanged)
     check_option("stop", strategy.stop, ["reference", "pool", "row"])
@@ -50,7 +50,7 @@ def _read(
 
 
 def _features_of_the_decision(access: NetAccess, rows: Rows) -> tuple[Tensor, Any]:
-    """Features of the rows, and the head that decides the class by them alone."""
+    """Read the features, once it is certain that the head alone decides the class."""
     head: Any = None
 
     def read(batch: Any) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ def _linear_head(access: NetAccess, batch: Any) -> Any:
 
 
 class LDM(ScoreStrategy):
-    r"""Smallest least disagree metric [1]_, without regard to diversity.
+    r"""LDM [1]_: rows whose class flips under the smallest change of the last layer.
 
     Parameters
     ----------
@@ -100,31 +100,32 @@ class LDM(ScoreStrategy):
         Number M of rows, drawn from the pool, on which the disagreement of two
         hypotheses is counted; all rows if the pool has fewer.
     n_unchanged : int
-        Number s of draws in a row without a decrease after which a scale is left.
+        Number s of consecutive draws without a decrease after which the next scale is
+        tried.
     sigmas : sequence of float, optional
-        Scales of the noise, ascending; by default :math:`10^{-5 + 0.1 k}` for
-        :math:`k = 0, \dots, 50`.
+        Scales of the noise, ascending; by default :math:`10^{-5 + 0.1 k}` for :math:`k
+        = 0, \dots, 50`.
     stop : {"reference", "pool", "row"}
-        What must be lowered for the count of `n_unchanged` to begin anew: any of the M
-        rows, any row of the pool, or, row by row, its own, as in the paper.  The first
-        two are the same up to M rows, as in the authors' program; beyond that the
-        second goes on ever longer.
+        Whose decrease restarts the count of `n_unchanged`: that of any of the M rows,
+        of any row of the pool, or, for each row, its own, as in the paper.  Up to M
+        rows the first two are the same, as in the authors' program; beyond that the
+        second takes ever longer.
     head : str, optional
-        Name of the last Linear, if it is not the last one run.
+        Name of the last Linear, if it is not the last one that is run.
     random_state : int, RandomState, Generator or None
-        An int draws the same hypotheses each time.
+        Draws the hypotheses.
 
     Notes
     -----
     The metric of a row is the smallest share of inputs on which a hypothesis that
-    changes the row's class disagrees with the net,
-    :math:`L(x) = \inf \{\rho(h, g) : h(x) \neq g(x)\}`, estimated over Gaussian noise
-    on the weights and bias of the head.  Scores are :math:`-L`: a row that changes its
-    class easily is wanted.  Rows that no draw changes have :math:`L = 1`.
+    changes the class of the row disagrees with the net, :math:`L(x) = \inf \{\rho(h, g)
+    : h(x) \neq g(x)\}`, estimated under Gaussian noise on weights and bias of the
+    head.  Scores are :math:`-L`.  Rows that no draw changes have :math:`L = 1`.
+    Diversity is not considered; see `LDMSeeding`.
 
-    Reads the features in one forward pass and keeps them, m × d numbers; the cost is
-    in (number of draws) × (M + rows still open) × d × C multiply-adds.  For a
-    committee it is the mean over its nets.
+    Costs one forward pass and keeps the features, m × d elements; then (number of
+    draws) × (M + rows still open) × d × C multiply-adds.  The metrics of several nets
+    are averaged.
 
     References
     ----------
@@ -166,7 +167,7 @@ class LDM(ScoreStrategy):
 
 
 class LDMSeeding(QueryStrategy):
-    r"""LDM-Seeding [1]_: easily flipped rows, spread out as by k-means++.
+    r"""LDM-Seeding [1]_: easily flipped rows, spread out as in k-means++.
 
     Parameters
     ----------
@@ -176,19 +177,20 @@ class LDMSeeding(QueryStrategy):
         Whether :math:`L_q` below is the (q+1)-th smallest metric, as in the authors'
         program, or the q-th, as in the paper.
     random_state : int, RandomState, Generator or None
-        An int draws the same hypotheses and the same rows each time.
+        Draws the hypotheses and the rows.
 
     Notes
     -----
-    With the metric :math:`L` of `LDM` and a batch of q rows, a row's weight is
-    :math:`\gamma = \exp(-\max(L - L_q, 0) / L_q)`, 1 on the q smallest, the others
-    together scaled to sum to q and cut at 1.  The first pick is the smallest
-    :math:`L`; then a row is drawn with probability proportional to
+    With the metric :math:`L` of `LDM` and a batch of q rows, the weight of a row is
+    :math:`\gamma = \exp(-\max(L - L_q, 0) / L_q)`; it is 1 for the q smallest metrics,
+    and the other weights are scaled to sum to q and clipped at 1.  The first pick has
+    the smallest :math:`L`.  Then a row is drawn with a probability proportional to
     :math:`(\gamma_x \min_{s} d(x, s))^2` over the picks s, where d is the cosine
-    distance of the features.  Labeled rows play no part.  A pick's score is
+    distance of the features.  Labeled rows are not used.  The score of a pick is
     :math:`-L`.
 
-    Costs q passes over the features beside `LDM`; nothing of size m × m is made.
+    Costs q passes over the features in addition to `LDM`; nothing of size m × m is
+    kept.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Loss prediction: rows whose loss the net itself expects to be large."""
+"""Loss prediction: rows with the largest losses predicted by the net."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["LossPrediction"]
 
 
 class LossPrediction(ScoreStrategy):
-    r"""Loss prediction [1]_: the largest losses by a net's own prediction.
-
-    For a :class:`skal.nets.LossPredictionClassifier` or
-    :class:`skal.nets.LossPredictionRegressor`, which learn to rank the losses of rows
-    while they are trained.
+    r"""Loss prediction [1]_: rows with the largest losses predicted by the net itself.
 
     Notes
     -----
-    Scores a row with its predicted loss :math:`\hat l(x)`, which has no unit and no
-    zero: only the order of rows is learned.  Noise counts as much as what the net does
-    not know yet, so that rows nobody can predict are picked, too.
+    For a :class:`skal.nets.LossPredictionClassifier` or
+    :class:`skal.nets.LossPredictionRegressor`, which learn to rank the losses of rows
+    during training.
 
-    The scores of a committee or an ensemble are the means of its nets' predictions:
-    what one adds to all rows changes no order, and the margin, which is the same unless
-    it was chosen otherwise, gives all of them one scale.
+    Scores a row by its predicted loss :math:`\hat l(x)`, which has no unit and no zero:
+    only the order of the rows is learned.  Label noise counts as much as what the net
+    does not know yet, so that rows which cannot be predicted are picked, too.
 
-    One forward pass over the pool for each net; m numbers are kept.
+    The scores of several nets are averaged: a constant added to all rows does not
+    change the order, and the margin, which is the same unless it was set, gives them
+    one scale.
+
+    Costs one forward pass over the pool for each net; keeps m elements.
 
     References
     ----------

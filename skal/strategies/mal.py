@@ -1,4 +1,4 @@
-"""MAL: rows that are both unfamiliar and unclear to nets in a minimax game."""
+"""MAL: unfamiliar and unclear rows, by networks that play a minimax game."""
 
 from __future__ import annotations
 
@@ -28,32 +28,31 @@ __all__ = ["MAL"]
 
 
 class MAL(AdversarialStrategy):
-    r"""Minimax active learning [1]_: rows that are unfamiliar and unclear.
+    r"""Minimax active learning [1]_: unfamiliar rows whose class is unclear.
 
     Parameters
     ----------
     temperature : float
-        Of the cosine classifier.
+        Temperature T of the cosine classifier.
     entropy_weight : float
-        Weight of the entropy of the pool, which the encoder lowers and the classifier
-        raises.
+        Weight of the entropy of the pool, which the encoder minimizes and the
+        classifier maximizes.
     adversary_weight : float
         Weight of hiding from the discriminator which rows are labeled.
     max_epochs : int
     batch_size : int
-        Rows of a mini-batch, labeled as unlabeled.
+        Number of rows in a mini-batch, of labeled and of unlabeled rows.
     epoch_size : int
-        Rows of the pool that an epoch sees; of a larger pool so many are drawn anew
-        for each.
+        Maximum number of rows of the pool in an epoch; they are drawn anew for each.
     patience : int
-        Epochs after which the training ends if the discriminator's area under the
-        curve has not grown.
+        Number of epochs without an increase of the discriminator's area under the curve
+        after which training stops.
     lr : float
-        Step of Adam.
+        Learning rate of Adam.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     device : str, optional
-        Where they are trained; by default that of the learner's net.
+        Device of the training; by default that of the learner's net.
     verbose : int
         Whether to show a progress bar.
     random_state : int, RandomState, Generator or None
@@ -62,26 +61,10 @@ class MAL(AdversarialStrategy):
     Attributes
     ----------
     history_ : list of dict
-        Of the last query, an epoch each: ``"classification_loss"``, ``"entropy"`` of
-        the pool in nats, ``"discriminator_loss"`` and ``"auc"``, the probability that
-        the discriminator gives a labeled row the higher value than one of the pool.
-        For a committee those of its last net.
-
-    Notes
-    -----
-    The encoder F is a copy of the net up to its head, with its weights, in eval mode:
-    no dropout, batch norm as it is.  Its features have unit length, and a classifier C
-    compares them with a vector of each class,
-    :math:`p(x) = \mathrm{softmax}(\cos(w_c, F(x))/T)`.  Both learn the labels; on the
-    pool F lowers the entropy of p and C raises it, by one backward pass with the
-    gradient reversed between them.  A discriminator D learns which features are of
-    labeled rows, and F hides it, as in `VAAL`.
-
-    Scores the mean of two ranks in the pool, from 0 to 1: that of :math:`-\log D` and
-    that of the entropy.  The learner's net is not changed.  Costs ``max_epochs`` × 3
-    forward and backward passes of the net over ``epoch_size`` rows, and keeps the pool
-    as the net takes it.  The nets of a committee are trained one by one, and their
-    ranks averaged.
+        Curves of the last query, one dict for each epoch: ``"classification_loss"``,
+        ``"entropy"`` of the pool in nats, ``"discriminator_loss"`` and ``"auc"``, the
+        probability that the discriminator gives a labeled row a higher value than a row
+        of the pool.  For a committee, those of its last net.
 
     Raises
     ------
@@ -90,6 +73,22 @@ class MAL(AdversarialStrategy):
         diverges.
     UnsuitableLearnerError
         If the net takes anything but one tensor.
+
+    Notes
+    -----
+    The encoder F is a copy of the net up to its head, with its weights, in eval mode
+    (no dropout, batch norm with its statistics).  Its features have unit length, and a
+    classifier C compares them with a vector for each class, :math:`p(x) =
+    \mathrm{softmax}(\cos(w_c, F(x))/T)`.  Both are trained on the labels; on the pool F
+    minimizes the entropy of p and C maximizes it, in one backward pass with the
+    gradient reversed between them.  A discriminator D learns which features are of
+    labeled rows, and F hides it, as in `VAAL`.
+
+    Scores the mean of two ranks in the pool, from 0 to 1: those of :math:`-\log D` and
+    of the entropy.  The net of the learner is not changed.  Costs ``max_epochs`` × 3
+    forward and backward passes of the net over ``epoch_size`` rows, and keeps the pool
+    as the net takes it.  The nets of a committee are trained one by one, and their
+    ranks averaged.
 
     References
     ----------
@@ -156,8 +155,8 @@ class MAL(AdversarialStrategy):
     def _play(
         self, member: Member, access: NetAccess, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, History]:
-        """Train copies; give negative log D and entropy of the pool, and the curves."""
-        assert member.labeled is not None  # asked at the door
+        """Train copies; return -log D and entropy of the pool, and the history."""
+        assert member.labeled is not None  # checked by the base class
         classes, codes = np.unique(np.asarray(member.y), return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
@@ -190,7 +189,7 @@ class MAL(AdversarialStrategy):
 
 
 def _inputs(access: NetAccess, rows: Rows) -> Tensor:
-    """Rows as the net takes them."""
+    """Read rows as the net takes them."""
 
     def read(batch: Any) -> Tensor:
         if not isinstance(batch, Tensor):
@@ -204,6 +203,6 @@ def _inputs(access: NetAccess, rows: Rows) -> Tensor:
 
 
 def _rank(values: Tensor) -> Tensor:
-    """Rank in the pool, from above 0 to 1; equal values share theirs."""
+    """Ranks in the pool, above 0 and up to 1; equal values share theirs."""
     ranks = rankdata(values.cpu().numpy()) / len(values)
     return torch.from_numpy(ranks)

@@ -1,4 +1,4 @@
-"""Noise stability: rows whose output moves most when the weights do."""
+"""Noise stability: rows whose output changes most with the weights."""
 
 from __future__ import annotations
 
@@ -35,31 +35,33 @@ class NoiseStability(QueryStrategy):
     noise_scale : float
         Length :math:`\zeta` of a step over the norm of the weights.
     scaling : {"per_tensor", "global"}
-        Whether each weight tensor moves by its own norm (biases stay), as in the
-        authors' program, or all parameters together, as in the paper.
+        Whether each weight tensor is moved by its own norm, with biases fixed, as in
+        the authors' program, or all parameters together, as in the paper.
     outputs : {"auto", "probabilities", "features", "predictions"}
-        What is watched.  ``"auto"``: probabilities of a classifier, penultimate
-        features of a regressor, as in the authors' program.
+        Output whose deviations are taken.  ``"auto"``: probabilities of a classifier,
+        penultimate features of a regressor, as in the authors' program.
     normalize : bool
-        Divide the deviations of a row by the norm of its output.
+        Whether to divide the deviations of a row by the norm of its output.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        An int draws the same weights each time.
+        Draws the weights.
 
     Notes
     -----
-    With draws :math:`\Delta\theta_k`, a row's deviation :math:`\delta(x)` is the vector
-    of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K.  The batch
-    is picked by greedy k-center on :math:`\delta` (Euclidean) with the origin as the
-    only initial center: the first pick has the largest deviation; labeled rows are not
-    used.  A pick's score is its distance to the nearest center when picked.
+    With draws :math:`\Delta\theta_k`, the deviation :math:`\delta(x)` of a row is the
+    vector of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K.  The
+    batch is picked by greedy k-center on :math:`\delta` (Euclidean) with the origin as
+    the only initial center: the first pick has the largest deviation.  Labeled rows are
+    not used.  The score of a pick is its distance to the nearest center when it was
+    picked.
 
     For small :math:`\zeta` the inner products of :math:`\delta` estimate those of the
-    Jacobians, so that :math:`\lVert \delta(x) \rVert` ranks rows by the norm of theirs.
+    Jacobians, so that :math:`\lVert \delta(x) \rVert` ranks rows by the norm of their
+    Jacobian.
 
-    Reads K + 1 forward passes over the pool and keeps m × K × (number of outputs or
-    features) float32 numbers.  The nets of a committee are read side by side.
+    Costs K + 1 forward passes over the pool, and keeps m × K × (number of outputs or
+    features) float32 elements.  The deviations of several nets are concatenated.
 
     References
     ----------
@@ -110,7 +112,7 @@ class NoiseStability(QueryStrategy):
     def _deviations(
         self, access: NetAccess, rows: Rows, rng: torch.Generator
     ) -> Tensor:
-        """Stack the deviations of all draws, ``(m, K * D)``."""
+        """Read the deviations of all draws, side by side, ``(m, K * D)``."""
         read = self._reader(access)
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
 

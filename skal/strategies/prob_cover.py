@@ -20,45 +20,45 @@ __all__ = ["ProbCover"]
 
 
 class ProbCover(QueryStrategy):
-    r"""ProbCover [1]_: rows whose balls cover most of the pool, for few labels.
+    r"""ProbCover [1]_: rows whose balls cover most of the pool; for small budgets.
 
     Parameters
     ----------
     radius : float or "auto"
-        Of the balls, in units of the space; ``"auto"``: the largest at which the share
-        `purity` of the balls holds rows of one cluster only.
+        Radius of the balls, in units of the space; ``"auto"``: the largest for which
+        the share `purity` of the balls contains rows of one cluster only.
     purity : float
-        Above 0 and up to 1; not used where `radius` is given.
+        Above 0 and up to 1; not used if `radius` is given.
     n_clusters : int, optional
-        Clusters that stand for classes when the radius is chosen; by default as many as
-        a classifier has classes, 10 for a regressor.
+        Number of clusters that stand for classes when the radius is chosen; by default
+        the number of classes of a classifier, 10 for a regressor.
     n_reference : int
-        Rows, drawn at random, whose balls the radius is chosen by.
-    space : {"auto", "features", "inputs"}
-        Where the balls are: in the penultimate features of nets or in the inputs as the
-        model sees them; ``"auto"`` takes features where there are nets.
+        Number of rows, drawn at random, by whose balls the radius is chosen.
+    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+        Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
+        features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the first centers of k-means and the reference rows, for the radius alone.
+        Draws the first centers of k-means and the reference rows, for the radius only.
 
     Notes
     -----
-    A row z covers what is nearer to it than the radius :math:`\delta`.  Labeled rows
-    cover from the beginning; the next pick is the row that covers most of what is not
-    covered yet, :math:`\arg\max_z |\{u \in U : \lVert z_u - z \rVert < \delta\}|`, its
-    score.  Once all rows are covered, the rest are the rows farthest from every labeled
-    and picked one, as `CoreSet` takes them, with the score 0: a smaller radius leaves
-    none.
+    A row z covers all rows that are nearer to it than the radius :math:`\delta`.
+    Labeled rows cover from the beginning.  The next pick is the row that covers most of
+    what is not covered yet, :math:`\arg\max_z |\{u \in U : \lVert z_u - z \rVert <
+    \delta\}|`, its score.  Once all rows are covered, the remaining picks are the rows
+    farthest from every labeled and picked row, as in `CoreSet`, with a score of 0; a
+    smaller radius avoids this.
 
-    The paper takes features that were learned without labels, on the unit sphere: give
-    them as inputs, and ``space="inputs"``.  k-means on pool and labeled rows gives the
-    clusters in place of its labels.
+    The paper uses features that were learned without labels, on the unit sphere: pass
+    them as inputs, with ``space="inputs"``.  k-means on pool and labeled rows gives the
+    clusters that replace its labels.
 
-    Reads the features of pool and labeled rows, in one forward pass, and keeps them
-    twice: (m + L) × d numbers.  Then, for the radius, k-means and (m + L) × d
-    operations for each reference row; for the picks between m²·d/2 and 2·m²·d
-    multiply-adds, in blocks: nothing of size m × m is kept, and no graph.
+    Costs one forward pass over pool and labeled rows, and keeps their vectors twice, (m
+    + L) × d elements.  The radius takes k-means and (m + L) × d operations for each
+    reference row; the picks take between m²·d/2 and 2·m²·d multiply-adds, in blocks:
+    neither a matrix of size m × m nor a graph is kept.
 
     References
     ----------

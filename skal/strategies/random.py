@@ -1,4 +1,4 @@
-"""Random sampling: the baseline that every other strategy has to beat."""
+"""Random sampling: the baseline of every other strategy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Random"]
 
 
 class Random(ScoreStrategy):
-    """Pick rows uniformly at random, without replacement.
+    """Rows drawn uniformly at random, without replacement.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ class Random(ScoreStrategy):
 
     Notes
     -----
-    Reads nothing of the model, which need not be fitted; the rows are read once to
-    see that the model can take them.  Works with every learner.
+    Suits every learner.  The model is not read and need not be fitted; the rows are
+    read once to check that the model can take them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Suggestive annotation: uncertain rows that stand for the pool."""
+"""Suggestive annotation: uncertain rows that represent the pool."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ __all__ = ["SuggestiveAnnotation"]
 
 
 class SuggestiveAnnotation(Disagreement):
-    r"""Suggestive annotation [1]_: of uncertain rows those that represent the pool.
+    r"""Suggestive annotation [1]_: the uncertain rows that represent the pool.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.  The paper's are an ensemble on bootstrapped rows.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.  In the paper they are an ensemble on bootstrapped rows.
     factor : float
-        How many uncertain rows are looked at for each that is picked, 1 or more:
-        factor × n of the pool, rounded up, or all of it.  The paper takes 2; 1 leaves
-        no choice but in which order.
-    space : {"auto", "features", "inputs"}
-        Where rows are alike: in the penultimate features of nets or in the inputs as
-        the model sees them; ``"auto"`` takes features where there are nets.
+        Number of candidates for each row picked, at least 1: the factor × n most
+        uncertain rows (rounded up, at most the pool).  The paper uses 2; with 1 only
+        the order is chosen.
+    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+        Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
+        features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
         Draws the models.
 
     Notes
     -----
-    The uncertainty of a row, which `score_samples` gives, is the variance of the
+    The uncertainty of a row, returned by `score_samples`, is the variance of the
     models' outputs (probabilities, or predictions in units of the model's own target),
-    the mean over classes or targets.  Of the ``factor × n`` most uncertain rows, the
-    next pick is the one that adds most to :math:`F(S) = \sum_u \max_{s \in S} (1 +
-    \cos(z_u, z_s))` over the rows u of the whole pool, which is its score: greedily
-    within 1 - 1/e of the best.  Labeled rows play no part, as in the paper.
+    averaged over classes or targets.  Among the ``factor × n`` most uncertain rows, the
+    next pick adds most to :math:`F(S) = \sum_u \max_{s \in S} (1 + \cos(z_u, z_s))`
+    over the rows u of the whole pool, which is its score: greedily within 1 - 1/e of
+    the optimum.  Labeled rows are not used, as in the paper.
 
     Costs K forward passes over the pool, read in blocks, and one for the features, of
-    which m × d numbers are kept, twice; then between m × d and factor × n × m × d
-    multiply-adds a pick, mostly near the lower end.
+    which m × d elements are kept, twice; then between m × d and factor × n × m × d
+    multiply-adds for each pick, mostly near the lower end.
 
     References
     ----------

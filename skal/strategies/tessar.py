@@ -1,4 +1,4 @@
-"""TESSAR: rows near the faces of the cells of labeled rows."""
+"""TESSAR: rows near the boundaries of the Voronoi cells of labeled rows."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ __all__ = ["TESSAR"]
 
 
 class TESSAR(QueryStrategy):
-    r"""TESSAR [1]_: rows that lie between labeled rows, far from them, among many.
+    r"""TESSAR [1]_: rows between labeled rows, far from them, in large Voronoi cells.
 
     Parameters
     ----------
-    space : {"features", "gradients", "last_layer", "inputs"} or callable
-        Space that rows are compared in, as in `LCMD`; by default the penultimate
+    space : {"features", "gradients", "last_layer", "inputs", "auto"} or callable
+        Space in which rows are compared, as in `LCMD`; by default the penultimate
         features, as in the paper.
     n_components : int or None
-        Numbers that ``"gradients"`` is projected to; needed for it.
+        Number of components that ``"gradients"`` are projected to; not None for them.
     sigmas : array-like, optional
         Scales of the noise on labeled rows, over the median distance of the pool to the
         nearest of them; by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots,
         9`.
     n_copies : int
-        How often all labeled rows are moved by each scale.
+        Number of noisy copies of all labeled rows for each scale.
     n_reference : int
-        Rows, drawn from the pool, on which it is measured how much a move changes.
+        Number of rows, drawn from the pool, on which the effect of a copy is measured.
     rank : int, optional
-        Which of the smallest metrics, counted from 1, is :math:`L_q` below; by default
-        the number of rows asked for, as in the paper.
+        Rank among the smallest metrics, counted from 1, of :math:`L_q` below; by
+        default the number of rows to pick, as in the paper.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the moves, the rows of reference and the projection.
+        Draws the noise, the reference rows and the projection.
 
     Notes
     -----
     A row belongs to the Voronoi cell of the nearest labeled row.  The Voronoi-based
     least disagree metric :math:`L_x` is the smallest share of rows that change cells
-    when the labeled rows are moved so that x does: small near the faces of cells,
-    where no labeled row speaks for x alone.  With the distance :math:`D_x` to the
-    nearest labeled row the next pick has the largest :math:`\gamma_x D_x \sum_u D_u^2`
-    over the rows u of its cell, its score, with :math:`\gamma_x = \exp(-\max(L_x - L_q,
-    0) / L_q)`, where :math:`L_q` is the n-th smallest metric if n rows are asked for;
-    so even the first pick hangs on n, unless `rank` is fixed.  It becomes a site as the
-    labeled rows are, and all is updated before the next.  Where
-    the learner holds no labeled rows, the first pick has the largest norm.  What the
-    paper leaves open: see `skal.selection.tessar`.
+    when the labeled rows are moved such that x does: it is small near the faces of
+    cells.  With the distance :math:`D_x` to the nearest labeled row, the next pick has
+    the largest :math:`\gamma_x D_x \sum_u D_u^2` over the rows u of its cell, its
+    score, with :math:`\gamma_x = \exp(-\max(L_x - L_q, 0) / L_q)`, where :math:`L_q` is
+    the n-th smallest metric if n rows are picked.  Even the first pick therefore
+    depends on n, unless `rank` is set.  A pick then counts as a labeled row, and
+    everything is updated before the next.  If the learner holds no labeled rows, the
+    first pick has the largest norm.  `skal.selection.tessar` lists what the paper
+    leaves open.
 
-    Reads the features of pool and labeled rows in one forward pass.  Then N · m · (L +
-    n) · d multiply-adds for the N moves; keeps m × (d + N) numbers.  The nets of a
-    committee are read side by side.
+    Costs one forward pass over pool and labeled rows, then N · m · (L + n) · d
+    multiply-adds for N copies; keeps m × (d + N) elements.  The vectors of several nets
+    are concatenated.
 
     References
     ----------

@@ -17,42 +17,42 @@ __all__ = ["TypiClust"]
 
 
 class TypiClust(QueryStrategy):
-    r"""TypiClust [1]_: typical rows of clusters without labels, for few labels.
+    r"""TypiClust [1]_: typical rows of clusters without labels; for small budgets.
 
     Parameters
     ----------
     n_neighbors : int
-        Neighbors by which a row is typical; half the cluster's rows if that is less.
+        Number k of neighbors that make a row typical; half the rows of the cluster if
+        that is less.
     n_clusters : int, optional
-        By default as many as there are labeled rows and rows to pick, up to
-        `max_clusters`.
+        By default the number of labeled rows and rows to pick, up to `max_clusters`.
     max_clusters : int
-        Not used where `n_clusters` is given.
-    space : {"auto", "features", "inputs"}
-        Where rows are near each other: in the penultimate features of nets or in the
-        inputs as the model sees them; ``"auto"`` takes features where there are nets.
+        Not used if `n_clusters` is given.
+    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+        Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
+        features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; the last Linear by default.
+        Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
         Draws the first centers of k-means.
 
     Notes
     -----
-    K-means parts pool and labeled rows into clusters.  Each pick comes from
-    the cluster with the fewest rows labeled or picked, of several from the largest
-    (clusters of five rows or fewer come last): the row of the largest typicality that
-    is left there, :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}` over
-    its k (`n_neighbors`) nearest neighbors among the unlabeled rows of the cluster,
-    which is its score.
+    K-means divides pool and labeled rows into clusters.  Each pick comes from the
+    cluster with the fewest rows labeled or picked, and among several from the largest
+    (clusters of five rows or fewer come last).  It is the row left there with the
+    largest typicality, :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}`
+    over its k nearest neighbors among the unlabeled rows of the cluster, which is its
+    score.
 
-    The paper takes features that were learned without labels: give them as inputs, and
-    ``space="inputs"``.  Where features come from a net that was fitted on few labels,
-    clusters are what it makes of the pool.
+    The paper uses features that were learned without labels: pass them as inputs, with
+    ``space="inputs"``.  The features of a net that was fitted on few labels reflect
+    what it has learned from these.
 
-    Reads the features of pool and labeled rows, in one forward pass, and keeps them
-    twice: (m + L) × d numbers.  K-means passes over (m + L) × clusters × d operations a
-    few times (in mini-batches where that is much), the typical rows of a cluster take
-    the square of its rows × d.
+    Costs one forward pass over pool and labeled rows, and keeps their vectors twice, (m
+    + L) × d elements.  K-means passes over (m + L) × clusters × d operations a few
+    times (in mini-batches if that is much), and the typical rows of a cluster take the
+    square of its size × d.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Uncertainty sampling: what a classifier's own probabilities say."""
+"""Uncertainty sampling: the probabilities of the classifier itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Entropy", "LeastConfident", "Margin"]
 
 
 class _Uncertainty(ScoreStrategy):
-    """A measure of the probabilities, summed over the outputs."""
+    """Measure of the probabilities, summed over the outputs."""
 
     _task: ClassVar[str] = "classification"
     _requires: ClassVar[str | None] = "proba"
@@ -30,12 +30,13 @@ class _Uncertainty(ScoreStrategy):
 
 
 class LeastConfident(_Uncertainty):
-    r"""Least confident sampling [1]_: a small probability of the likeliest class.
+    r"""Least confident sampling [1]_: the most probable class has a low probability.
 
     Notes
     -----
     Scores :math:`1 - \max_c p(c \mid x)`, summed over the outputs of a multi-output
-    classifier.  Any classifier with `predict_proba` will do; one pass over the pool.
+    classifier.  Suits any classifier with `predict_proba`; costs one pass over the
+    pool.
 
     References
     ----------
@@ -58,13 +59,13 @@ class LeastConfident(_Uncertainty):
 
 
 class Margin(_Uncertainty):
-    r"""Margin sampling [1]_: the two likeliest classes are close.
+    """Margin sampling [1]_: the two most probable classes are close.
 
     Notes
     -----
     Scores :math:`p_{(2)} - p_{(1)}`, the second largest probability minus the largest
     (0 is the most uncertain), summed over the outputs of a multi-output classifier.
-    Any classifier with `predict_proba` will do; one pass over the pool.
+    Suits any classifier with `predict_proba`; costs one pass over the pool.
 
     References
     ----------
@@ -87,13 +88,13 @@ class Margin(_Uncertainty):
 
 
 class Entropy(_Uncertainty):
-    r"""Entropy sampling [1]_: the predicted classes are spread.
+    r"""Entropy sampling [1]_: the class probabilities have a high entropy.
 
     Notes
     -----
     Scores :math:`-\sum_c p(c \mid x) \log p(c \mid x)` in nats, summed over the outputs
-    of a multi-output classifier.  Any classifier with `predict_proba` will do; one pass
-    over the pool.
+    of a multi-output classifier.  Suits any classifier with `predict_proba`; costs one
+    pass over the pool.
 
     References
     ----------

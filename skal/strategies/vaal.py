@@ -1,4 +1,4 @@
-"""VAAL: rows that look least like the labeled ones to an adversary."""
+"""VAAL: rows that a discriminator tells from the labeled ones."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ class VAAL(AdversarialStrategy):
     Parameters
     ----------
     latent_dim : int, optional
-        Numbers of a code, no more than the features; the smaller of these and 32 by
-        default.
+        Length of a code, at most the number of features; by default the smaller of
+        these and 32.
     beta : float
         Weight of the divergence of the codes from a standard normal.
     adversary_weight : float
-        Weight of hiding from the discriminator.
+        Weight :math:`\lambda` of hiding from the discriminator.
     max_epochs : int
     batch_size : int
-        Rows of a mini-batch, labeled as unlabeled.
+        Number of rows in a mini-batch, of labeled and of unlabeled rows.
     epoch_size : int
-        Rows of the pool that an epoch sees; of a larger pool so many are drawn anew
-        for each.
+        Maximum number of rows of the pool in an epoch; they are drawn anew for each.
     patience : int
-        Epochs after which the training ends if the discriminator's area under the
-        curve has not grown.
+        Number of epochs without an increase of the discriminator's area under the curve
+        after which training stops.
     lr : float
-        Step of Adam.
+        Learning rate of Adam.
     encoder, decoder, discriminator : Module, optional
-        In place of multi-layer perceptrons sized from the data; copied before they are
-        trained.  They map rows ``(b, d)`` to means and log variances
-        ``(b, 2 * latent_dim)``, codes ``(b, latent_dim)`` to rows, and codes to a logit
-        ``(b, 1)``.
+        Used instead of multi-layer perceptrons sized from the data, and copied before
+        they are trained.  They map rows ``(b, d)`` to means and log variances ``(b, 2 *
+        latent_dim)``, codes ``(b, latent_dim)`` to rows, and codes to a logit ``(b,
+        1)``.
     device : str, optional
-        Where they are trained; by default that of the learner's net, or the CPU.
+        Device of the training; by default that of the learner's net, or the CPU.
     verbose : int
         Whether to show a progress bar.
     random_state : int, RandomState, Generator or None
@@ -55,37 +54,38 @@ class VAAL(AdversarialStrategy):
     Attributes
     ----------
     history_ : list of dict
-        Of the last query, an epoch each: ``"vae_loss"``, ``"discriminator_loss"`` and
-        ``"auc"``, the probability that the discriminator gives a labeled row the higher
-        value than one of the pool.  Near 0.5 it cannot tell them apart: the labeled
-        rows stand for the pool, and picks are as good as random.
-
-    Notes
-    -----
-    An autoencoder is trained on labeled rows and the pool so that a discriminator D,
-    trained against it, takes all for labeled:
-
-    .. math:: \ell(x_L) + \ell(x_U) - \lambda\,(\log D(\mu_L) + \log D(\mu_U)),
-       \qquad \ell(x) = \|x - \hat x\|^2/d
-       + \frac{\beta}{d}\,\mathrm{KL}(q(z|x) \,\|\, N(0, I))
-
-    with :math:`\mu` the mean of a row's code, two steps for every step of D.  Scores
-    :math:`-\log D(\mu)`.  The model and the labels are not used.  The paper's program
-    sums the divergence over the rows of a mini-batch and does not divide it by d; on
-    tables that leaves the codes empty.
-
-    Rows are taken as the model sees them, of a committee the first, flattened, and
-    standardized by their mean and deviation.  Costs ``max_epochs`` × 4 forward and
-    backward passes of the small nets over ``epoch_size`` rows, and keeps the pool as
-    float32.
+        Curves of the last query, one dict for each epoch: ``"vae_loss"``,
+        ``"discriminator_loss"`` and ``"auc"``, the probability that the discriminator
+        gives a labeled row a higher value than a row of the pool.  Near 0.5 it cannot
+        tell them apart: the labeled rows represent the pool, and picks are as good as
+        random.
 
     Raises
     ------
     ValueError
         If there are no labeled rows, `latent_dim` is above the number of features, a
-        module gives the wrong shape, or the training diverges.
+        module returns the wrong shape, or the training diverges.
     TypeError
-        If `encoder`, `decoder` or `discriminator` is no Module.
+        If `encoder`, `decoder` or `discriminator` is not a Module.
+
+    Notes
+    -----
+    An autoencoder is trained on labeled rows and the pool such that a discriminator D,
+    trained against it, takes all rows for labeled:
+
+    .. math:: \ell(x_L) + \ell(x_U) - \lambda\,(\log D(\mu_L) + \log D(\mu_U)),
+       \qquad \ell(x) = \|x - \hat x\|^2/d + \frac{\beta}{d}\,\mathrm{KL}(q(z|x) \,\|\,
+       N(0, I))
+
+    with :math:`\mu` the mean of the code of a row, in two steps for each step of D.
+    Scores :math:`-\log D(\mu)`.  The model and the labels are not used.  The program of
+    the paper sums the divergence over the rows of a mini-batch and does not divide it
+    by d; on tables this leaves the codes empty.
+
+    Rows are taken as the model sees them (for a committee, its first member),
+    flattened, and standardized by their mean and deviation.  Costs ``max_epochs`` × 4
+    forward and backward passes of the small networks over ``epoch_size`` rows, and
+    keeps the pool as float32.
 
     References
     ----------
@@ -152,7 +152,7 @@ class VAAL(AdversarialStrategy):
         if self.latent_dim is not None:
             check_int("latent_dim", self.latent_dim)
         member = pool.members[0]
-        assert member.labeled is not None  # asked at the door
+        assert member.labeled is not None  # checked by the base class
         device = self.device or getattr(member.estimator, "device", None) or "cpu"
         labeled, unlabeled = standardize(
             read_inputs(member.labeled), read_inputs(member.rows), device
@@ -173,7 +173,7 @@ class VAAL(AdversarialStrategy):
         return nn.functional.softplus(-game.logits(unlabeled).double())
 
     def _networks(self, n_features: int, device: str) -> tuple[BetaVAE, nn.Module]:
-        """Make autoencoder and discriminator, of one's own modules where given."""
+        """Build autoencoder and discriminator, with the user's modules where given."""
         for name in ("encoder", "decoder", "discriminator"):
             own = getattr(self, name)
             if own is not None and not isinstance(own, nn.Module):
@@ -182,7 +182,7 @@ class VAAL(AdversarialStrategy):
         if latent_dim > n_features:
             raise ValueError(
                 f"latent_dim is {latent_dim} and the rows have {n_features} features: "
-                "a code is no longer than what it stands for. Lower latent_dim."
+                "a code cannot be longer than its row. Lower latent_dim."
             )
         vae = BetaVAE.sized(n_features, latent_dim)
         if self.encoder is not None:
@@ -205,7 +205,7 @@ class VAAL(AdversarialStrategy):
 def standardize(
     labeled: Tensor, unlabeled: Tensor, device: str
 ) -> tuple[Tensor, Tensor]:
-    """Give both with mean 0 and deviation 1 by feature, float32 on the device."""
+    """Scale both to mean 0 and deviation 1 by feature, float32 on the device."""
     both = torch.cat([labeled, unlabeled])
     mean, std = both.mean(dim=0), both.std(dim=0, correction=0)
     std[std == 0] = 1
@@ -227,6 +227,6 @@ def _check_shape(
             module.train()
     if shape != (2, n_out):
         raise ValueError(
-            f"{name} must give the shape (b, {n_out}) for (b, {n_in}); it gave "
+            f"{name} must return shape (b, {n_out}) for (b, {n_in}); it returned "
             f"{shape} for b = 2."
         )

@@ -17,15 +17,15 @@ __all__ = ["PredictiveVariance", "QBCVariance", "VariationOfPrediction"]
 
 
 class PredictiveVariance(Disagreement):
-    r"""Predictive variance: variance of the predictions of several models [1]_.
+    r"""Predictive variance [1]_: variance of the predictions of several models.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
     reduction : {"sum", "max"}
-        What is made of the variances of several targets; their scales matter.
+        How the variances of several targets are combined; their scales matter.
     random_state : int, RandomState, Generator or None
         Draws the models.
 
@@ -33,8 +33,8 @@ class PredictiveVariance(Disagreement):
     -----
     Scores :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`, in squared units of the
     model's own target.  For a committee this is query by committee for regression [2]_,
-    and may be imported as ``QBCVariance``.  Costs K forward passes over the pool, read
-    in blocks.
+    and it can be imported as ``QBCVariance``.  Costs K forward passes over the pool,
+    read in blocks.
 
     References
     ----------
@@ -78,22 +78,22 @@ QBCVariance = PredictiveVariance
 
 
 class VariationOfPrediction(PredictiveVariance):
-    r"""Variance of the predictions over epochs: label dispersion for regression.
+    r"""Variance over epochs [1]_ of the predictions of a regressor.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        ``"auto"`` takes the epochs that a `skal.nets.WeightSnapshots` in the net's
-        callbacks has kept.
+        ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
+        callbacks of the net.
     reduction, random_state
         As in `PredictiveVariance`.
 
     Notes
     -----
-    The analogue for regression of `LabelDispersion` [1]_, which is about classes:
-    scores :math:`\frac1T \sum_t (f_t(x) - \bar f(x))^2` over the epochs t that were
-    kept.  Leave the first ones out by ``WeightSnapshots(warmup=...)``: all rows move
-    then.  Costs T forward passes over the pool.
+    The analogue of `LabelDispersion`, which is for classification: scores
+    :math:`\frac1T \sum_t (f_t(x) - \bar f(x))^2` over the epochs t that were kept.
+    Leave out the first ones, in which all rows change, by
+    ``WeightSnapshots(warmup=...)``.  Costs T forward passes over the pool.
 
     References
     ----------

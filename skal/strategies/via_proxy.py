@@ -1,4 +1,4 @@
-"""A strategy that looks through a small model."""
+"""Selection via proxy: a small model picks for a large one."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ __all__ = ["ViaProxy"]
 
 
 class ViaProxy(WrappingStrategy):
-    r"""Selection via proxy [1]_: a small model picks for a large one.
+    """Selection via proxy [1]_: a small model picks for a large one.
 
     Parameters
     ----------
     proxy : estimator, optional
-        A copy of it is fitted on the learner's labeled rows at each query.  An
-        estimator of the learner's task, or a Committee of such.  By default a
-        `NetClassifier` or `NetRegressor` with one hidden layer of 64 units and a
-        learning rate of 0.01, within the transformers of the learner's own pipeline.
+        Estimator for the learner's task, or a Committee of such; a copy is fitted on
+        the labeled rows at each query.  By default a `NetClassifier` or `NetRegressor`
+        with one hidden layer of 64 units and a learning rate of 0.01, within the
+        transformers of the learner's own pipeline.
     strategy : QueryStrategy, optional
-        Asks the proxy; by default `Margin` for classifiers, `GreedySampling` for
-        regressors.
+        Picks the rows, with the proxy as learner; by default `Margin` for classifiers,
+        `GreedySampling` for regressors.
     random_state : int, RandomState, Generator or None
         Seeds each ``random_state`` of the proxy that is None, and draws for the
-        strategy if it has none of its own.
+        strategy if its own is None.
 
     Notes
     -----
     The proxy is cloned and fitted on ``X_training`` and ``y_training`` of the learner
-    as they are, and the strategy sees the proxy in the learner's place, labeled rows
-    included.  The learner's own model is not looked at, and need not be fitted.
-    Picks follow the large model as far as the two agree on which rows are hard [1]_.
+    as they are, and the strategy sees it in place of the learner, labeled rows
+    included.  The learner's own model is not read, and need not be fitted.  The picks
+    suit the large model as far as both agree on which rows are hard [1]_.
 
-    Costs one fit of the proxy, and what the strategy costs with it.  Nothing is kept
-    from query to query.  The default reads what its net reads, one table or array
-    with the learner's transformers before it; name a proxy for any other rows.
+    Costs a fit of the proxy, and what the strategy costs with it.  Nothing is kept
+    between queries.  The default proxy reads one table or array with the transformers
+    of the learner before it; pass a proxy for any other rows.
 
     References
     ----------
@@ -93,8 +93,8 @@ class ViaProxy(WrappingStrategy):
         if "unknown" not in (pool.task, proxy.task) and pool.task != proxy.task:
             raise UnsuitableLearnerError(
                 f"The learner is for {pool.task}, and its proxy "
-                f"{type(proxy.learner).__name__} is for {proxy.task}. Give "
-                f"{type(self).__name__} a proxy of the learner's task."
+                f"{type(proxy.learner).__name__} is for {proxy.task}. Use a "
+                "proxy for the task of the learner."
             )
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
@@ -109,7 +109,7 @@ class ViaProxy(WrappingStrategy):
         return strategy._query(seen, n, rng)
 
     def _proxy(self, pool: Pool) -> Any:
-        """Give the proxy, not to be fitted but in a copy."""
+        """Return the proxy; only copies of it may be fitted."""
         if self.proxy is None:
             return _default_proxy(pool)
         is_estimator = hasattr(self.proxy, "fit") and hasattr(self.proxy, "get_params")
@@ -123,27 +123,27 @@ class ViaProxy(WrappingStrategy):
 
 @dataclass
 class _Proxy:
-    """A fitted proxy as a learner: with the rows that it was fitted on."""
+    """Learner of a fitted proxy, with the rows that it was fitted on."""
 
     estimator: Any
     X_training: Any
     y_training: Any
-    query: ClassVar[None] = None  # by which learners are told from other estimators
+    query: ClassVar[None] = None  # tells learners from other estimators
 
 
 def _labeled(pool: Pool) -> tuple[Any, Any]:
-    """Give the labeled rows of a learner, or those that all members share."""
+    """Return the labeled rows of a learner, or those that all members share."""
     first, *others = pool.labeled
     if not all(_same(pair, first) for pair in others):
         raise UnsuitableLearnerError(
-            "The members of the committee were taught on rows of their own, and a "
-            "proxy is fitted on one set of labeled rows. Teach the committee itself."
+            "The members of the committee hold different labeled rows, and a proxy is "
+            "fitted on one set. Teach the committee itself."
         )
     return first
 
 
 def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    """Whether two pairs of rows and labels are one, or equal arrays or tables."""
+    """Whether two pairs of rows and labels are the same, or equal arrays or tables."""
     return all(_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -156,7 +156,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _default_proxy(pool: Pool) -> Any:
-    """Give a small net in the wrappers of the learner's estimator."""
+    """Build a small net in the wrappers of the learner's estimator."""
     nets = {"classification": NetClassifier, "regression": NetRegressor}
     if pool.task not in nets:
         raise UnsuitableLearnerError(
@@ -183,13 +183,13 @@ def _seed(proxy: Any, rng: torch.Generator) -> None:
 
 
 def _fit(proxy: Any, X: Any, y: Any) -> None:
-    """Fit, or say that it was the proxy that failed."""
+    """Fit the proxy; an error says that it was the proxy that failed."""
     try:
         proxy.fit(X, y)
-    # Whatever a fit raises, the reader must know that it is not the learner's.
+    # Whatever a fit raises, the user must know that it is not the learner's.
     except Exception as error:
         raise ValueError(
             f"The proxy {type(proxy).__name__} could not be fitted on the {n_rows(X)} "
-            "labeled rows; give ViaProxy one that takes them. "
+            "labeled rows; pass a proxy that can be. "
             f"{type(error).__name__}: {error}"
         ) from error

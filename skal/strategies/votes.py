@@ -1,4 +1,4 @@
-"""Disagreement in votes: the models' most probable classes, counted."""
+"""Disagreement in votes: counts of the most probable classes of the models."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["LabelDispersion", "VariationRatio", "VoteEntropy"]
 
 
 class _Votes(Disagreement):
-    """A measure of votes, which takes few values: ties go in a random order."""
+    """Measure of votes, which takes few values: ties are broken at random."""
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         return top_k(self._checked_scores(pool, rng), n, rng)
 
 
 class VoteEntropy(_Votes):
-    r"""Query by committee, vote entropy [1]_: the models vote for several classes.
+    r"""Query by committee, vote entropy [1]_: the votes of the models are spread.
 
     Parameters
     ----------
     posterior : Posterior or "auto"
-        Where the K models come from; `skal.posteriors.resolve_posterior` says what
-        ``"auto"`` takes.
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
     random_state : int, RandomState, Generator or None
-        Draws the models, and the order of rows with the same score.
+        Draws the models, and the order of rows with equal scores.
 
     Notes
     -----
@@ -70,8 +70,8 @@ class VariationRatio(_Votes):
 
     Notes
     -----
-    Scores :math:`1 - \max_c V_c / K` with the votes :math:`V_c`, multiples of 1/K; ties
-    go in a random order.  Costs K forward passes over the pool, read in blocks.
+    Scores :math:`1 - \max_c V_c / K` with the votes :math:`V_c`, a multiple of 1/K;
+    ties are broken at random.  Costs K forward passes over the pool, read in blocks.
 
     References
     ----------
@@ -99,18 +99,17 @@ class LabelDispersion(VariationRatio):
     Parameters
     ----------
     posterior : Posterior or "auto"
-        ``"auto"`` takes the epochs that a `skal.nets.WeightSnapshots` in the net's
-        callbacks has kept.
+        ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
+        callbacks of the net.
     random_state : int, RandomState, Generator or None
-        Orders rows with the same score, of which there are many.
+        Draws the order of rows with equal scores, of which there are many.
 
     Notes
     -----
     With the predictions :math:`y_1, \dots, y_T` of the epochs and their mode
-    :math:`c^*`, scores :math:`1 - |\{t : y_t = c^*\}| / T`, multiples of 1/T up to
-    :math:`1 - \lceil T/C \rceil / T`: the variation ratio over epochs.  As the weights
-    are kept, and not the predictions, the pool may be any.  Costs T forward passes over
-    it.
+    :math:`c^*`, scores :math:`1 - |\{t : y_t = c^*\}| / T`, a multiple of 1/T up to
+    :math:`1 - \lceil T/C \rceil / T`: the variation ratio over epochs.  Since weights
+    are kept, and not predictions, the pool may be any.  Costs T forward passes over it.
 
     References
     ----------

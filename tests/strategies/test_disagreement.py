@@ -200,7 +200,7 @@ def test_errors_say_what_is_missing():
         LabelDispersion().select(bare, POOL)
     with pytest.raises(ValueError, match="posterior must be 'auto' or an object"):
         BALD(posterior="dropout").select(bare, POOL)
-    with pytest.raises(ValueError, match="1 model where disagreement needs two"):
+    with pytest.raises(ValueError, match="1 model, and disagreement needs"):
         BALD(posterior=MCDropout(1)).select(make_net("classification").fit(X, Y), POOL)
     lonely = Committee([ActiveLearner(bare, X_training=X, y_training=Y)])
     with pytest.raises(UnsuitableLearnerError, match="no members to disagree"):
@@ -208,7 +208,7 @@ def test_errors_say_what_is_missing():
     net = make_net("classification").fit(X, Y)
     with pytest.raises(ValueError, match="n_configurations must be"):
         BatchBALD(n_configurations=1).select(net, POOL)
-    with pytest.raises(ValueError, match=r"GiB: lower n_configurations"):
+    with pytest.raises(ValueError, match=r"GiB\. Lower n_configurations"):
         BatchBALD(n_configurations=10**9).select(net, POOL, 30)
     with pytest.raises(ValueError, match="power must be a number above 0"):
         PowerBALD(power=0).select(net, POOL)

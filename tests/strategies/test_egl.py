@@ -191,8 +191,8 @@ def test_labels_in_groups(monkeypatch, space):
     net = make_net("classification", **settings).fit(X, y)
     expected = EGL(space).score_samples(net, POOL)
     for together in (1, 2):
-        monkeypatch.setattr(module_under_test, "_TOGETHER", together)
-        monkeypatch.setattr(module_under_test, "_NUMBERS", 512 * 3 * together)
+        monkeypatch.setattr(module_under_test, "_MAX_LABELS", together)
+        monkeypatch.setattr(module_under_test, "_ELEMENTS", 512 * 3 * together)
         scores = EGL(space).score_samples(net, POOL)
         np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
@@ -205,9 +205,9 @@ def test_labels_of_large_problems_come_in_groups():
         for space in ("last_layer", "gradients"):
             groups = module_under_test._groups(torch.zeros(1, n), softmax, space)
             assert [label for group in groups for label in group] == list(range(n))
-            numbers = max(map(len, groups)) * n * 512
-            assert numbers <= max(2**24, n * 512)
-            assert space == "last_layer" or max(map(len, groups)) <= 16
+            largest, most = max(map(len, groups)), module_under_test._MAX_LABELS
+            assert largest == 1 or largest * n * 512 <= module_under_test._ELEMENTS
+            assert space == "last_layer" or largest <= most
 
 
 def test_nets_of_a_committee_are_averaged():

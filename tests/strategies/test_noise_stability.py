@@ -184,5 +184,5 @@ def test_bad_parameters(options, message):
 
 
 def test_probabilities_of_a_regressor_are_refused():
-    with pytest.raises(ValueError, match="no classifier"):
+    with pytest.raises(ValueError, match="not a classifier"):
         NoiseStability(outputs="probabilities").select(fitted("regression"), POOL)

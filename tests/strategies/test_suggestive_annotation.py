@@ -69,7 +69,6 @@ def test_any_posterior():
     assert set(strategy.select(net, POOL, 5).indices) <= set(top)
 
 
-@pytest.mark.parametrize("factor", [0, 0.5, -1, np.nan, np.inf, True, "2", None])
-def test_bad_factor(factor):
+def test_bad_factor():
     with pytest.raises(ValueError, match="factor must be a number of at least 1"):
-        SuggestiveAnnotation(factor=factor).select(forest("regression"), POOL, 1)
+        SuggestiveAnnotation(factor=0.5).select(forest("regression"), POOL, 1)

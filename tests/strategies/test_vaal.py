@@ -126,9 +126,9 @@ def test_progress_is_shown_on_demand(capsys):
         ({"adversary_weight": "1"}, "adversary_weight must be a number of at least 0"),
         ({"lr": 0}, "lr must be a number above 0"),
         ({"device": "gpu"}, "device must be one that torch knows.*'gpu'"),
-        ({"encoder": nn.Linear(6, 5)}, r"encoder must give the shape \(b, 12\)"),
+        ({"encoder": nn.Linear(6, 5)}, r"encoder must return shape \(b, 12\)"),
         ({"decoder": nn.Linear(5, 6)}, r"decoder must take rows of shape \(b, 6\)"),
-        ({"discriminator": nn.Linear(6, 2)}, r"discriminator must give .*\(b, 1\)"),
+        ({"discriminator": nn.Linear(6, 2)}, r"discriminator must return .*\(b, 1\)"),
         ({"lr": 1e30}, r"diverged: vae_loss is (nan|inf) in epoch"),
     ],
 )

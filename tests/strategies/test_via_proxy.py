@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
@@ -50,6 +50,12 @@ class Untouchable(ClassifierMixin, BaseEstimator):
         raise AssertionError("trained")
 
     predict = predict_proba = fit
+
+
+class UntouchableRegressor(RegressorMixin, BaseEstimator):
+    """The same for regression."""
+
+    fit = predict = Untouchable.fit
 
 
 def learner_of(task: str, estimator=None) -> ActiveLearner:
@@ -175,10 +181,10 @@ class TestTheLearner:
         frame = pd.DataFrame(POOL)
         assert strategy.select(committee, frame, 4).indices.tolist() == list(expected)
         members[0].X_training = pd.DataFrame(-X)
-        with pytest.raises(UnsuitableLearnerError, match="rows of their own"):
+        with pytest.raises(UnsuitableLearnerError, match="different labeled rows"):
             strategy.select(committee, frame, 4)
         members[0].X_training, members[0].y_training = X[1:], y[1:]
-        with pytest.raises(UnsuitableLearnerError, match="rows of their own"):
+        with pytest.raises(UnsuitableLearnerError, match="different labeled rows"):
             strategy.select(committee, POOL, 4)
 
 
@@ -200,7 +206,8 @@ class TestDefaults:
     def test_a_net_in_the_transformers_of_the_learner(self):
         X, y = make_data("regression")
         estimator = TransformedTargetRegressor(
-            make_pipeline(StandardScaler(), Untouchable()), transformer=StandardScaler()
+            make_pipeline(StandardScaler(), UntouchableRegressor()),
+            transformer=StandardScaler(),
         )
         search = GridSearchCV(estimator, {}, cv=3)
         strategy = ViaProxy(random_state=0)

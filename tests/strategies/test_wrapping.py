@@ -349,7 +349,7 @@ def test_number_of_candidates(factor, n, m, kept):
 
 @pytest.mark.parametrize("factor", [0, 0.5, -1, np.nan, np.inf, True, "2", None])
 def test_bad_factor(of_net, factor):
-    with pytest.raises(ValueError, match="factor, the number of candidates"):
+    with pytest.raises(ValueError, match="factor must be a number of at least 1"):
         Prefilter(factor=factor).select(of_net, POOL, 1)
 
 
