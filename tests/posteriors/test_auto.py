@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,6 +18,7 @@ from skal.posteriors import (
     Members,
     Snapshots,
     WeightNoise,
+    predictive_std,
     resolve_posterior,
 )
 from skal.reading.pool import Pool
@@ -66,3 +68,15 @@ def test_a_single_model_is_told_what_to_add():
 def test_anything_else_is_refused(posterior):
     with pytest.raises(ValueError, match="posterior must be 'auto' or an object"):
         resolve_posterior(posterior, Pool(net().fit(X, Y), X))
+
+
+def test_predictive_std_is_that_of_the_draws():
+    model = net(module__dropout=0.2).fit(X, Y)
+    rng = torch.Generator().manual_seed(5)
+    torch.randint(2**31 - 1, (), generator=rng)  # seeds the global generators
+    draws = MCDropout().draw(Pool(model, X), rng)
+    std = predictive_std(model, X, random_state=5)
+    assert torch.equal(std, draws.collect().std(dim=0, correction=0))
+    other = predictive_std(model, X, MCDropout(n_draws=3), random_state=5)
+    assert other.shape == std.shape == (60, 3)
+    assert not torch.equal(other, std)

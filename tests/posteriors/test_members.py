@@ -33,9 +33,10 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets import NetClassifier, NetRegressor
-from skal.posteriors import Members
-from tests.posteriors.helpers import X, Y, collect, draw, fit, unchanged
+from skal.nets import NetClassifier, NetRegressor, ensembles
+from skal.posteriors import Members, resolve_posterior
+from skal.reading.pool import Pool
+from tests.posteriors.helpers import TARGET, X, Y, collect, draw, fit, unchanged
 
 NAMES = np.array(["a", "b", "c", "d"])
 LABELS = NAMES[Y]
@@ -284,3 +285,35 @@ def test_members_with_different_numbers_of_targets_are_refused():
     two = LinearRegression().fit(X, X[:, :2])
     with pytest.raises(UnsuitableLearnerError, match=r"targets: \[1, 2\]"):
         collect(Members(), committee(one, two))
+
+
+# -- skal's ensembles of nets --------------------------------------------------------
+
+CLASSIFIERS = [name for name in ensembles.__all__ if name.endswith("Classifier")]
+REGRESSORS = [name for name in ensembles.__all__ if name.endswith("Regressor")]
+QUICK = {"max_epochs": 4, "module__hidden_sizes": (8,), "random_state": 0}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_members_of_classifiers_average_to_what_the_ensemble_says(name):
+    net = NetClassifier(**QUICK, module__dropout=0.2)
+    ensemble = getattr(ensembles, name)(net, n_estimators=2, random_state=0)
+    ensemble.fit(X, LABELS)
+    assert isinstance(resolve_posterior("auto", Pool(ensemble, X)), Members)
+    draws = draw(Members(), ensemble)
+    assert draws.classes.tolist() == ["a", "b", "c"]
+    mean = draws.collect().mean(0)
+    np.testing.assert_allclose(mean, ensemble.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_members_of_regressors_average_to_what_the_ensemble_says(name):
+    net = NetRegressor(**QUICK, module__dropout=0.2)
+    ensemble = getattr(ensembles, name)(net, n_estimators=2, random_state=0)
+    model = TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), ensemble), transformer=StandardScaler()
+    ).fit(X, 100 * TARGET[:, 0])
+    outputs = collect(Members(), model)
+    assert outputs.shape == (2, 60, 1)
+    own = model.regressor_.predict(X)
+    np.testing.assert_allclose(outputs.mean(0)[:, 0], own, atol=1e-5)
