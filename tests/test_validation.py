@@ -44,13 +44,6 @@ def test_options(value):
         validation.check_option("kind", value, ["a", "b"])
 
 
-def test_devices():
-    validation.check_device("cpu")
-    for value in ("nope", None):
-        with pytest.raises(ValueError, match=f"device must be one .*, got {value!r}"):
-            validation.check_device(value)
-
-
 def test_an_unsuitable_learner_is_a_wrong_type_and_a_wrong_value():
     assert issubclass(UnsuitableLearnerError, TypeError)
     assert issubclass(UnsuitableLearnerError, ValueError)
