@@ -33,6 +33,21 @@ QUICK = {
 NETS = {"LossPrediction": (LossPredictionClassifier, LossPredictionRegressor)}
 
 
+#: One strategy for each way of reading rows: as inputs, predictions, probabilities,
+#: features, gradients, outputs of several models, with labeled rows, in part.
+READERS = {
+    "Random": "regression",
+    "GreedySampling": "regression",
+    "Margin": "classification",
+    "CoreSet": "regression",
+    "BADGE": "classification",
+    "LCMD": "regression",
+    "BALD": "classification",
+    "CAL": "classification",
+    "Subsample": "classification",
+}
+
+
 def make_strategy(cls: type[QueryStrategy], **parameters: Any) -> QueryStrategy:
     """Construct a strategy, seeded and quick where it has such parameters."""
     known = inspect.signature(cls).parameters

@@ -38,6 +38,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.strategies import all_strategies
 from tests.models import (
     N_FEATURES,
+    READERS,
     cases,
     make_data,
     make_net,
@@ -51,19 +52,6 @@ every_case = pytest.mark.parametrize(("cls", "task"), CASES)
 every_strategy = pytest.mark.parametrize(
     "cls", all_strategies(), ids=lambda cls: cls.__name__
 )
-#: One strategy for each way of reading rows: as inputs, predictions, probabilities,
-#: features, gradients, outputs of several models, with labeled rows, in part.
-READERS = {
-    "Random": "regression",
-    "GreedySampling": "regression",
-    "Margin": "classification",
-    "CoreSet": "regression",
-    "BADGE": "classification",
-    "LCMD": "regression",
-    "BALD": "classification",
-    "CAL": "classification",
-    "Subsample": "classification",
-}
 #: Strategies that do not look at the net that the learner has.
 BLIND = {"Random", "VAAL", "ViaProxy"}
 

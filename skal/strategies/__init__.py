@@ -1,22 +1,27 @@
 """Query strategies: which rows of a pool are worth a label."""
 
 from skal.strategies.badge import BADGE
-from skal.strategies.bald import BALD, KLDivergence
+from skal.strategies.bald import BALD, BatchBALD, KLDivergence, PowerBALD
 from skal.strategies.base import (
     QueryStrategy,
     ScoreStrategy,
     Selection,
     all_strategies,
 )
-from skal.strategies.batch_bald import BatchBALD, PowerBALD
 from skal.strategies.cal import CAL
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
 from skal.strategies.core_set import CoreSet
 from skal.strategies.covariance import BAIT, FrankWolfe, MaxDet, MaxDiag
 from skal.strategies.disagreement import (
     ConsensusEntropy,
+    LabelDispersion,
     MeanStd,
     PredictiveEntropy,
+    PredictiveVariance,
+    QBCVariance,
+    VariationOfPrediction,
+    VariationRatio,
+    VoteEntropy,
 )
 from skal.strategies.diverse_mini_batch import DiverseMiniBatch
 from skal.strategies.egl import EGL
@@ -35,13 +40,7 @@ from skal.strategies.tessar import TESSAR
 from skal.strategies.typi_clust import TypiClust
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
 from skal.strategies.vaal import VAAL
-from skal.strategies.variance import (
-    PredictiveVariance,
-    QBCVariance,
-    VariationOfPrediction,
-)
 from skal.strategies.via_proxy import ViaProxy
-from skal.strategies.votes import LabelDispersion, VariationRatio, VoteEntropy
 from skal.strategies.wrapping import (
     Alternate,
     Mixture,

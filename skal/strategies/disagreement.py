@@ -12,17 +12,28 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.measures import (
     consensus_entropy,
     mean_std,
+    predictive_variance,
+    variation_ratio,
+    vote_entropy,
 )
-from skal.posteriors import Draws, Posterior, resolve_posterior
+from skal.posteriors import Draws, Posterior, Snapshots, resolve_posterior
 from skal.reading.pool import Pool
+from skal.selection import Picks, top_k
 from skal.strategies.base import ScoreStrategy
+from skal.validation import check_option
 
 __all__ = [
     "ConsensusEntropy",
     "Disagreement",
+    "LabelDispersion",
     "MeanStd",
     "PosteriorStrategy",
     "PredictiveEntropy",
+    "PredictiveVariance",
+    "QBCVariance",
+    "VariationOfPrediction",
+    "VariationRatio",
+    "VoteEntropy",
 ]
 
 
@@ -70,6 +81,9 @@ class Disagreement(PosteriorStrategy):
     @abstractmethod
     def _measure(self, outputs: Tensor) -> Tensor:
         """Score rows of outputs, ``(K, b, C)``."""
+
+
+# -- class probabilities -------------------------------------------------------------
 
 
 class ConsensusEntropy(Disagreement):
@@ -147,3 +161,229 @@ class MeanStd(Disagreement):
 
     def _measure(self, outputs: Tensor) -> Tensor:
         return mean_std(outputs)
+
+
+# -- votes: the most probable classes, counted ----------------------------------------
+
+
+class _Votes(Disagreement):
+    """Measure of votes, which takes few values: ties are broken at random."""
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        return top_k(self._checked_scores(pool, rng), n, rng)
+
+
+class VoteEntropy(_Votes):
+    r"""Query by committee, vote entropy [1]_: the votes of the models are spread.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
+    random_state : int, RandomState, Generator or None
+        Draws the models, and the order of rows with equal scores.
+
+    Notes
+    -----
+    Scores :math:`-\sum_c (V_c/K) \log (V_c/K)` with the votes :math:`V_c`.  Costs K
+    forward passes over the pool, read in blocks.
+
+    References
+    ----------
+    .. [1] Dagan and Engelson, "Committee-based sampling for training probabilistic
+       classifiers", ICML 1995. https://doi.org/10.1016/B978-1-55860-377-6.50027-X
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skal.strategies import VoteEntropy
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(random_state=0).fit(X[::3], y[::3])
+    >>> indices = VoteEntropy(random_state=0).select(forest, X, 4).indices
+    >>> bool((y[indices] > 0).all())  # the first species is told apart easily
+    True
+    """
+
+    def _measure(self, outputs: Tensor) -> Tensor:
+        return vote_entropy(outputs)
+
+
+class VariationRatio(_Votes):
+    r"""Variation ratio [1]_: many models vote against the most common class.
+
+    Parameters
+    ----------
+    posterior, random_state
+        As in `VoteEntropy`.
+
+    Notes
+    -----
+    Scores :math:`1 - \max_c V_c / K` with the votes :math:`V_c`, a multiple of 1/K;
+    ties are broken at random.  Costs K forward passes over the pool, read in blocks.
+
+    References
+    ----------
+    .. [1] Gal, Islam and Ghahramani, "Deep Bayesian active learning with image data",
+       ICML 2017. https://arxiv.org/abs/1703.02910
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skal.strategies import VariationRatio
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(random_state=0).fit(X[::3], y[::3])
+    >>> float(VariationRatio().score_samples(forest, X[:1])[0])
+    0.0
+    """
+
+    def _measure(self, outputs: Tensor) -> Tensor:
+        return variation_ratio(outputs)
+
+
+class LabelDispersion(VariationRatio):
+    r"""Label dispersion [1]_: the predicted class changes from epoch to epoch.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
+        callbacks of the net.
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores, of which there are many.
+
+    Notes
+    -----
+    With the predictions :math:`y_1, \dots, y_T` of the epochs and their mode
+    :math:`c^*`, scores :math:`1 - |\{t : y_t = c^*\}| / T`, a multiple of 1/T up to
+    :math:`1 - \lceil T/C \rceil / T`: the variation ratio over epochs.  Since weights
+    are kept, and not predictions, the pool may be any.  Costs T forward passes over it.
+
+    References
+    ----------
+    .. [1] Zolfaghari Bengar, Raducanu and van de Weijer, "When deep learners change
+       their mind: learning dynamics for active learning", CAIP 2021.
+       https://arxiv.org/abs/2107.14707
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skal import NetClassifier
+    >>> from skal.nets import WeightSnapshots
+    >>> from skal.strategies import LabelDispersion
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = NetClassifier(
+    ...     max_epochs=20, callbacks=[WeightSnapshots()], random_state=0
+    ... )
+    >>> net = net.fit(X[::3], y[::3])
+    >>> LabelDispersion(random_state=0).select(net, X, 4).indices.shape
+    (4,)
+    """
+
+    _auto: ClassVar[type[Posterior] | None] = Snapshots
+
+
+# -- regression -----------------------------------------------------------------------
+
+
+class PredictiveVariance(Disagreement):
+    r"""Predictive variance [1]_: variance of the predictions of several models.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
+        chooses.
+    reduction : {"sum", "max"}
+        How the variances of several targets are combined; their scales matter.
+    random_state : int, RandomState, Generator or None
+        Draws the models.
+
+    Notes
+    -----
+    Scores :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`, in squared units of the
+    model's own target.  For a committee this is query by committee for regression [2]_,
+    and it can be imported as ``QBCVariance``.  Costs K forward passes over the pool,
+    read in blocks.
+
+    References
+    ----------
+    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
+       https://arxiv.org/abs/1506.02142
+    .. [2] Burbidge, Rowland and King, "Active learning for regression based on query by
+       committee", IDEAL 2007. https://doi.org/10.1007/978-3-540-77226-2_22
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from skal.strategies import PredictiveVariance
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> forest = RandomForestRegressor(random_state=0).fit(X[:100], y[:100])
+    >>> PredictiveVariance().select(forest, X[100:], 3).indices.shape
+    (3,)
+    """
+
+    _task: ClassVar[str] = "regression"
+
+    def __init__(
+        self,
+        posterior: Any = "auto",
+        reduction: str = "sum",
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(posterior, random_state)
+        self.reduction = reduction
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        check_option("reduction", self.reduction, ["sum", "max"])
+        return super()._score(pool, rng)
+
+    def _measure(self, outputs: Tensor) -> Tensor:
+        return predictive_variance(outputs, self.reduction)
+
+
+#: The name of `PredictiveVariance` for a committee.
+QBCVariance = PredictiveVariance
+
+
+class VariationOfPrediction(PredictiveVariance):
+    r"""Variance over epochs [1]_ of the predictions of a regressor.
+
+    Parameters
+    ----------
+    posterior : Posterior or "auto"
+        ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
+        callbacks of the net.
+    reduction, random_state
+        As in `PredictiveVariance`.
+
+    Notes
+    -----
+    The analogue of `LabelDispersion`, which is for classification: scores
+    :math:`\frac1T \sum_t (f_t(x) - \bar f(x))^2` over the epochs t that were kept.
+    Leave out the first ones, in which all rows change, by
+    ``WeightSnapshots(warmup=...)``.  Costs T forward passes over the pool.
+
+    References
+    ----------
+    .. [1] Zolfaghari Bengar, Raducanu and van de Weijer, "When deep learners change
+       their mind: learning dynamics for active learning", CAIP 2021.
+       https://arxiv.org/abs/2107.14707
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skal import NetRegressor
+    >>> from skal.nets import WeightSnapshots
+    >>> from skal.strategies import VariationOfPrediction
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = NetRegressor(max_epochs=9, callbacks=[WeightSnapshots(warmup=4)])
+    >>> net = net.fit(X[:100], y[:100] / 100)
+    >>> VariationOfPrediction().select(net, X[100:], 3).indices.shape
+    (3,)
+    """
+
+    _auto: ClassVar[type[Posterior] | None] = Snapshots

@@ -17,10 +17,10 @@ from skal.rng import seed_from
 from skal.rows import n_rows
 from skal.selection import Picks, interleave, top_k
 from skal.strategies.base import QueryStrategy, ScoreStrategy
+from skal.strategies.disagreement import PredictiveVariance
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.random import Random
 from skal.strategies.uncertainty import Margin
-from skal.strategies.variance import PredictiveVariance
 from skal.validation import check_int, check_share
 
 __all__ = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import entropy
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
@@ -17,10 +16,8 @@ from skal.strategies import (
     EPIG,
     BatchBALD,
     ConsensusEntropy,
-    KLDivergence,
     LabelDispersion,
     MeanStd,
-    PowerBALD,
     PredictiveEntropy,
     PredictiveVariance,
     QBCVariance,
@@ -49,17 +46,11 @@ def vote_shares(probs: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(v, minlength=probs.shape[2]) for v in votes]) / 9
 
 
-MUTUAL = {
-    "by hand": lambda p: entropy(p.mean(0), axis=1) - entropy(p, axis=2).mean(0),
-}
 CASES = {
     VoteEntropy: lambda p: entropy(vote_shares(p), axis=1),
     VariationRatio: lambda p: 1 - vote_shares(p).max(1),
     ConsensusEntropy: lambda p: entropy(p.mean(0), axis=1),
     MeanStd: lambda p: p.std(0).mean(1),
-    BALD: MUTUAL["by hand"],
-    BatchBALD: MUTUAL["by hand"],
-    PowerBALD: MUTUAL["by hand"],
 }
 
 
@@ -72,14 +63,9 @@ def test_scores_over_the_trees_of_a_forest(cls, forest):
     np.testing.assert_array_equal(scores, again)
 
 
-def test_names_that_the_literature_has_for_the_same(forest):
+def test_other_names():
     assert PredictiveEntropy is ConsensusEntropy
     assert QBCVariance is PredictiveVariance
-    assert KLDivergence is BALD
-    p = tree_probs(forest)
-    expected = entropy(p, p.mean(0)[None], axis=2).mean(0)
-    scores = KLDivergence().score_samples(forest, POOL)
-    np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("cls", [VoteEntropy, VariationRatio, LabelDispersion])
@@ -97,11 +83,6 @@ def test_variance_of_a_forest_and_of_a_committee():
     variance = np.var([t.predict(POOL) for t in forest.estimators_], axis=0)
     scores = PredictiveVariance().score_samples(forest, POOL)
     np.testing.assert_allclose(scores, variance)
-    scores = BALD(noise_variance=0.5).score_samples(forest, POOL)
-    np.testing.assert_allclose(scores, np.log1p(variance / 0.5) / 2)
-    default = BALD().score_samples(forest, POOL)
-    noise = variance.mean() / 10
-    np.testing.assert_allclose(default, np.log1p(variance / noise) / 2)
     members = [
         ActiveLearner(
             RandomForestRegressor(3, random_state=s), X_training=X_REG, y_training=Y_REG
@@ -120,8 +101,6 @@ def test_several_targets():
     for reduction, expected in (("sum", variance.sum(1)), ("max", variance.max(1))):
         strategy = PredictiveVariance(reduction=reduction)
         np.testing.assert_allclose(strategy.score_samples(forest, POOL), expected)
-    for strategy in (BALD(), BatchBALD(), EPIG(random_state=0)):
-        assert len(set(strategy.select(forest, POOL, 8).indices)) == 8
 
 
 def test_label_dispersion_by_counting_epochs():
@@ -153,31 +132,6 @@ def test_variation_of_prediction_by_stopping_after_each_epoch():
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-8)
 
 
-def test_epig_wants_what_the_targets_need(forest):
-    # Rows like the targets, and rows that differ from them in every tree's eyes.
-    near = EPIG(X_target=POOL[:1], random_state=0)
-    scores = near.score_samples(forest, POOL)
-    p = tree_probs(forest)
-    joint = np.einsum("kic,kd->icd", p, p[:, 0]) / len(p)
-    expected = (
-        entropy(p.mean(0), axis=1)
-        + entropy(p.mean(0)[0])
-        - entropy(joint.reshape(40, -1), axis=1)
-    )
-    np.testing.assert_allclose(scores, expected, atol=1e-9)
-    everything = EPIG(n_targets=1000, random_state=0).score_samples(forest, POOL)
-    by_target = [
-        EPIG(X_target=POOL[[i]]).score_samples(forest, POOL) for i in range(40)
-    ]
-    np.testing.assert_allclose(everything, np.mean(by_target, axis=0), atol=1e-9)
-
-
-def test_a_large_power_is_bald(forest):
-    top = BALD().select(forest, POOL, 3).indices
-    drawn = PowerBALD(power=200.0, random_state=0).select(forest, POOL, 3).indices
-    assert set(drawn) == set(top)
-
-
 @pytest.mark.parametrize("posterior", [MCDropout(5), Snapshots(), WeightNoise(5)])
 @pytest.mark.parametrize("cls", [BALD, BatchBALD, VoteEntropy, EPIG])
 def test_any_measure_takes_any_posterior(cls, posterior):
@@ -205,45 +159,6 @@ def test_errors_say_what_is_missing():
     lonely = Committee([ActiveLearner(bare, X_training=X, y_training=Y)])
     with pytest.raises(UnsuitableLearnerError, match="no members to disagree"):
         VoteEntropy(posterior=Members()).select(lonely, POOL)
-    net = make_net("classification").fit(X, Y)
-    with pytest.raises(ValueError, match="n_configurations must be"):
-        BatchBALD(n_configurations=1).select(net, POOL)
-    with pytest.raises(ValueError, match=r"GiB\. Lower n_configurations"):
-        BatchBALD(n_configurations=10**9).select(net, POOL, 30)
-    with pytest.raises(ValueError, match="power must be a number above 0"):
-        PowerBALD(power=0).select(net, POOL)
-    with pytest.raises(ValueError, match="n_targets"):
-        EPIG(n_targets=0).select(net, POOL)
     regressor = RandomForestRegressor(3).fit(X_REG, Y_REG)
-    with pytest.raises(ValueError, match="noise_variance"):
-        BALD(noise_variance=-1).select(regressor, POOL)
     with pytest.raises(ValueError, match="reduction"):
         PredictiveVariance(reduction="mean").select(regressor, POOL)
-
-
-def test_batch_bald_says_what_it_samples_unless_told_how_many():
-    forest = RandomForestClassifier(4, random_state=0).fit(X, Y)  # 3^6 < 2000 < 3^7
-    with pytest.warns(UserWarning, match="9 labels of 3 classes.* exact for 6 picks.*"):
-        sampled = BatchBALD(random_state=0).select(forest, POOL, 9)
-    given = BatchBALD(n_configurations=2000, random_state=0).select(forest, POOL, 9)
-    np.testing.assert_array_equal(sampled.indices, given.indices)
-    exact = BatchBALD(n_configurations=3**8, random_state=0).select(forest, POOL, 7)
-    unasked = BatchBALD(random_state=0).select(forest, POOL, 7)  # not a word
-    np.testing.assert_array_equal(exact.indices, unasked.indices)
-    np.testing.assert_allclose(exact.scores, unasked.scores, atol=1e-12)
-
-
-def test_batch_bald_of_one_class_takes_rows_in_pool_order():
-    forest = RandomForestClassifier(3, random_state=0).fit(X, np.zeros(len(X)))
-    picks = BatchBALD(random_state=0).select(forest, POOL, 5)
-    assert picks.indices.tolist() == list(range(5))
-    assert (picks.scores == 0).all()
-
-
-def test_diverged_models_are_reported():
-    net = make_net("classification").fit(X, Y)
-    with torch.no_grad():
-        next(net.module_.parameters()).fill_(torch.nan)
-    for strategy in (BALD(MCDropout(3)), BatchBALD(MCDropout(3))):
-        with pytest.raises(ValueError, match="diverge"):
-            strategy.select(net, POOL)
