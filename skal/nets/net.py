@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,15 +80,10 @@ class _Interrupted(BaseException):
 def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
     """Whether a callback ended training, as skorch's `EarlyStopping` does.
 
-    Such a callback has a ``raise`` statement. An interrupt by the user may come in a
-    callback too, but at any instruction.
+    Such a callback raises in the method that skorch calls, such as ``on_epoch_end``.
+    An interrupt by the user is raised wherever the process is, nearly always deeper.
     """
-    traceback, in_callback = interrupt.__traceback__, False
-    while traceback is not None:
-        code, position = traceback.tb_frame.f_code, traceback.tb_lasti
-        in_callback = in_callback or code is NeuralNet.notify.__code__
-        traceback = traceback.tb_next
-    return in_callback and dis.opname[code.co_code[position]] == "RAISE_VARARGS"
+    return extract_tb(interrupt.__traceback__)[-1].name.startswith("on_")
 
 
 class BaseNet(NeuralNet):
