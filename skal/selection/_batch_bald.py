@@ -111,10 +111,10 @@ class _LazyGains(Greedy):
         self.labels = _Configurations(n_models, n_configurations, rng, probs)
         self.n_picked = 0
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
-        self.value = value  # a copy, in which the bounds are lowered
-        i = self._lazy_argmax() if self.n_picked else int(value.argmax())
-        return (i, value[i]) if value[i] > 0 else None
+    def choose(self) -> tuple[int, Tensor] | None:
+        self.value = self.open  # a copy, in which the bounds are lowered
+        i = self._lazy_argmax() if self.n_picked else int(self.value.argmax())
+        return (i, self.value[i]) if self.value[i] > 0 else None
 
     def update(self, i: int) -> None:
         self.n_picked += 1

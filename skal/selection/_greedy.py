@@ -29,23 +29,20 @@ class Greedy(ABC):
     ----------
     value : Tensor of shape (m,)
         What each row is worth now; the entries of rows picked before are ignored.
+    open : Tensor of shape (m,)
+        A copy of `value` for `choose`, with -inf for the rows picked before.
     is_rounded : bool
         Whether values that differ by rounding alone count as equal.
     """
 
     value: Tensor
+    open: Tensor
     is_rounded: ClassVar[bool] = False
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
-        """Return the next row and its score, or None if no row is worth anything.
-
-        Parameters
-        ----------
-        value : Tensor of shape (m,)
-            A copy of `self.value`, with -inf for the rows picked before.
-        """
-        i = first_of_largest(value) if self.is_rounded else int(value.argmax())
-        return i, value[i]
+    def choose(self) -> tuple[int, Tensor] | None:
+        """Return the next row and its score, or None if no row is worth anything."""
+        i = first_of_largest(self.open) if self.is_rounded else int(self.open.argmax())
+        return i, self.open[i]
 
     @abstractmethod
     def update(self, i: int) -> None:
@@ -87,7 +84,8 @@ class Greedy(ABC):
         indices = torch.empty(n, dtype=torch.long, device=left.device)
         scores = self.value.new_zeros(n)
         for k in range(n):
-            chosen = self.choose(torch.where(left, self.value, -torch.inf))
+            self.open = torch.where(left, self.value, -torch.inf)
+            chosen = self.choose()
             if chosen is None:
                 indices[k:] = self.rest(left, n - k)
                 break
@@ -137,11 +135,6 @@ class LookAhead(Greedy):
     def take(self) -> None:
         """Bring `value` up to date with the next of the picks prepared."""
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
-        """Return the next row and its score."""
-        self._open = value
-        return super().choose(value)
-
     def update(self, i: int) -> None:
         """Bring `value` up to date with the pick of row `i`."""
         self._n_left -= 1
@@ -153,11 +146,11 @@ class LookAhead(Greedy):
         self.take()
 
     def _renew_forecast(self, i: int) -> None:
-        m = len(self._open)
+        m = len(self.open)
         # Keeps a value of all rows for each pick ahead.
         self._horizon.adapt(most=min(32, max(_FEW, 8 * block_size(m))))
         n = max(1, min(self._horizon.n, self._n_left))
-        top = self._open.topk(min(_CANDIDATES * n, m - self._n_picked)).indices
+        top = self.open.topk(min(_CANDIDATES * n, m - self._n_picked)).indices
         rows = torch.cat([top, top.new_tensor([i])]).unique()
         self._forecast = self.look_ahead(rows, n).tolist()
         self._horizon.n_compared, self._horizon.n_used = n, 0

@@ -59,14 +59,9 @@ class _Farthest(Greedy):
         self.centers = NearestCenters(embedding, sq_dist=min_sq_dist, n_more=n - 1)
         self.value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor]:
-        self.open = value
-        i = int(value.argmax())
-        return i, value[i]
-
     def update(self, i: int) -> None:
         if self.centers.lacks(i):  # the farthest rows are likely to be next
             far = self.open.topk(min(self.centers.n_ahead, len(self.open))).indices
-            self.centers.compare(torch.cat([far, far.new_tensor([i])]).unique())
+            self.centers.compare(torch.cat([far, far.new_tensor([i])]))
         self.centers.add(i)
         self.value = self.centers.sq_dist

@@ -91,10 +91,9 @@ class _Draws(Greedy):
         self.rng = rng
         self.drawn: list[tuple[int, float, float]] = []  # row, its distance, uniform
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+    def choose(self) -> tuple[int, Tensor] | None:
         if self.centers.n_centers == 0:
-            i = int(value.argmax())
-            return i, value[i]
+            return super().choose()
         while self.drawn or self._draw():
             i, sq_dist, uniform = self.drawn.pop(0)
             if uniform * sq_dist < float(self.value[i]):
@@ -116,7 +115,7 @@ class _Draws(Greedy):
         drawn = rows.tolist(), self.value[rows].tolist(), accept.tolist()
         self.drawn = list(zip(*drawn, strict=True))
         if n > 1:
-            self.centers.compare(rows.unique())
+            self.centers.compare(rows)
         return True
 
 

@@ -75,65 +75,53 @@ class _Clusters(Greedy):
 
     def __init__(self, embedding: Embedding, n: int, centers: Embedding | None) -> None:
         self.clusters = NearestCenters(embedding, centers, n_more=n - 1)
-        if self.clusters.n_centers:
-            self.value, self.weights = self.clusters.sq_dist, self.clusters.weights()
-        else:
-            self.value = embedding.sq_norm()
-            self.weights = self.value[:0]
+        self.weights = self.clusters.weights()
+        has_centers = len(self.weights) > 0
+        self.value = self.clusters.sq_dist if has_centers else embedding.sq_norm()
         self.share = 1.0
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
-        self.open = value
+    def choose(self) -> tuple[int, Tensor] | None:
         if not len(self.weights):
-            i = int(value.argmax())
-            return i, value[i]
+            return super().choose()
         heaviest = int(self.weights.argmax())
         if self.weights[heaviest] == 0:  # every row left coincides with a center
             return None
-        (i,) = self._farthest(heaviest, 1)
-        return i, value[i]
+        rows = torch.nonzero(self.clusters.center == heaviest)[:, 0]
+        i = int(rows[self.open[rows].argmax()])
+        return i, self.open[i]
 
     def update(self, i: int) -> None:
         if self.clusters.lacks(i):
-            rows = torch.tensor(sorted({i, *self._forecast()}), device=self.open.device)
-            self.clusters.compare(rows)
-        cluster = int(self.clusters.center[i])
+            rows = [i, *self._forecast(self.clusters.n_ahead)]
+            self.clusters.compare(self.clusters.center.new_tensor(rows))
+        before, cluster = self.weights, int(self.clusters.center[i])
         self.clusters.add(i)
-        self.value, before = self.clusters.sq_dist, self.weights
-        self.weights = self.clusters.weights()
-        if len(before):
-            self._learn(before[cluster] - self.weights[cluster], self.open[i])
+        self.value, self.weights = self.clusters.sq_dist, self.clusters.weights()
+        if len(before):  # only for the forecast
+            taken = float(before[cluster] - self.weights[cluster]) / float(self.open[i])
+            self.share = (self.share + taken) / 2
 
-    def _farthest(self, cluster: int, n: int) -> list[int]:
-        """Farthest rows of a cluster; for n = 1, the first of equally far ones."""
-        rows = torch.nonzero(self.clusters.center == cluster)[:, 0]
-        far = self.open[rows]
-        if n == 1:
-            return [int(rows[far.argmax()])]
-        return rows[far.topk(min(n, len(far))).indices].tolist()
+    def _forecast(self, n: int) -> list[int]:
+        """List the next rows if each took the average share, and no row moved.
 
-    # Only the speed depends on what follows: which rows are compared ahead.
-
-    def _learn(self, drop: Tensor, sq_dist: Tensor) -> None:
-        """Average what a pick takes from its cluster's weight, per squared distance."""
-        tiny = torch.finfo(sq_dist.dtype).tiny
-        self.share = (self.share + float(drop) / max(float(sq_dist), tiny)) / 2
-
-    def _forecast(self) -> list[int]:
-        """Pick the next rows as if each took the average share, and no row moved."""
-        n = self.clusters.n_ahead
+        The share is that of a squared distance in the weight that its pick takes from
+        the cluster.  The forecast changes the speed and nothing else.
+        """
         heavy = self.weights.topk(min(n, len(self.weights)))
         queue = list(zip((-heavy.values).tolist(), heavy.indices.tolist(), strict=True))
         farthest: dict[int, list[int]] = {}
-        rows: list[int] = []
-        while queue and len(rows) < n:
+        picks: list[int] = []
+        while queue and len(picks) < n:
             weight, cluster = queue[0]
             if cluster not in farthest:
-                farthest[cluster] = self._farthest(cluster, n)[::-1]
+                is_open = (self.clusters.center == cluster) & (self.open > 0)
+                rows = torch.nonzero(is_open)[:, 0]
+                far = self.open[rows].topk(min(n, len(rows))).indices
+                farthest[cluster] = rows[far].tolist()[::-1]
             if farthest[cluster]:
-                rows.append(farthest[cluster].pop())
-                drop = max(self.share, 0.0) * float(self.open[rows[-1]])
+                picks.append(farthest[cluster].pop())
+                drop = max(self.share, 0.0) * float(self.open[picks[-1]])
                 heapq.heapreplace(queue, (weight + drop, cluster))
             else:
                 heapq.heappop(queue)
-        return rows
+        return picks

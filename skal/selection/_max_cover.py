@@ -88,8 +88,8 @@ class _LazyGains(Greedy):
         # Bound on the rounding of a sum of cosines.
         self.tie = 2 * torch.finfo(features.dtype).eps * len(features)
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor]:
-        self.value = value  # a copy, in which gains are brought up to date
+    def choose(self) -> tuple[int, Tensor]:
+        value = self.value = self.open  # a copy, in which gains are brought up to date
         n_together = _TOGETHER
         while True:
             best = first_of_largest(value, self.tie)

@@ -81,6 +81,7 @@ class NearestCenters:
 
     def compare(self, rows: Tensor) -> None:
         """Compare rows that may become centers with all rows; `n_ahead` are best."""
+        rows = rows.unique()
         self._horizon.adapt(most=_MANY)
         self._horizon.n_compared, self._horizon.n_used = len(rows), 0
         bounds = self.embedding.lower_bounds(rows)
@@ -105,7 +106,8 @@ class NearestCenters:
     def weights(self) -> Tensor:
         """Sum of the squared distances of the rows of each center, float64."""
         sq_dist = self.sq_dist.double()
-        return sq_dist.new_zeros(self.n_centers).index_add_(0, self.center, sq_dist)
+        weights = sq_dist.new_zeros(self.n_centers)
+        return weights.index_add_(0, self.center, sq_dist) if len(weights) else weights
 
     def _possibly_closer(self, i: int) -> Tensor | None:
         """Rows that may be nearer to row `i` than to their center; None for all."""

@@ -80,8 +80,8 @@ class _Cover(Greedy):
             self.covered = self.balls.holds(nearest(features, self.labeled)[0])
         self.value = self.balls.count(~self.covered).double()
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
-        return None if bool(self.covered.all()) else super().choose(value)
+    def choose(self) -> tuple[int, Tensor] | None:
+        return None if bool(self.covered.all()) else super().choose()
 
     def update(self, i: int) -> None:
         new = self.balls.ball(i) & ~self.covered

@@ -134,7 +134,7 @@ class _Draws(Greedy):
         self.uniform = iter(uniform.tolist())
         self.sq_dist = torch.full_like(self.weights, torch.inf)
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor]:
+    def choose(self) -> tuple[int, Tensor]:
         u = next(self.uniform)
         total = torch.zeros(())
         if self.sq_dist[0] < torch.inf:
@@ -144,8 +144,8 @@ class _Draws(Greedy):
             # To the right of equal sums, so that a row without mass is never drawn.
             i = int(torch.searchsorted(cumulative, total * u, right=True))
         else:  # the smallest metric
-            i = int(value.argmax())
-        return i, value[i]
+            i = int(self.open.argmax())
+        return i, self.value[i]
 
     def update(self, i: int) -> None:
         sq_dist = self.embedding.sq_dist(i).to(self.weights)

@@ -127,13 +127,13 @@ class _Cells(Greedy):
             norm = torch.linalg.vector_norm(features, dim=1)
             self.value = norm.double()
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+    def choose(self) -> tuple[int, Tensor] | None:
         if self.perturbed.cells.n_centers == 0:
-            return super().choose(value)
-        if not bool(value.isfinite().any()):  # every row left coincides with a center
+            return super().choose()
+        if not self.open.isfinite().any():  # every row left coincides with a center
             return None
-        i = first_of_largest(value, _TIE)
-        return i, value[i].exp()
+        i = first_of_largest(self.open, _TIE)
+        return i, self.open[i].exp()
 
     def update(self, i: int) -> None:
         self.perturbed.add(i)

@@ -103,12 +103,12 @@ class _Farthest(Greedy):
         else:
             self.value = parts[0].new_full((len(parts[0]),), torch.inf)
 
-    def choose(self, value: Tensor) -> tuple[int, Tensor] | None:
+    def choose(self) -> tuple[int, Tensor] | None:
         if not self.is_empty:
-            return super().choose(value)
+            return super().choose()
         middle = Dense(self.spaces[0].features.mean(dim=0, keepdim=True))
         i = int(self.spaces[0].nearest(middle)[0].argmin())
-        return i, value[i]
+        return i, self.value[i]
 
     def update(self, i: int) -> None:
         distance = torch.ones_like(self.value)
