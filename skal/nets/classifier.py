@@ -89,7 +89,7 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
 
     A last batch of a single row is merged into the batch before it, so that BatchNorm
     can train. Tables of few rows are padded for prediction, so that the prediction of
-    a row does not depend on the rows beside it.
+    a row does not depend on their number.
 
     References
     ----------

@@ -39,7 +39,7 @@ _PREDICT_ROWS, _PREDICT_ELEMENTS = 4096, 2**20
 
 # With few rows, matrix products take other code paths and round differently. Tables
 # are padded to this many rows, so that the prediction of a row does not depend on the
-# rows beside it.
+# number of rows.
 STABLE_ROWS = 32
 
 # Stands for a missing y, as in skorch's own Dataset.
@@ -357,6 +357,6 @@ def refuse_shuffling(iterator: Any) -> Any:
     if isinstance(getattr(iterator, "sampler", None), random):
         raise ValueError(
             "The validation iterator shuffles, so predictions would not be in the "
-            "order of X; set iterator_valid to one that does not shuffle."
+            "order of X; set iterator_valid to an iterator that does not shuffle."
         )
     return iterator

@@ -87,7 +87,7 @@ def find_head(
     outputs: dict[str, Any] = {}
 
     def enter(key: str, _: nn.Module, args: Any, kwargs: Any) -> None:
-        # Inserted anew, so that the last candidate to run comes last.
+        # Inserted again, so that the last candidate to run comes last.
         inputs[key] = [*inputs.pop(key, []), input_of(args, kwargs)]
 
     def leave(key: str, _: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

@@ -13,7 +13,12 @@ import torch
 from skorch.utils import is_dataset
 from torch import nn
 
-__all__ = ["MLP", "make_module", "row_size"]
+__all__ = ["DROPOUTS", "MLP", "make_module", "row_size"]
+
+DROPOUTS = (
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+)
 
 
 class MLP(nn.Module):

@@ -110,7 +110,9 @@ def _check_part(part: Any, name: str) -> Any:
 
 def _as_ndarray(X: Any) -> Any:
     """Convert a tensor or a SliceDataset to an ndarray."""
-    return to_numpy(X) if isinstance(X, SliceDataset) else array_if_tensor(X)
+    if isinstance(X, torch.Tensor):
+        return array_if_tensor(X)
+    return to_numpy(X) if isinstance(X, SliceDataset) else X
 
 
 # -- y and sample_weight --------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import nn
 def blobs(
     n_rows: int = 60, n_classes: int = 3, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Classes that are easy to tell apart, and their codes."""
+    """Rows of well-separated classes, and their codes."""
     rng = np.random.default_rng(seed)
     codes = np.arange(n_rows) % n_classes
     centers = 4 * np.eye(n_classes, 4)
@@ -40,7 +40,7 @@ class WithBatchNorm(nn.Module):
 
 
 class Unsized(nn.Module):
-    """Has sizes of its own and asks for none."""
+    """Has fixed sizes and does not ask for any."""
 
     def __init__(self, width: int = 8, outputs: int = 3) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Unsized(nn.Module):
 
 
 class TwoInputs(nn.Module):
-    """Takes a dict of numbers and row numbers of an embedding."""
+    """Takes a dict of features and of indices of an embedding."""
 
     def __init__(self, n_outputs: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Conv(nn.Module):
 
 
 class Softmax(nn.Module):
-    """Gives probabilities, as skorch's NLLLoss wants them."""
+    """Returns probabilities, as skorch expects for NLLLoss."""
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
         super().__init__()

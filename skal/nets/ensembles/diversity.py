@@ -6,7 +6,6 @@ from copy import deepcopy
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
 
 from skal.nets.ensembles.base import (
     BaseEnsemble,
@@ -14,17 +13,13 @@ from skal.nets.ensembles.base import (
     EnsembleRegressor,
     seeded_clone,
 )
+from skal.nets.modules import DROPOUTS
 from skal.rng import seed_from
 
 __all__ = [
     "DiversityEncouragingEnsembleClassifier",
     "DiversityEncouragingEnsembleRegressor",
 ]
-
-DROPOUTS = (
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
-)
 
 
 class DiversityEncouragingEnsemble(BaseEnsemble):

@@ -146,8 +146,8 @@ def find_last_layer(net: Any, X: Any, name: str | None = None) -> str:
     Raises
     ------
     ValueError
-        If there is no such layer, the module returns something else than its output,
-        or it runs more than once.
+        If the layer does not exist, its output is not that of the module, or it runs
+        more than once.
     """
     module, kind = net.module_, type(net.module_).__name__
     if name is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skal.hooks import hooked, input_of
 from skal.nets.bayesian import LINEAR
+from skal.nets.modules import DROPOUTS
 
 __all__ = ["Block", "check_names", "find_blocks", "read_blocks"]
 
@@ -18,10 +19,6 @@ CONVOLUTIONS = (
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
 LAYERS = (*LINEAR, *CONVOLUTIONS)
-DROPOUTS = (
-    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
-    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
-)
 
 
 class Block(NamedTuple):

@@ -64,7 +64,7 @@ def test_members_may_scale_their_targets() -> None:
     np.testing.assert_allclose(scaled_std, 100 * std, rtol=0.1, atol=0.5)
 
 
-def test_members_without_a_seed_are_taken_as_they_are() -> None:
+def test_members_without_a_seed_are_accepted() -> None:
     X, y = line()
     ensemble = DeepEnsembleRegressor(Ridge(random_state=None), 2).fit(X, y)
     np.testing.assert_allclose(ensemble.predict(X), y, atol=0.1)
@@ -95,7 +95,7 @@ def test_spread_grows_away_from_the_data() -> None:
     assert std[1] > 3 * std[0]
 
 
-def test_members_that_would_be_the_same_are_refused():
+def test_members_that_would_be_equal_are_refused():
     X, y = np.eye(6), np.arange(6.0)
     with pytest.raises(ValueError, match="module is an instance"):
         DeepEnsembleRegressor(NetRegressor(nn.Linear(6, 1))).fit(X, y)

@@ -28,7 +28,7 @@ def test_default_has_dropout_and_a_short_start() -> None:
     assert not set(one[10:]) & set(other[10:])
 
 
-def test_start_is_as_long_as_asked_for() -> None:
+def test_length_of_the_common_start() -> None:
     net = NetClassifier(module__dropout=0.5, max_epochs=7)
     one, other = (
         m.history_[:, "train_loss"]
@@ -39,7 +39,7 @@ def test_start_is_as_long_as_asked_for() -> None:
     assert one[4:] != other[4:]
 
 
-def test_members_set_out_from_the_same_weights() -> None:
+def test_members_start_from_the_same_weights() -> None:
     # A learning rate of 0 leaves them where the common start was.
     net = NetClassifier(module__dropout=0.5, lr=0.0, max_epochs=4)
     one, other = fit(net, n_estimators=2, base_epochs=0).estimators_
@@ -54,7 +54,7 @@ def test_masks_of_members_differ() -> None:
     assert len({m.history_[0, "train_loss"] for m in members}) == 1
 
 
-def test_optimizer_goes_on() -> None:
+def test_optimizer_continues() -> None:
     net = NetClassifier(module__dropout=0.5, max_epochs=6, batch_size=-1)
     for member in fit(net, n_estimators=2, base_epochs=2).estimators_:
         states = member.optimizer_.state.values()
@@ -70,13 +70,13 @@ def test_optimizer_goes_on() -> None:
     ],
     ids=["MLP", "own module", "no probability"],
 )
-def test_dropout_is_asked_for(net: NetClassifier) -> None:
+def test_dropout_is_required(net: NetClassifier) -> None:
     with pytest.raises(ValueError, match=r"has none\. Set module__dropout=0\.2"):
         fit(net)
 
 
 @pytest.mark.parametrize("base_epochs", [-1, 5, 6])
-def test_start_leaves_epochs_to_the_members(base_epochs: int) -> None:
+def test_base_epochs_are_fewer_than_all(base_epochs: int) -> None:
     net = NetClassifier(module__dropout=0.5, max_epochs=5)
     with pytest.raises(ValueError, match="max_epochs=5, got"):
         fit(net, base_epochs=base_epochs)

@@ -54,7 +54,7 @@ def test_learning_rate_falls_along_a_cosine_in_each_cycle() -> None:
     assert rates.max() == 0.03
 
 
-def test_the_recorded_rate_is_the_one_that_is_used() -> None:
+def test_the_recorded_rate_is_used() -> None:
     # A step of plain SGD moves weights by the rate times the gradient.
     net = NetClassifier(
         optimizer=torch.optim.SGD, lr=1e-3, batch_size=-1, callbacks=[WeightsOfEpochs()]
@@ -68,14 +68,14 @@ def test_the_recorded_rate_is_the_one_that_is_used() -> None:
     np.testing.assert_allclose(gradients / gradients[0], 1, rtol=0.05)
 
 
-def test_epochs_are_shared_out() -> None:
+def test_epochs_are_divided_among_cycles() -> None:
     ensemble = fit(NetClassifier(max_epochs=13), n_estimators=3)
     assert len(ensemble.estimators_[0].history_) == 12
     ensemble = fit(NetClassifier(max_epochs=2), n_estimators=3)
     assert len(ensemble.estimators_[0].history_) == 3
 
 
-def test_full_rate_is_there_again_after_training() -> None:
+def test_full_rate_is_restored_after_training() -> None:
     member = fit(NetClassifier(lr=0.02, max_epochs=4), n_estimators=2).estimators_[1]
     assert member.optimizer_.param_groups[0]["lr"] == 0.02
     member.partial_fit(X, Y)
@@ -89,7 +89,7 @@ def test_groups_of_weights_keep_their_proportion() -> None:
     assert [g["lr"] for g in member.optimizer_.param_groups] == [0.1, 0.02]
 
 
-def test_statistics_of_batch_norm_are_those_of_the_cycle_s_end() -> None:
+def test_statistics_of_batch_norm_are_those_of_the_end_of_the_cycle() -> None:
     net = NetClassifier(WithBatchNorm, max_epochs=6)
     counts = [
         int(m.module_.layers[1].num_batches_tracked)

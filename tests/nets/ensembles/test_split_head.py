@@ -48,7 +48,7 @@ def test_heads_differ_and_the_trunk_is_the_same() -> None:
             assert not torch.equal(one.module_.head.weight, other.module_.head.weight)
 
 
-def test_members_give_what_the_heads_give() -> None:
+def test_members_compute_the_outputs_of_the_heads() -> None:
     module = MultiHead(MLP(4, 3, hidden_sizes=(8,)), n_heads=2, head="head")
     rows = torch.from_numpy(X)
     outputs = module(rows)

@@ -49,7 +49,7 @@ every_task = pytest.mark.parametrize(("net", "plain", "data"), TASKS)
 
 
 def noisy(task: str, n: int = 600, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """Rows, targets, and whether a row lies where targets are mere noise."""
+    """Make rows, targets, and a mask of the rows whose targets are pure noise."""
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, size=(n, 3)).astype(np.float32)
     noise = X[:, 0] > 0.2
@@ -58,7 +58,7 @@ def noisy(task: str, n: int = 600, seed: int = 0) -> tuple[np.ndarray, ...]:
     return X, np.where(noise, rng.integers(0, 2, n), X[:, 1] > 0), noise
 
 
-# -- what is learned ------------------------------------------------------------------
+# -- training -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detach_after", [0.0, 0.6, 1.0])
@@ -147,7 +147,7 @@ def test_training_is_that_of_the_paper(
 
 
 @every_task
-def test_a_module_that_is_never_reached_becomes_that_of_a_plain_net(
+def test_a_detached_module_equals_that_of_a_plain_net(
     net: Any, plain: Any, data: Any
 ) -> None:
     X, y = data()
@@ -173,7 +173,7 @@ class Spy(Callback):
         self.handle.remove()
 
 
-def test_each_training_counts_its_own_epochs() -> None:
+def test_each_training_counts_epochs_from_zero() -> None:
     X, y = blobs()
     spy = Spy()
     net = LossPredictionClassifier(
@@ -246,7 +246,7 @@ def test_predicted_losses_are_the_loss_module_of_the_blocks(
     losses = net.predict_loss(X)
     assert losses.dtype == np.float32
     np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-5)
-    # Of a row it does not depend on the rows beside it.
+    # The prediction of a row does not depend on the other rows.
     singly = [net.predict_loss(X[i : i + 1]) for i in range(5)]
     np.testing.assert_array_equal(np.concatenate(singly), losses[:5])
     for other in (torch.from_numpy(X), sparse.csr_matrix(X), X.tolist()):
@@ -268,7 +268,7 @@ def test_same_seed_same_net_in_copies_and_pickles(
     for copy in (pickle.loads(pickle.dumps(net)), deepcopy(net)):
         np.testing.assert_array_equal(copy.predict_loss(X), expected)
         assert copy.blocks_ == net.blocks_
-        # Training goes on alike, the state of the optimizer with it.
+        # Training continues alike, with the state of the optimizer.
         np.testing.assert_array_equal(
             copy.partial_fit(X, y).predict_loss(X),
             deepcopy(net).partial_fit(X, y).predict_loss(X),
@@ -277,7 +277,7 @@ def test_same_seed_same_net_in_copies_and_pickles(
     assert not np.array_equal(other.predict_loss(X), expected)
 
 
-def test_parameters_of_the_module_make_both_modules_anew() -> None:
+def test_parameters_of_the_module_rebuild_both_modules() -> None:
     X, y = blobs()
     net = LossPredictionClassifier(**SMALL).fit(X, y)
     net.set_params(module__hidden_sizes=(9,))
@@ -411,7 +411,7 @@ def test_bad_parameters_leave_the_net_as_it_was(options: Any, message: str) -> N
             np.testing.assert_array_equal(fitted.predict_loss(X), expected)
 
 
-def test_losses_that_are_not_numbers() -> None:
+def test_diverging_losses_are_an_error() -> None:
     X, y = line()
     net = LossPredictionRegressor(optimizer=torch.optim.SGD, lr=1e9, max_epochs=50)
     with pytest.raises(ValueError, match=r"losses are NaN.*diverge.*smaller lr"):
@@ -419,7 +419,7 @@ def test_losses_that_are_not_numbers() -> None:
     assert not net.initialized_
 
 
-def test_a_criterion_that_gives_no_losses_of_rows() -> None:
+def test_a_criterion_without_losses_of_rows_is_refused() -> None:
     class Own(nn.Module):
         def forward(self, y_pred: Any, y_true: Any) -> Any:
             return (y_pred - y_true).abs().mean()
