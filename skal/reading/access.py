@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from operator import itemgetter
 from typing import Any, overload
 
 import numpy as np
@@ -29,8 +28,7 @@ __all__ = [
     "arguments",
     "as_columns",
     "batch_length",
-    "first_rows",
-    "map_tensors",
+    "index_batch",
     "split",
     "tensors_of",
 ]
@@ -138,7 +136,7 @@ class NetAccess:
         """
         if self._head is None:
             outputs: list[Tensor] = []
-            few = first_rows(batch, 2)
+            few = index_batch(batch, slice(2))
             with evaluating(self.module):
                 head = find_head(
                     self.module,
@@ -218,7 +216,8 @@ class NetAccess:
                 for result, part in zip(results, parts, strict=True):
                     result[block] = part
         for result in results:
-            if not _all_finite(result):
+            # One pass, unless the sum overflows.
+            if not (result.sum().isfinite() or result.isfinite().all()):
                 raise ValueError(
                     f"The outputs of {type(self.module).__name__} for {rows.name} are "
                     "not finite. Did its training diverge?"
@@ -228,11 +227,13 @@ class NetAccess:
     @property
     def chunk_size(self) -> int:
         """Number of rows to read at a time, so that activations stay in the cache."""
-        own = [m for m in self.module.modules() if [*m.parameters(recurse=False)]]
-        widths = [max(m.weight.shape) for m in own if isinstance(m, nn.Linear)]
-        if not widths or len(widths) < len(own):
-            return _CHUNK
-        return max(_CHUNK, _CHUNK_ELEMENTS // max(widths))
+        widest = 0
+        for layer in self.module.modules():
+            if isinstance(layer, nn.Linear):
+                widest = max(widest, *layer.weight.shape)
+            elif next(layer.parameters(recurse=False), None) is not None:
+                return _CHUNK
+        return max(_CHUNK, _CHUNK_ELEMENTS // widest) if widest else _CHUNK
 
     def outputs(self, rows: Rows) -> Tensor:
         """Read raw outputs, ``(m, C)``: logits of a classifier, else predictions."""
@@ -344,18 +345,13 @@ def batch_length(batch: Any) -> int:
     return len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
 
 
-def map_tensors(batch: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Apply a function to each tensor of a batch."""
+def index_batch(batch: Any, index: slice | None) -> Any:
+    """Index each tensor of a batch."""
     if isinstance(batch, Mapping):
-        return {key: function(x) for key, x in batch.items()}
+        return {key: x[index] for key, x in batch.items()}
     if isinstance(batch, (tuple, list)):
-        return tuple(function(x) for x in batch)
-    return function(batch)
-
-
-def first_rows(batch: Any, n: int) -> Any:
-    """Take the first `n` rows of a batch."""
-    return map_tensors(batch, itemgetter(slice(n)))
+        return tuple(x[index] for x in batch)
+    return batch[index]
 
 
 def split(batch: Any, size: int | None) -> list[Any]:
@@ -364,7 +360,7 @@ def split(batch: Any, size: int | None) -> list[Any]:
     if size is None or n_rows <= size:
         return [batch]
     starts = range(0, n_rows, size)
-    return [map_tensors(batch, itemgetter(slice(s, s + size))) for s in starts]
+    return [index_batch(batch, slice(start, start + size)) for start in starts]
 
 
 def tensors_of(batch: Any) -> Iterator[Tensor]:
@@ -382,8 +378,3 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
 def as_columns(outputs: Tensor) -> Tensor:
     """Reshape a single output ``(b,)`` to one column; leave ``(b, C)`` as it is."""
     return outputs[:, None] if outputs.ndim == 1 else outputs
-
-
-def _all_finite(values: Tensor) -> bool:
-    """Whether all values are finite, in one pass unless their sum overflows."""
-    return bool(values.sum().isfinite()) or bool(values.isfinite().all())

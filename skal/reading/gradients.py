@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
@@ -16,8 +17,7 @@ from skal.reading.access import (
     arguments,
     as_columns,
     batch_length,
-    first_rows,
-    map_tensors,
+    index_batch,
     split,
 )
 from skal.rows import Rows
@@ -32,6 +32,8 @@ _N_PROBE = 8
 #: Elements of gradients that are not factored, in the rows computed together.
 _WHOLE_ELEMENTS = 2**24
 Directions = Callable[[Tensor], Tensor]
+#: Input of a layer, and the gradients by its output, one for each direction.
+_Pass = tuple[Tensor, tuple[Tensor, ...]]
 
 
 class GradientReader:
@@ -93,32 +95,27 @@ class GradientReader:
     def _choose(self, batch: Any) -> tuple[dict[str, nn.Linear], list[str]]:
         """Choose linear layers for hooks, and names of parameters for `torch.func`."""
         module = self.access.module
-        names = {id(p): name for name, p in module.named_parameters()}
-        layers: dict[str, nn.Module] = dict(module.named_modules())
-        wanted = [p for p in module.parameters() if p.requires_grad]
         if self.space == "last_layer":
             head = self.access.find_head(batch)
-            layers = {head.name: head.layer}
-            wanted = [p for p in head.layer.parameters() if p.requires_grad]
-        # The gradient of a parameter that another module shares has further terms.
-        owners: dict[int, int] = {}
-        for other in module.modules():
-            for p in other.parameters(recurse=False):
-                owners[id(p)] = owners.get(id(p), 0) + 1
-        linear = {
-            name: m
-            for name, m in layers.items()
-            if _is_plain_linear(m)
-            and all(owners[id(p)] == 1 for p in m.parameters())
-            and any(p.requires_grad for p in m.parameters())
-        }
-        few = first_rows(batch, _N_PROBE)
-        linear = self._with_batch_rows(few, linear)
-        # Another dimension may have had the length of the batch by chance.
-        fewer = first_rows(few, max(1, batch_length(few) - 1))
-        linear = self._with_batch_rows(fewer, linear)
-        hooked_ids = {id(p) for m in linear.values() for p in m.parameters()}
-        others = [names[id(p)] for p in wanted if id(p) not in hooked_ids]
+            layers, within = {head.name: head.layer}, head.layer
+        else:
+            layers, within = dict(module.named_modules()), module
+        n_owners: Counter[int] = Counter()
+        for part in module.modules():
+            n_owners.update(map(id, part.parameters(recurse=False)))
+        linear: dict[str, nn.Linear] = {}
+        for name, layer in layers.items():
+            if _has_factors(layer, n_owners):
+                linear[name] = layer
+        self._drop_without_batch_rows(linear, batch)
+        left = set(map(id, within.parameters()))
+        for layer in linear.values():
+            left.difference_update(map(id, layer.parameters()))
+        others = [
+            name
+            for name, p in module.named_parameters()
+            if p.requires_grad and id(p) in left
+        ]
         if not linear and not others:
             raise UnsuitableLearnerError(
                 f"{type(module).__name__} has no trainable parameter to take gradients "
@@ -127,22 +124,25 @@ class GradientReader:
         return linear, others
 
     @torch.no_grad()
-    def _with_batch_rows(
-        self, batch: Any, linear: dict[str, nn.Linear]
-    ) -> dict[str, nn.Linear]:
-        """Keep the layers whose inputs have one row for each row of the batch."""
-        lengths: dict[str, list[int]] = {name: [] for name in linear}
+    def _drop_without_batch_rows(
+        self, linear: dict[str, nn.Linear], batch: Any
+    ) -> None:
+        """Drop the layers whose inputs do not have one row per row of the batch."""
+        passes: list[tuple[str, int]] = []
 
         def note(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
-            lengths[name].append(len(input_of(args, kwargs)))
+            passes.append((name, len(input_of(args, kwargs))))
 
-        with hooked(linear, note, before=True):
-            n_rows = len(self.access.forward(batch))
-        return {
-            name: layer
-            for name, layer in linear.items()
-            if all(n == n_rows for n in lengths[name])
-        }
+        few = index_batch(batch, slice(_N_PROBE))
+        # Another dimension may have the length of one of the two by chance.
+        fewer = index_batch(few, slice(max(1, batch_length(few) - 1)))
+        for probe in (few, fewer):
+            passes.clear()
+            with hooked(linear, note, before=True):
+                n_rows = len(self.access.forward(probe))
+            for name, length in passes:
+                if length != n_rows:
+                    linear.pop(name, None)
 
     # -- reading --------------------------------------------------------------------
 
@@ -152,29 +152,30 @@ class GradientReader:
     ) -> list[Factors]:
         # Detached parameters, so that the graph holds the hooked layers alone.
         fixed = {n: p.detach() for n, p in self.access.module.named_parameters()}
-        passed: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in linear}
+        names: list[str] = []
+        inputs: list[Tensor] = []
+        layer_outputs: list[Tensor] = []
 
         def catch(
             name: str, _: nn.Module, args: Any, kwargs: Any, output: Tensor
         ) -> Tensor:
             if not output.requires_grad:
                 output = output.detach().requires_grad_()
-            passed[name].append((input_of(args, kwargs).detach(), output))
+            names.append(name)
+            inputs.append(input_of(args, kwargs).detach())
+            layer_outputs.append(output)
             return output.clone()  # the next layer may write in place
 
         with hooked(linear, catch):
             outputs = as_columns(self.access.forward(batch, fixed)).flatten(1)
         vectors = self._vectors(outputs.detach())
-        passes = [one for name in linear for one in passed[name]]
-        gradients = _backward(outputs, [output for _, output in passes], vectors)
-        result, start = [], 0
+        gradients = _backward(outputs, layer_outputs, vectors)
+        passes: defaultdict[str, list[_Pass]] = defaultdict(list)
+        for name, x, by_direction in zip(names, inputs, gradients, strict=True):
+            passes[name].append((x, by_direction))
+        result = []
         for name, layer in linear.items():
-            stop = start + len(passed[name])
-            inputs = [x for x, _ in passed[name]]
-            result.append(
-                _linear_factors(layer, inputs, gradients[start:stop], vectors)
-            )
-            start = stop
+            result.append(_linear_factors(layer, passes[name], vectors))
         if others:
             result.append(
                 _whole_gradients(self.access.module, fixed, others, batch, vectors)
@@ -221,53 +222,56 @@ def per_row_gradients(
 # -- gradients of one layer ------------------------------------------------------------
 
 
-def _is_plain_linear(module: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a module computes ``x @ weight.T + bias`` of its own parameters."""
-    return (
-        isinstance(module, nn.Linear)
-        and type(module).forward is nn.Linear.forward
-        and {name for name, _ in module.named_parameters()} <= {"weight", "bias"}
-        and "weight" in dict(module.named_parameters(recurse=False))
-    )
+def _has_factors(module: nn.Module, n_owners: Counter[int]) -> TypeGuard[nn.Linear]:
+    """Whether a module computes ``x @ weight.T + bias``, with parameters to train.
+
+    The gradient of a parameter that another module shares has further terms.
+    """
+    own = dict(module.named_parameters())
+    plain = isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
+    if not plain or "weight" not in own or not own.keys() <= {"weight", "bias"}:
+        return False
+    is_trained = False
+    for p in own.values():
+        if n_owners[id(p)] > 1:
+            return False
+        is_trained |= p.requires_grad
+    return is_trained
 
 
 def _backward(
-    outputs: Tensor, layers: list[Tensor], vectors: Tensor
-) -> list[list[Tensor]]:
-    """Compute the gradients by each layer's output, for each direction."""
+    outputs: Tensor, layer_outputs: list[Tensor], vectors: Tensor
+) -> list[tuple[Tensor, ...]]:
+    """Compute the gradients by each output of a layer, one for each direction."""
     n_directions = vectors.shape[2]
-    found: list[list[Tensor]] = [[] for _ in layers]
+    if not layer_outputs:
+        return []
+    if not outputs.requires_grad:
+        return [(torch.zeros_like(x),) * n_directions for x in layer_outputs]
+    found = []
     for k in range(n_directions):
-        gradients: tuple[Tensor | None, ...] = (None,) * len(layers)
-        if layers and outputs.requires_grad:
-            gradients = torch.autograd.grad(
-                outputs,
-                layers,
-                vectors[:, :, k],
-                retain_graph=k < n_directions - 1,
-                allow_unused=True,
-            )
-        for by_direction, layer, g in zip(found, layers, gradients, strict=True):
-            by_direction.append(torch.zeros_like(layer) if g is None else g)
-    return found
+        gradients = torch.autograd.grad(
+            outputs,
+            layer_outputs,
+            vectors[:, :, k],
+            retain_graph=k < n_directions - 1,
+            materialize_grads=True,
+        )
+        found.append(gradients)
+    return list(zip(*found, strict=True))
 
 
-def _linear_factors(
-    layer: nn.Linear,
-    inputs: list[Tensor],
-    gradients: list[list[Tensor]],
-    vectors: Tensor,
-) -> Factors:
+def _linear_factors(layer: nn.Linear, passes: list[_Pass], vectors: Tensor) -> Factors:
     """Join the inputs of a layer and the gradients by its outputs, for each pass."""
     weight = layer.weight.requires_grad
     bias = layer.bias is not None and layer.bias.requires_grad
     extended = []
-    for x in inputs:
+    for x, _ in passes:
         parts = [x] if weight else []
         parts += [x.new_ones(*x.shape[:-1], 1)] if bias else []
         extended.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
-    if len(inputs) == 1 and inputs[0].ndim == 2:
-        (found,) = gradients
+    if len(passes) == 1 and extended[0].ndim == 2:
+        ((_, found),) = passes
         return Factors(
             extended[0], found[0] if len(found) == 1 else torch.cat(found, dim=1)
         )
@@ -276,7 +280,7 @@ def _linear_factors(
     whole = vectors.new_zeros(
         len(vectors), n_directions, layer.out_features * width
     )  # stays zero where the forward pass skips the layer
-    for x, by_direction in zip(extended, gradients, strict=True):
+    for x, (_, by_direction) in zip(extended, passes, strict=True):
         x = x.reshape(len(x), -1, x.shape[-1])
         for k, g in enumerate(by_direction):
             g = g.reshape(len(g), -1, g.shape[-1])
@@ -301,7 +305,7 @@ def _whole_gradients(
     moving = {name: fixed[name] for name in names}
 
     def value(parameters: dict[str, Tensor], row: Any, vector: Tensor) -> Tensor:
-        args, kwargs = arguments(map_tensors(row, lambda x: x[None]))
+        args, kwargs = arguments(index_batch(row, None))
         output = functional_call(module, {**fixed, **parameters}, args, kwargs)
         output = output[0] if isinstance(output, tuple) else output
         return (output.flatten() * vector).sum()

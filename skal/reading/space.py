@@ -15,7 +15,7 @@ from torch import Tensor
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
-from skal.reading.pool import Pool
+from skal.reading.pool import Member, Pool
 from skal.rows import Rows, as_dense
 from skal.spaces import (
     Dense,
@@ -120,13 +120,21 @@ def read_space(
         If the space is one of nets and a model is not a net.
     """
     space = resolve_space(pool, space, n_components)
+    readers: list[tuple[Member, Reader]]
+    if space == "inputs":
+        readers = [(member, read_inputs) for member in pool.members]
+    else:
+        readers = [
+            (net, reader_of(access, space, n_components, rng))
+            for net, access in pool.nets(head)
+        ]
     rows: list[Any] = []
     labeled: list[Any] = []
-    for member, read in _readers(pool, space, n_components, head, rng):
+    for member, read in readers:
         rows.append(read(member.rows))
-        labeled.append(None if member.labeled is None else read(member.labeled))
-    known = None if any(part is None for part in labeled) else _embedding(labeled)
-    return Space(_embedding(rows), known)
+        if member.labeled is not None:
+            labeled.append(read(member.labeled))
+    return Space(_embedding(rows), _embedding(labeled) if labeled else None)
 
 
 def resolve_space(
@@ -142,8 +150,8 @@ def resolve_space(
                 "access, rows: access.features(rows); this one does not take them."
             )
         return space
-    check_option("space", space, [*_OF_NETS, *_OF_MODELS, "auto"])
-    if space in _OF_MODELS:
+    check_option("space", space, [*_OF_NETS, "inputs", "auto"])
+    if space == "inputs":
         return space
     other = next((m.estimator for m in pool.members if not m.nets()), None)
     if space == "auto":
@@ -166,25 +174,9 @@ def reader_of(
     """Make the reader of a space of one net; parameters as of `read_space`."""
     if callable(space):
         return partial(_call, space, access)
-    if space in _OF_MODELS:
-        return _OF_MODELS[space](access.net)
+    if space == "inputs":
+        return read_inputs
     return _OF_NETS[space](access, n_components, rng)
-
-
-def _readers(
-    pool: Pool,
-    space: SpaceLike,
-    n_components: int | None,
-    head: str | None,
-    rng: torch.Generator | None,
-) -> Any:
-    """Yield each model with its reader."""
-    if not callable(space) and space in _OF_MODELS:
-        for member in pool.members:
-            yield member, _OF_MODELS[space](member.estimator)
-    else:
-        for member, access in pool.nets(head):
-            yield member, reader_of(access, space, n_components, rng)
 
 
 # -- readers -------------------------------------------------------------------------
@@ -230,8 +222,11 @@ def _gradients(
         raise TypeError("A projection of gradients needs a generator, rng.")
     reader = GradientReader(access, "gradients", directions)
     project = Sketch(n_components, rng)  # one for pool and labeled rows
-    size = access.chunk_size
-    return lambda rows: access.collect(rows, lambda b: project(reader(b)), size)
+
+    def read(batch: Any) -> Tensor:
+        return project(reader(batch))
+
+    return partial(access.collect, read=read, size=access.chunk_size)
 
 
 def _last_layer(access: NetAccess, *_: Any) -> Reader:
@@ -239,7 +234,7 @@ def _last_layer(access: NetAccess, *_: Any) -> Reader:
         features, _ = access.forward_features(batch)
         return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
-    return lambda rows: access.collect(rows, read)
+    return partial(access.collect, read=read)
 
 
 def _features(access: NetAccess, *_: Any) -> Reader:
@@ -252,8 +247,6 @@ _OF_NETS: dict[str, Callable[..., Reader]] = {
     "last_layer": _last_layer,
     "features": _features,
 }
-#: Spaces of any model: each entry makes a `Reader` from the estimator.
-_OF_MODELS: dict[str, Callable[[Any], Reader]] = {"inputs": lambda _: read_inputs}
 
 
 def _call(

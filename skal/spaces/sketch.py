@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -84,8 +84,11 @@ class Sketch:
 
     def _draw(self, layers: Sequence[Factors]) -> list[tuple[Projection, Projection]]:
         p = self.n_components
-        widths = [x.shape[1] for layer in layers for x in layer]
-        needed = 4 * sum(Projection.size(width, p) for width in widths)
+        widths, needed = [], 0
+        for layer in layers:
+            for factor in layer:
+                widths.append(factor.shape[1])
+                needed += 4 * Projection.size(factor.shape[1], p)
         if needed > _memory_bytes() / 2:
             raise ValueError(
                 f"A sketch of {p} components takes {needed / 2**30:.1f} GiB of random "
@@ -93,13 +96,12 @@ class Sketch:
                 "allows. Lower n_components, or use the last layer alone "
                 '(space="last_layer").'
             )
-        return [
-            (
-                Projection(a.shape[1], p, self.rng).to(a),
-                Projection(g.shape[1], p, self.rng).to(g),
-            )
-            for a, g in layers
-        ]
+        projections = []
+        for a, g in layers:
+            project_a = Projection(a.shape[1], p, self.rng).to(a)
+            project_g = Projection(g.shape[1], p, self.rng).to(g)
+            projections.append((project_a, project_g))
+        return projections
 
 
 class Projection:
@@ -145,28 +147,36 @@ class Projection:
     def __init__(self, width: int, n_components: int, rng: torch.Generator) -> None:
         self.n_components = n_components
         self.parts: list[_Part] = []
-        start = 0
-        while n := _transformed(width - start, n_components):
-            self.parts.append(_draw(start, n, n_components, rng))
-            start += n
-        shape = (width - start, n_components)
-        self.start = start
-        self.matrix = torch.randn(shape, generator=rng) if shape[0] > 1 else None
-        if shape[0] == 1:
-            self.matrix = _signs(shape, rng)
+        self.start = 0
+        for left, right in _transforms(width, n_components):
+            copies = -(-n_components // (left * right))
+            columns = torch.randperm(copies * left * right, generator=rng)
+            signs = _signs((copies, left * right), rng).view(-1, 1, right)
+            first, second = _hadamard(right) * signs, _hadamard(left)
+            part = _Part(self.start, first, second, columns[:n_components])
+            self.parts.append(part)
+            self.start += left * right
+        rest = (width - self.start, n_components)
+        self.matrix = torch.randn(rest, generator=rng) if rest[0] > 1 else None
+        if rest[0] == 1:
+            self.matrix = _signs(rest, rng)
 
     @staticmethod
     def size(width: int, n_components: int) -> int:
         """Return the number of elements kept."""
         kept = 0
-        while n := _transformed(width, n_components):
-            kept += -(-n_components // n) * n * _sides(n)[1] + n_components
-            width -= n
+        for left, right in _transforms(width, n_components):
+            copies = -(-n_components // (left * right))
+            kept += copies * left * right**2 + n_components
+            width -= left * right
         return kept + width * n_components
 
     def to(self, like: Tensor) -> Projection:
         """Move everything to the device and dtype of a tensor; return self."""
-        self.parts = [part.to(like) for part in self.parts]
+        for k, (start, first, second, columns) in enumerate(self.parts):
+            self.parts[k] = _Part(
+                start, first.to(like), second.to(like), columns.to(like.device)
+            )
         if self.matrix is not None:
             self.matrix = self.matrix.to(like)
         return self
@@ -174,9 +184,15 @@ class Projection:
     def __call__(self, rows: Tensor) -> Tensor:
         """Project rows ``(b, w)`` to ``(b, p)``, stored column by column."""
         result = None
-        for part in self.parts:
-            own = part(rows)
-            result = own if result is None else result.add_(own)
+        for start, first, second, columns in self.parts:
+            b, left, right = len(rows), len(second), len(first[0])
+            own = rows[:, start : start + left * right].T.view(left, right, b)
+            copies = len(first) // left
+            own = own.repeat(copies, 1, 1) if copies > 1 else own
+            half = torch.bmm(first, own).view(copies, left, right * b)
+            whole = torch.matmul(second, half).view(-1, b)
+            chosen = whole.index_select(0, columns)
+            result = chosen if result is None else result.add_(chosen)
         if self.matrix is not None:
             rest = rows[:, self.start :].T
             if result is None:
@@ -195,42 +211,25 @@ class _Part(NamedTuple):
     second: Tensor  # (l, l)
     columns: Tensor  # (p,)
 
-    def to(self, like: Tensor) -> _Part:
-        first, second = self.first.to(like), self.second.to(like)
-        return _Part(self.start, first, second, self.columns.to(like.device))
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Return the chosen columns of the product, as rows: ``(p, b)``."""
-        b, left, right = len(rows), len(self.second), self.first.shape[1]
-        copies = len(self.first) // left
-        own = rows[:, self.start : self.start + left * right].T.view(left, right, b)
-        half = torch.bmm(self.first, own.repeat(copies, 1, 1) if copies > 1 else own)
-        whole = torch.matmul(self.second, half.view(copies, left, right * b))
-        return whole.view(-1, b).index_select(0, self.columns)
+def _transforms(width: int, n_components: int) -> Iterator[tuple[int, int]]:
+    """Cut off parts to transform while that is cheaper than a plain product.
 
-
-def _draw(start: int, n: int, n_components: int, rng: torch.Generator) -> _Part:
-    copies = -(-n_components // n)
-    second, first = (_hadamard(side) for side in _sides(n))
-    columns = torch.randperm(copies * n, generator=rng)[:n_components]
-    signs = _signs((copies, n), rng).view(-1, 1, len(first))
-    return _Part(start, first * signs, second, columns)
-
-
-def _transformed(width: int, n_components: int) -> int:
-    """Length of the next part to transform; 0 where a plain product is cheaper."""
-    n = min(2 ** (width.bit_length() - 1), _LONGEST) if width else 0
+    Yields
+    ------
+    left, right : int
+        Powers of 2, about equal, whose product is the length of the part.
+    """
+    n = _LONGEST
     while n >= _SHORTEST:
-        if _WORTH * max(n, n_components) * sum(_sides(n)) <= n * n_components:
-            return n
-        n //= 2
-    return 0
-
-
-def _sides(n: int) -> tuple[int, int]:
-    """Two powers of 2, about equal, whose product is n."""
-    side = 2 ** ((n.bit_length() - 1) // 2)
-    return side, n // side
+        left = 2 ** ((n.bit_length() - 1) // 2)
+        right = n // left
+        cost = _WORTH * max(n, n_components) * (left + right)
+        if n <= width and cost <= n * n_components:
+            yield left, right
+            width -= n
+        else:
+            n //= 2
 
 
 def _hadamard(n: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal.reading.access import NetAccess, as_columns, first_rows
+from skal.reading.access import NetAccess, as_columns, index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.reading.space import SpaceLike, reader_of, resolve_space
@@ -133,7 +133,7 @@ def _collect(
     def checked(batch: Any) -> Information:
         nonlocal looked
         if not looked:  # with one row, since a batch may be too large
-            one = read(first_rows(batch, 1))
+            one = read(index_batch(batch, slice(1)))
             _check_size(len(rows), one, width or one.inputs.shape[1])
             looked = True
         return read(batch)
@@ -196,5 +196,5 @@ def _all_layers(
 
 def _n_vectors(access: NetAccess, directions: Directions, batch: Any) -> int:
     with torch.no_grad():
-        outputs = as_columns(access.forward(first_rows(batch, 1)))
+        outputs = as_columns(access.forward(index_batch(batch, slice(1))))
     return directions(outputs).shape[2]

@@ -18,8 +18,7 @@ from skal.reading.access import (
     NetAccess,
     arguments,
     batch_length,
-    first_rows,
-    map_tensors,
+    index_batch,
     split,
     tensors_of,
 )
@@ -364,19 +363,12 @@ def test_a_module_gets_each_tensor_once(kind):
 
 
 @pytest.mark.parametrize("kind", BATCHES)
-def test_maps_every_tensor(kind):
-    doubled = map_tensors(BATCHES[kind], lambda x: 2 * x)
-    for found, x in zip(tensors(doubled), tensors(BATCHES[kind]), strict=True):
-        assert torch.equal(found, 2 * x)
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-def test_first_rows_and_tensors(kind):
-    first = first_rows(BATCHES[kind], 2)
-    assert batch_length(first) == 2
-    for found, x in zip(tensors_of(first), tensors(BATCHES[kind]), strict=True):
-        assert torch.equal(found, x[:2])
-    assert len(list(tensors_of([first, (first,)]))) == 2 * len(tensors(first))
+def test_every_tensor_is_indexed(kind):
+    for index in (slice(2), slice(3, 9), None):
+        part = index_batch(BATCHES[kind], index)
+        for found, x in zip(tensors_of(part), tensors(BATCHES[kind]), strict=True):
+            assert torch.equal(found, x[index])
+    assert len(list(tensors_of([part, (part,)]))) == 2 * len(tensors(part))
 
 
 class RefersToItself(nn.Module):
