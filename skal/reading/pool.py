@@ -85,24 +85,28 @@ class Pool:
             If the columns of the pool are not those of the training data.
         """
         learners = learners_of(self.learner)
-        held = [self._held_by(learner) for learner in learners]
-        distinct = {id(pair[0]): pair for pair in held if pair is not None}
-        labeled: list[tuple[Rows | None, Any]]
+        held, distinct = [], {}
+        for learner in learners:
+            pair = self._held_by(learner)
+            held.append(pair)
+            if pair is not None:
+                distinct[id(pair[0])] = pair
+        together: tuple[Rows, Any] | None = None
         if len(distinct) > 1 or (distinct and None in held):
-            together = ChainedRows([_labeled(X) for X, _ in distinct.values()])
-            y = np.concatenate([np.asarray(y) for _, y in distinct.values()])
-            labeled = [(together, y)] * len(learners)
-        else:
-            labeled = [
-                (None, None) if pair is None else (_labeled(pair[0]), pair[1])
-                for pair in held
-            ]
+            sets = [Rows(X, name="the labeled data") for X, _ in distinct.values()]
+            labels = [np.asarray(y) for _, y in distinct.values()]
+            together = ChainedRows(sets), np.concatenate(labels)
         members = []
-        for k, learner in enumerate(learners):
+        for k, (learner, pair) in enumerate(zip(learners, held, strict=True)):
             outer = estimator_of(learner)
             _check_fitted(outer)
-            self._check_columns(outer, held[k])
-            member = Member.of(outer, Rows(self.X, name=self.name), *labeled[k])
+            self._check_columns(outer, pair)
+            labeled: tuple[Rows | None, Any] = (None, None)
+            if together is not None:
+                labeled = together
+            elif pair is not None:
+                labeled = Rows(pair[0], name="the labeled data"), pair[1]
+            member = Member.of(outer, Rows(self.X, name=self.name), *labeled)
             # The units of a single member are those of all its parts.
             n_shared = len(member.target_transformers) if len(learners) == 1 else 0
             members.append(replace(member, index=k, n_shared=n_shared))
@@ -219,10 +223,6 @@ class Pool:
                 f"The pool has {shape[1]} features, but the model was trained on "
                 f"{expected}."
             )
-
-
-def _labeled(X: Any) -> Rows:
-    return Rows(X, name="the labeled data")
 
 
 def _is_text(X: Any) -> bool:

@@ -153,16 +153,17 @@ def resolve_space(
     check_option("space", space, [*_OF_NETS, "inputs", "auto"])
     if space == "inputs":
         return space
-    other = next((m.estimator for m in pool.members if not m.nets()), None)
-    if space == "auto":
-        return "features" if other is None else "inputs"
-    if other is not None:
+    for member in pool.members:
+        if member.nets():
+            continue
+        if space == "auto":
+            return "inputs"
         raise UnsuitableLearnerError(
             f"space={space!r} is read from the net of a skorch estimator, such as "
-            f"skal.NetClassifier or skal.NetRegressor, and {type(other).__name__} is "
-            'not one. Use space="inputs".'
+            "skal.NetClassifier or skal.NetRegressor, and "
+            f'{type(member.estimator).__name__} is not one. Use space="inputs".'
         )
-    return space
+    return "features" if space == "auto" else space
 
 
 def reader_of(

@@ -6,12 +6,12 @@ from skal.selection._batch_bald import batch_bald, gaussian_batch_bald
 from skal.selection._clusters import representatives, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
+from skal.selection._greedy import Picks
 from skal.selection._k_center import k_center
 from skal.selection._kmeans_pp import kmeans_pp
 from skal.selection._lcmd import lcmd
 from skal.selection._max_cover import max_cover
 from skal.selection._max_det import max_det
-from skal.selection._picks import Picks
 from skal.selection._prob_cover import prob_cover
 from skal.selection._scores import interleave, power_bald, top_k
 from skal.selection._seeding import seeding

@@ -11,9 +11,8 @@ from skal._numerics.float64 import (
     second_moments,
     sq_norms,
 )
-from skal.selection._greedy import Greedy, LookAhead
+from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 from skal.selection._max_det import least_noise_variance
-from skal.selection._picks import Picks, check_n
 
 __all__ = ["bait"]
 

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from skal._numerics.blocks import block_size, blocks
 from skal.measures import bald, entropy
-from skal.selection._greedy import Greedy
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy, Picks, check_n
 from skal.validation import check_int, check_positive
 
 __all__ = ["batch_bald", "gaussian_batch_bald"]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skal._numerics.blocks import block_size, blocks
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Picks, check_n
 from skal.selection._scores import top_k
 
 __all__ = ["representatives", "typi_clust", "typicality"]

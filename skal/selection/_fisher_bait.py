@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.blocks import blocks
-from skal.selection._greedy import Greedy
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy, Picks, check_n
 
 __all__ = ["Information", "fisher_bait"]
 

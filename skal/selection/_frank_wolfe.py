@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.float64 import inner_products, sq_norms
-from skal.selection._greedy import Greedy, LookAhead
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 
 __all__ = ["frank_wolfe"]
 

@@ -7,9 +7,8 @@ import heapq
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Greedy
+from skal.selection._greedy import Greedy, Picks
 from skal.selection._nearest_centers import NearestCenters
-from skal.selection._picks import Picks
 from skal.spaces.dense import Embedding
 
 __all__ = ["lcmd"]

@@ -8,8 +8,7 @@ from torch import Tensor
 from skal._numerics.blocks import blocks
 from skal._numerics.float64 import inner_products
 from skal._numerics.matmul import linear
-from skal.selection._greedy import Greedy
-from skal.selection._picks import Picks, first_of_largest
+from skal.selection._greedy import Greedy, Picks, first_of_largest
 
 __all__ = ["max_cover"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Picks, check_n
 from skal.validation import check_positive
 
 __all__ = ["interleave", "power_bald", "top_k"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Greedy
-from skal.selection._picks import Picks, check_n
+from skal.selection._greedy import Greedy, Picks, check_n
 from skal.spaces.dense import Embedding
 
 __all__ = ["order_statistic", "seeding", "seeding_weights"]

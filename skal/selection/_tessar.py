@@ -7,9 +7,8 @@ from math import inf
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Greedy
+from skal.selection._greedy import Greedy, Picks, check_n, first_of_largest
 from skal.selection._perturbed_centers import PerturbedCenters
-from skal.selection._picks import Picks, check_n, first_of_largest
 from skal.selection._seeding import order_statistic
 
 __all__ = ["tessar"]

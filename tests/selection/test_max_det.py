@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal.selection import max_det
-from skal.selection._picks import first_of_largest
+from skal.selection._greedy import first_of_largest
 from skal.spaces import feature_scale, posterior_features
 from tests.numerics.test_nearest import KINDS, features
 
