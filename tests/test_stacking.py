@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from skal._stacking import hstack_rows, stack_rows
-from tests.learners.conftest import KINDS, TABLES, as_dense, convert, same_kind
+from tests.learners.conftest import KINDS, as_dense, convert, same_kind
 
 X = np.arange(20.0).reshape(5, 4) + 1
 
@@ -22,9 +22,7 @@ def test_stacking_keeps_kind(kind):
     assert np.array_equal(as_dense(stacked), np.vstack((X, X[:2] + 100)))
 
 
-@pytest.mark.parametrize(
-    "new_kind", ["ndarray", "frame", "list", "tensor", "csr_array"]
-)
+@pytest.mark.parametrize("new_kind", ["ndarray", "frame", "list", "csr_array"])
 @pytest.mark.parametrize("kind", ["ndarray", "frame", "list", "tensor", "csc_matrix"])
 def test_new_rows_become_the_kind_of_the_old(kind, new_kind):
     old = convert(X, kind)
@@ -86,7 +84,7 @@ def test_frame_names_missing_and_unknown_columns():
         stack_rows(frame, frame.rename(columns={"f0": "g"}))
 
 
-@pytest.mark.parametrize("kind", sorted(set(TABLES) - {"grad_tensor"}))
+@pytest.mark.parametrize("kind", ["ndarray", "frame", "list", "tensor", "csr_matrix"])
 def test_wrong_number_of_features_is_named(kind):
     with pytest.raises(ValueError, match=r"shape \(3,\), but .* shape \(4,\)"):
         stack_rows(convert(X, kind), convert(X[:, :3], kind))

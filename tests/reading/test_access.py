@@ -335,7 +335,7 @@ def tensors(batch):
 
 
 @pytest.mark.parametrize("kind", BATCHES)
-@pytest.mark.parametrize("size", [1, 2, 4, 5, 6, None])
+@pytest.mark.parametrize("size", [2, 5, None])
 def test_pieces_are_the_batch_in_order(kind, size):
     pieces = split(BATCHES[kind], size)
     lengths = [batch_length(piece) for piece in pieces]

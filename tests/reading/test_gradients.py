@@ -150,8 +150,8 @@ def test_kernel_of_any_module_equals_autograd(module, two_targets):
     torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n_steps", [4, 5, 7, 8])
-@pytest.mark.parametrize("m", [1, 2, 5, 8, 23])
+@pytest.mark.parametrize("n_steps", [5, 7, 8])
+@pytest.mark.parametrize("m", [1, 5, 8, 23])
 def test_as_many_steps_as_rows(n_steps, m):
     access = fitted(StepsFirst, module__n_steps=n_steps)
     pool = make_data("regression", m, seed=1)[0]
