@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 CONSTRAINTS := requirements/constraints.txt
 DATA ?= diabetes digits
 WORKERS ?= 2
-# The pure packages, what is read of a learner, and the base class of the strategies.
+# The pure packages, what is read of a learner, and the picks of each strategy.
 QUICK := tests/measures tests/selection tests/spaces tests/reading \
-	tests/strategies/test_base.py tests/test_rows.py tests/test_rng.py
+	tests/strategies/test_base.py tests/test_picks.py tests/test_rows.py \
+	tests/test_stacking.py tests/test_hooks.py tests/test_rng.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo quick test lint types unit tables docs test-modal test-oldest test-peers clean
