@@ -183,7 +183,7 @@ def _adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
         raise UnsuitableLearnerError(
             f"{function.__name__} needs class probabilities, but {wrapped} has no "
             "predict_proba. For a regressor, pass a query_strategy such as "
-            "NoiseStability, CoreSet or Random of skal.strategies."
+            "LCMD, BAIT or Random of skal.strategies."
         )
     if isinstance(X_pool, Mapping) and not sp.issparse(X_pool):
         if ranked:
