@@ -143,23 +143,25 @@ def resolve_space(
     """Check the choice of a space, and choose for ``"auto"``; see `read_space`."""
     if n_components is not None:
         check_int("n_components", n_components)
+    name = f"space={space!r}"
     if callable(space):
+        name = "A callable space"
         if not _takes_two(space):
             raise ValueError(
-                "A callable space is called with (access, rows), such as lambda "
-                "access, rows: access.features(rows); this one does not take them."
+                f"{name} is called with (access, rows), such as lambda access, rows: "
+                "access.features(rows); this one does not take them."
             )
-        return space
-    check_option("space", space, [*_OF_NETS, "inputs", "auto"])
-    if space == "inputs":
-        return space
+    else:
+        check_option("space", space, [*_OF_NETS, "inputs", "auto"])
+        if space == "inputs":
+            return space
     for member in pool.members:
         if member.nets():
             continue
         if space == "auto":
             return "inputs"
         raise UnsuitableLearnerError(
-            f"space={space!r} is read from the net of a skorch estimator, such as "
+            f"{name} is read from the net of a skorch estimator, such as "
             "skal.NetClassifier or skal.NetRegressor, and "
             f'{type(member.estimator).__name__} is not one. Use space="inputs".'
         )

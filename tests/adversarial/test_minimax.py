@@ -1,4 +1,4 @@
-"""The minimax game: whose step moves the entropy which way."""
+"""The minimax game: which step raises the entropy and which lowers it."""
 
 from __future__ import annotations
 

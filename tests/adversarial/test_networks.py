@@ -1,4 +1,4 @@
-"""Small nets against closed forms and torch's own."""
+"""Small networks against closed forms and functions of torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each step of autoencoder and discriminator lowers."""
+"""Loss minimized by each step of autoencoder and discriminator."""
 
 from __future__ import annotations
 

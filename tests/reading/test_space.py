@@ -182,6 +182,8 @@ def test_bad_options():
     vectors(net, "inputs", head="no_such")
     with pytest.raises(UnsuitableLearnerError, match=r"space='gradients' is read from"):
         vectors(FOREST, "gradients")
+    with pytest.raises(UnsuitableLearnerError, match="callable space is read from"):
+        vectors(FOREST, lambda access, rows: access.features(rows))
     texts = np.array([["a"] * 5] * 3, dtype=object)
     with pytest.raises(ValueError, match="no distances"):
         read_space(Pool(net, texts), "inputs")

@@ -1,4 +1,4 @@
-"""What the base classes do for every strategy: checks, seeds, answers; with fakes."""
+"""Behavior of the base classes: checks, seeds and answers, with fake strategies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ X = np.arange(12.0).reshape(6, 2)
 
 
 class Given(QueryStrategy):
-    """Answers what it was given."""
+    """Returns what it was given."""
 
     def __init__(self, indices: Any = (0,), scores: Any = (0.0,)) -> None:
         self.indices = indices
@@ -33,7 +33,7 @@ class Given(QueryStrategy):
 
 
 class Scored(ScoreStrategy):
-    """Scores as it was given, plus noise of the global generators."""
+    """Returns given scores, or draws them from the global generators."""
 
     def __init__(self, scores: Any = (), random_state: Any = None) -> None:
         self.scores = scores
@@ -46,7 +46,7 @@ class Scored(ScoreStrategy):
 
 
 class ForRegression(Given):
-    """A strategy of the user's own for regressors."""
+    """A user-defined strategy for regressors."""
 
     _task: ClassVar[str] = "regression"
 
@@ -150,7 +150,7 @@ def test_own_strategies_are_checked_for_their_task():
 
 
 class OfLabeled(Given):
-    """A strategy that cannot do without labeled rows."""
+    """A strategy that needs labeled rows."""
 
     _requires_labeled: ClassVar[bool] = True
 
@@ -261,7 +261,7 @@ class InNumpy(ScoreStrategy):
 
 
 class Bare(QueryStrategy):
-    """Gives indices and no scores."""
+    """Returns indices without scores."""
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Any:
         return list(range(n))

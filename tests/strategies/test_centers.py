@@ -1,4 +1,4 @@
-"""LCMD and its kin against their selectors on gradients taken row by row."""
+"""LCMD, KMeansPP and MaxDist against their selectors on gradients of single rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MaxDet and its kin against their selectors on gradients taken row by row."""
+"""MaxDet, MaxDiag, BAIT and FrankWolfe against their selectors on single gradients."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ POOL = make_data("classification", 23, seed=1)[0]
 
 
 def probabilities(net, output: Tensor) -> Tensor:
-    """What each criterion takes the outputs of one row for."""
+    """Probabilities of one row by each criterion."""
     output = output.double().flatten()
     criterion = type(net.criterion_)
     if criterion is nn.CrossEntropyLoss:

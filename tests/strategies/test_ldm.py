@@ -1,4 +1,4 @@
-"""LDM and LDM-Seeding: what they read of the net, and what they refuse."""
+"""LDM and LDM-Seeding: features and head of the net, and unsuitable nets."""
 
 from __future__ import annotations
 

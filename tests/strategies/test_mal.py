@@ -1,4 +1,4 @@
-"""MAL on data where what is unseen is known."""
+"""MAL on data whose unfamiliar rows are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ProbCover: its radius, and what labels cover."""
+"""ProbCover: its radius, and the rows covered by labels."""
 
 from __future__ import annotations
 

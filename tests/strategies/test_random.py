@@ -1,4 +1,4 @@
-"""Random sampling is uniform, seeded, and asks nothing of the model."""
+"""Random sampling is uniform and seeded, and does not read the model."""
 
 from __future__ import annotations
 

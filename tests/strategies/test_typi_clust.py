@@ -1,4 +1,4 @@
-"""TypiClust: what it clusters, and what labels change."""
+"""TypiClust: its clusters, and the effect of labels."""
 
 from __future__ import annotations
 

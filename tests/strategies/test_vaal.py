@@ -1,4 +1,4 @@
-"""VAAL on data where what is unseen is known."""
+"""VAAL on data whose unfamiliar rows are known."""
 
 from __future__ import annotations
 
