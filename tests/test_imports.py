@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         *("_numerics", "adversarial", "measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
-    "learners": {"_stacking", "reading", "rows"},
+    "learners": {"_stacking", "reading", "rows", "strategies"},
     "simulation": {"learners", "rows"},
     "datasets": set(),
 }

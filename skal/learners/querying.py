@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.base import BaseEstimator
-
 from skal.learners.modal import ask
 from skal.rows import take_rows
+from skal.strategies.base import QueryStrategy
 
 __all__ = ["QueryMixin"]
 
@@ -58,8 +57,9 @@ class QueryMixin:
                 "query_strategy must be a function or an instance of a strategy, got "
                 f"{strategy!r}."
             )
-        if isinstance(strategy, BaseEstimator) and hasattr(strategy, "select"):
-            # The strategies of skal check what they are passed and what they pick.
+        own = isinstance(strategy, QueryStrategy)
+        if own and type(strategy).__call__ is QueryStrategy.__call__:
+            # It checks what it is passed and what it picks.
             chosen = strategy.select(self, X_pool, *query_args, **query_kwargs)
         else:
             chosen = ask(self, X_pool, query_args, query_kwargs, return_metrics)

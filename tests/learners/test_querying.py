@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from modAL.uncertainty import uncertainty_sampling
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
 from skal.learners import ActiveLearner
@@ -51,7 +52,7 @@ def test_strategies_of_skal_are_selected_from(n):
     assert np.array_equal(metrics, expected.scores)
 
 
-class Lists:
+class Lists(BaseEstimator):
     """A strategy with a method `select` of another meaning."""
 
     def select(self, numbers):
@@ -61,5 +62,13 @@ class Lists:
         return self.select(range(n_instances))
 
 
+class Last(Random):
+    """A strategy of skal that is called in another way."""
+
+    def __call__(self, learner, X, n_instances=1):
+        return np.arange(len(X))[-n_instances:]
+
+
 def test_other_strategies_are_called():
     assert query(Lists(), 2)[0].tolist() == [0, 1]
+    assert query(Last(), 2)[0].tolist() == [8, 9]
