@@ -556,7 +556,7 @@ class TestAsEstimator:
         for strategy in (uncertainty_sampling, partial(uncertainty_batch_sampling)):
             learner = ActiveLearner(Ridge(), strategy, X, y)
             with pytest.raises(
-                UnsuitableLearnerError, match=r"Ridge has no predict_proba.*CoreSet"
+                UnsuitableLearnerError, match=r"Ridge has no predict_proba.*LCMD, BAIT"
             ):
                 learner.query(X)
 
