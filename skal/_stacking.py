@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
 
+from skal._tables import as_pandas, column_names, is_other_table, is_table, wrap
 from skal.rows import as_array, as_dense, row_shape
 
-__all__ = ["hstack_rows", "stack_rows"]
+__all__ = ["hstack_rows", "stack_rows", "with_columns_of"]
 
 #: Kinds of numpy's dtypes that hold numbers.
 _NUMERIC = set("biuf")
@@ -72,6 +74,8 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
         return _stack_frames(old, new, name)
     if isinstance(old, pd.Series):
         return _stack_series(old, new, name)
+    if is_other_table(old):
+        return _stack_tables(old, new, name)
     if isinstance(old, list | tuple):
         new = new if isinstance(new, list | tuple) else as_dense(new).tolist()
         if isinstance(old[0], str) != isinstance(new[0], str):
@@ -125,6 +129,8 @@ def _stack_tensors(old: torch.Tensor, new: Any) -> torch.Tensor:
 
 
 def _stack_series(old: pd.Series, new: Any, name: str) -> pd.Series:
+    if is_other_table(new):
+        new = as_pandas(new)
     if not isinstance(new, pd.Series):
         # pandas chooses the type: a list of strings gets the type of `old`.
         new = pd.Series(new if isinstance(new, list | tuple) else as_dense(new))
@@ -144,16 +150,11 @@ def _stack_series(old: pd.Series, new: Any, name: str) -> pd.Series:
 
 
 def _stack_frames(old: pd.DataFrame, new: Any, name: str) -> pd.DataFrame:
+    if is_other_table(new):
+        new = as_pandas(new)
     if not isinstance(new, pd.DataFrame):
         new = pd.DataFrame(as_dense(new), columns=old.columns).infer_objects()
-    if list(new.columns) != list(old.columns):
-        missing = [c for c in old.columns if c not in new.columns]
-        unknown = [c for c in new.columns if c not in old.columns]
-        if missing or unknown or not old.columns.is_unique:
-            raise ValueError(
-                f"The columns of {name} differ from those of the training data: "
-                f"missing {missing}, unknown {unknown}."
-            )
+    _check_names(list(old.columns), list(new.columns), name)
     if not old.columns.is_unique:
         return pd.concat([old, new])
     stacked = {c: _stack_series(old[c], new[c], f"{name}[{c!r}]") for c in old.columns}
@@ -162,3 +163,107 @@ def _stack_frames(old: pd.DataFrame, new: Any, name: str) -> pd.DataFrame:
     data = {c: s.set_axis(range(len(index))) for c, s in stacked.items()}
     frame = pd.DataFrame(data, index=range(len(index))).set_axis(index, axis=0)
     return frame.set_axis(old.columns, axis=1)
+
+
+def _check_names(old: list[Any], new: list[Any], name: str) -> None:
+    """Raise unless the columns are the same, in any order if they are unique."""
+    missing = [column for column in old if column not in new]
+    additional = [column for column in new if column not in old]
+    repeated = len(set(old)) < len(old) and old != new
+    if missing or additional or repeated:
+        raise ValueError(
+            f"The columns of {name} differ from those of the training data: "
+            f"missing {missing[:20]}, additional {additional[:20]}."
+        )
+
+
+# -- tables of other libraries than pandas --------------------------------------------
+
+
+def _stack_tables(old: Any, new: Any, name: str) -> Any:
+    """Append rows to a DataFrame or a Series of polars or pyarrow."""
+    first = wrap(old)
+    if isinstance(first, nw.Series):
+        values = wrap(new).to_list() if is_other_table(new) else _listed(new)
+        column = nw.new_series(first.name, values, backend=first.implementation)
+        stacked = nw.concat(_alike(first.to_frame(), column.to_frame(), name))
+        return stacked[first.name].to_native()
+    if is_table(new):
+        _check_names(first.columns, list(column_names(new) or []), name)
+        columns = {c: new[c].tolist() for c in first.columns} if _is_pandas(new) else {}
+        second = None if columns else wrap(new).select(*first.columns)
+        if second is not None and second.implementation is not first.implementation:
+            columns = {c.name: c.to_list() for c in second.iter_columns()}
+    else:
+        columns = dict(zip(first.columns, as_dense(new).T, strict=True))
+    if columns:
+        listed = {c: _listed(values) for c, values in columns.items()}
+        second = nw.from_dict(listed, backend=first.implementation)
+    return nw.concat(_alike(first, second, name)).to_native()
+
+
+def _is_pandas(X: Any) -> bool:
+    return hasattr(X, "iloc")
+
+
+def _listed(values: Any) -> list[Any]:
+    return (
+        list(values) if isinstance(values, list | tuple) else as_dense(values).tolist()
+    )
+
+
+def _alike(old: Any, new: Any, name: str) -> list[Any]:
+    """Give the columns of both tables one type, by the rules of `_joint_dtype`."""
+    pairs = [_alike_columns(old[c], new[c], name) for c in old.columns]
+    return [
+        table.with_columns(*columns)
+        for table, columns in zip((old, new), zip(*pairs, strict=True), strict=True)
+    ]
+
+
+def _alike_columns(old: Any, new: Any, name: str) -> tuple[Any, Any]:
+    if old.dtype == new.dtype:
+        return old, new
+    numeric = [c.dtype.is_numeric() or c.dtype == nw.Boolean for c in (old, new)]
+    if all(numeric):
+        known = old.head(0).to_numpy().dtype
+        joint = _joint_dtype(known, new.drop_nulls().to_numpy(), name)
+        if joint != known:
+            old = old.cast(nw.Float64 if joint.kind == "f" else nw.Int64)
+    elif any(numeric) and new.null_count() < len(new):
+        raise ValueError(
+            f"{name}[{old.name!r}] is of type {new.dtype}, but the training data so "
+            f"far are of type {old.dtype}: numbers and strings do not mix."
+        )
+    return old, new.cast(old.dtype)
+
+
+def with_columns_of(like: Any, X: Any) -> Any:
+    """Give a DataFrame the columns of another one; those it lacks hold missing values.
+
+    Parameters
+    ----------
+    like, X : DataFrames
+
+    Returns
+    -------
+    completed : as `X`, or of pandas if `like` is
+    """
+    names = column_names(like)
+    if names is None or column_names(X) == names:
+        return X
+    if _is_pandas(like) and not _is_pandas(X):
+        X = as_pandas(X)
+    lacking = [column for column in names if column not in (column_names(X) or [])]
+    if _is_pandas(X):
+        # Missing values of the type of the training rows, as far as it has any.
+        missing = {
+            c: like[c].iloc[:0].reindex(X.index)
+            if _is_pandas(like)
+            else pd.Series(None, index=X.index, dtype=object)
+            for c in lacking
+        }
+        return pd.concat([X, pd.DataFrame(missing, index=X.index)], axis=1)[names]
+    schema = wrap(like).schema
+    nulls = [nw.lit(None).cast(schema[c]).alias(c) for c in lacking]
+    return wrap(X).with_columns(*nulls).select(*names).to_native()

@@ -1,7 +1,7 @@
 """Rows of any container: counted, taken, converted, and read in blocks.
 
-Containers are ndarrays, memmaps, sparse matrices, DataFrames and Series, tensors,
-lists, Datasets, dask arrays, and dicts of these.
+Containers are ndarrays, memmaps, sparse matrices, DataFrames and Series (of pandas,
+polars or pyarrow), tensors, lists, Datasets, dask arrays, and dicts of these.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from scipy import sparse
 from sklearn import get_config
 from torch.utils.data import Dataset, Subset
 
+from skal._tables import columns_of, is_other_table, is_table, take_table_rows, wrap
+
 __all__ = [
     "ChainedRows",
     "Rows",
     "array_if_tensor",
     "as_array",
     "as_dense",
+    "dense_pieces",
     "find_bad_rows",
     "n_rows",
+    "read_together",
     "row_shape",
     "take_row",
     "take_rows",
@@ -30,17 +34,19 @@ __all__ = [
     "transform_rows",
 ]
 
-#: Number of rows in a block if their size in bytes is not known beforehand.
-_DEFAULT_BLOCK = 4096
+#: Number of rows in a block if their size in bytes is not known beforehand, and in a
+#: first block that transformers may make wide.
+_DEFAULT_BLOCK, _FIRST_BLOCK = 4096, 512
+#: Shares of scikit-learn's ``working_memory`` (1 GiB by default): of a block, and of
+#: sparse rows that are made dense at a time.
+_BLOCK_SHARE, _DENSE_SHARE = 1 / 16, 1 / 64
+#: Products of fewer rows are rounded in other ways.
+_SMALLEST_PIECE = 32
 
 
 def _is_dict(X: Any) -> bool:
     # A dok_matrix is a dict, too.
     return isinstance(X, Mapping) and not sparse.issparse(X)
-
-
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
 # -- counting and taking --------------------------------------------------------------
@@ -82,6 +88,8 @@ def take_slice(X: Any, rows: slice) -> Any:
         return {key: take_slice(values, rows) for key, values in X.items()}
     if hasattr(X, "iloc"):
         return X.iloc[rows]
+    if is_other_table(X):
+        return take_table_rows(X, rows)
     if isinstance(X, Dataset):
         return Subset(X, range(*rows.indices(len(X))))  # type: ignore[arg-type]
     block = X[rows]
@@ -104,6 +112,8 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
         return {key: take_rows(value, indices) for key, value in X.items()}
     if hasattr(X, "iloc"):
         return X.iloc[indices]
+    if is_other_table(X):
+        return take_table_rows(X, np.asarray(indices))
     if isinstance(X, torch.Tensor):
         return X[torch.as_tensor(indices, device=X.device)]
     if isinstance(X, list | tuple):
@@ -119,6 +129,8 @@ def take_row(X: Any, index: int) -> Any:
         return X.tocsr()[[index]]
     if isinstance(X, Mapping):
         return {key: take_row(value, index) for key, value in X.items()}
+    if is_other_table(X):
+        return take_table_rows(X, np.array([index]))
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
@@ -179,10 +191,8 @@ def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
     if isinstance(X, np.ndarray) and X.dtype.kind in "fc" and _has_finite_sum(X):
         return None
     is_bad = np.isinf if allow_nan else _is_not_finite
-    if _is_dict(X) or _is_frame(X):
-        columns = (
-            X.values() if _is_dict(X) else (X.iloc[:, k] for k in range(X.shape[1]))
-        )
+    if _is_dict(X) or is_table(X):
+        columns = X.values() if _is_dict(X) else columns_of(X)
         found = [find_bad_rows(column, allow_nan=allow_nan) for column in columns]
         masks = [mask for mask in found if mask is not None]
         return np.logical_or.reduce(masks) if masks else None
@@ -222,6 +232,9 @@ def _as_values(X: Any) -> np.ndarray | None:
     if isinstance(X, torch.Tensor):
         return None if X.is_meta or not X.is_floating_point() else array_if_tensor(X)
     try:
+        if is_other_table(X):
+            column = wrap(X)
+            return column.to_numpy() if column.dtype.is_numeric() else None
         if hasattr(X, "to_numpy"):
             return X.to_numpy(dtype=float, na_value=np.nan)
         if isinstance(X, list | tuple | np.ndarray) or hasattr(X, "compute"):
@@ -247,11 +260,15 @@ class Rows:
         Whether the estimator that reads the blocks accepts NaN.
     name : str
         What the rows are called in an error.
+    width : int, optional
+        Number of features after the transformers, as far as it is known.
 
     Notes
     -----
     A block takes about a sixteenth of scikit-learn's ``working_memory`` (64 MiB by
     default), so ``sklearn.config_context(working_memory=...)`` bounds the memory.
+    Transformers may make many columns of one: after them, the size of a block follows
+    from what the one before it took, where sparse rows count by what they store.
     """
 
     def __init__(
@@ -261,6 +278,7 @@ class Rows:
         *,
         allow_nan: bool = False,
         name: str = "the pool",
+        width: int | None = None,
     ) -> None:
         if sparse.issparse(X) and X.format not in ("csr", "csc"):
             X = X.tocsr()
@@ -268,13 +286,20 @@ class Rows:
         self.transformers = tuple(transformers)
         self.allow_nan = allow_nan
         self.name = name
+        self.width = width
         self._n = n_rows(X)
         self._checked = allow_nan
 
     def __len__(self) -> int:
         return self._n
 
-    def through(self, transformers: Sequence[Any], *, allow_nan: bool) -> Rows:
+    def through(
+        self,
+        transformers: Sequence[Any],
+        *,
+        allow_nan: bool,
+        width: int | None = None,
+    ) -> Rows:
         """Make rows of the same container with further transformers."""
         if not transformers and allow_nan == self.allow_nan:
             return self
@@ -283,6 +308,7 @@ class Rows:
             (*self.transformers, *transformers),
             allow_nan=allow_nan,
             name=self.name,
+            width=width if transformers else self.width,
         )
 
     def first(self) -> Rows:
@@ -291,12 +317,27 @@ class Rows:
 
     @property
     def block_size(self) -> int:
-        """Number of rows in a block."""
-        size = _row_bytes(self.X)
-        if size is None:
-            return _DEFAULT_BLOCK
-        memory = get_config()["working_memory"] * 2**20 / 16
-        return max(1, int(memory // size))
+        """Number of rows in the first block."""
+        size = _fitting(_row_bytes(self.X))
+        if not self.transformers:
+            return size
+        if self.width is None:
+            return min(size, _FIRST_BLOCK)
+        return min(size, _fitting(8 * max(1, self.width)))
+
+    def size_after(self, block: Any) -> int:
+        """Return the number of rows in the block after this one."""
+        size = _fitting(_row_bytes(self.X))
+        if not self.transformers:
+            return size
+        return min(size, _fitting(_row_bytes(block, stored=True)))
+
+    def read(self, rows: slice) -> Any:
+        """Read consecutive rows; raises as `blocks` does."""
+        block = transform_rows(take_slice(self.X, rows), self.transformers)
+        if not self._checked and find_bad_rows(block) is not None:
+            self._raise_not_finite()
+        return block
 
     def blocks(self) -> Iterator[tuple[slice, Any]]:
         """Yield ``(slice, rows)`` in order.
@@ -307,14 +348,8 @@ class Rows:
             If a row has NaN or infinity.  The message counts such rows and names the
             first.  Rows are checked the first time that all are read.
         """
-        size = self.block_size
-        for start in range(0, self._n, size):
-            rows = slice(start, min(start + size, self._n))
-            block = transform_rows(take_slice(self.X, rows), self.transformers)
-            if not self._checked and find_bad_rows(block) is not None:
-                self._raise_not_finite()
+        for rows, (block,) in read_together([self]):
             yield rows, block
-        self._checked = True
 
     def check_finite(self) -> None:
         """Read everything once; raises as `blocks` does."""
@@ -351,25 +386,80 @@ class ChainedRows(Rows):
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
-    def through(self, transformers: Sequence[Any], *, allow_nan: bool) -> Rows:
+    def through(
+        self,
+        transformers: Sequence[Any],
+        *,
+        allow_nan: bool,
+        width: int | None = None,
+    ) -> Rows:
         """Make rows of the same containers with further transformers."""
         return ChainedRows(
-            [part.through(transformers, allow_nan=allow_nan) for part in self.parts]
+            [
+                part.through(transformers, allow_nan=allow_nan, width=width)
+                for part in self.parts
+            ]
         )
 
-    def blocks(self) -> Iterator[tuple[slice, Any]]:
-        """Yield ``(slice, rows)`` in order; see `Rows.blocks`."""
+
+def read_together(views: Sequence[Rows]) -> Iterator[tuple[slice, list[Any]]]:
+    """Yield ``(slice, blocks)``: the same rows as each of several models sees them.
+
+    Parameters
+    ----------
+    views : sequence of Rows, or of ChainedRows
+        Of the same containers.
+    """
+    chains = [view.parts for view in views if isinstance(view, ChainedRows)]
+    if chains:
         first = 0
-        for part in self.parts:
-            for rows, block in part.blocks():
-                yield slice(first + rows.start, first + rows.stop), block
-            first += len(part)
+        for parts in zip(*chains, strict=True):
+            for rows, blocks in read_together(parts):
+                yield slice(first + rows.start, first + rows.stop), blocks
+            first += len(parts[0])
+        return
+    n, start = len(views[0]), 0
+    size = min(view.block_size for view in views)
+    while start < n:
+        rows = slice(start, min(start + size, n))
+        blocks = [view.read(rows) for view in views]
+        size = min(
+            view.size_after(block) for view, block in zip(views, blocks, strict=True)
+        )
+        start = rows.stop
+        yield rows, blocks
+    for view in views:
+        view._checked = True
 
 
-def _row_bytes(X: Any) -> int | None:
-    """Bytes of a dense row, or None if that is not known."""
+def dense_pieces(X: Any) -> Iterator[Any]:
+    """Yield sparse rows as dense ones, a small part at a time; others whole."""
+    if not sparse.issparse(X):
+        yield X
+        return
+    size = max(_SMALLEST_PIECE, _fitting(_row_bytes(X), _DENSE_SHARE))
+    for start in range(0, n_rows(X), size):
+        yield take_slice(X, slice(start, start + size)).toarray()
+
+
+def _fitting(row_bytes: int | None, share: float = _BLOCK_SHARE) -> int:
+    """Return how many rows take a share of scikit-learn's ``working_memory``."""
+    if row_bytes is None:
+        return _DEFAULT_BLOCK
+    return max(1, int(get_config()["working_memory"] * 2**20 * share // row_bytes))
+
+
+def _row_bytes(X: Any, stored: bool = False) -> int | None:
+    """Bytes of a dense row, or None if that is not known.
+
+    With `stored`, a sparse row counts by what it stores.
+    """
     if _is_dict(X):
-        sizes = [_row_bytes(values) for values in X.values()]
+        sizes = [_row_bytes(values, stored) for values in X.values()]
         return None if None in sizes else sum(s for s in sizes if s is not None)
     shape = getattr(X, "shape", None)
-    return None if shape is None else 8 * max(1, int(np.prod(shape[1:])))
+    if shape is None:
+        return None
+    if stored and sparse.issparse(X):
+        return 8 + int(X.nnz) * (X.dtype.itemsize + 4) // max(1, shape[0])
+    return 8 * max(1, int(np.prod(shape[1:])))

@@ -31,17 +31,18 @@ ALLOWED: dict[str, set[str]] = {
     "selection": {"_numerics", "measures", "spaces"},
     "adversarial": set(),
     # what is read of a learner and its pool
-    "rows": set(),
-    "_stacking": {"rows"},
+    "_tables": set(),
+    "rows": {"_tables"},
+    "_stacking": {"_tables", "rows"},
     "nets": {"posteriors", "rows"},  # posteriors within predict(return_std=True)
-    "reading": {"_stacking", "nets", "rows", "spaces"},
+    "reading": {"_stacking", "_tables", "nets", "rows", "spaces"},
     "posteriors": {"nets", "reading", "rows"},
     # where it comes together
     "strategies": {
         *("_numerics", "adversarial", "measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
-    "learners": {"_stacking", "reading", "rows", "strategies"},
+    "learners": {"_stacking", "_tables", "reading", "rows", "strategies"},
     "simulation": {"learners", "rows"},
     "datasets": set(),
 }

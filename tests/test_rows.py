@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn import config_context
+from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
@@ -17,8 +18,10 @@ from skal.rows import (
     array_if_tensor,
     as_array,
     as_dense,
+    dense_pieces,
     find_bad_rows,
     n_rows,
+    read_together,
     row_shape,
     take_row,
     take_rows,
@@ -250,3 +253,61 @@ def test_chained_rows_come_one_after_the_other():
             found = np.concatenate([block for _, block in blocks])
             np.testing.assert_allclose(found, expected)
             assert len(rows) == blocks[-1][0].stop == 10
+
+
+# -- sizes of blocks ------------------------------------------------------------------
+
+
+class Widen(BaseEstimator):
+    """Makes n_columns of one, dense or sparse."""
+
+    def __init__(self, n_columns=4096, dense=False):
+        self.n_columns, self.dense = n_columns, dense
+
+    def transform(self, X):
+        rows = np.arange(len(X))
+        wide = (np.ones(len(X)), (rows, np.asarray(X)[:, 0] % self.n_columns))
+        wide = sp.csr_matrix(wide, shape=(len(X), self.n_columns))
+        return wide.toarray() if self.dense else wide
+
+
+def sizes(rows):
+    return [block.stop - block.start for block, _ in rows.blocks()]
+
+
+@pytest.mark.parametrize("width", [None, 4096])
+def test_blocks_follow_what_transformers_make_of_rows(width):
+    X = np.arange(3000)[:, None]
+    with config_context(working_memory=16):  # a block takes 1 MiB
+        dense = sizes(Rows(X, [Widen(dense=True)], width=width))
+        csr = sizes(Rows(X, [Widen()], width=width))
+        assert sizes(Rows(X)) == [3000]
+    assert dense[0] == (512 if width is None else 32)
+    assert set(dense[1:-1]) == {32}  # of 32 KiB each
+    assert csr == [dense[0], 3000 - dense[0]]
+    assert sum(dense) == 3000
+
+
+def test_views_of_the_same_rows_are_read_together():
+    X = np.arange(700)[:, None]
+    with config_context(working_memory=16):
+        narrow, wide = Rows(X), Rows(X, [Widen(dense=True)])
+        read = list(read_together([narrow, wide]))
+        assert [rows.stop - rows.start for rows, _ in read][:2] == [512, 32]
+        for rows, (plain, widened) in read:
+            assert np.array_equal(plain, X[rows])
+            assert np.array_equal(widened.argmax(axis=1), X[rows, 0])
+        chains = [ChainedRows([rows, rows]) for rows in (narrow, wide)]
+        ends = [rows.stop for rows, _ in read_together(chains)]
+        assert ends[-1] == 1400
+        assert 700 in ends
+
+
+def test_sparse_rows_become_dense_in_pieces():
+    X = sp.random(300, 4096, 0.01, format="csr", random_state=0)
+    with config_context(working_memory=64):  # a piece takes 1 MiB
+        pieces = list(dense_pieces(X))
+    assert [len(piece) for piece in pieces] == [32] * 9 + [12]
+    assert np.array_equal(np.concatenate(pieces), X.toarray())
+    whole = X.toarray()
+    assert next(dense_pieces(whole)) is whole

@@ -80,7 +80,7 @@ def test_frame_with_repeated_column_labels():
 
 def test_frame_names_missing_and_unknown_columns():
     frame = convert(X, "frame")
-    with pytest.raises(ValueError, match=r"missing \['f0'\], unknown \['g'\]"):
+    with pytest.raises(ValueError, match=r"missing \['f0'\], additional \['g'\]"):
         stack_rows(frame, frame.rename(columns={"f0": "g"}))
 
 

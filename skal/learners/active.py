@@ -26,6 +26,7 @@ from skal.learners.training import (
     unchanged_on_error,
     warn_if_owned,
 )
+from skal.reading.columns import complete_columns
 from skal.reading.unwrapping import accepts_nan
 from skal.rng import resolve_rng
 from skal.rows import n_rows, take_rows
@@ -194,8 +195,9 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
         Parameters
         ----------
         X : rows of shape (n, ...)
-            Converted to the container and dtype of the rows so far; the columns of a
-            DataFrame are matched by name.
+            Converted to the container and dtype of the rows so far. The columns of a
+            DataFrame are matched by name; if the estimator does not need one, it may
+            be missing, and additional columns are dropped.
         y : array-like of shape (n,) or (n, n_outputs)
             Labels are matched to rows by position, or by index if both `X` and `y`
             are of pandas.
@@ -237,6 +239,7 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     def _grown(self, X: Any, y: Any) -> tuple[Any, Any]:
         if self.X_training is None:
             return X, y
+        X = complete_columns(X, self.X_training, self.estimator)
         return stack_rows(self.X_training, X), stack_rows(self.y_training, y, "y")
 
     def _teach_on(

@@ -13,6 +13,7 @@ from skal._stacking import stack_rows
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
 from skal.learners.checks import is_fitted
+from skal.reading.columns import complete_columns
 from skal.reading.unwrapping import as_input
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, take_rows
@@ -237,7 +238,8 @@ class CEALLearner(ActiveLearner):
             else value
             for key, value in fit_kwargs.items()
         }
-        X_fit, y_fit = stack_rows(X, self.X_pseudo), stack_rows(y, self.y_pseudo, "y")
+        X_pseudo = complete_columns(self.X_pseudo, X, self.estimator)
+        X_fit, y_fit = stack_rows(X, X_pseudo), stack_rows(y, self.y_pseudo, "y")
         return X_fit, y_fit, weighted
 
 

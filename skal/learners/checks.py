@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from skal._tables import is_table
 from skal.rows import find_bad_rows, n_rows, row_shape
 from skal.validation import check_option
 
@@ -71,7 +72,7 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
             hint = " A single row must be 2-dimensional: X.reshape(1, -1)."
         raise ValueError(f"X has {n} rows, but y has {n_labels} labels.{hint}")
     if finite:
-        _check_finite(X, "X", allow_nan or isinstance(X, pd.DataFrame))
+        _check_finite(X, "X", allow_nan or is_table(X))
         _check_finite(y, "y", False)
 
 

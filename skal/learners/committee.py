@@ -31,6 +31,7 @@ from skal.learners.training import (
     unchanged_on_error,
     warn_if_owned,
 )
+from skal.reading.columns import complete_columns
 from skal.reading.unwrapping import accepts_nan, as_input, transform_inputs
 from skal.rng import resolve_rng, seed_from
 from skal.rows import as_array, as_dense, n_rows, take_rows
@@ -110,11 +111,11 @@ class _BaseCommittee(QueryMixin, DiagramMixin):
             old_X, old_y = member.X_training, member.y_training
             key = id(old_X), id(old_y)
             if key not in stacked:
-                stacked[key] = (
-                    (X, y)
-                    if old_X is None
-                    else (stack_rows(old_X, X), stack_rows(old_y, y, "y"))
-                )
+                if old_X is None:
+                    stacked[key] = X, y
+                else:
+                    rows = complete_columns(X, old_X, member.estimator)
+                    stacked[key] = stack_rows(old_X, rows), stack_rows(old_y, y, "y")
                 check_duplicates(stacked[key][0], n_rows(X), self.on_duplicate)
             grown.append(stacked[key])
             fit_on.append(

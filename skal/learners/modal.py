@@ -19,7 +19,7 @@ from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.rows import as_array, as_dense, n_rows
+from skal.rows import as_array, as_dense, n_rows, row_shape, take_slice
 
 __all__ = ["ask", "parse_answer"]
 
@@ -185,6 +185,8 @@ def _adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
             "predict_proba. For a regressor, pass a query_strategy such as "
             "LCMD, BAIT or Random of skal.strategies."
         )
+    if ranked or module == "modAL.uncertainty":
+        _check_single_output(function.__name__, learner, X_pool)
     if isinstance(X_pool, Mapping) and not sp.issparse(X_pool):
         if ranked:
             raise TypeError(
@@ -195,6 +197,20 @@ def _adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
     if ranked:
         return _LearnerOfArrays(learner), X_pool
     return learner, np.asarray(X_pool) if isinstance(X_pool, list) else X_pool
+
+
+def _check_single_output(name: str, learner: Any, X_pool: Any) -> None:
+    """Raise if modAL would read the probabilities of several labels as one row."""
+    y = getattr(learner, "y_training", None)
+    if y is None or int(np.prod(row_shape(y))) < 2:
+        return
+    proba = learner.predict_proba(take_slice(X_pool, slice(8)))
+    if np.ndim(proba) != 2 or not np.allclose(np.sum(proba, axis=1), 1, atol=1e-3):
+        raise UnsuitableLearnerError(
+            f"{name} reads one distribution of classes for each row, and the labels "
+            f"have {int(np.prod(row_shape(y)))} columns. Use Entropy, LeastConfident "
+            "or Margin of skal.strategies, which sum over labels."
+        )
 
 
 class _DictWithShape(dict[str, Any]):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from skal._tables import is_other_table
 from skal.reading.unwrapping import as_input
 from skal.rows import n_rows, take_rows
 
@@ -48,7 +49,9 @@ def bootstrap_sample(
 
 
 def _has_rows(value: Any, n: int) -> bool:
-    if isinstance(value, list | np.ndarray | torch.Tensor) or hasattr(value, "iloc"):
+    if hasattr(value, "iloc") or is_other_table(value):
+        return len(value) == n
+    if isinstance(value, list | np.ndarray | torch.Tensor):
         return np.ndim(value) > 0 and len(value) == n
     return False
 

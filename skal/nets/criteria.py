@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skal.exceptions import UnsuitableLearnerError
+
 __all__ = [
     "check_proba",
     "find_nonlinearity",
@@ -32,6 +34,13 @@ def _identity(outputs: Tensor) -> Tensor:
 
 
 def _two_columns(proba: Tensor) -> Tensor:
+    if proba.numel() != len(proba):
+        raise UnsuitableLearnerError(
+            f"The net has {proba.numel() // len(proba)} binary outputs, one for each "
+            "label, and probabilities of a single output are needed. The strategies "
+            "Entropy, LeastConfident and Margin sum over labels; others need a net for "
+            "each label."
+        )
     proba = proba.reshape(len(proba))
     return torch.stack([1 - proba, proba], 1)
 

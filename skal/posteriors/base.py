@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
-from skal.rows import Rows, take_slice
+from skal.rows import Rows, read_together, take_slice
 
 __all__ = ["Draws", "Posterior", "Reader"]
 
@@ -184,11 +184,11 @@ class Draws:
             )
         memory = get_config()["working_memory"] * 2**20 / 16
         step = max(1, int(memory // (8 * self.n_draws * self.n_outputs)))
-        for parts in zip(*(part.blocks() for part in rows), strict=True):
-            first, n = parts[0][0].start, parts[0][0].stop - parts[0][0].start
+        for where, views in read_together(rows):
+            first, n = where.start, where.stop - where.start
             for start in range(0, n, step):
                 piece = slice(start, min(start + step, n))
-                outputs = self._read([take_slice(block, piece) for _, block in parts])
+                outputs = self._read([take_slice(view, piece) for view in views])
                 yield slice(first + piece.start, first + piece.stop), outputs
 
     def collect(self, rows: Sequence[Rows] | None = None) -> Tensor:

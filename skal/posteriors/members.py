@@ -96,10 +96,7 @@ class _EstimatorReader(Reader):
         self.labels = None
         if is_classifier(estimator):
             if isinstance(estimator.classes_, list):
-                raise UnsuitableLearnerError(
-                    f"{type(estimator).__name__} predicts several outputs; "
-                    "disagreement is measured on one. Fit a classifier for each."
-                )
+                raise _several_outputs(estimator)
             self.classes = np.asarray(estimator.classes_)
             self.labels = model.decode(self.classes)
             self.n_outputs = len(self.labels)
@@ -121,6 +118,19 @@ class _EstimatorReader(Reader):
             predicted = np.asarray(estimator.predict(X), dtype=np.float64)
             return self.model.to_shared_units(predicted.reshape(len(predicted), -1))
         if hasattr(estimator, "predict_proba"):
-            return np.asarray(estimator.predict_proba(X), dtype=np.float64)
+            proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+            if self.model.is_multilabel(X, proba):
+                raise _several_outputs(estimator)
+            return proba
         predicted = np.asarray(estimator.predict(X))
+        if predicted.size > len(predicted):
+            raise _several_outputs(estimator)
         return (predicted[:, None] == self.classes).astype(np.float64)
+
+
+def _several_outputs(estimator: Any) -> UnsuitableLearnerError:
+    return UnsuitableLearnerError(
+        f"{type(estimator).__name__} predicts several outputs or labels; disagreement "
+        "is measured on one. Fit a classifier for each, or use Entropy, LeastConfident "
+        "or Margin, which sum over outputs."
+    )

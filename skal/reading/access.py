@@ -21,7 +21,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import evaluating, hooked, input_of
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
-from skal.rows import Rows
+from skal.rows import Rows, dense_pieces
 
 __all__ = [
     "NetAccess",
@@ -87,15 +87,16 @@ class NetAccess:
         """
         for block, X in rows.blocks():
             start = block.start
-            dataset = self.net.get_dataset(self._prepare(X))
-            iterator = self.net.get_iterator(dataset, training=False)
-            self._check_order(iterator)
-            for data in iterator:
-                whole = to_tensor(unpack_data(data)[0], device=self.net.device)
-                for batch in split(whole, size):
-                    stop = start + batch_length(batch)
-                    yield slice(start, stop), batch
-                    start = stop
+            for piece in dense_pieces(self._prepare(X)):
+                dataset = self.net.get_dataset(piece)
+                iterator = self.net.get_iterator(dataset, training=False)
+                self._check_order(iterator)
+                for data in iterator:
+                    whole = to_tensor(unpack_data(data)[0], device=self.net.device)
+                    for batch in split(whole, size):
+                        stop = start + batch_length(batch)
+                        yield slice(start, stop), batch
+                        start = stop
             if start != block.stop:
                 raise UnsuitableLearnerError(
                     f"The validation iterator of {type(self.net).__name__} gave "
@@ -301,10 +302,9 @@ class NetAccess:
 
     def _prepare(self, X: Any) -> Any:
         """Convert X to the type that the module computes in, as skal's nets do."""
-        if sparse.issparse(X):
-            X = X.toarray()
         single = any(p.dtype == torch.float32 for p in self.module.parameters())
-        if single and isinstance(X, np.ndarray) and X.dtype == np.float64:
+        is_array = isinstance(X, np.ndarray) or sparse.issparse(X)
+        if single and is_array and X.dtype == np.float64:
             return X.astype(np.float32)
         if single and isinstance(X, Tensor) and X.dtype == torch.float64:
             return X.float()

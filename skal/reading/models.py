@@ -22,9 +22,11 @@ from sklearn.ensemble import (
 )
 from skorch import NeuralNet
 
+from skal._tables import column_names, take_columns
+from skal.nets.criteria import is_binary
 from skal.reading.access import NetAccess
 from skal.reading.unwrapping import accepts_nan, is_sklearn_own, unwrap
-from skal.rows import Rows, array_if_tensor, as_dense
+from skal.rows import Rows, array_if_tensor, as_dense, take_slice
 
 __all__ = ["Member"]
 
@@ -35,6 +37,8 @@ _FIT_ON_ARRAYS = (
     *(ExtraTreesClassifier, ExtraTreesRegressor),
     *(BaggingClassifier, BaggingRegressor),
 )
+#: By how much the sum of a row of probabilities may differ from 1.
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,43 +153,92 @@ class Member:
         estimator, transformers, target_transformers = unwrap(wrapped)
         steps = (*before, *transformers)
         nan = not isinstance(estimator, NeuralNet) and accepts_nan(estimator, True)
+        width = getattr(estimator, "n_features_in_", None)
         labeled = self.labeled
         return replace(
             self,
             estimator=estimator,
-            rows=self.rows.through(steps, allow_nan=nan),
-            labeled=None if labeled is None else labeled.through(steps, allow_nan=nan),
+            rows=self.rows.through(steps, allow_nan=nan, width=width),
+            labeled=None
+            if labeled is None
+            else labeled.through(steps, allow_nan=nan, width=width),
             target_transformers=(*self.target_transformers, *target_transformers),
             steps=(*self.steps, *steps),
         )
 
     def through_steps(self, block: Any) -> Rows:
         """Make rows of a block of ``pool.members[index]``, as this model sees them."""
-        return Rows(block, self.steps, allow_nan=True)
+        width = getattr(self.estimator, "n_features_in_", None)
+        return Rows(block, self.steps, allow_nan=True, width=width)
 
     # -- predictions ----------------------------------------------------------------
 
     def proba(self) -> list[torch.Tensor]:
-        """Predict class probabilities of the pool, one ``(m, C)`` for each output."""
+        """Predict class probabilities of the pool, one ``(m, C)`` for each output.
+
+        The output of a label of a multi-label model has two columns: without and with
+        the label.
+
+        Raises
+        ------
+        ValueError
+            If the rows of an output are not probability distributions.
+        """
         if isinstance(self.estimator, NeuralNet):
             access = NetAccess(self.estimator)
             outputs = access.outputs(self.rows)
+            if is_binary(getattr(self.estimator, "criterion_", None)):
+                # One output for each label; a net for two classes has one.
+                outputs = outputs.flatten(1)
+                return [access.to_proba(column) for column in outputs.split(1, dim=1)]
             return [access.to_proba(outputs)]
         blocks: list[list[np.ndarray]] = []
         for _, block in self.rows.blocks():
             proba = self.estimator.predict_proba(array_if_tensor(block))
             blocks.append(proba if isinstance(proba, list) else [proba])
-        return [
-            torch.from_numpy(np.concatenate(parts).astype(np.float64, copy=False))
+        outputs_ = [
+            np.concatenate(parts).astype(np.float64, copy=False)
             for parts in zip(*blocks, strict=True)
         ]
+        if len(outputs_) == 1 and self.is_multilabel(block, outputs_[0]):
+            outputs_ = [np.stack((1 - p, p), axis=1) for p in outputs_[0].T]
+        for k, output in enumerate(outputs_):
+            outputs_[k] = _as_distributions(output, type(self.estimator).__name__)
+        return [torch.from_numpy(output) for output in outputs_]
+
+    def is_multilabel(self, block: Any, proba: np.ndarray) -> bool:
+        """Whether the columns of `predict_proba` are labels, not classes.
+
+        Parameters
+        ----------
+        block : rows
+            As the estimator sees them.
+        proba : ndarray of shape (b, C)
+            Probabilities of these or other rows.
+        """
+        estimator = self.estimator
+        if getattr(estimator, "multilabel_", False):
+            return True
+        if isinstance(getattr(estimator, "classes_", None), list):
+            return True  # a chain; other models with several outputs return a list
+        if proba.ndim != 2 or not _sums_differ(proba):
+            return False
+        # Only a multi-label model predicts one column for each column of these.
+        row = array_if_tensor(take_slice(block, slice(1)))
+        return np.shape(estimator.predict(row)) == (1, proba.shape[1])
 
     def classes(self, proba: list[torch.Tensor]) -> list[np.ndarray]:
         """Get the classes of the columns of `proba`, one array for each output."""
         if isinstance(self.estimator, NeuralNet):
+            if len(proba) > 1:
+                return [np.arange(2)] * len(proba)
             return [NetAccess(self.estimator).column_classes(proba[0].shape[1])]
         classes = self.estimator.classes_
-        return list(classes) if isinstance(classes, list) else [np.asarray(classes)]
+        if isinstance(classes, list):
+            return list(classes)
+        if len(proba) > 1 or getattr(self.estimator, "multilabel_", False):
+            return [np.arange(2)] * len(proba)
+        return [np.asarray(classes)]
 
     def decode(self, labels: Any) -> np.ndarray:
         """Get the classes of the learner for labels of this estimator."""
@@ -225,10 +278,40 @@ class _AsArray:
         self.columns = columns
 
     def transform(self, X: Any) -> Any:
-        if hasattr(X, "columns") and self.names is not None:
-            X = X[list(self.names)]
+        if self.names is not None and column_names(X) is not None:
+            X = take_columns(X, list(self.names))
         X = X if sparse.issparse(X) else as_dense(X)
         return X if self.columns is None else X[:, self.columns]
+
+
+def _sums_differ(proba: np.ndarray) -> bool:
+    """Whether a row without NaN does not sum to 1, up to errors of float32."""
+    return bool((np.abs(proba.sum(axis=1) - 1) > _TOLERANCE).any())
+
+
+def _as_distributions(proba: np.ndarray, name: str) -> np.ndarray:
+    """Return `proba`, ``(m, C)``, once its rows are distributions or NaN.
+
+    Some models give probability 0 to all classes for a row far from all others: none
+    is then more probable than another.
+    """
+    if proba.ndim != 2:
+        raise ValueError(
+            f"predict_proba of {name} returned an array of shape {proba.shape}; one "
+            "column for each class is needed."
+        )
+    unknown = ~proba.any(axis=1, keepdims=True)
+    if unknown.any():
+        proba = np.where(unknown, 1 / max(1, proba.shape[1]), proba)
+    if (proba < -_TOLERANCE).any() or _sums_differ(proba):
+        sums = proba.sum(axis=1)
+        raise ValueError(
+            f"predict_proba of {name} does not return probabilities: its values range "
+            f"from {proba.min():.3g} to {proba.max():.3g}, and the sums of its rows "
+            f"from {sums.min():.3g} to {sums.max():.3g}. Return one probability for "
+            "each class; a multi-label model predicts one column for each label."
+        )
+    return proba
 
 
 def _transform(transformers: tuple[Any, ...], targets: Any) -> np.ndarray:

@@ -14,7 +14,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
+from skal._tables import column_names, take_columns
 from skal.reading.access import NetAccess
+from skal.reading.columns import match_columns
 from skal.reading.models import Member
 from skal.reading.unwrapping import accepts_nan, estimator_of, innermost, learners_of
 from skal.rows import ChainedRows, Rows, n_rows, take_rows
@@ -82,31 +84,32 @@ class Pool:
         NotFittedError
             If a model is not fitted.
         ValueError
-            If the columns of the pool are not those of the training data.
+            If the columns of the pool are not those of the training data, and the
+            model does not take such rows.
         """
         learners = learners_of(self.learner)
-        held, distinct = [], {}
+        held: list[tuple[Any, Any] | None] = []
+        distinct: dict[int, tuple[Any, Any]] = {}
         for learner in learners:
             pair = self._held_by(learner)
             held.append(pair)
             if pair is not None:
                 distinct[id(pair[0])] = pair
-        together: tuple[Rows, Any] | None = None
-        if len(distinct) > 1 or (distinct and None in held):
-            sets = [Rows(X, name="the labeled data") for X, _ in distinct.values()]
-            labels = [np.asarray(y) for _, y in distinct.values()]
-            together = ChainedRows(sets), np.concatenate(labels)
+        # Where they differ, each model sees all of them.
+        together = len(distinct) > 1 or (bool(distinct) and None in held)
+        seen: dict[tuple[Any, ...], Any] = {}
         members = []
         for k, (learner, pair) in enumerate(zip(learners, held, strict=True)):
             outer = estimator_of(learner)
             _check_fitted(outer)
-            self._check_columns(outer, pair)
-            labeled: tuple[Rows | None, Any] = (None, None)
-            if together is not None:
-                labeled = together
-            elif pair is not None:
-                labeled = Rows(pair[0], name="the labeled data"), pair[1]
-            member = Member.of(outer, Rows(self.X, name=self.name), *labeled)
+            X, names = match_columns(self.X, pair and pair[0], learner, self.name)
+            if names is None:
+                self._check_n_features(outer, pair)
+            elif X is not self.X:  # one copy for all models with the same columns
+                X = seen.setdefault(tuple(names), X)
+            own = list(distinct.values()) if together else [pair] if pair else []
+            labeled = self._labeled(own, names) if own else (None, None)
+            member = Member.of(outer, Rows(X, name=self.name), *labeled)
             # The units of a single member are those of all its parts.
             n_shared = len(member.target_transformers) if len(learners) == 1 else 0
             members.append(replace(member, index=k, n_shared=n_shared))
@@ -204,15 +207,23 @@ class Pool:
                 return (X, y) if n_rows(X) > 0 else None
         return None
 
-    def _check_columns(self, estimator: Any, held: tuple[Any, Any] | None) -> None:
-        names = getattr(estimator, "feature_names_in_", None)
-        if names is not None and hasattr(self.X, "columns"):
-            missing = [name for name in names if name not in self.X.columns]
-            if missing:
-                raise ValueError(
-                    f"The pool lacks {len(missing)} of the columns that the model was "
-                    f"trained on: {missing[:10]}."
-                )
+    def _labeled(
+        self, sets: list[tuple[Any, Any]], names: list[Any] | None
+    ) -> tuple[Rows, Any]:
+        """Labeled rows of one model, with the columns that the pool has."""
+        parts = []
+        for X, _ in sets:
+            own = column_names(X)
+            differ = names is not None and own is not None and own != names
+            if differ and set(names or []) <= set(own or []):
+                X = take_columns(X, names or [])
+            parts.append(Rows(X, name="the labeled data"))
+        if len(sets) == 1:
+            return parts[0], sets[0][1]
+        return ChainedRows(parts), np.concatenate([np.asarray(y) for _, y in sets])
+
+    def _check_n_features(self, estimator: Any, held: tuple[Any, Any] | None) -> None:
+        """Raise if rows without names have another number of features."""
         expected = getattr(estimator, "n_features_in_", None)
         if expected is None and held is not None:
             shape: tuple[int, ...] = getattr(held[0], "shape", ())

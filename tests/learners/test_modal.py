@@ -12,8 +12,10 @@ from modAL.utils.selection import multi_argmax
 from scipy.stats import entropy
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners import (
     ActiveLearner,
     BayesianOptimizer,
@@ -329,3 +331,15 @@ def test_ranked_batch_of_committee_starts_from_shared_rows(data):
         committee.fit(convert(X[:9], kind), y[:9])
         indices, rows = committee.query(convert(X[9:], kind), n_instances=5)
         assert len(set(indices)) == len(rows) == 5
+
+
+@pytest.mark.parametrize(
+    "strategy", [uncertainty.uncertainty_sampling, uncertainty.margin_sampling]
+)
+def test_labels_are_not_read_as_classes(strategy):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    labels = (X[:, :2] > 0).astype(int)
+    model = OneVsRestClassifier(LogisticRegression())
+    learner = ActiveLearner(model, strategy, X[:30], labels[:30])
+    with pytest.raises(UnsuitableLearnerError, match=r"have 2 columns.*Margin"):
+        learner.query(X[30:])

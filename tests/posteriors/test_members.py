@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -23,10 +24,12 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -272,6 +275,25 @@ def test_several_outputs_of_a_classifier_are_refused():
     forest = RandomForestClassifier(3).fit(X, np.stack([Y, Y], axis=1))
     with pytest.raises(UnsuitableLearnerError, match="several outputs"):
         collect(Members(), forest)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OneVsRestClassifier(LogisticRegression()),
+        ClassifierChain(LogisticRegression()),
+        MLPClassifier((4,), max_iter=5, random_state=0),
+        RidgeClassifier(),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_labels_of_a_multi_label_model_are_not_classes(estimator):
+    labels = np.stack([X[:, 0] > 0, X[:, 1] > 0], axis=1).astype(int)
+    members = committee(clone(estimator).fit(X, labels), clone(estimator))
+    members.learner_list[1].estimator.fit(X[::2], labels[::2])
+    with pytest.raises(UnsuitableLearnerError, match="several outputs or labels"):
+        collect(Members(), members)
 
 
 def test_mixed_committees_are_refused():

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import nn
@@ -22,6 +25,7 @@ from skal.reading.access import (
     split,
     tensors_of,
 )
+from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.strategies import BADGE, LDM, CoreSet
 from tests.models import make_data, make_net
@@ -389,3 +393,22 @@ def test_a_module_that_refers_to_itself_is_read_in_eval_mode():
     net.module_.train()
     outputs = NetAccess(net).outputs(Rows(X))
     assert torch.equal(outputs, plain(net, X))
+
+
+def test_sparse_rows_after_transformers_are_never_dense_at_once(monkeypatch):
+    words = np.array([f"w{k}" for k in range(3000)])
+    texts = [" ".join(words[k : k + 3]) for k in range(2000)]
+    net = NetClassifier(max_epochs=1, module__hidden_sizes=(4,), random_state=0)
+    model = make_pipeline(TfidfVectorizer(), net)
+    model.fit(texts, np.arange(2000) % 2)
+    (member,) = Pool(model, texts).members
+    expected = net.forward(model[:-1].transform(texts))
+    access, seen = NetAccess(net), []
+    get_dataset = net.get_dataset
+    monkeypatch.setattr(
+        net, "get_dataset", lambda X, y=None: seen.append(X.nbytes) or get_dataset(X, y)
+    )
+    with config_context(working_memory=64):
+        outputs = access.outputs(member.rows)
+    assert max(seen) <= 2**20
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)

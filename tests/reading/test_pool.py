@@ -109,7 +109,7 @@ def test_named_columns():
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     pool = pd.DataFrame(POOL, columns=["a", "b", "d"])
     model = LogisticRegression().fit(frame, Y)
-    with pytest.raises(ValueError, match=r"lacks 1 of the columns.*\['c'\]"):
+    with pytest.raises(ValueError, match=r"missing \['c'\], additional \['d'\]"):
         Margin().select(model, pool)
 
 

@@ -1,0 +1,149 @@
+"""Tables of polars and pyarrow go in and come back as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from modAL.uncertainty import margin_sampling
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skal import ActiveLearner, NetClassifier
+from skal._stacking import stack_rows
+from skal._tables import as_pandas, column_names, is_table, take_columns
+from skal.rows import find_bad_rows, n_rows, take_row, take_rows, take_slice
+from skal.strategies import BADGE, CoreSet, Margin, Random, TypiClust
+
+RNG = np.random.default_rng(0)
+VALUES = {"a": RNG.normal(size=60), "b": 100 * RNG.normal(size=60)}
+FRAME = pd.DataFrame(VALUES)
+Y = (VALUES["a"] > 0).astype(int)
+
+
+def polars(values):
+    return pytest.importorskip("polars").DataFrame(dict(values))
+
+
+def pyarrow(values):
+    return pytest.importorskip("pyarrow").table(dict(values))
+
+
+LIBRARIES = pytest.mark.parametrize("library", [polars, pyarrow])
+
+
+@LIBRARIES
+def test_rows_are_taken_by_position(library):
+    table = library(VALUES)
+    assert is_table(table)
+    assert n_rows(table) == 60
+    assert column_names(table) == ["a", "b"]
+    for taken, expected in (
+        (take_rows(table, np.array([5, 2, 9])), FRAME.iloc[[5, 2, 9]]),
+        (take_slice(table, slice(3, 7)), FRAME.iloc[3:7]),
+        (take_row(table, 4), FRAME.iloc[[4]]),
+        (take_columns(table, ["b", "a"]), FRAME[["b", "a"]]),
+    ):
+        assert type(taken) is type(table)
+        assert_array_equal(as_pandas(taken), expected)
+        assert column_names(taken) == list(expected)
+
+
+@LIBRARIES
+def test_missing_and_infinite_values_are_found(library):
+    assert find_bad_rows(library(VALUES)) is None
+    assert find_bad_rows(library({"a": [1, 2], "b": ["x", None]})) is None
+    gaps = library({"a": [1.0, np.inf, 2.0], "b": [1, 2, None]})
+    assert find_bad_rows(gaps).tolist() == [False, True, True]
+    assert find_bad_rows(gaps, allow_nan=True).tolist() == [False, True, False]
+
+
+@LIBRARIES
+@pytest.mark.parametrize(
+    "strategy",
+    [Random(random_state=0), Margin(), TypiClust(random_state=0), margin_sampling],
+    ids=str,
+)
+def test_queries_are_those_of_pandas(library, strategy):
+    def query(rows, order=("a", "b")):
+        learner = ActiveLearner(LogisticRegression(), strategy)
+        learner.fit(take_rows(rows, np.arange(20)), Y[:20])
+        pool = take_rows(take_columns(rows, order), np.arange(20, 60))
+        return (*learner.query(pool, 4), learner)
+
+    if library is pyarrow and strategy is margin_sampling:
+        pytest.skip("modAL's functions leave it to the estimator")
+    expected, _, _ = query(FRAME)
+    table = library(VALUES)
+    indices, rows, learner = query(table)
+    assert_array_equal(indices, expected)
+    assert type(rows) is type(table)
+    assert_array_equal(as_pandas(rows), FRAME[20:].iloc[indices])
+    if strategy is not margin_sampling:
+        assert_array_equal(query(table, ("b", "a"))[0], expected)
+    learner.teach(take_columns(rows, ["b", "a"]), Y[20:][indices])
+    assert type(learner.X_training) is type(table)
+    assert_array_equal(
+        as_pandas(learner.X_training), FRAME.iloc[[*range(20), *(20 + indices)]]
+    )
+
+
+@LIBRARIES
+@pytest.mark.parametrize("strategy", [BADGE(random_state=0), CoreSet()])
+def test_nets_read_them(library, strategy):
+    net = NetClassifier(max_epochs=2, random_state=0)
+    expected = strategy.select(clone(net).fit(FRAME, Y), FRAME, 4)
+    found = strategy.select(clone(net).fit(library(VALUES), Y), library(VALUES), 4)
+    assert_array_equal(found.indices, expected.indices)
+
+
+def test_transformers_may_give_tables_of_another_library():
+    pytest.importorskip("polars")
+    for last in (LogisticRegression(), NetClassifier(max_epochs=1, random_state=0)):
+        model = make_pipeline(StandardScaler(), last)
+        expected = Margin().select(clone(model).fit(FRAME, Y), FRAME, 4).indices
+        model.set_output(transform="polars").fit(FRAME, Y)
+        assert_array_equal(Margin().select(model, FRAME, 4).indices, expected)
+
+
+@LIBRARIES
+def test_stacked_tables_keep_their_kind_and_types(library):
+    old = library({"n": np.array([1, 2], "int32"), "s": ["x", None]})
+    ways = [
+        library({"s": ["y"], "n": [3]}),
+        pd.DataFrame({"s": ["y"], "n": [3]}),
+        (pyarrow if library is polars else polars)({"s": ["y"], "n": [3]}),
+        np.array([[3, "y"]], dtype=object),
+    ]
+    for new in ways:
+        stacked = stack_rows(old, new)
+        assert type(stacked) is type(old)
+        assert as_pandas(stacked)["n"].tolist() == [1, 2, 3]
+        assert as_pandas(stacked)["s"].tolist()[2] == "y"
+        assert as_pandas(stacked)["n"].dtype == np.int32
+    promoted = stack_rows(old, library({"n": [0.5], "s": ["y"]}))
+    assert as_pandas(promoted)["n"].tolist() == [1, 2, 0.5]
+    with pytest.raises(ValueError, match="numbers and strings do not mix"):
+        stack_rows(old, library({"n": ["3"], "s": ["y"]}))
+    with pytest.raises(ValueError, match=r"missing \['s'\], additional \['t'\]"):
+        stack_rows(old, library({"n": [3], "t": ["y"]}))
+    frame = pd.DataFrame({"n": [1, 2], "s": ["x", "z"]})
+    stacked = stack_rows(frame, ways[0])
+    assert stacked["n"].tolist() == [1, 2, 3]
+    assert stacked["s"].tolist() == ["x", "z", "y"]
+
+
+def test_labels_in_a_series():
+    series = pytest.importorskip("polars").Series("y", [0, 1])
+    stacked = stack_rows(series, [1], "y")
+    assert type(stacked) is type(series)
+    assert stacked.to_list() == [0, 1, 1]
+    assert stacked.name == "y"
+    assert stack_rows(np.array([0, 1]), series, "y").tolist() == [0, 1, 0, 1]
+    labels = series.cast(int)
+    learner = ActiveLearner(LogisticRegression(), Margin(), FRAME[:2], labels)
+    learner.teach(FRAME[2:4], labels)
+    assert learner.y_training.to_list() == [0, 1, 0, 1]
