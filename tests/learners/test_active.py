@@ -406,7 +406,7 @@ class TestTeach:
 WRONG = {
     "fewer labels": (lambda X, y: (X[:3], y[:2]), "3 rows, but y has 2 labels"),
     "no rows": (lambda X, y: (X[:0], y[:0]), "no rows"),
-    "features": (lambda X, y: (X[:3, :2], y[:3]), "shape"),
+    "features": (lambda X, y: (X[:3, :2], y[:3]), "shape|missing"),
     "infinity": (lambda X, y: (X[:3] * np.inf, y[:3]), "infinite"),
     "strings": (lambda X, y: (X[:3], ["a", "b", "c"]), "do not mix"),
     "estimator": (lambda X, y: (X[:3] + 1e3, y[:3]), "too large"),
