@@ -110,6 +110,7 @@ class KNearest:
             raise ValueError(f"metric must be 'euclidean' or 'cosine', got {metric!r}.")
         self.n_neighbors, self.metric = n_neighbors, metric
         self.centers = centers / _lengths(centers) if metric == "cosine" else centers
+        self._has_direction = (self.centers != 0).any(dim=1)
         self._approximate = ApproximateDistances(self.centers)
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -145,6 +146,10 @@ class KNearest:
             row, center = torch.nonzero(values[some] <= limit[:, None]).T
             exact = rows[some] if lengths is None else rows[some] / lengths[some]
             distances = sq_dist_of_pairs(exact, self.centers, row, center)
+            if lengths is not None:
+                # A row without direction is equally near to all centers with one.
+                no_direction = lengths[some, 0] <= _SHORTEST
+                distances[no_direction[row] & self._has_direction[center]] = 1.0
             found[some] = _first_of_each(row, center, distances, k)
         return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,8 +27,17 @@ def feature_scale(labeled: Tensor) -> Tensor:
     Returns
     -------
     scale : Tensor of shape (), float64
+
+    Raises
+    ------
+    ValueError
+        If their squares are not finite.
     """
     mean = labeled.double().square().sum(dim=1).mean()
+    if not bool(mean.isfinite()):
+        raise ValueError(
+            "The squares of the features are not finite: scale the features."
+        )
     return torch.where(mean > 0, mean, 1.0).rsqrt()
 
 
@@ -99,12 +110,23 @@ def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
 
 
 def _cholesky(matrix: Tensor) -> Tensor:
-    """Cholesky factor, of a matrix with as little jitter as it needs."""
+    """Cholesky factor, of a matrix with as little jitter as it needs.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not finite, or no jitter makes it positive definite.
+    """
     if not matrix.isfinite().all():
         raise ValueError("The features of the labeled rows are not finite.")
     jitter = float(matrix.diagonal().mean()) * torch.finfo(matrix.dtype).eps
     root, info = torch.linalg.cholesky_ex(matrix)
     while info > 0:
+        if not math.isfinite(jitter) or jitter == 0:
+            raise ValueError(
+                "The squared features of the labeled rows are too large or too small: "
+                "scale the features."
+            )
         root, info = torch.linalg.cholesky_ex(
             matrix + jitter * torch.eye(len(matrix)).to(matrix)
         )

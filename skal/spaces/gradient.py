@@ -172,7 +172,10 @@ def _sq_dist_of_outer(apart: Factors, own: Factors, other: Factors) -> Tensor:
     """Squared distances of outer products, by distances and norms of their factors."""
     (alpha, gamma), (A, G), (A_, G_) = apart, own, other
     twice = alpha * (G + G_) + gamma * (A + A_) - alpha * gamma + (A - A_) * (G - G_)
-    return twice / 2
+    # Exactly the other's squared norm where one product is 0: such rows often tie.
+    norms, norms_ = A * G, A_ * G_
+    is_zero = (norms == 0) | (norms_ == 0)
+    return torch.where(is_zero, norms + norms_, twice / 2)
 
 
 def _widths(embedding: GradientEmbedding) -> list[tuple[int, ...]]:

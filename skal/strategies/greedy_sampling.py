@@ -49,7 +49,8 @@ class GreedySampling(QueryStrategy):
     in the paper; its score is infinity.  Scale inputs that have different units.
 
     Suits any regressor; costs one prediction for each row.  The predictions of a
-    committee are averaged; inputs and labels are those of its first member.  Keeps m ×
+    committee are averaged; inputs are rows as its first member sees them, and the
+    labeled rows of all members count.  Keeps m ×
     d elements, and never all distances to the labeled rows; each pick takes a pass over
     the inputs.
 
@@ -124,9 +125,12 @@ def _least_product(parts: list[Tensor], labeled: list[Tensor]) -> Tensor:
         return Dense(parts[0]).nearest(Dense(labeled[0]))[0].sqrt()
     result = parts[0].new_empty(len(parts[0]))
     for part in blocks(len(result), len(labeled[0])):
-        product = torch.ones((), dtype=result.dtype)
+        product = result.new_ones(part.stop - part.start, len(labeled[0]))
         for rows, known in zip(parts, labeled, strict=True):
-            product = product * torch.cdist(rows[part], known)
+            # By differences: expanded squares lose small distances far from 0.
+            product *= torch.cdist(
+                rows[part], known, compute_mode="donot_use_mm_for_euclid_dist"
+            )
         result[part] = product.amin(dim=1)
     return result
 

@@ -32,7 +32,10 @@ def test_equals_sorting_all_distances(kind, block, small_blocks):
         assert k_nearest(rows, centers, k).tolist() == by_sorting(rows, centers, k)
     rows[4] = centers[3] = centers[9] = 0  # without a direction
     found = k_nearest(rows, centers, 4, metric="cosine").tolist()
-    assert found == by_sorting(normalize(rows), normalize(centers), 4)
+    expected = by_sorting(normalize(rows), normalize(centers), 4)
+    # Equally near to the two without a direction, then to all others.
+    expected[4] = [0, 1, 3, 9]
+    assert found == expected
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -179,3 +182,14 @@ def test_the_last_columns_count_and_no_rows_are_none():
     assert smallest(values, 2)[1].tolist() == [[1002, 1001]]
     assert smallest(torch.ones(0, 300), 2)[0].shape == (0, 2)
     assert k_nearest(torch.ones(0, 2), torch.ones(3, 2), 2).shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_without_direction_are_equally_near_to_all(dtype):
+    rng = torch.Generator().manual_seed(0)
+    centers = torch.randn(40, 9, generator=rng, dtype=dtype)
+    rows = torch.zeros(3, 9, dtype=dtype)
+    found = k_nearest(rows, centers, 5, metric="cosine")
+    assert found.tolist() == [[0, 1, 2, 3, 4]] * 3
+    centers[7] = 0  # the only one that is as near as a row of its own kind
+    assert k_nearest(rows, centers, 2, metric="cosine").tolist() == [[0, 7]] * 3

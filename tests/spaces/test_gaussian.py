@@ -86,3 +86,9 @@ def test_bad_input():
     labeled[1, 0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         posterior_features(features(3, 2), labeled)
+
+
+def test_squares_beyond_float64_are_refused():
+    rows = torch.full((3, 2), 1e200, dtype=torch.float64)
+    with pytest.raises(ValueError, match="not finite: scale the features"):
+        posterior_features(rows, rows)

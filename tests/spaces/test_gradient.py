@@ -140,3 +140,19 @@ def test_bad_input():
         embedding.nearest(Dense(torch.ones(2, 3)))
     with pytest.raises(ValueError, match="same widths"):
         embedding.nearest(GradientEmbedding(draw_layers(5)[:2]))
+
+
+def test_zero_gradients_are_exactly_as_far_as_the_other_is_long():
+    """So that rows without gradient are equally near to equally long centers."""
+    rng = torch.Generator().manual_seed(0)
+    a, g = torch.randn(50, 7, generator=rng), torch.randn(50, 3, generator=rng)
+    g[:5] = 0
+    a[5:9] = 0
+    rows = GradientEmbedding([Factors(a, g)])
+    sq_norm = rows.sq_norm()
+    for i in (0, 3, 5, 8):
+        assert torch.equal(rows.sq_dist(i), sq_norm)
+    centers = GradientEmbedding([Factors(a[:6], g[:6])])  # all of them zero
+    sq_dist, center = rows.nearest(centers)
+    assert torch.equal(sq_dist, sq_norm)
+    assert not center.any()  # equally near: the oldest

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -166,3 +166,22 @@ def test_inputs_without_distances():
         GreedySampling("inputs").select(Length().fit(texts, None), texts, 1)
     picked = GreedySampling("outputs").select(Length().fit(texts, None), texts, 3)
     assert picked.indices[0] == 2
+
+
+@pytest.mark.parametrize("criterion", ["both", "inputs"])
+def test_inputs_far_from_zero_keep_their_distances(criterion):
+    """Unix seconds within an hour, where expanded squares lose all digits."""
+    rng = np.random.default_rng(0)
+    seconds = 1.7e9 + np.sort(rng.uniform(0, 3600, 60))[:, None]
+    y = rng.normal(size=60)
+    labeled = rng.permutation(60)[:20]
+    near_zero, far = [
+        GreedySampling(criterion).select(
+            ActiveLearner(Ridge(), X_training=X[labeled], y_training=y[labeled]), X, 8
+        )
+        for X in (seconds - 1.7e9, seconds)
+    ]
+    # Ridge's rounding of its predictions is far below the gaps between scores.
+    assert near_zero.indices.tolist() == far.indices.tolist()
+    np.testing.assert_allclose(near_zero.scores, far.scores, rtol=1e-6)
+    assert not set(far.indices) & set(labeled)
