@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Greedy, Picks
-from skal.selection._nearest_centers import NearestCenters
+from skal.selection._greedy import Greedy, Horizon, Picks
+from skal.selection._nearest_centers import MOST_AHEAD, NearestCenters
 from skal.spaces.dense import Embedding
 
 __all__ = ["kmeans_pp"]
@@ -89,6 +89,8 @@ class _Draws(Greedy):
         self.value = self.centers.sq_dist if has_centers else embedding.sq_norm()
         self.rng = rng
         self.drawn: list[tuple[int, float, float]] = []  # row, its distance, uniform
+        # Apart from that of the centers, so that draws do not depend on n.
+        self.horizon = Horizon()
 
     def choose(self) -> tuple[int, Tensor] | None:
         if self.centers.n_centers == 0:
@@ -96,6 +98,7 @@ class _Draws(Greedy):
         while self.drawn or self._draw():
             i, sq_dist, uniform = self.drawn.pop(0)
             if uniform * sq_dist < float(self.value[i]):
+                self.horizon.n_used += 1
                 return i, self.value[i]
         return None
 
@@ -106,15 +109,21 @@ class _Draws(Greedy):
     def _draw(self) -> bool:
         """Draw rows by the distances of now; return whether any is above 0."""
         cumulative = self.value.double().cumsum(0)
+        if not bool(cumulative[-1].isfinite()):
+            raise ValueError(
+                "The squared distances of the rows are not finite: scale the features."
+            )
         if cumulative[-1] <= 0:
             return False
-        n = max(1, self.centers.n_ahead)
+        self.horizon.adapt(most=MOST_AHEAD)
+        n = self.horizon.n
+        self.horizon.n_compared, self.horizon.n_used = n, 0
         uniform, accept = torch.rand(n, 2, generator=self.rng, dtype=torch.float64).T
         rows = _search(cumulative, uniform.to(cumulative.device))
         drawn = rows.tolist(), self.value[rows].tolist(), accept.tolist()
         self.drawn = list(zip(*drawn, strict=True))
-        if n > 1:
-            self.centers.compare(rows)
+        if self.centers.n_ahead > 1:
+            self.centers.compare(rows[: self.centers.n_more])
         return True
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from skal.selection._greedy import Horizon
 from skal.spaces.dense import Embedding
 
-__all__ = ["NearestCenters"]
+__all__ = ["MOST_AHEAD", "NearestCenters"]
 
 #: Most rows to compare ahead.
-_MANY = 64
+MOST_AHEAD = 64
 
 
 class NearestCenters:
@@ -37,6 +37,8 @@ class NearestCenters:
         Number of the nearest center: first those given, then the rows added; -1 for
         those behind `sq_dist`.  Of equally near centers the oldest.
     n_centers : int
+    n_more : int
+        Most rows that will still be added.
 
     Notes
     -----
@@ -65,14 +67,14 @@ class NearestCenters:
         else:
             self.sq_dist = torch.full_like(embedding.sq_norm(), torch.inf)
             self.center = torch.full_like(self.sq_dist, -1, dtype=torch.long)
-        self._n_more = n_more
+        self.n_more = n_more
         self._horizon = Horizon()
         self._bounds: dict[int, Tensor] = {}
 
     @property
     def n_ahead(self) -> int:
         """Number of rows to compare ahead."""
-        return min(self._horizon.n, self._n_more)
+        return min(self._horizon.n, self.n_more)
 
     def lacks(self, i: int) -> bool:
         """Tell whether row `i` should be compared, among others, before it is added."""
@@ -82,7 +84,7 @@ class NearestCenters:
     def compare(self, rows: Tensor) -> None:
         """Compare rows that may become centers with all rows; `n_ahead` are best."""
         rows = rows.unique()
-        self._horizon.adapt(most=_MANY)
+        self._horizon.adapt(most=MOST_AHEAD)
         self._horizon.n_compared, self._horizon.n_used = len(rows), 0
         bounds = self.embedding.lower_bounds(rows)
         self._bounds = dict(zip(rows.tolist(), bounds, strict=True))
@@ -101,7 +103,7 @@ class NearestCenters:
             self.sq_dist[rows] = distances[closer]
             self.center[rows] = self.n_centers
         self.n_centers += 1
-        self._n_more -= 1
+        self.n_more -= 1
 
     def weights(self) -> Tensor:
         """Sum of the squared distances of the rows of each center, float64."""

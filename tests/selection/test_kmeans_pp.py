@@ -112,3 +112,26 @@ def test_scores_are_squared_distances_when_picked():
         known = torch.cat([centers, rows[picks.indices[:k]]])
         expected = float(all_sq_dist(rows[i : i + 1], known).min())
         assert float(picks.scores[k]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_squares_that_overflow_are_refused():
+    rows = torch.tensor([[1e25], [2e25], [-1e25], [3e24]])
+    with pytest.raises(ValueError, match="scale the features"):
+        kmeans_pp(Dense(rows), 3, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("n_centers", [0, 3])
+@pytest.mark.parametrize("m", [40, 3000])
+def test_picks_of_a_small_batch_are_the_first_of_a_larger_one(n_centers, m):
+    rows, centers = features(m, 3), Dense(features(3, 3, seed=1))
+    picks = [
+        kmeans_pp(
+            Dense(rows),
+            n,
+            torch.Generator().manual_seed(5),
+            centers if n_centers else None,
+        ).indices.tolist()
+        for n in (1, 2, 7, 20, 39)
+    ]
+    for few in picks:
+        assert few == picks[-1][: len(few)]
