@@ -51,13 +51,20 @@ PROGRAM: dict[str, Any] = {
     "scaling": "per_tensor",
     "outputs": "features",
     "normalize": True,
+    "centers": "origin",
+}
+#: The paper's reading: raw predictions, and all parameters moved together.
+PAPER: dict[str, Any] = {
+    "scaling": "global",
+    "outputs": "predictions",
+    "normalize": False,
+    "centers": "origin",
 }
 STRATEGIES: dict[str, Any] = {
     "Random": Random(),
-    "NoiseStability": NoiseStability(**PROGRAM),
-    "NoiseStability(outputs='predictions')": NoiseStability(
-        **{**PROGRAM, "outputs": "predictions"}
-    ),
+    "NoiseStability": NoiseStability(),
+    "NoiseStability (program)": NoiseStability(**PROGRAM),
+    "NoiseStability (paper)": NoiseStability(**PAPER),
     "CoreSet": CoreSet(),
 }
 TEST_BATCH = 64

@@ -48,6 +48,7 @@ from skal.nets import (
 from skal.posteriors import MCDropout, Members
 from skal.simulation.statistics import mean_interval
 from skal.strategies import (
+    NoiseStability,
     QBCVariance,
     QueryStrategy,
     VariationOfPrediction,
@@ -71,6 +72,16 @@ NET: dict[str, Any] = {
 }
 # For a regressor, BALD orders rows in the same way as PredictiveVariance.
 LEFT_OUT = ("BALD",)
+#: Other readings than the default, which has predictions and labeled rows as centers.
+NOISE_STABILITY: dict[str, dict[str, Any]] = {
+    "NoiseStability (clusters)": {"selection": "lcmd"},
+    "NoiseStability (paper)": {"scaling": "global", "centers": "origin"},
+    "NoiseStability (program)": {
+        "outputs": "features",
+        "normalize": True,
+        "centers": "origin",
+    },
+}
 #: Trains nets on the pool, a minute per campaign: played only if it is named.
 SLOW = ("VAAL",)
 
@@ -91,6 +102,8 @@ def strategies() -> dict[str, Any]:
         and not issubclass(cls, WrappingStrategy)
         and cls.__name__ not in LEFT_OUT
     }
+    for name, options in NOISE_STABILITY.items():
+        found[name] = NoiseStability(**options)
     ensemble = regressor(DeepEnsembleRegressor(NetRegressor(**NET), 5))
     found["QBCVariance"] = ByEnsemble(QBCVariance(Members()), ensemble)
     return {"Random": found.pop("Random"), **found}

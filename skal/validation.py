@@ -25,10 +25,14 @@ def check_option(name: str, value: Any, options: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {list(options)}, got {value!r}.")
 
 
-def check_bool(name: str, value: Any) -> None:
-    """Raise ValueError unless `value` is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
+def check_bool(name: str, value: Any, auto: bool = False) -> None:
+    """Raise ValueError unless `value` is True or False, or ``"auto"`` if allowed."""
+    if isinstance(value, (bool, np.bool_)):
+        return
+    if not auto:
         raise ValueError(f"{name} must be True or False, got {value!r}.")
+    if not isinstance(value, str) or value != "auto":
+        raise ValueError(f'{name} must be True, False or "auto", got {value!r}.')
 
 
 def check_int(name: str, value: Any, minimum: int = 1) -> None:

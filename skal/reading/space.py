@@ -26,7 +26,7 @@ from skal.spaces import (
     feature_scale,
 )
 from skal.spaces.gaussian import posterior_transform, transformed
-from skal.validation import check_int, check_option, check_positive
+from skal.validation import check_bool, check_int, check_option, check_positive
 
 __all__ = [
     "Reader",
@@ -359,12 +359,8 @@ def conditions_on_labels(condition_on_labels: bool | str, has_labeled: bool) -> 
     ValueError
         If labels are asked for and there are none.
     """
-    if not isinstance(condition_on_labels, bool) and condition_on_labels != "auto":
-        raise ValueError(
-            'condition_on_labels must be True, False or "auto", got '
-            f"{condition_on_labels!r}."
-        )
-    if condition_on_labels is True and not has_labeled:
+    check_bool("condition_on_labels", condition_on_labels, auto=True)
+    if condition_on_labels != "auto" and condition_on_labels and not has_labeled:
         raise ValueError(
             "condition_on_labels=True needs labeled rows, and the learner holds none. "
             'Pass them to it (X_training), or set condition_on_labels="auto".'

@@ -13,16 +13,18 @@ from skal.posteriors import perturb_weights
 from skal.reading.access import NetAccess, as_columns
 from skal.reading.pool import Pool
 from skal.rng import seed_from
-from skal.rows import Rows
-from skal.selection import Picks, k_center
+from skal.selection import Picks, lcmd
 from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
+from skal.strategies.centers import farthest_first
 from skal.validation import check_bool, check_int, check_option, check_positive
 
 __all__ = ["NoiseStability"]
 
 #: Weights of all draws are kept if they fit in this, drawn anew for each batch if not.
 _KEPT_BYTES = 2**28
+#: From a batch, and weights in place of the net's or None, to outputs ``(b, D)``.
+OutputReader = Callable[[Any, dict[str, Tensor] | None], Tensor]
 
 
 class NoiseStability(QueryStrategy):
@@ -39,9 +41,17 @@ class NoiseStability(QueryStrategy):
         the authors' program, or all parameters together, as in the paper.
     outputs : {"auto", "probabilities", "features", "predictions"}
         Output whose deviations are taken.  ``"auto"``: probabilities of a classifier,
-        penultimate features of a regressor, as in the authors' program.
-    normalize : bool
-        Whether to divide the deviations of a row by the norm of its output.
+        predictions of a regressor.  ``"features"``: the penultimate features.
+    normalize : bool or "auto"
+        Whether to divide the deviations of a row by the norm of its output; ``"auto"``:
+        if the outputs are probabilities.
+    centers : {"auto", "origin", "labeled"}
+        Initial centers of the selection: no deviation at all, or the deviations of the
+        labeled rows.  ``"auto"``: labeled rows if a regressor holds any, otherwise the
+        origin.
+    selection : {"k_center", "lcmd"}
+        Whether the row farthest from every center is picked, or the farthest row of the
+        cluster with the largest sum of squared distances, as in `LCMD`.
     head : str, optional
         Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -50,18 +60,29 @@ class NoiseStability(QueryStrategy):
     Notes
     -----
     With draws :math:`\Delta\theta_k`, the deviation :math:`\delta(x)` of a row is the
-    vector of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K.  The
-    batch is picked by greedy k-center on :math:`\delta` (Euclidean) with the origin as
-    the only initial center: the first pick has the largest deviation.  Labeled rows are
-    not used.  The score of a pick is its distance to the nearest center when it was
-    picked.
+    vector of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K,
+    optionally over :math:`\lVert f(x; \theta) \rVert`.  The batch is picked by greedy
+    k-center on :math:`\delta` (Euclidean), by default with the origin as the only
+    initial center for classifiers, where the first pick has the largest deviation, and
+    with the labeled rows for regressors.  The score of a pick is its distance to the
+    nearest center when it was picked.
 
-    For small :math:`\zeta` the inner products of :math:`\delta` estimate those of the
-    Jacobians, so that :math:`\lVert \delta(x) \rVert` ranks rows by the norm of their
-    Jacobian.
+    For small :math:`\zeta` and without normalization the inner products of
+    :math:`\delta` estimate those of the Jacobians of f, so that
+    :math:`\lVert \delta(x) \rVert` ranks rows by the norm of their Jacobian.
+    Probabilities have norms from :math:`1/\sqrt{C}` to 1, and normalizing them changes
+    little.  The norm of a prediction may be near 0, and then says nothing of the
+    weights: normalized regression loses to random picks on scaled tables.
 
-    Costs K + 1 forward passes over the pool, and keeps m × K × (number of outputs or
-    features) float32 elements.  The deviations of several nets are concatenated.
+    The authors' program, which takes the normalized features of a regressor, is
+    ``outputs="features", normalize=True, centers="origin"``; the paper's regression is
+    ``scaling="global", centers="origin"``.
+
+    Several targets should be on one scale, as their deviations are compared.
+
+    Costs K + 1 forward passes over the pool, and over the labeled rows if they are
+    centers, and keeps m × K × (number of outputs or features) float32 elements.  The
+    deviations of several nets are concatenated.
 
     References
     ----------
@@ -87,7 +108,9 @@ class NoiseStability(QueryStrategy):
         noise_scale: float = 1e-3,
         scaling: str = "per_tensor",
         outputs: str = "auto",
-        normalize: bool = True,
+        normalize: bool | str = "auto",
+        centers: str = "auto",
+        selection: str = "k_center",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -96,24 +119,46 @@ class NoiseStability(QueryStrategy):
         self.scaling = scaling
         self.outputs = outputs
         self.normalize = normalize
+        self.centers = centers
+        self.selection = selection
         self.head = head
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         self._check_parameters()
-        deviations = [
-            self._deviations(access, member.rows, rng)
-            for member, access in pool.nets(self.head)
-        ]
-        embedding = Dense(torch.cat(deviations, dim=1))
-        picks = k_center(embedding, n, min_sq_dist=embedding.sq_norm())
+        nets = list(pool.nets(self.head))
+        centers = self.centers
+        if centers == "auto":
+            regresses = not any(is_classifier(access.net) for _, access in nets)
+            centers = "labeled" if regresses and pool.labeled else "origin"
+        if centers == "labeled" and not pool.labeled:
+            raise ValueError(
+                'centers="labeled" needs labeled rows, and the learner holds none. '
+                'Pass them to it (X_training), or set centers="origin".'
+            )
+        deviations, known = [], []
+        for member, access in nets:
+            read = self._reader(access, rng)
+            deviations.append(access.collect(member.rows, read))
+            if centers == "labeled" and member.labeled is not None:
+                known.append(access.collect(member.labeled, read))
+        rows = Dense(torch.cat(deviations, dim=1))
+        initial = Dense(
+            torch.cat(known, dim=1)
+            if known
+            else rows.features.new_zeros(1, rows.features.shape[1])
+        )
+        if self.selection == "lcmd":
+            picks = lcmd(rows, n, initial)
+        else:
+            picks = farthest_first(rows, n, initial)
         return Picks(picks.indices, picks.scores.clamp(min=0).sqrt())
 
-    def _deviations(
-        self, access: NetAccess, rows: Rows, rng: torch.Generator
-    ) -> Tensor:
-        """Read the deviations of all draws, side by side, ``(m, K * D)``."""
-        read = self._reader(access)
+    def _reader(
+        self, access: NetAccess, rng: torch.Generator
+    ) -> Callable[[Any], Tensor]:
+        """Make the function from a batch to its deviations, ``(b, K * D)``."""
+        read, normalize = self._output_reader(access)
         seeds = [seed_from(rng) for _ in range(self.n_draws)]
 
         def draw(seed: int) -> dict[str, Tensor]:
@@ -128,33 +173,44 @@ class NoiseStability(QueryStrategy):
             clean = read(batch, None)
             moved = (read(batch, weights) for weights in kept or map(draw, seeds))
             delta = torch.cat([other - clean for other in moved], dim=1)
-            if self.normalize:
+            if normalize:
                 norm = clean.norm(dim=1, keepdim=True)
                 delta = delta / torch.where(norm > 0, norm, 1.0)
             return delta.float()
 
-        return access.collect(rows, deviations)
+        return deviations
 
-    def _reader(
-        self, access: NetAccess
-    ) -> Callable[[Any, dict[str, Tensor] | None], Tensor]:
-        outputs = self.outputs
+    def _output_reader(self, access: NetAccess) -> tuple[OutputReader, bool]:
+        """Choose the output to read, and whether to normalize its deviations."""
+        outputs, normalize = self.outputs, self.normalize
         if outputs == "auto":
-            outputs = "probabilities" if is_classifier(access.net) else "features"
-        if outputs == "features":
-            return lambda batch, weights: access.forward_features(batch, weights)[0]
-        if outputs == "predictions":
-            return lambda batch, weights: as_columns(access.forward(batch, weights))
-        to_proba = access.to_proba
-        return lambda batch, weights: to_proba(
-            as_columns(access.forward(batch, weights))
-        )
+            outputs = "probabilities" if is_classifier(access.net) else "predictions"
+        if normalize == "auto":
+            normalize = outputs == "probabilities"
+
+        def features(batch: Any, weights: dict[str, Tensor] | None) -> Tensor:
+            return access.forward_features(batch, weights)[0]
+
+        def raw(batch: Any, weights: dict[str, Tensor] | None) -> Tensor:
+            return as_columns(access.forward(batch, weights))
+
+        def probabilities(batch: Any, weights: dict[str, Tensor] | None) -> Tensor:
+            return access.to_proba(raw(batch, weights))
+
+        readers = {
+            "features": features,
+            "predictions": raw,
+            "probabilities": probabilities,
+        }
+        return readers[outputs], bool(normalize)
 
     def _check_parameters(self) -> None:
         check_int("n_draws", self.n_draws)
         check_positive("noise_scale", self.noise_scale)
-        check_bool("normalize", self.normalize)
+        check_bool("normalize", self.normalize, auto=True)
         check_option("scaling", self.scaling, ["per_tensor", "global"])
+        check_option("centers", self.centers, ["auto", "origin", "labeled"])
+        check_option("selection", self.selection, ["k_center", "lcmd"])
         check_option(
             "outputs",
             self.outputs,

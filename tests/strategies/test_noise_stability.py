@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import skal.strategies.noise_stability as module_under_test
+from skal import ActiveLearner
 from skal.posteriors import perturb_weights
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
@@ -26,8 +27,8 @@ def fitted(task: str, n_targets: int | None = None):
     return make_net(task).fit(X, y)
 
 
-def outputs(net, module: nn.Module, kind: str) -> torch.Tensor:
-    x = torch.as_tensor(POOL, dtype=torch.float32)
+def outputs(net, module: nn.Module, kind: str, X: np.ndarray) -> torch.Tensor:
+    x = torch.as_tensor(X, dtype=torch.float32)
     linear = [m for m in module.modules() if isinstance(m, nn.Linear)]
     seen = []
     handle = linear[-1].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -39,12 +40,14 @@ def outputs(net, module: nn.Module, kind: str) -> torch.Tensor:
     return raw.double().softmax(1) if kind == "probabilities" else raw
 
 
-def slow_deviations(net, strategy: NoiseStability, kind: str) -> np.ndarray:
+def slow_deviations(
+    net, strategy: NoiseStability, kind: str, X: np.ndarray = POOL
+) -> np.ndarray:
     """Deviations with the weights of each draw written into a copy of the module."""
     rng = resolve_rng(strategy.random_state)
     seed_from(rng)  # the door seeds the global generators first
     seeds = [seed_from(rng) for _ in range(strategy.n_draws)]
-    clean = outputs(net, net.module_, kind)
+    clean = outputs(net, net.module_, kind, X)
     deltas = []
     for seed in seeds:
         own = torch.Generator().manual_seed(seed)
@@ -56,15 +59,21 @@ def slow_deviations(net, strategy: NoiseStability, kind: str) -> np.ndarray:
             for name, parameter in other.named_parameters():
                 if name in drawn:
                     parameter.copy_(drawn[name])
-        deltas.append(outputs(net, other, kind) - clean)
+        deltas.append(outputs(net, other, kind, X) - clean)
     delta = torch.cat(deltas, dim=1)
-    if strategy.normalize:
+    if strategy.normalize is True or (
+        strategy.normalize == "auto" and kind == "probabilities"
+    ):
         delta = delta / clean.norm(dim=1, keepdim=True)
     return delta.double().numpy()
 
 
-def farthest_first_from_the_origin(delta: np.ndarray, n: int) -> tuple[list, list]:
-    centers, picks, scores = [np.zeros(delta.shape[1])], [], []
+def farthest_first(
+    delta: np.ndarray, n: int, centers: np.ndarray | None = None
+) -> tuple[list, list]:
+    """Greedy k-center, by default from the origin."""
+    centers = [np.zeros(delta.shape[1])] if centers is None else list(centers)
+    picks, scores = [], []
     for _ in range(n):
         nearest = [min(np.linalg.norm(row - c) for c in centers) for row in delta]
         for i in picks:
@@ -82,15 +91,19 @@ def farthest_first_from_the_origin(delta: np.ndarray, n: int) -> tuple[list, lis
         ("classification", {"scaling": "global"}, "probabilities"),
         ("classification", {"outputs": "features"}, "features"),
         ("classification", {"outputs": "predictions"}, "predictions"),
-        ("regression", {}, "features"),
-        ("regression", {"outputs": "predictions", "normalize": False}, "predictions"),
+        ("classification", {"normalize": False}, "probabilities"),
+        ("regression", {}, "predictions"),
+        ("regression", {"scaling": "global"}, "predictions"),
+        ("regression", {"outputs": "predictions", "normalize": True}, "predictions"),
+        ("regression", {"outputs": "features", "normalize": True}, "features"),
+        ("regression", {"outputs": "features"}, "features"),
     ],
 )
 def test_picks_of_the_slow_version(task, options, kind):
     net = fitted(task)
     strategy = NoiseStability(n_draws=6, noise_scale=0.05, random_state=3, **options)
     delta = slow_deviations(net, strategy, kind)
-    picks, scores = farthest_first_from_the_origin(delta, 10)
+    picks, scores = farthest_first(delta, 10)
     selection = strategy.select(net, POOL, 10)
     assert selection.indices.tolist() == picks
     np.testing.assert_allclose(selection.scores, scores, rtol=1e-4)
@@ -98,19 +111,83 @@ def test_picks_of_the_slow_version(task, options, kind):
 
 def test_multi_output_regression():
     net = fitted("regression", n_targets=3)
-    strategy = NoiseStability(6, 0.05, outputs="predictions", random_state=0)
+    strategy = NoiseStability(6, 0.05, random_state=0)
     delta = slow_deviations(net, strategy, "predictions")
     assert delta.shape == (40, 18)
-    picks, _ = farthest_first_from_the_origin(delta, 5)
+    picks, _ = farthest_first(delta, 5)
     assert strategy.select(net, POOL, 5).indices.tolist() == picks
+
+
+def lcmd_picks(delta: np.ndarray, n: int, centers: np.ndarray) -> list[int]:
+    """Pick the farthest row of the cluster with the largest sum of squares."""
+    centers, picks = list(centers), []
+    for _ in range(n):
+        sq_dist = np.array([[((row - c) ** 2).sum() for c in centers] for row in delta])
+        nearest, sq_dist = sq_dist.argmin(1), sq_dist.min(1)
+        weights = np.bincount(nearest, sq_dist, minlength=len(centers))
+        inside = nearest == weights.argmax()
+        picks.append(int(np.where(inside, sq_dist, -1).argmax()))
+        centers.append(delta[picks[-1]])
+    return picks
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("selection", ["k_center", "lcmd"])
+@pytest.mark.parametrize("centers", ["auto", "origin", "labeled"])
+def test_centers(task, selection, centers):
+    """By default labeled rows are centers for a regressor, not for a classifier."""
+    X, y = make_data(task)
+    learner = ActiveLearner(make_net(task), X_training=X, y_training=y)
+    strategy = NoiseStability(
+        6, 0.05, centers=centers, selection=selection, random_state=3
+    )
+    kind = "probabilities" if task == "classification" else "predictions"
+    delta = slow_deviations(learner.estimator, strategy, kind)
+    labeled = centers == "labeled" or (centers, task) == ("auto", "regression")
+    initial = (
+        slow_deviations(learner.estimator, strategy, kind, X)
+        if labeled
+        else np.zeros((1, delta.shape[1]))
+    )
+    if selection == "lcmd":
+        expected = lcmd_picks(delta, 8, initial)
+    else:
+        expected, _ = farthest_first(delta, 8, initial)
+    assert strategy.select(learner, POOL, 8).indices.tolist() == expected
+
+
+def test_labeled_centers_need_labeled_rows():
+    strategy = NoiseStability(3, centers="labeled")
+    with pytest.raises(ValueError, match=r'the learner holds none.*centers="origin"'):
+        strategy.select(fitted("regression"), POOL)
+
+
+def test_deviations_are_as_long_as_the_jacobian():
+    r"""E of the squared norm is the sum over tensors of zeta^2 |W|^2 |J|^2 / n."""
+    net = fitted("regression")
+    strategy = NoiseStability(2000, 1e-3, random_state=0)
+    ((member, access),) = Pool(net, POOL[:20]).nets()
+    delta = access.collect(member.rows, strategy._reader(access, resolve_rng(0)))
+    module = net.module_.eval()
+    expected = []
+    for row in torch.as_tensor(POOL[:20], dtype=torch.float32):
+        weights = [p for p in module.parameters() if p.ndim > 1]
+        jacobian = torch.autograd.grad(module(row[None]).sum(), weights)
+        expected.append(
+            sum(
+                (w.detach().square().sum() * j.square().sum()).item() / w.numel()
+                for w, j in zip(weights, jacobian, strict=True)
+            )
+        )
+    found = delta.double().square().sum(1) / (2000 * 1e-6)
+    np.testing.assert_allclose(found, expected, rtol=0.2)
 
 
 def deviations(net, **options):
     strategy = NoiseStability(random_state=0, **options)
-    pool = Pool(net, POOL)
-    ((member, access),) = pool.nets()
+    ((member, access),) = Pool(net, POOL).nets()
     with preserve_global_rng():
-        return strategy._deviations(access, member.rows, resolve_rng(0))
+        return access.collect(member.rows, strategy._reader(access, resolve_rng(0)))
 
 
 def test_rescaling_changes_no_pick_of_a_linear_net():
@@ -169,12 +246,14 @@ def test_rows_that_do_not_move_are_picked_in_pool_order():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"normalize": "no"}, "normalize must be True or False, got 'no'"),
+        ({"normalize": "no"}, 'normalize must be True, False or "auto", got .no.'),
         ({"n_draws": 0}, "n_draws must be an int of at least 1, got 0"),
         ({"n_draws": 2.5}, "n_draws"),
         ({"noise_scale": 0}, "noise_scale must be a number above 0"),
         ({"noise_scale": float("nan")}, "noise_scale"),
         ({"scaling": "both"}, r"scaling must be one of \['per_tensor', 'global'\]"),
+        ({"centers": "labelled"}, "centers must be one of"),
+        ({"selection": "k_means"}, "selection must be one of"),
         ({"outputs": "logits"}, "outputs must be one of"),
     ],
 )
