@@ -136,6 +136,23 @@ def test_first_pick_does_not_depend_on_how_many(cls, task, learner):
     assert len(set(first)) == 1
 
 
+@cases_where(lambda name, _: True)
+def test_the_place_in_the_pool_does_not_matter(cls, task, learner):
+    """Equal scores do not go in pool order: picks are in the middle, on average."""
+    X = make_pool("continuous", 60)
+    quick = {"max_epochs": 1} if cls.__name__ in ("VAAL", "MAL") else {}
+    rng = np.random.default_rng(0)
+    places = []
+    for seed in range(20):
+        strategy = make_strategy(cls, **quick)
+        if "random_state" in strategy.get_params(deep=False):
+            strategy.set_params(random_state=seed)
+        picked = strategy.select(learner, X[rng.permutation(60)], 6).indices
+        places.extend(picked / 59)
+    # Four standard deviations of the mean of 120 uniform places.
+    assert abs(np.mean(places) - 0.5) < 4 * 0.29 / 120**0.5
+
+
 # -- scikit-learn object ------------------------------------------------------------
 
 

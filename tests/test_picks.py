@@ -264,6 +264,9 @@ FOR_REGRESSORS: Entries = {
     "EMCM": lambda: EMCM(random_state=0),
     "FrankWolfe": lambda: FrankWolfe(random_state=0),
     "GreedySampling": lambda: GreedySampling(),
+    "NoiseStability[authors' program]": lambda: NoiseStability(
+        outputs="features", normalize=True, centers="origin", random_state=0
+    ),
     "MaxDet": lambda: MaxDet(random_state=0),
     "MaxDiag": lambda: MaxDiag(random_state=0),
     "PredictiveVariance": lambda: PredictiveVariance(random_state=0),
@@ -330,7 +333,7 @@ SETTINGS: Entries = {
         max_clusters=12, space="features", random_state=3
     ),
     "ProbCover[inputs]": lambda: ProbCover(space="inputs", random_state=1),
-    "ProbCover[given radius]": lambda: ProbCover(1.1, space="inputs"),
+    "ProbCover[given radius]": lambda: ProbCover(1.1, space="inputs", random_state=3),
     "ProbCover[less pure]": lambda: ProbCover(
         purity=0.8, n_clusters=6, n_reference=50, random_state=2
     ),
@@ -339,10 +342,10 @@ SETTINGS: Entries = {
         10, 0.01, scaling="global", random_state=1
     ),
     "NoiseStability[features]": lambda: NoiseStability(
-        outputs="features", random_state=2
+        outputs="features", normalize=True, centers="origin", random_state=2
     ),
     "NoiseStability[predictions]": lambda: NoiseStability(
-        outputs="predictions", random_state=3
+        outputs="predictions", normalize=True, centers="origin", random_state=3
     ),
     "NoiseStability[not normalized]": lambda: NoiseStability(
         normalize=False, random_state=4
@@ -447,6 +450,15 @@ REGRESSOR_SETTINGS: Entries = {
         "last_layer", noise_std=0.3, backward=True
     ),
     "EMCM[all layers]": lambda: EMCM(MCDropout(10), "gradients", random_state=1),
+    "NoiseStability[features, all weights together]": lambda: NoiseStability(
+        10, 0.01, "global", "features", True, "origin", random_state=1
+    ),
+    "NoiseStability[features, not normalized]": lambda: NoiseStability(
+        outputs="features", normalize=False, centers="origin", random_state=4
+    ),
+    "NoiseStability[clusters]": lambda: NoiseStability(
+        selection="lcmd", random_state=5
+    ),
     "GreedySampling[inputs]": lambda: GreedySampling("inputs"),
     "GreedySampling[outputs]": lambda: GreedySampling("outputs"),
     "TESSAR[last layer]": lambda: TESSAR("last_layer", random_state=1),

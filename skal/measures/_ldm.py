@@ -29,6 +29,7 @@ def least_disagree_metric(
     rng: torch.Generator,
     n_unchanged: int = 10,
     sigmas: Tensor | None = None,
+    is_reference: Tensor | None = None,
     stop: Literal["reference", "pool", "row"] = "reference",
     batch_size: int = 32,
 ) -> Tensor:
@@ -56,20 +57,25 @@ def least_disagree_metric(
     sigmas : Tensor of shape (S,), optional
         Standard deviations of the noise, in the order in which they are tried;
         by default ``10 ** (-5 + 0.1 k)`` for k = 0, ..., 50.
+    is_reference : Tensor of shape (m,), bool, optional
+        Which rows of interest are reference rows, too.  Such a row is left out of the
+        share that it is given: a head that flips it and k reference rows in all counts
+        as ``(k - 1) / (M - 1)``.
     stop : {"reference", "pool", "row"}, default="reference"
         Which lowered estimate restarts the count of `n_unchanged`: that of any
         reference row, of any row of the pool, or, in a count for each row, that of the
         row (as in the algorithm of the paper; a row is done once its count is full).
-        The first two are the same if the reference is all rows, as in the program of
-        the authors.  With more rows than that, ``"pool"`` takes ever longer, since
-        nearly every head lowers some row of many; ``"reference"`` does not.
+        The first two are the same if the reference rows are those of interest.  With
+        more rows than that, ``"pool"`` takes ever longer, since nearly every head
+        lowers some row of many; ``"reference"`` does not.
     batch_size : int, default=32
         Perturbed heads evaluated at once; changes only speed and memory.
 
     Returns
     -------
     ldm : Tensor of shape (m,)
-        Multiples of 1/M in [0, 1], float32; 1 for rows that were never flipped.
+        Multiples of 1/M in [0, 1], or of 1/(M - 1) where a row was left out, float32;
+        1 for rows that were never flipped.
 
     Raises
     ------
@@ -138,7 +144,11 @@ def least_disagree_metric(
     for sigma, seed in zip(scales, seeds, strict=True):
         draws = _Draws(head.shape, sigma, seed, batch_size)
         lower(counts, pool, monte_carlo, draws, n_unchanged)
-    return counts.to(torch.float32) / len(monte_carlo)
+    ldm = counts.to(torch.float32) / len(monte_carlo)
+    if is_reference is not None and len(monte_carlo) > 1:
+        others = (counts.to(torch.float32) - 1) / (len(monte_carlo) - 1)
+        ldm = torch.where(is_reference, others, ldm)
+    return ldm
 
 
 class _Draws:

@@ -15,7 +15,11 @@ __all__ = ["prob_cover", "pure_radius"]
 
 
 def prob_cover(
-    features: Tensor, n: int, radius: float, labeled: Tensor | None = None
+    features: Tensor,
+    n: int,
+    radius: float,
+    labeled: Tensor | None = None,
+    rng: torch.Generator | None = None,
 ) -> Picks:
     r"""Pick greedily the rows whose balls cover the most uncovered rows [1]_.
 
@@ -28,6 +32,9 @@ def prob_cover(
         A row covers the rows nearer than this, and its duplicates.
     labeled : Tensor of shape (L, d), optional
         Rows whose balls cover from the beginning.
+    rng : torch.Generator, optional
+        On the CPU.  Draws one of the rows that cover equally many; by default it is the
+        first.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def prob_cover(
     Notes
     -----
     Once all rows are covered, the rows farthest from every labeled and picked row
-    follow, with score 0.  Ties go in pool order.
+    follow, with score 0.
 
     The uncovered rows of each ball are counted once, and the counts are lowered as rows
     are covered: between m·U·d and 2·m·U·d multiply-adds if U rows are uncovered at the
@@ -63,15 +70,21 @@ def prob_cover(
     Picks(indices=tensor([2, 0]), scores=tensor([3, 2]))
     """
     check_n(n, len(features))
-    indices, scores = _Cover(features, radius, labeled).pick(n)
+    indices, scores = _Cover(features, radius, labeled, rng).pick(n)
     return Picks(indices, scores.long())
 
 
 class _Cover(Greedy):
     """Uncovered rows in the ball of each row."""
 
-    def __init__(self, features: Tensor, radius: float, labeled: Tensor | None) -> None:
-        self.features = features
+    def __init__(
+        self,
+        features: Tensor,
+        radius: float,
+        labeled: Tensor | None,
+        rng: torch.Generator | None,
+    ) -> None:
+        self.features, self.rng = features, rng
         self.labeled = features[:0] if labeled is None else labeled
         self.balls = Balls(features, radius)
         self.covered = torch.zeros_like(features[:, 0], dtype=torch.bool)
@@ -80,7 +93,14 @@ class _Cover(Greedy):
         self.value = self.balls.count(~self.covered).double()
 
     def choose(self) -> tuple[int, Tensor] | None:
-        return None if bool(self.covered.all()) else super().choose()
+        if bool(self.covered.all()):
+            return None
+        if self.rng is None:
+            return super().choose()
+        best = self.open.max()
+        rows = torch.nonzero(self.open == best)[:, 0]
+        i = int(rows[int(torch.randint(len(rows), (), generator=self.rng))])
+        return i, best
 
     def update(self, i: int) -> None:
         new = self.balls.ball(i) & ~self.covered

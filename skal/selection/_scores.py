@@ -23,7 +23,8 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     n : int
         From 0 to m.
     rng : torch.Generator, optional
-        Puts equal scores in random order; by default they go in pool order.
+        Puts equal scores in random order; by default they go in pool order.  Drawn from
+        only if scores are equal.
 
     Returns
     -------
@@ -49,23 +50,18 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
             f"{n_nan} of {len(scores)} scores are NaN and cannot be ranked. Find out "
             "where they come from."
         )
-    if rng is None:
-        indices = _highest(scores, n)
-    else:
-        order = torch.randperm(len(scores), generator=rng).to(scores.device)
-        indices = order[_highest(scores[order], n)]
-    return Picks(indices, scores[indices])
-
-
-def _highest(scores: Tensor, n: int) -> Tensor:
-    """Positions of the `n` highest scores in descending order, of equals the first."""
     if 0 < n < len(scores):
         # Only the rows that reach the n-th highest score need sorting.
         rows = torch.nonzero(scores >= scores.topk(n).values[-1])[:, 0]
     else:
         rows = torch.arange(len(scores), device=scores.device)
-    order = torch.sort(scores[rows], descending=True, stable=True).indices
-    return rows[order[:n]]
+    if rng is not None and len(scores[rows].unique()) < len(rows):
+        order = torch.randperm(len(scores), generator=rng).to(scores.device)
+        is_open = torch.zeros_like(scores, dtype=torch.bool)
+        is_open[rows] = True
+        rows = order[is_open[order]]
+    indices = rows[scores[rows].sort(descending=True, stable=True).indices[:n]]
+    return Picks(indices, scores[indices])
 
 
 def power_bald(

@@ -14,7 +14,9 @@ __all__ = ["order_statistic", "seeding", "seeding_weights"]
 _NO_DISTANCE = 1e-5
 
 
-def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
+def seeding_weights(
+    ldm: Tensor, n: int, quantile: str = "program", order: Tensor | None = None
+) -> Tensor:
     r"""Weigh rows by the rank and size of their metric.
 
     Parameters
@@ -25,6 +27,8 @@ def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
         Rows to be picked.
     quantile : {"program", "paper"}
         Whether :math:`L_q` is the (n+1)-th or the n-th smallest metric.
+    order : Tensor of shape (m,), int64, optional
+        Rows by their metric, smallest first; by default equal metrics go in pool order.
 
     Returns
     -------
@@ -33,7 +37,8 @@ def seeding_weights(ldm: Tensor, n: int, quantile: str = "program") -> Tensor:
         scaled to sum to `n` and cut off at 1.
     """
     ldm = ldm.double()
-    order = torch.sort(ldm, stable=True).indices
+    if order is None:
+        order = torch.sort(ldm, stable=True).indices
     scale = order_statistic(ldm, n + 1 if quantile == "program" else n)
     if scale is None:
         return torch.ones_like(ldm)
@@ -103,8 +108,8 @@ def seeding(
     -----
     The first pick is the row of the smallest metric; the next is x with a probability
     proportional to :math:`(\gamma_x \min_s d(x, s))^2` over the picks s.  Once every
-    row left coincides with a pick, rows follow by their metric.  Takes n passes over
-    the embedding.
+    row left coincides with a pick, rows follow by their metric.  Equal metrics are put
+    in random order first.  Takes n passes over the embedding.
 
     References
     ----------
@@ -112,7 +117,8 @@ def seeding(
        active learning", ICLR 2024. https://arxiv.org/abs/2401.09787
     """
     check_n(n, len(ldm), minimum=1)
-    return _Draws(ldm, embedding, n, rng, quantile).pick(n)
+    indices = _Draws(ldm, embedding, n, rng, quantile).pick(n).indices
+    return Picks(indices, -ldm[indices])
 
 
 class _Draws(Greedy):
@@ -126,9 +132,13 @@ class _Draws(Greedy):
         rng: torch.Generator,
         quantile: str,
     ) -> None:
-        self.value = -ldm
         self.embedding = embedding
-        self.weights = seeding_weights(ldm, n, quantile).square()
+        shuffled = torch.randperm(len(ldm), generator=rng).to(ldm.device)
+        order = shuffled[torch.sort(ldm[shuffled], stable=True).indices]
+        # Minus the place in this order: no two rows have the same value.
+        self.value = torch.empty_like(ldm, dtype=torch.float64)
+        self.value[order] = -torch.arange(len(ldm), device=ldm.device).double()
+        self.weights = seeding_weights(ldm, n, quantile, order).square()
         uniform = torch.rand(n, generator=rng, dtype=torch.float64)
         self.uniform = iter(uniform.tolist())
         self.sq_dist = torch.full_like(self.weights, torch.inf)

@@ -42,7 +42,8 @@ def tessar(
         is the row of the largest norm.
     sigmas : Tensor of shape (V,), optional
         Standard deviations of the noise on the centers, divided by the median distance
-        of the rows to their nearest center; by default :math:`10^{-3.6 + 0.4 k}` for
+        of the rows, those that coincide with a center left out, to their nearest
+        center; by default :math:`10^{-3.6 + 0.4 k}` for
         :math:`k = 0, \dots, 9`.
     n_copies : int
         Noisy copies of the centers for each of `sigmas`.

@@ -74,7 +74,8 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_requires_labeled``
         Whether the learner must hold labeled rows.
 
-    A ``random_state`` parameter, where there is one, is resolved here.
+    A ``random_state`` parameter is resolved here; a strategy without one draws from a
+    fixed seed.
     """
 
     _task: ClassVar[str] = "any"
@@ -173,7 +174,8 @@ class QueryStrategy(BaseEstimator, ABC):
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
         """Yield the generator to draw from: of `random_state` if set, else `outer`."""
-        own = getattr(self, "random_state", None)
+        # Without the parameter a fixed seed: nothing else could make ties repeatable.
+        own = getattr(self, "random_state", 0 if outer is None else None)
         rng = resolve_rng(outer if own is None else own)
         # A DataLoader draws from the global generators at each pass.  The seed makes
         # such draws repeatable, and later training is not affected by the query.
@@ -244,7 +246,10 @@ class QueryStrategy(BaseEstimator, ABC):
 
 
 class ScoreStrategy(QueryStrategy):
-    """Base class of strategies that pick the rows with the highest scores."""
+    """Base class of strategies that pick the rows with the highest scores.
+
+    Equal scores go in random order.
+    """
 
     def score_samples(self, learner: Any, X_pool: Any) -> np.ndarray:
         """Score every row of the pool; higher scores are more wanted.
@@ -269,7 +274,7 @@ class ScoreStrategy(QueryStrategy):
             return self._checked_scores(pool, rng)
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        return top_k(self._checked_scores(pool, rng), n)
+        return top_k(self._checked_scores(pool, rng), n, rng)
 
     def _checked_scores(self, pool: Pool, rng: torch.Generator) -> Tensor:
         scores = torch.as_tensor(self._score(pool, rng))

@@ -18,7 +18,6 @@ from skal.measures import (
 )
 from skal.posteriors import Draws, Posterior, Snapshots, resolve_posterior
 from skal.reading.pool import Pool
-from skal.selection import Picks, top_k
 from skal.strategies.base import ScoreStrategy
 from skal.validation import check_option
 
@@ -166,14 +165,7 @@ class MeanStd(Disagreement):
 # -- votes: the most probable classes, counted ----------------------------------------
 
 
-class _Votes(Disagreement):
-    """Measure of votes, which takes few values: ties are broken at random."""
-
-    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        return top_k(self._checked_scores(pool, rng), n, rng)
-
-
-class VoteEntropy(_Votes):
+class VoteEntropy(Disagreement):
     r"""Query by committee, vote entropy [1]_: the votes of the models are spread.
 
     Parameters
@@ -210,7 +202,7 @@ class VoteEntropy(_Votes):
         return vote_entropy(outputs)
 
 
-class VariationRatio(_Votes):
+class VariationRatio(Disagreement):
     r"""Variation ratio [1]_: many models vote against the most common class.
 
     Parameters

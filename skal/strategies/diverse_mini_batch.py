@@ -91,7 +91,7 @@ class DiverseMiniBatch(WrappingStrategy):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         size = n_candidates(self.factor, n, len(pool))
         scores = self._wrapped_scores("strategy", pool, rng)
-        kept = top_k(scores, size).indices.cpu().sort().values
+        kept = top_k(scores, size, rng).indices.cpu().sort().values
         weights, scores = not_negative(scores.cpu())[kept], scores.cpu()[kept]
         part = pool if size == len(pool) else pool.take(kept)
         points, _ = read_space(part, self.space, head=self.head, rng=rng).vectors()

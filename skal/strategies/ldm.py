@@ -32,13 +32,17 @@ def _read(
     features: list[Tensor] = []
     for member, access in pool.nets(strategy.head):
         z, head = _features_of_the_decision(access, member.rows)
-        reference = torch.randperm(len(z), generator=rng)[: strategy.n_reference]
+        drawn = torch.randperm(len(z), generator=rng)[: strategy.n_reference]
+        reference = drawn.to(z.device)
+        is_reference = torch.zeros(len(z), dtype=torch.bool, device=z.device)
+        is_reference[reference] = True
         metrics.append(
             least_disagree_metric(
                 z,
                 head.weight.detach(),
                 None if head.bias is None else head.bias.detach(),
-                z[reference.to(z.device)],
+                z[reference],
+                is_reference=is_reference,
                 n_unchanged=strategy.n_unchanged,
                 sigmas=strategy.sigmas,
                 stop=strategy.stop,
@@ -107,8 +111,8 @@ class LDM(ScoreStrategy):
         = 0, \dots, 50`.
     stop : {"reference", "pool", "row"}
         Whose decrease restarts the count of `n_unchanged`: that of any of the M rows,
-        of any row of the pool, or, for each row, its own, as in the paper.  Up to M
-        rows the first two are the same, as in the authors' program; beyond that the
+        of any row of the pool, as in the authors' program, or, for each row, its own,
+        as in the paper.  Up to M rows the first two are the same; beyond that the
         second takes ever longer.
     head : str, optional
         Name of the last Linear, if it is not the last one that is run.
@@ -120,7 +124,9 @@ class LDM(ScoreStrategy):
     The metric of a row is the smallest share of inputs on which a hypothesis that
     changes the class of the row disagrees with the net, :math:`L(x) = \inf \{\rho(h, g)
     : h(x) \neq g(x)\}`, estimated under Gaussian noise on weights and bias of the
-    head.  Scores are :math:`-L`.  Rows that no draw changes have :math:`L = 1`.
+    head.  A reference row is left out of its own share.  Scores are :math:`-L`, and
+    equal scores, which are common, go in random order.  Rows that no draw changes have
+    :math:`L = 1`.
     Diversity is not considered; see `LDMSeeding`.
 
     Costs one forward pass and keeps the features, m × d elements; then (number of
@@ -183,11 +189,11 @@ class LDMSeeding(QueryStrategy):
     -----
     With the metric :math:`L` of `LDM` and a batch of q rows, the weight of a row is
     :math:`\gamma = \exp(-\max(L - L_q, 0) / L_q)`; it is 1 for the q smallest metrics,
-    and the other weights are scaled to sum to q and clipped at 1.  The first pick has
-    the smallest :math:`L`.  Then a row is drawn with a probability proportional to
-    :math:`(\gamma_x \min_{s} d(x, s))^2` over the picks s, where d is the cosine
-    distance of the features.  Labeled rows are not used.  The score of a pick is
-    :math:`-L`.
+    and the other weights are scaled to sum to q and clipped at 1.  Equal metrics are
+    put in random order.  The first pick has the smallest :math:`L`.  Then a row is
+    drawn with a probability proportional to :math:`(\gamma_x \min_{s} d(x, s))^2` over
+    the picks s, where d is the cosine distance of the features.  Labeled rows are not
+    used.  The score of a pick is :math:`-L`.
 
     Costs q passes over the features in addition to `LDM`; nothing of size m × m is
     kept.

@@ -40,7 +40,8 @@ class ProbCover(QueryStrategy):
     head : str, optional
         Name of the module whose input are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the first centers of k-means and the reference rows, for the radius only.
+        Draws the first centers of k-means and the reference rows, for the radius, and
+        one of the rows that cover equally many.
 
     Notes
     -----
@@ -70,10 +71,10 @@ class ProbCover(QueryStrategy):
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
     >>> from skal.strategies import ProbCover
-    >>> X = np.array([[0.0], [5.0], [6.0], [6.5], [1.0]])
+    >>> X = np.array([0.0, 1.0, 2.0, 4.6, 6.0, 7.2, 7.4])[:, None]
     >>> model = LinearRegression().fit(X, X[:, 0])
     >>> ProbCover(radius=1.5).select(model, X, 2)
-    Selection(indices=array([2, 0]), scores=array([3, 2]))
+    Selection(indices=array([4, 1]), scores=array([4, 3]))
     """
 
     _task: ClassVar[str] = "any"
@@ -105,7 +106,7 @@ class ProbCover(QueryStrategy):
             radius = self._pure_radius(torch.cat([rows, labeled]), n_clusters, rng)
         else:
             radius = float(self.radius)
-        return prob_cover(rows, n, radius, labeled)
+        return prob_cover(rows, n, radius, labeled, rng)
 
     def _check(self) -> None:
         if self.radius != "auto":

@@ -84,7 +84,7 @@ class SuggestiveAnnotation(Disagreement):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         size = n_candidates(self.factor, n, len(pool))
         points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
-        uncertain = top_k(self._checked_scores(pool, rng), size).indices
+        uncertain = top_k(self._checked_scores(pool, rng), size, rng).indices
         return max_cover(points, n, uncertain.to(points.device))
 
     def _measure(self, outputs: Tensor) -> Tensor:

@@ -26,8 +26,9 @@ class TESSAR(QueryStrategy):
     n_components : int or None
         Number of components that ``"gradients"`` are projected to; not None for them.
     sigmas : array-like, optional
-        Scales of the noise on labeled rows, over the median distance of the pool to the
-        nearest of them; by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots,
+        Scales of the noise on labeled rows, over the median distance of pool rows,
+        those that coincide with a labeled row left out, to the nearest labeled row; by
+        default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots,
         9`.
     n_copies : int
         Number of noisy copies of all labeled rows for each scale.

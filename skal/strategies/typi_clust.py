@@ -45,6 +45,11 @@ class TypiClust(QueryStrategy):
     over its k nearest neighbors among the unlabeled rows of the cluster, which is its
     score.
 
+    The authors' program differs in details: it takes the mean of squared distances,
+    computes it anew among the rows left after each pick from a cluster, goes through
+    the clusters in one fixed order again and again, and never picks from clusters of
+    five rows or fewer.
+
     The paper uses features that were learned without labels: pass them as inputs, with
     ``space="inputs"``.  The features of a net that was fitted on few labels reflect
     what it has learned from these.

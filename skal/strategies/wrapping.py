@@ -257,7 +257,7 @@ class Prefilter(WrappingStrategy):
                 "Prefilter(by=...): the default is "
                 f"{type(self._default('by', pool)).__name__}."
             ) from error
-        kept = top_k(scores, size).indices.cpu().sort().values
+        kept = top_k(scores, size, rng).indices.cpu().sort().values
         return _pick_among(self._wrapped("strategy", pool), pool, kept, n, rng)
 
 
