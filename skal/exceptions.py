@@ -1,8 +1,12 @@
-"""Exceptions of skal."""
+"""Exceptions and warnings of skal."""
 
 from __future__ import annotations
 
-__all__ = ["UnsuitableLearnerError"]
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = ["CampaignError", "TrainingWarning", "UnsuitableLearnerError"]
 
 
 class UnsuitableLearnerError(TypeError, ValueError):
@@ -18,4 +22,40 @@ class UnsuitableLearnerError(TypeError, ValueError):
     >>> from skal.exceptions import UnsuitableLearnerError
     >>> issubclass(UnsuitableLearnerError, ValueError)
     True
+    """
+
+
+class CampaignError(ValueError):
+    """Campaigns of a comparison failed.
+
+    Attributes
+    ----------
+    comparison : StrategyComparison or None
+        The campaigns that were finished; None if there are none.
+    failures : list of CampaignFailure
+        Strategy, fold, repeat, step and error of each campaign that failed.
+    """
+
+    def __init__(self, message: str, comparison: Any, failures: list[Any]) -> None:
+        super().__init__(message)
+        self.comparison = comparison
+        self.failures = failures
+
+
+class TrainingWarning(ConvergenceWarning):
+    """A net has hardly been trained, or its training failed.
+
+    Raised at the end of a `fit` of fewer than 30 steps of the optimizer, or whose loss
+    is not finite or never fell. A subclass of scikit-learn's `ConvergenceWarning`.
+
+    Examples
+    --------
+    Where short training is intended, as in a test:
+
+    >>> import warnings
+    >>> from skal.exceptions import TrainingWarning
+    >>> from skal.nets import NetClassifier
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", TrainingWarning)
+    ...     net = NetClassifier(max_epochs=2).fit([[0.0], [1.0]], [0, 1])
     """

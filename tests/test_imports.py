@@ -42,8 +42,8 @@ ALLOWED: dict[str, set[str]] = {
         *("_numerics", "adversarial", "measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
-    "learners": {"_stacking", "_tables", "reading", "rows", "strategies"},
-    "simulation": {"learners", "rows"},
+    "learners": {"_stacking", "_tables", "nets", "reading", "rows", "strategies"},
+    "simulation": {"learners", "nets", "rows", "strategies"},
     "datasets": set(),
 }
 #: Parts that import torch and nothing else from outside.

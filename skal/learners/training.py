@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 from sklearn.base import clone
 
 from skal._tables import is_other_table
+from skal.nets.copying import copy_estimator
 from skal.reading.unwrapping import as_input
 from skal.rows import n_rows, take_rows
 
@@ -124,16 +124,15 @@ def unchanged_on_error(estimators: Iterable[Any]) -> Iterator[None]:
 def _save(estimator: Any) -> dict[str, Any]:
     """Return attributes that restore `estimator`, whatever is done to it next."""
     try:
-        return vars(copy.deepcopy(estimator))
-    # Copying runs user code and may raise anything. A skorch net, for example, is
-    # copied by pickling, which fails for local classes.
+        return vars(copy_estimator(estimator))
+    # Copying runs user code and may raise anything.
     except Exception as error:
         if _continues(estimator):
             raise TypeError(
                 f"{type(estimator).__name__} cannot be copied, so a failed fit could "
                 "not be undone, and with warm_start=True it cannot start from an "
-                "unfitted clone either. Define the classes it uses at the top level of "
-                "a module, so that it can be pickled."
+                "unfitted clone either. Take what cannot be copied out of it, such as "
+                "a lock or an open file."
             ) from error
         # An estimator that starts over at each fit can start from an unfitted clone.
         state = vars(estimator)

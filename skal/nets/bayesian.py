@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from math import expm1, log, sqrt
 
 import torch
@@ -15,6 +16,7 @@ __all__ = [
     "GaussianNLL",
     "bayesian_layers",
     "kl_divergence",
+    "one_draw",
     "sample_weights",
 ]
 
@@ -23,7 +25,9 @@ class BayesLinear(nn.Module):
     r"""Linear layer with a Gaussian posterior over its weights.
 
     In training mode, each forward pass draws new weights, one draw for the whole
-    batch. In eval mode, the layer uses the means and is deterministic.
+    batch. In eval mode, the layer uses the means and is deterministic. A module that
+    uses a layer several times in a pass needs one draw for all of them: skal's nets see
+    to it, and a training loop of your own runs the module within `one_draw`.
 
     Parameters
     ----------
@@ -95,6 +99,7 @@ class BayesLinear(nn.Module):
             for part in ("mu", "rho"):
                 value = None if shape is None else nn.Parameter(torch.empty(shape))
                 self.register_parameter(f"{name}_{part}", value)
+        self._kept: list[Tensor] | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -125,10 +130,21 @@ class BayesLinear(nn.Module):
         """Compute outputs of shape (m, out_features) of rows (m, in_features)."""
         if not self.training:
             return F.linear(X, self.weight_mu, self.bias_mu)
-        draws = [
+        draws = self._kept or [
             mu + F.softplus(rho) * torch.randn_like(mu) for mu, rho in self._gaussians()
         ]
+        if self._kept is not None:
+            self._kept[:] = draws
         return F.linear(X, *draws)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Use one draw for all forward passes of a block, in training mode."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            self._kept = None
 
     def kl_divergence(self) -> Tensor:
         """Compute the divergence of the posterior from the prior, in nats."""
@@ -181,6 +197,11 @@ class BayesianMLP(nn.Module):
     wide layers and few labels, the divergence outweighs the data and the net stays
     near the prior; use a narrower net or a smaller `prior_scale`. Standard deviations
     are learned slowly; use a larger `lr` or more epochs than for `MLP`.
+
+    The posterior contracts with the number of rows, and not with their weights: the
+    loss of a batch is a weighted *mean*, so a `sample_weight` of 10 for every row
+    changes nothing. To count rows several times, repeat them; to trust all targets
+    more, lower ``criterion__noise_scale`` of `GaussianNLL`.
 
     Examples
     --------
@@ -268,6 +289,32 @@ def bayesian_layers(module: nn.Module) -> dict[str, BayesLinear]:
     }
 
 
+@contextmanager
+def one_draw(module: nn.Module) -> Iterator[None]:
+    """Use one draw of the weights of all Bayesian layers for a block.
+
+    Has no effect in eval mode, in which the layers use their means.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.nets.bayesian import BayesLinear, one_draw
+    >>> layer, X = BayesLinear(3, 3), torch.ones(1, 3)
+    >>> with one_draw(layer):
+    ...     first, second = layer(X), layer(X)
+    >>> torch.equal(first, second)
+    True
+    """
+    with ExitStack() as stack:
+        for layer in bayesian_layers(module).values():
+            stack.enter_context(layer.keeping())
+        yield
+
+
 def kl_divergence(module: nn.Module) -> Tensor:
     r"""Compute the divergence of a module's posterior from its prior.
 
@@ -289,8 +336,8 @@ def kl_divergence(module: nn.Module) -> Tensor:
 
     Bayes by backprop minimizes the summed loss of all rows plus the divergence. The
     share of a batch in the divergence is 1 / (number of batches). If the loss of a
-    batch is the *mean* over its rows, everything is divided by the number of rows in a
-    batch, and the share is 1 / (number of training rows).
+    batch is the *mean* over its rows and targets, everything is divided by their number
+    in a batch, and the share is 1 / (number of training rows · number of targets).
 
     Examples
     --------

@@ -50,6 +50,8 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         "balanced" stands for ``m / (n_classes * count)``.
     train_split : callable, optional
         skorch's split into training and validation rows. By default all rows train.
+        A validation set of its own, by skorch's ``predefined_split(dataset)``, has
+        labels as `y` has, all of them among the classes.
     callbacks : list, optional
         skorch's callbacks. During training they see the classes as 0, 1, 2, ...
     warm_start : bool, default=False
@@ -206,6 +208,10 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         self.class_weights_ = class_weights(self.class_weight, self.classes_, codes)
         return codes
 
+    def _held_out_target(self, X: Any, y: Any) -> np.ndarray:
+        classes = vars(self).get("_labels", self.classes_)
+        return encode(check_labels(self, X, y), classes)
+
     def _n_outputs(self) -> int:
         return 1 if is_binary(self._criterion_kind()) else len(self.classes_)
 
@@ -222,10 +228,10 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         self, X: Any, dataset: Any, target: np.ndarray, fit_params: dict[str, Any]
     ) -> None:
         # The scores of callbacks compare predictions with the codes in the dataset.
-        labels = self.classes_inferred_
-        self.classes_inferred_ = np.arange(len(labels))
+        self._labels = self.classes_inferred_
+        self.classes_inferred_ = np.arange(len(self._labels))
         super()._run(X, dataset, target, fit_params)
-        self.classes_inferred_ = labels
+        self.classes_inferred_ = self.__dict__.pop("_labels")
 
     def _row_weights(self, y_true: Tensor) -> Tensor | None:
         weight = super()._row_weights(y_true)

@@ -196,5 +196,5 @@ def weighted_loss(
     """
     total = (weight * row_losses(criterion, y_pred, y_true)).sum()
     if criterion.reduction == "sum":
-        return total
+        return total * (y_true.numel() / len(y_true))  # a sum over targets, too
     return total / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from math import prod
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from skorch.utils import is_dataset
 from torch import nn
 
-__all__ = ["DROPOUTS", "MLP", "make_module", "row_size"]
+__all__ = ["DROPOUTS", "MLP", "cast_inputs", "make_module", "row_size"]
 
 DROPOUTS = (
     *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
@@ -124,3 +124,22 @@ def make_module(
             )
     made: nn.Module = module(**known, **options)
     return made
+
+
+def cast_inputs(X: Any, module: nn.Module) -> Any:
+    """Cast floating-point inputs of a module to the type of its parameters.
+
+    Parameters
+    ----------
+    X : Tensor, or dict or tuple of tensors
+        Integers stay integers.
+    module : torch.nn.Module
+    """
+    if isinstance(X, Mapping):
+        return {name: cast_inputs(part, module) for name, part in X.items()}
+    if type(X) in (tuple, list):  # not a PackedSequence, which is a tuple, too
+        return type(X)(cast_inputs(part, module) for part in X)
+    if not isinstance(X, torch.Tensor) or not X.is_floating_point():
+        return X
+    kinds = [p.dtype for p in module.parameters() if p.is_floating_point()]
+    return X if not kinds or X.dtype in kinds else X.to(kinds[0])

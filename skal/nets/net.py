@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from copy import copy
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
 from skorch.callbacks import PrintLog
 from skorch.dataset import Dataset, unpack_data
+from skorch.exceptions import SkorchException
 from skorch.utils import is_dataset, to_device
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
-from skal.nets.bayesian import BayesLinear, kl_divergence
+from skal.nets.bayesian import BayesLinear, kl_divergence, one_draw
 from skal.nets.criteria import row_losses, weighted_loss
 from skal.nets.data import (
     STABLE_ROWS,
@@ -27,37 +26,23 @@ from skal.nets.data import (
     refuse_shuffling,
     refuse_weights,
 )
-from skal.nets.modules import make_module, row_size
+from skal.nets.estimator import EstimatorNet
+from skal.nets.held_out import (
+    EncodedStream,
+    held_out_arrays,
+    is_taken_from,
+    missing_score,
+)
+from skal.nets.modules import cast_inputs, make_module, row_size
+from skal.nets.outcome import warn_if_untrained
 from skal.nets.validation import check_device, check_inputs, check_weights
-from skal.rng import preserve_global_rng, resolve_rng, seed_from
+from skal.rng import preserve_global_rng
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
     from typing_extensions import Self
 
 __all__ = ["BaseNet"]
-
-
-class PrivateAttribute:
-    """Stores an attribute under a private name.
-
-    Before `fit`, scikit-learn allows an estimator only parameters and private
-    attributes; skorch's ``__init__`` sets a few others.
-    """
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name, self.key = name, f"_{name.rstrip('_')}"
-
-    def __get__(self, net: Any, owner: type | None = None) -> Any:
-        if net is None:
-            return self
-        try:
-            return vars(net)[self.key]
-        except KeyError:  # skorch's __init__ asks before it sets the attribute
-            raise AttributeError(self.name) from None
-
-    def __set__(self, net: Any, value: Any) -> None:
-        vars(net)[self.key] = value
 
 
 class QuietPrintLog(PrintLog):
@@ -86,7 +71,7 @@ def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
     return extract_tb(interrupt.__traceback__)[-1].name.startswith("on_")
 
 
-class BaseNet(NeuralNet):
+class BaseNet(EstimatorNet):
     """Base class of skal's nets.
 
     Adds to skorch: inputs are checked before anything changes, and a `fit` that fails
@@ -94,90 +79,8 @@ class BaseNet(NeuralNet):
     and y; rows can be weighted; arrays are sliced into batches.
 
     A subclass inherits from one of skorch's nets as well, which comes second among its
-    bases, and defines `_check_target`, `_n_outputs` and `_match`.
+    bases, and defines `_check_target`, `_held_out_target`, `_n_outputs` and `_match`.
     """
-
-    seed_: int
-    history_ = PrivateAttribute()
-    initialized_ = PrivateAttribute()
-    virtual_params_ = PrivateAttribute()
-
-    # -- parameters ---------------------------------------------------------------
-
-    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
-        """Get the parameters of the net.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of callbacks.
-        **kwargs : dict
-            As in skorch.
-
-        Returns
-        -------
-        params : dict
-        """
-        params = super().get_params(deep=deep, **kwargs)
-        return {name: val for name, val in params.items() if not name.startswith("_")}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters of the net.
-
-        As in skorch, setting a parameter of the module rebuilds the module of a fitted
-        net.
-
-        Parameters
-        ----------
-        **params : dict
-
-        Returns
-        -------
-        net : self
-
-        Raises
-        ------
-        ValueError
-            If a parameter does not exist; no parameter is set in this case.
-        """
-        if self.initialized_:
-            # skorch sets these, then raises an error that asks to report it.
-            readers = ("dataset", "iterator_train", "iterator_valid")
-            direct = [name for name in params if name.split("__")[0] in readers]
-        else:
-            # skorch would initialize old and new callbacks at once, and does not
-            # accept a module instance here.
-            direct = [name for name in params if name in ("callbacks", "module")]
-        rebuilds = self.initialized_ and any("module" in name for name in params)
-        with self._all_or_nothing():
-            self.__dict__.update({name: params.pop(name) for name in direct})
-            with preserve_global_rng(self._next_seed()) if rebuilds else nullcontext():
-                super().set_params(**params)
-        return self
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Restore the attributes of the net if the block raises an error.
-
-        Where training continues (`warm_start`, `partial_fit`), weights change in
-        place and are not restored; only errors before the first step change nothing.
-        """
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _next_seed(self) -> int:
-        """Draw the next seed; each seed is drawn with the one before."""
-        if "seed_" in self.__dict__:
-            rng = torch.Generator().manual_seed(self.seed_)
-        else:
-            rng = resolve_rng(self.random_state)
-        self.seed_ = seed_from(rng)
-        return self.seed_
 
     # -- initialization -----------------------------------------------------------
 
@@ -245,10 +148,24 @@ class BaseNet(NeuralNet):
         KeyboardInterrupt
             If the user interrupts training; the net is left as it was. Use a callback,
             such as skorch's ``EarlyStopping``, to end training early.
+
+        Warns
+        -----
+        TrainingWarning
+            If the net has made fewer than 30 steps, as with few rows and epochs, or
+            its loss is not finite or never fell. `partial_fit` does not warn.
         """
+        self._fit(X, y, sample_weight, fit_params)
+        warn_if_untrained(self)
+        return self
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, fit_params: dict[str, Any]
+    ) -> None:
+        """Fit without a warning that the training was short or failed."""
         resume = self.warm_start and self.initialized_
         with self._all_or_nothing():
-            return self._train(X, y, None, sample_weight, fit_params, resume)
+            self._train(X, y, None, sample_weight, fit_params, resume)
 
     def _train(
         self,
@@ -308,6 +225,17 @@ class BaseNet(NeuralNet):
                 super().partial_fit(X, target, training_set=dataset, **fit_params)
             except _Interrupted as error:
                 raise error.interrupt from None
+            except (KeyError, SkorchException) as error:
+                score = missing_score(error)
+                if score is None or self.train_split:
+                    raise
+                raise ValueError(
+                    f"A callback needs {score!r}, which is computed on validation "
+                    "rows, and there are none. Hold rows out of training by "
+                    "train_split=ValidSplit(5) (from skorch.dataset), pass others by "
+                    "train_split=predefined_split(dataset) (from skorch.helper), or "
+                    "let the callback monitor 'train_loss'."
+                ) from error
 
     def fit_loop(
         self,
@@ -344,6 +272,51 @@ class BaseNet(NeuralNet):
             if _raised_by_callback(interrupt):
                 raise
             raise _Interrupted(interrupt) from None
+
+    def get_split_datasets(
+        self, X: Any, y: Any = None, **fit_params: Any
+    ) -> tuple[Any, Any]:
+        """Split into training and validation rows by `train_split`.
+
+        Validation rows that are not taken from the training rows, such as those of
+        skorch's ``predefined_split``, are cast and encoded as these are.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        y : array-like of shape (m,), optional
+        **fit_params : dict
+            Passed to `train_split`.
+
+        Returns
+        -------
+        training : Dataset
+        validation : Dataset or None
+
+        Raises
+        ------
+        ValueError
+            If the validation rows or their targets do not suit the net.
+        """
+        dataset = X if is_dataset(X) else self.get_dataset(X, y)
+        training, held_out = super().get_split_datasets(dataset, y, **fit_params)
+        if held_out is None or is_taken_from(held_out, dataset):
+            return training, held_out
+        try:
+            return training, self._held_out_set(held_out)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"In the validation set of train_split: {error}"
+            ) from error
+
+    def _held_out_set(self, dataset: Any) -> Any:
+        if isinstance(dataset, IterableDataset):
+            return EncodedStream(dataset, lambda y: self._held_out_target(y, y))
+        arrays = held_out_arrays(dataset)
+        if arrays is None:
+            return TargetDataset(dataset, self._held_out_target(dataset, None))
+        X = check_inputs(self, arrays[0], reset=False)
+        return self._make_dataset(X, self._held_out_target(X, arrays[1]))
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
@@ -398,7 +371,7 @@ class BaseNet(NeuralNet):
             weight = weight.to(y_pred.device)
             loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
         if training and any(isinstance(m, BayesLinear) for m in self.module_.modules()):
-            loss = loss + self._prior_loss(len(y_true))
+            loss = loss + self._prior_loss(y_true)
         return loss
 
     def row_losses(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
@@ -420,15 +393,20 @@ class BaseNet(NeuralNet):
     def _row_weights(self, y_true: Tensor) -> Tensor | None:
         return self.__dict__.get("_batch_weight")
 
-    def _prior_loss(self, n_rows: int) -> Tensor:
+    def _prior_loss(self, y_true: Tensor) -> Tensor:
         """Compute a batch's share of the divergence from the prior.
 
         The share is the batch's fraction of the training rows, divided by the number of
-        rows in the batch if the loss is a mean over them.
+        losses in the batch, one per row and target, if the loss is a mean over them.
         """
-        summed = getattr(self.criterion_, "reduction", "mean") == "sum"
-        share = (n_rows if summed else 1) / vars(self).get("_n_training_rows", n_rows)
-        return share * kl_divergence(self.module_)
+        n_rows = len(y_true)
+        share = n_rows / vars(self).get("_n_training_rows", n_rows)
+        if getattr(self.criterion_, "reduction", "mean") != "sum":
+            share /= y_true.numel()
+        return share * self._divergence()
+
+    def _divergence(self) -> Tensor:
+        return kl_divergence(self.module_)
 
     # -- data ---------------------------------------------------------------------
 
@@ -488,6 +466,24 @@ class BaseNet(NeuralNet):
         return iterator if training else refuse_shuffling(iterator)
 
     # -- forward passes -----------------------------------------------------------
+
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        """Run the module on a batch, cast to the type that the module computes in.
+
+        In training mode, a Bayesian layer has the same weights wherever a pass uses it.
+
+        Parameters
+        ----------
+        x : Tensor of shape (b, ...), or dict or tuple of tensors
+        **fit_params : dict
+            As in `fit`.
+
+        Returns
+        -------
+        outputs : Tensor of shape (b, n_outputs), or tuple of tensors
+        """
+        with one_draw(self.module_):
+            return super().infer(cast_inputs(x, self.module_), **fit_params)
 
     def forward_iter(
         self, X: Any, training: bool = False, device: str = "cpu"

@@ -183,6 +183,9 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
             )
         return y
 
+    def _held_out_target(self, X: Any, y: Any) -> np.ndarray:
+        return check_targets(self, X, y)
+
     def _n_outputs(self) -> int:
         return int(np.prod(self.target_shape_))
 

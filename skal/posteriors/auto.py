@@ -13,7 +13,7 @@ from skal.nets.bayesian import bayesian_layers
 from skal.posteriors.base import Posterior
 from skal.posteriors.bayes_weights import BayesWeights
 from skal.posteriors.mc_dropout import MCDropout, dropout_layers
-from skal.posteriors.members import Members, has_members
+from skal.posteriors.members import Members, check_several, has_members
 from skal.posteriors.snapshots import Snapshots, find_snapshots
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
@@ -76,6 +76,7 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
             return Snapshots()
         if dropout_layers(estimator.module_):
             return MCDropout()
+        check_several(pool)
         raise UnsuitableLearnerError(
             f"{type(estimator).__name__} is a single net without Bayesian layers, "
             "snapshots or dropout, so there are no models to disagree. Add dropout "
@@ -83,6 +84,7 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
             "module=BayesianMLP, use an ensemble or a Committee, or pass "
             "posterior=WeightNoise()."
         )
+    check_several(pool)
     raise UnsuitableLearnerError(
         f"{type(estimator).__name__} is a single model, so there are no models to "
         "disagree. Use a Committee, a random forest, bagging, voting, or a net with "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import is_classifier
 from torch import Tensor, nn
@@ -40,9 +42,11 @@ class LastLayerLaplace(NetPosterior):
     .. math:: H = \sum_n \Lambda_n \otimes z_n z_n^\top + \tau I,
 
     the Gauss-Newton Hessian: :math:`\Lambda_n = \operatorname{diag}(p_n) - p_n
-    p_n^\top` for cross-entropy, and :math:`I / \sigma^2` for regression, with
-    :math:`\sigma^2` the mean squared residual, which is Bayesian linear regression on
-    the features.  For the head of a classifier with more than 2048 weights, H is the
+    p_n^\top` for cross-entropy, times the weight of the row's class, and
+    :math:`\operatorname{diag}(1 / \sigma_t^2)` for regression, with
+    :math:`\sigma_t^2` the mean squared residual of target t, which is Bayesian linear
+    regression on the features.  Weights of single rows are not known to a learner, and
+    count as 1.  For the head of a classifier with more than 2048 weights, H is the
     Kronecker product of the mean :math:`\Lambda_n` and :math:`\sum_n z_n z_n^\top`.
 
     One forward pass over the labeled rows, and K over the rows that are read.
@@ -107,18 +111,46 @@ def _curvature(net: Member, outputs: Tensor) -> Tensor:
     if not is_classifier(estimator):
         # A copy: torch warns of read-only memory, as the values of a Series are.
         residual = outputs - torch.tensor(net.own_targets(), device=outputs.device)
-        variance = residual.square().mean().clamp(min=1e-12)
-        return (eye / variance).expand(len(outputs), -1, -1)
-    if isinstance(estimator.criterion_, nn.CrossEntropyLoss):
+        precision = 1 / residual.square().mean(dim=0).clamp(min=1e-12)
+        return precision.diag().expand(len(outputs), -1, -1)
+    criterion = estimator.criterion_
+    if isinstance(criterion, nn.CrossEntropyLoss):
         p = outputs.softmax(dim=1)
-        return p[:, :, None] * (eye - p[:, None, :])
-    if isinstance(estimator.criterion_, nn.BCEWithLogitsLoss):
+        curvature = p[:, :, None] * (eye - p[:, None, :])
+    elif isinstance(criterion, nn.BCEWithLogitsLoss):
         p = outputs.sigmoid()
-        return (p * (1 - p))[:, :, None] * eye
-    raise UnsuitableLearnerError(
-        "LastLayerLaplace needs a net trained by CrossEntropyLoss or "
-        f"BCEWithLogitsLoss, got {type(estimator.criterion_).__name__}."
-    )
+        curvature = (p * (1 - p))[:, :, None] * eye
+    else:
+        raise UnsuitableLearnerError(
+            "LastLayerLaplace needs a net trained by CrossEntropyLoss or "
+            f"BCEWithLogitsLoss, got {type(criterion).__name__}."
+        )
+    weights = _class_weights(estimator, max(2, outputs.shape[1]))
+    if weights is None:
+        return curvature
+    return weights.to(outputs)[_codes(net, len(weights))][:, None, None] * curvature
+
+
+def _class_weights(estimator: Any, n_classes: int) -> Tensor | None:
+    """Get the factor of a row's loss by its class; None if it is always 1."""
+    weights = getattr(estimator, "class_weights_", None)  # of skal's nets
+    total = torch.ones(n_classes) if weights is None else weights.cpu().clone()
+    criterion = estimator.criterion_
+    own, positive = (getattr(criterion, k, None) for k in ("weight", "pos_weight"))
+    if isinstance(criterion, nn.CrossEntropyLoss):
+        if own is not None:  # smoothing moves a part of the label to all classes
+            share, own = criterion.label_smoothing, own.detach().cpu()
+            total *= (1 - share) * own + share * own.mean()
+    elif positive is not None:
+        total[1] *= float(positive)
+    return None if bool((total == 1).all()) else total
+
+
+def _codes(net: Member, n_classes: int) -> Tensor:
+    """Find the class of each labeled row among those of the net's probabilities."""
+    columns = NetAccess(net.estimator).column_classes(n_classes)
+    codes = {label: k for k, label in enumerate(net.decode(columns).tolist())}
+    return torch.tensor([codes[label] for label in np.asarray(net.y).ravel().tolist()])
 
 
 def _by_cholesky(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Tensor:

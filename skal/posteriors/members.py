@@ -18,7 +18,7 @@ from skal.reading.pool import Member, Pool
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, array_if_tensor
 
-__all__ = ["Members", "has_members"]
+__all__ = ["Members", "check_several", "has_members"]
 
 
 class Members(Posterior):
@@ -60,6 +60,7 @@ class Members(Posterior):
         if len(models) == 1:
             (whole,) = models
             if not whole.is_ensemble:
+                check_several(pool)
                 raise UnsuitableLearnerError(
                     f"{type(whole.estimator).__name__} has no members to disagree. "
                     "Use a Committee, a random forest, extra trees, bagging, voting "
@@ -75,6 +76,19 @@ def has_members(pool: Pool) -> bool:
         return True
     (member,) = pool.members
     return member.is_ensemble and len(member.estimator.estimators_) > 1
+
+
+def check_several(pool: Pool) -> None:
+    """Raise UnsuitableLearnerError for a committee or an ensemble of one member."""
+    (member,) = pool.members
+    ensemble = member.estimator if member.is_ensemble else pool.learner
+    held = "estimators_" if member.is_ensemble else "learner_list"
+    if len(getattr(ensemble, held, ())) == 1:
+        raise UnsuitableLearnerError(
+            f"{type(ensemble).__name__} has a single member, which cannot disagree "
+            "with itself. Give it at least two, which differ by their estimators, "
+            "their seeds or their rows."
+        )
 
 
 def _reader(model: Member) -> Reader:

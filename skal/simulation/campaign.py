@@ -14,8 +14,8 @@ from sklearn.utils import check_array, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNet
 
+from skal.nets.copying import copy_estimator, parts_within
 from skal.rows import n_rows
 from skal.simulation.loop import Campaign, Step, global_rng_lock
 from skal.simulation.statistics import area
@@ -206,7 +206,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
             if len(steps) == self.n_queries:
                 kept = step.estimator if self.keep != "none" else None
             else:
-                kept = deepcopy(step.estimator) if self.keep == "all" else None
+                kept = copy_estimator(step.estimator) if self.keep == "all" else None
             _drop_optimizer_state(kept)
             steps.append(step._replace(estimator=kept))
         self.initial_indices_ = steps[0].labeled
@@ -317,13 +317,8 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
 
 def _drop_optimizer_state(fitted: Any) -> None:
     """Clear the state of the optimizers of all nets within a fitted estimator."""
-    if isinstance(fitted, torch.optim.Optimizer):
-        fitted.state.clear()
-    elif isinstance(fitted, BaseEstimator | NeuralNet):
-        _drop_optimizer_state(list(vars(fitted).values()))
-    elif isinstance(fitted, list | tuple):
-        for part in fitted:
-            _drop_optimizer_state(part)
+    for optimizer in parts_within(fitted, torch.optim.Optimizer):
+        optimizer.state.clear()
 
 
 def check_counts(

@@ -6,8 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from sklearn.isotonic import isotonic_regression
 
-__all__ = ["PairedDifference", "area", "mean_interval", "paired_difference"]
+__all__ = [
+    "LabelsSaved",
+    "PairedDifference",
+    "area",
+    "labels_saved",
+    "mean_interval",
+    "paired_difference",
+]
 
 
 class PairedDifference(NamedTuple):
@@ -17,6 +25,14 @@ class PairedDifference(NamedTuple):
     low: float
     high: float
     p_value: float
+
+
+class LabelsSaved(NamedTuple):
+    """Number of labels saved, and its confidence interval."""
+
+    saved: float
+    low: float
+    high: float
 
 
 def area(n_labeled: np.ndarray, scores: np.ndarray) -> float:
@@ -128,3 +144,93 @@ def paired_difference(
         return PairedDifference(mean, low, high, 1.0 if mean == 0 else 0.0)
     p_value = float(2 * stats.t.sf(abs(mean) / error, n - 1))
     return PairedDifference(mean, low, high, p_value)
+
+
+def labels_saved(
+    n_labeled: np.ndarray,
+    scores: np.ndarray,
+    reference: np.ndarray,
+    *,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+) -> LabelsSaved:
+    r"""Estimate how many fewer labels give the final score of a reference.
+
+    Parameters
+    ----------
+    n_labeled : ndarray of shape (n_steps,)
+        Number of labels at each step, increasing.
+    scores, reference : ndarrays of shape (n_runs, n_steps)
+        Learning curves, with the runs in the same order; higher is better.
+    confidence : float, default=0.95
+        Confidence level of the interval.
+    n_resamples : int, default=1000
+        Number of bootstrap samples.
+
+    Returns
+    -------
+    saved : LabelsSaved
+        NaN if the score is not reached; the interval is NaN if there is a single run.
+        A bound is minus infinity where the score may not be reached within the budget.
+
+    Notes
+    -----
+    Mean curves are made monotone by isotonic regression, which takes noise out of
+    their ends, and interpolated linearly. The target is the last value of the
+    reference, and the labels saved are those at which the reference first reaches it,
+    minus those at which the other curve does.
+
+    The interval is that of the bootstrap over runs, between percentiles that are moved
+    outwards for few runs [1]_: to those of a normal distribution at
+    :math:`\sqrt{n / (n - 1)}` times the quantile of Student's t distribution.
+
+    References
+    ----------
+    .. [1] T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American
+       Statistician 69, 2015, https://doi.org/10.1080/00031305.2015.1089789
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal.simulation.statistics import labels_saved
+    >>> n_labeled = np.array([10, 20, 30])
+    >>> reference = np.array([[0.5, 0.6, 0.7], [0.4, 0.5, 0.6]])
+    >>> labels_saved(n_labeled, reference + [0.0, 0.1, 0.1], reference).saved
+    10.0
+    """
+    n = len(scores)
+    saved = _saved(n_labeled, scores.mean(axis=0), reference.mean(axis=0))
+    if n < 2:
+        return LabelsSaved(saved, float("nan"), float("nan"))
+    rng = np.random.default_rng(0)  # the same interval each time
+    samples = []
+    for _ in range(n_resamples):
+        runs = rng.integers(n, size=n)
+        means = scores[runs].mean(axis=0), reference[runs].mean(axis=0)
+        value = _saved(n_labeled, *means)
+        samples.append(-np.inf if np.isnan(value) else value)
+    outwards = np.sqrt(n / (n - 1)) * stats.t.ppf((1 + confidence) / 2, n - 1)
+    tail = stats.norm.sf(outwards)
+    low = np.quantile(samples, tail, method="lower")
+    high = np.quantile(samples, 1 - tail, method="higher")
+    return LabelsSaved(saved, float(low), float(high))
+
+
+def _saved(n_labeled: np.ndarray, curve: np.ndarray, reference: np.ndarray) -> float:
+    rising = isotonic_regression(reference)
+    needed = [_labels_until(n_labeled, c, rising[-1]) for c in (rising, curve)]
+    return needed[0] - needed[1]
+
+
+def _labels_until(n_labeled: np.ndarray, curve: np.ndarray, target: float) -> float:
+    """Get the number of labels at which a curve reaches a score; NaN if it does not."""
+    rising = isotonic_regression(curve)
+    close = 1e-12 * np.abs(rising).max(initial=abs(target))
+    reached = np.flatnonzero(rising >= target - close)
+    if len(reached) == 0:
+        return float("nan")
+    k = int(reached[0])
+    if k == 0:
+        return float(n_labeled[0])
+    share = min(1.0, (target - rising[k - 1]) / (rising[k] - rising[k - 1]))
+    return float(n_labeled[k - 1] + share * (n_labeled[k] - n_labeled[k - 1]))

@@ -167,7 +167,16 @@ def _default_proxy(pool: Pool) -> Any:
     inner = innermost(learner)
     device = inner.device if isinstance(inner, NeuralNet) else "cpu"
     net = nets[pool.task](module__hidden_sizes=(64,), lr=0.01, device=device)
+    if pool.task == "classification":  # labeled rows may lack a class
+        net.set_params(classes=_named_classes(inner))
     return rewrap(learner, net)
+
+
+def _named_classes(estimator: Any) -> Any:
+    """Get ``classes=`` of a net or of the net of an ensemble; None if it has none."""
+    named = getattr(estimator, "classes", None)
+    inner = getattr(estimator, "estimator", None)
+    return _named_classes(inner) if named is None and inner is not None else named
 
 
 def _seed(proxy: Any, rng: torch.Generator) -> None:

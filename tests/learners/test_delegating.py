@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skal.learners import ActiveLearner
@@ -91,3 +91,21 @@ def test_only_what_the_estimator_has():
     assert not hasattr(ActiveLearner(Ridge()), "predict_proba")
     assert not hasattr(ActiveLearner(BaseEstimator()), "decision_function")
     assert hasattr(ActiveLearner(LogisticRegression()), "decision_function")
+
+
+def test_all_transformers_of_a_pipeline_are_applied_in_order(data):
+    X, y = data
+    shifts = [
+        FunctionTransformer(np.exp),
+        StandardScaler(),
+        FunctionTransformer(np.sin),
+    ]
+    inner = make_pipeline(*shifts[:2])
+    for steps in (shifts, [inner, shifts[2]], [shifts[0], make_pipeline(*shifts[1:])]):
+        pipeline = make_pipeline(*steps, LogisticRegression())
+        learner = ActiveLearner(pipeline, X_training=X, y_training=y)
+        grown = np.exp(X)
+        expected = np.sin((grown - grown.mean(0)) / grown.std(0))
+        np.testing.assert_allclose(
+            learner.transform_without_estimating(X), expected, atol=1e-6
+        )

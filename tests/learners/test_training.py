@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 import pytest
 import torch
@@ -29,12 +31,13 @@ class Recorder(BaseEstimator):
         return self
 
 
-def local_net(**kwargs):
-    """A net with a local class as module, so that it cannot be pickled once fitted."""
+def local_net(locked=False, **kwargs):
+    """A net with a local class as module; with a lock, it cannot be copied."""
 
     class Module(torch.nn.Module):
         def __init__(self):
             super().__init__()
+            self.lock = Lock() if locked else None
             self.linear = torch.nn.Linear(4, 2)
 
         def forward(self, X):
@@ -157,7 +160,7 @@ class TestUnchangedOnError:
         assert np.array_equal(net.predict_proba(X), before)
 
     def test_net_that_cannot_be_copied(self):
-        net = local_net().fit(X, y)
+        net = local_net(locked=True).fit(X, y)
         before = net.predict_proba(X)
         self.fail_after(net, make_pipeline(StandardScaler(), clone(net)).fit(X, y))
         assert np.array_equal(net.predict_proba(X), before)
@@ -165,11 +168,17 @@ class TestUnchangedOnError:
             net.fit(X, y)
         assert not np.array_equal(net.predict_proba(X), before)
 
-    def test_net_that_can_neither_be_copied_nor_start_over(self):
+    def test_a_warm_start_with_a_local_class(self):
         net = local_net(warm_start=True).fit(X, y)
         before = net.predict_proba(X)
+        self.fail_after(net)
+        assert np.array_equal(net.predict_proba(X), before)
+
+    def test_net_that_can_neither_be_copied_nor_start_over(self):
+        net = local_net(locked=True, warm_start=True).fit(X, y)
+        before = net.predict_proba(X)
         with (
-            pytest.raises(TypeError, match="top level of a module"),
+            pytest.raises(TypeError, match=r"cannot be copied.*such as a lock"),
             unchanged_on_error([net]),
         ):
             net.fit(X, y)

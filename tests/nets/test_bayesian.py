@@ -22,6 +22,7 @@ from skal.nets.bayesian import (
     BayesLinear,
     GaussianNLL,
     kl_divergence,
+    one_draw,
     sample_weights,
 )
 from tests.nets.helpers import blobs, line
@@ -335,3 +336,88 @@ def test_training_is_seeded_and_leaves_global_rng_alone() -> None:
     proba = [net.predict_proba(X) for net in nets]
     np.testing.assert_array_equal(proba[0], proba[1])
     assert not np.array_equal(proba[0], proba[2])
+
+
+class Tied(nn.Module):
+    """Uses one layer twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = BayesLinear(2, 2, initial_scale=1.0, bias=False)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        self.passes = self.layer(X), self.layer(X)
+        return self.passes[0] + self.passes[1]
+
+
+def test_a_step_has_one_draw_of_a_layer_used_twice() -> None:
+    seen = []
+
+    class Watched(Tied):
+        def forward(self, X: torch.Tensor) -> torch.Tensor:
+            outputs = super().forward(X)
+            seen.append([part.detach().clone() for part in self.passes])
+            return outputs
+
+    X = np.ones((8, 2), dtype=np.float32)
+    NetRegressor(Watched, max_epochs=3, batch_size=4, random_state=0).fit(X, X)
+    steps = [first for first, second in seen if torch.equal(first, second)]
+    assert len(steps) == len(seen) == 6
+    assert not torch.equal(steps[0], steps[1])  # a new draw for the next one
+    module = Tied()
+    module(torch.ones(4, 2))
+    assert not torch.equal(*module.passes)  # by itself, a layer draws each time
+    with one_draw(module):
+        module(torch.ones(4, 2))
+    assert torch.equal(*module.passes)
+    assert module.layer._kept is None
+
+
+@pytest.mark.parametrize("n_targets", [1, 4])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_several_targets_have_the_posterior_of_one(
+    n_targets: int, reduction: str
+) -> None:
+    # Each target has weights of its own, so that its posterior does not depend on the
+    # number of the others: without its share of the loss, it is twice as wide at four.
+    n_rows, noise, prior_scale = 12, 0.5, 0.7
+    X = np.linspace(-1, 1, n_rows, dtype=np.float32)[:, None]
+    Y = np.repeat(0.8 * X + 0.3, n_targets, axis=1)
+    head = (
+        NetRegressor(
+            BayesianMLP,
+            module__hidden_sizes=(),
+            module__prior_scale=prior_scale,
+            criterion=GaussianNLL,
+            criterion__noise_scale=noise,
+            criterion__reduction=reduction,
+            lr=0.05,
+            max_epochs=800,
+            batch_size=-1,
+            callbacks=[LRScheduler("CosineAnnealingLR", T_max=800)],
+            random_state=0,
+        )
+        .fit(X, Y)
+        .module_.head
+    )
+    precision = 1 / prior_scale**2 + (X**2).sum() / noise**2
+    scale = F.softplus(head.weight_rho).detach().numpy()
+    np.testing.assert_allclose(scale, precision**-0.5, rtol=0.2)
+    precision = 1 / prior_scale**2 + n_rows / noise**2
+    scale = F.softplus(head.bias_rho).detach().numpy()
+    np.testing.assert_allclose(scale, precision**-0.5, rtol=0.2)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weights_of_one_change_nothing_with_several_targets(reduction: str) -> None:
+    X, y = line(40)
+    Y = np.c_[y, -y]
+    options: dict[str, Any] = {
+        "criterion__reduction": reduction,
+        "max_epochs": 2,
+        "lr": 0.0,
+        "random_state": 0,
+    }
+    plain = NetRegressor(**options).fit(X, Y).history[:, "train_loss"]
+    ones = NetRegressor(**options).fit(X, Y, sample_weight=np.ones(40))
+    np.testing.assert_allclose(ones.history[:, "train_loss"], plain, rtol=1e-5)

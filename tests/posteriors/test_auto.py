@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, WeightSnapshots
 from skal.nets.bayesian import BayesianMLP
@@ -60,8 +61,16 @@ def test_a_single_model_is_told_what_to_add():
         auto(net().fit(X, Y))
     with pytest.raises(UnsuitableLearnerError, match="LogisticRegression is a single"):
         auto(LogisticRegression().fit(X, Y))
-    with pytest.raises(UnsuitableLearnerError, match="single model"):
+    for one in (LogisticRegression(), net()):
+        with pytest.raises(UnsuitableLearnerError, match="Committee has a single mem"):
+            auto(Committee([ActiveLearner(one)]).fit(X, Y))
+    with pytest.raises(UnsuitableLearnerError, match="ForestClassifier has a single m"):
         auto(RandomForestClassifier(1).fit(X, Y))
+    with pytest.raises(UnsuitableLearnerError, match="Committee has a single member"):
+        Members().draw(
+            Pool(Committee([ActiveLearner(LogisticRegression())]).fit(X, Y), X),
+            torch.Generator(),
+        )
 
 
 @pytest.mark.parametrize("posterior", ["dropout", None, 3, MCDropout])

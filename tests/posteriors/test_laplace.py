@@ -15,7 +15,8 @@ from skal import ActiveLearner
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
 from skal.posteriors import LastLayerLaplace
-from skal.posteriors.laplace import _by_cholesky, _by_kronecker
+from skal.posteriors.laplace import _by_cholesky, _by_kronecker, _curvature
+from skal.reading.pool import Pool
 from tests.posteriors.helpers import X, Y, collect, unchanged
 
 VALUES = X[:, 0] + 0.1 * np.random.default_rng(1).normal(size=60)
@@ -135,3 +136,77 @@ def test_what_cannot_be_done_is_told():
         collect(LastLayerLaplace(), learner(LogisticRegression()))
     with pytest.raises(ValueError, match="prior_precision must be a number above 0"):
         collect(LastLayerLaplace(prior_precision=0), learner(net))
+
+
+def logit_variance(fitted, precision):
+    """Variances of drawn logits, over those of a Gaussian with this precision."""
+    proba = collect(LastLayerLaplace(n_draws=4000), fitted)
+    logits = proba[:, :, 1].log() - proba[:, :, 0].log()
+    design = np.column_stack([X, np.ones(60)]).astype(float)
+    expected = np.einsum("md,de,me->m", design, np.linalg.inv(precision), design)
+    return logits.numpy().var(0) / expected
+
+
+@pytest.mark.parametrize("how", ["class_weight", "balanced", "pos_weight"])
+def test_a_row_counts_by_the_weight_of_its_class(how):
+    # The weights of classes are those of rows: a row of weight 50 stands for 50 rows.
+    labels = np.array(["no", "yes"])[(X[:, 0] > 0.8).astype(int)]
+    rare = labels == "yes"
+    weight = {0: 1.0, 1: 50.0}
+    options = {"class_weight": {"no": 1, "yes": 50}}
+    if how == "balanced":
+        options = {"class_weight": "balanced"}
+        weight = {0: 30 / (~rare).sum(), 1: 30 / rare.sum()}
+    if how == "pos_weight":
+        options = {"criterion__pos_weight": torch.tensor(50.0)}
+    net = NetClassifier(
+        module__hidden_sizes=(),
+        criterion=nn.BCEWithLogitsLoss,
+        lr=0.05,
+        max_epochs=60,
+        random_state=0,
+        **options,
+    )
+    fitted = learner(net, X, labels)
+    p = fitted.predict_proba(X)[:, 1].astype(float)
+    w = np.where(rare, weight[1], weight[0])
+    design = np.column_stack([X, np.ones(60)]).astype(float)
+    precision = design.T @ (design * (w * p * (1 - p))[:, None]) + np.eye(6)
+    np.testing.assert_allclose(
+        logit_variance(fitted, precision), np.ones(60), atol=0.15
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_weights_of_a_criterion_are_those_of_its_loss(smoothing):
+    weight = torch.tensor([1.0, 7.0, 20.0])
+    criterion = {"criterion__weight": weight, "criterion__label_smoothing": smoothing}
+    net = NetClassifier(max_epochs=1, random_state=0, **criterion).fit(X, Y)
+    member = Pool(learner(net), X).members[0]
+    outputs = torch.from_numpy(np.random.default_rng(0).normal(size=(60, 3)))
+    own = nn.CrossEntropyLoss(weight.double(), label_smoothing=smoothing)
+    own.reduction = "sum"
+    for i in range(5):
+        expected = torch.autograd.functional.hessian(
+            lambda f, i=i: own(f[None], torch.tensor([Y[i]])), outputs[i]
+        )
+        torch.testing.assert_close(_curvature(member, outputs)[i], expected)
+
+
+def test_each_target_has_its_own_noise():
+    rng = np.random.default_rng(3)
+    targets = np.column_stack([X[:, 0], X[:, 1]]) + [0.01, 1.0] * rng.normal(
+        size=(60, 2)
+    )
+    net = NetRegressor(module__hidden_sizes=(), max_epochs=300, lr=0.05, random_state=0)
+    fitted = learner(net, X, targets)
+    outputs = collect(LastLayerLaplace(n_draws=4000), fitted).numpy()
+    design = np.column_stack([X, np.ones(60)]).astype(float)
+    noise = np.mean((fitted.predict(X) - targets) ** 2, axis=0)
+    assert noise[1] > 100 * noise[0]
+    for t in range(2):
+        precision = design.T @ design / noise[t] + np.eye(6)
+        expected = np.einsum("md,de,me->m", design, np.linalg.inv(precision), design)
+        np.testing.assert_allclose(
+            outputs[:, :, t].var(0) / expected, np.ones(60), atol=0.15
+        )

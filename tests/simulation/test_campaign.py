@@ -19,8 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
-from skal.nets import DeepEnsembleRegressor, NetRegressor
+from skal.nets import MLP, DeepEnsembleRegressor, NetRegressor
 from skal.strategies import Margin, Random
 from tests.simulation.helpers import (
     Data,
@@ -43,6 +45,29 @@ def test_every_row_is_labeled_once_and_counted(regression: Data) -> None:
     assert len(fitted.estimators_) == len(fitted.fit_times_) == 4
     assert len(fitted.query_times_) == 3
     assert (fitted.fit_times_ > 0).all()
+
+
+class _Normed(MLP):
+    """Has a parametrization, which Python's pickler does not take."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__(n_features, n_outputs, (8,))
+        weight_norm(self.head)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"module__activation": lambda: nn.Tanh()}, {"module": _Normed}],
+    ids=["lambda", "parametrization"],
+)
+def test_nets_that_cannot_be_pickled(regression: Data, options: Any) -> None:
+    X, y = regression
+    net = NetRegressor(max_epochs=3, **options)
+    fitted = simulation(net).fit(X, y)
+    curve = fitted.learning_curve(X, y)
+    assert len(set(curve)) == 4
+    last = simulation(net, keep="last").fit(X, y)
+    assert last.estimator_.score(X, y) == curve[-1]
 
 
 def test_estimators_are_those_of_a_loop_by_hand(regression: Data) -> None:

@@ -98,9 +98,27 @@ def test_result_is_the_same_in_parallel(
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
+def _local_class() -> Any:
+    class Local(MLP):
+        pass
+
+    return Local
+
+
 @pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_nets_are_the_same_in_parallel(regression: Data, backend: str) -> None:
-    net = NetRegressor(max_epochs=3, module__dropout=0.5)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"module__dropout": 0.5},
+        {"module__activation": lambda: torch.nn.Tanh()},
+        {"module": _local_class()},
+    ],
+    ids=["dropout", "lambda", "local class"],
+)
+def test_nets_are_the_same_in_parallel(
+    regression: Data, backend: str, options: Any
+) -> None:
+    net = NetRegressor(max_epochs=3, **options)
     settings = {"estimator": net, "cv": KFold(2), "n_queries": 1}
     expected = compare(regression, **settings).data
     with parallel_config(backend=backend, n_jobs=2):

@@ -23,6 +23,7 @@ from skal import (
     NetRegressor,
 )
 from skal.exceptions import UnsuitableLearnerError
+from skal.nets import DeepEnsembleClassifier
 from skal.strategies import (
     BADGE,
     BALD,
@@ -302,6 +303,18 @@ class TestAsEstimator:
         )
         expected = inner.select(learner_of("classification"), POOL, 5)
         assert picked.indices.tolist() == expected.indices.tolist()
+
+
+class TestNamedClasses:
+    @pytest.mark.parametrize("wrapped", [False, True], ids=["net", "ensemble"])
+    def test_the_default_proxy_has_the_classes_of_the_net(self, wrapped):
+        # Of one class so far, as before the first query of a rare one.
+        estimator = NetClassifier(classes=["no", "yes"], max_epochs=2, random_state=0)
+        if wrapped:
+            estimator = DeepEnsembleClassifier(estimator, 2, random_state=0)
+        X = np.random.default_rng(0).normal(size=(12, 3)).astype("f")
+        learner = ActiveLearner(estimator, X_training=X, y_training=["no"] * 12)
+        assert ViaProxy(random_state=0).select(learner, X, 3).indices.shape == (3,)
 
 
 class TestErrors:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 from skorch.callbacks import Callback
+from skorch.utils import is_dataset
 from torch.utils.data import Subset
 
 from skal.exceptions import UnsuitableLearnerError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["ForgettingEvents"]
 
@@ -40,8 +45,13 @@ class ForgettingEvents(Callback):
     Notes
     -----
     Predictions are those of the training step, before it changes the weights and with
-    dropout, so they cost nothing. Counts cover the last call of `fit` or
-    `partial_fit`; positions refer to its rows.
+    dropout, so they cost nothing. `fit` starts to count anew. `partial_fit`, and `fit`
+    with ``warm_start=True``, go on counting if their rows and labels are those of the
+    call before, and start anew if not; positions refer to these rows.
+
+    In an ensemble, each member has a copy of the callback, among its ``callbacks_``.
+    The members of a split-head or snapshot ensemble are trained in one run, so their
+    counts are equal; with several heads, the prediction is that of their mean.
 
     The net must be a :class:`~skal.nets.NetClassifier` trained on arrays with its
     default iterator, whose batches know their rows.
@@ -64,10 +74,27 @@ class ForgettingEvents(Callback):
     150
     """
 
+    def initialize(self) -> Self:
+        """Reset the counts.
+
+        Returns
+        -------
+        callback : self
+        """
+        self._clear()
+        return self
+
+    def _clear(self) -> None:
+        self.n_epochs_ = 0
+        for name in ("n_presented_", "n_learned_", "n_forgotten_", "first_learned_"):
+            setattr(self, name, np.zeros(0, dtype=np.int64))
+        self.right_ = np.zeros(0, dtype=bool)
+        self.rows_: str | None = None
+
     def on_train_begin(
         self, net: Any, X: Any = None, y: Any = None, **kwargs: Any
     ) -> None:
-        """Reset the counts.
+        """Reset the counts if the rows are not those of the training before.
 
         Parameters
         ----------
@@ -85,10 +112,10 @@ class ForgettingEvents(Callback):
                 "ForgettingEvents counts the right and wrong predictions of a "
                 f"skal.NetClassifier, and {type(net).__name__} is not one."
             )
-        self.n_epochs_ = 0
-        for name in ("n_presented_", "n_learned_", "n_forgotten_", "first_learned_"):
-            setattr(self, name, np.zeros(0, dtype=np.int64))
-        self.right_ = np.zeros(0, dtype=bool)
+        rows = None if is_dataset(X) else joblib.hash((X, y))
+        if rows is None or rows != self.rows_:
+            self._clear()
+            self.rows_ = rows
 
     def on_epoch_begin(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +27,8 @@ class WeightSnapshots(Callback):
     every : int, default=1
         Interval between snapshots, in epochs.
     warmup : int, default=0
-        Number of initial epochs without snapshots.
+        Number of initial epochs without snapshots. In these, a net changes the class
+        of every row, which says little about the row.
     last : int or None, default=50
         Maximal number of snapshots; older ones are discarded. None keeps all.
 
@@ -46,6 +48,9 @@ class WeightSnapshots(Callback):
 
     `fit` discards earlier snapshots. `partial_fit`, and `fit` with ``warm_start=True``,
     continue to count epochs and keep snapshots.
+
+    The members of a split-head ensemble have the epochs of the run, each with its own
+    head; those of a snapshot ensemble have the epochs of their own cycle.
 
     Examples
     --------
@@ -154,6 +159,34 @@ class WeightSnapshots(Callback):
                 "WeightSnapshots."
             )
         return list(self.weights_)
+
+    def part(
+        self, rename: Mapping[str, str] | None = None, epochs: Sequence[int] = ()
+    ) -> WeightSnapshots:
+        """Copy the callback with a part of its snapshots, for a net made of another.
+
+        Parameters
+        ----------
+        rename : mapping of str to str, optional
+            New names of the tensors to keep; all are kept under their names by default.
+        epochs : sequence of int
+            Epochs to keep; all by default.
+
+        Returns
+        -------
+        callback : WeightSnapshots
+            It has the tensors of this one, which are not copied.
+        """
+        copied = type(self)(self.every, self.warmup, self.last).initialize()
+        copied.n_epochs_ = self.n_epochs_
+        for epoch, weights in zip(self.epochs_, self.weights_, strict=True):
+            if epochs and epoch not in epochs:
+                continue
+            if rename is not None:
+                weights = {new: weights[old] for old, new in rename.items()}
+            copied.weights_.append(dict(weights))
+            copied.epochs_.append(epoch)
+        return copied
 
     def _belongs_to(self, net: Any) -> bool:
         # A copied or unpickled callback can compare shapes only.

@@ -61,7 +61,8 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
         base = seeded_clone(estimator, seed_from(rng)).set_params(
             max_epochs=base_epochs, warm_start=True
         )
-        base.fit(X, y, **fit_params)
+        weight = fit_params.pop("sample_weight", None)
+        base._fit(X, y, weight, fit_params)  # few epochs are intended
         layers = [m for m in base.module_.modules() if isinstance(m, DROPOUTS)]
         if not any(layer.p > 0 for layer in layers):
             raise ValueError(
@@ -74,7 +75,7 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
             member, seed = deepcopy(base), seed_from(rng)
             member.set_params(max_epochs=max_epochs - base_epochs, random_state=seed)
             member.seed_ = seed
-            member.fit(X, y, **fit_params)
+            member.fit(X, y, weight, **fit_params)
             members.append(
                 member.set_params(max_epochs=max_epochs, warm_start=warm_start)
             )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
+from skal.nets.callbacks import WeightSnapshots
 from skal.nets.ensembles.base import (
     BaseEnsemble,
     EnsembleClassifier,
@@ -127,10 +128,17 @@ class SnapshotEnsemble(BaseEnsemble):
             )
         run.callbacks_ = [(name, cb) for name, cb in run.callbacks_ if cb is not cycles]
         run.callbacks, run.max_epochs = given, max_epochs
+        kept = [cb for _, cb in run.callbacks_ if isinstance(cb, WeightSnapshots)]
+        memo = {id(cb): cb for cb in kept}  # not copied: a member gets its part of them
         members = []
-        for state in cycles.states_:
-            member = deepcopy(run)
+        for k, state in enumerate(cycles.states_):
+            member = deepcopy(run, dict(memo))
             member.module_.load_state_dict(state)
+            cycle = range(k * n_epochs + 1, (k + 1) * n_epochs + 1)
+            member.callbacks_ = [
+                (name, cb.part(epochs=cycle) if isinstance(cb, WeightSnapshots) else cb)
+                for name, cb in member.callbacks_
+            ]
             members.append(member)
         return {"estimators_": members}
 

@@ -11,7 +11,8 @@ from skorch.dataset import unpack_data
 from torch import Tensor, nn
 
 from skal.hooks import evaluating
-from skal.nets.bayesian import LINEAR
+from skal.nets.bayesian import LINEAR, kl_divergence
+from skal.nets.callbacks import ForgettingEvents, WeightSnapshots
 from skal.nets.ensembles.base import (
     BaseEnsemble,
     EnsembleClassifier,
@@ -82,6 +83,17 @@ class MultiHead(nn.Module):
             **{prefix + name: value for name, value in head.items()},
         }
 
+    def names_of(self, k: int) -> dict[str, str]:
+        """Map the names of a member's tensors to those in the original module."""
+        before, after = f"heads.{k}.", f"{self.head_name}." if self.head_name else ""
+        names = {}
+        for name, _ in (*self.named_parameters(), *self.named_buffers()):
+            if name.startswith("trunk."):
+                names[name] = name.removeprefix("trunk.")
+            elif name.startswith(before):
+                names[name] = after + name.removeprefix(before)
+        return names
+
 
 class MultiHeadNet(BaseNet):
     """A net that trains all heads; precedes a net of skal among the bases of a class.
@@ -116,6 +128,29 @@ class MultiHeadNet(BaseNet):
             for y_head in y_pred.unbind(1)
         ]
         return torch.stack(losses).mean()
+
+    def _divergence(self) -> Tensor:
+        """Average the divergences of the members, as their losses are."""
+        module: Any = self.module_
+        of_heads = kl_divergence(module.heads) / len(module.heads)
+        return kl_divergence(module.trunk) + of_heads
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Run a training step; callbacks see the mean of the heads.
+
+        Parameters
+        ----------
+        batch : (X, y)
+        **fit_params : dict
+            As in `fit`.
+
+        Returns
+        -------
+        step : dict
+            ``loss``, and ``y_pred`` of shape (b, n_outputs).
+        """
+        step: dict[str, Any] = super().train_step_single(batch, **fit_params)
+        return {**step, "y_pred": step["y_pred"].mean(1)}
 
 
 def multi_head_net(net: Any, n_heads: int, head: str) -> Any:
@@ -179,6 +214,19 @@ def find_last_layer(net: Any, X: Any, name: str | None = None) -> str:
     return head.name
 
 
+def _records(
+    callbacks: list[tuple[str, Any]], names: dict[str, str]
+) -> list[tuple[str, Any]]:
+    """Copy what skal's callbacks recorded of the run, under a member's names."""
+    records: list[tuple[str, Any]] = []
+    for name, callback in callbacks:
+        if isinstance(callback, WeightSnapshots):
+            records.append((name, callback.part(rename=names)))
+        elif isinstance(callback, ForgettingEvents):
+            records.append((name, deepcopy(callback)))
+    return records
+
+
 class SplitHeadEnsemble(BaseEnsemble):
     """Members that share everything but the head."""
 
@@ -216,6 +264,10 @@ class SplitHeadEnsemble(BaseEnsemble):
         for k in range(self.n_estimators):
             member = deepcopy(shell)
             member.module_.load_state_dict(run.module_.state_of(k))
+            member.callbacks_ = [
+                *member.callbacks_,
+                *_records(run.callbacks_, run.module_.names_of(k)),
+            ]
             members.append(member)
         return {"estimators_": members}
 
@@ -240,7 +292,8 @@ class SplitHeadEnsembleClassifier(SplitHeadEnsemble, EnsembleClassifier):
     ----------
     estimators_ : list of NetClassifier
         The fitted members: complete nets with copies of the trunk. Each has the history
-        of the run; callbacks saw the run, not the members.
+        of the run, and what `WeightSnapshots` and `ForgettingEvents` recorded of it;
+        other callbacks saw the run, not the members.
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
@@ -293,7 +346,8 @@ class SplitHeadEnsembleRegressor(SplitHeadEnsemble, EnsembleRegressor):
     ----------
     estimators_ : list of NetRegressor
         The fitted members: complete nets with copies of the trunk. Each has the history
-        of the run; callbacks saw the run, not the members.
+        of the run, and what `WeightSnapshots` and `ForgettingEvents` recorded of it;
+        other callbacks saw the run, not the members.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Column names of a DataFrame X.

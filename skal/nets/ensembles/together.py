@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skal.nets.classifier import NetClassifier
 from skal.nets.data import ArrayDataset, BatchOrder
 from skal.nets.modules import MLP
+from skal.nets.outcome import warn_if_untrained
 from skal.nets.regressor import NetRegressor
 from skal.nets.validation import (
     check_inputs,
@@ -117,6 +118,8 @@ def train_together(nets: list[Any], X: Any, y: Any) -> None:
     else:
         target = check_targets(first, checked, y)
     _run(nets, ArrayDataset(checked, target))
+    for net in nets:
+        warn_if_untrained(net)
 
 
 def _run(nets: list[Any], dataset: ArrayDataset) -> None:

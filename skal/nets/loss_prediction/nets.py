@@ -312,12 +312,13 @@ class LossPredictionClassifier(LossPredictionNet, NetClassifier):
     layer and ReLU; a last linear layer over all blocks predicts :math:`\hat l(x)`. The
     net minimizes
 
-    .. math:: L + \lambda \, \frac{2}{B} \sum_{(i, j)}
+    .. math:: L + \lambda \, \frac{1}{\lfloor B / 2 \rfloor} \sum_{(i, j)}
        \max\bigl(0, \xi - s_{ij} (\hat l_i - \hat l_j)\bigr)
 
-    over pairs of rows of a batch, where :math:`s_{ij}` is 1 if :math:`l_i > l_j` and -1
-    otherwise, :math:`\xi` is the margin and :math:`\lambda` the weight. The losses
-    :math:`l` are those of the criterion for single rows, by default the cross-entropy.
+    over the :math:`\lfloor B / 2 \rfloor` pairs of rows of a batch of B, where
+    :math:`s_{ij}` is 1 if :math:`l_i > l_j` and -1 otherwise, :math:`\xi` is the margin
+    and :math:`\lambda` the weight. The losses :math:`l` are those of the criterion for
+    single rows, by default the cross-entropy.
     They are constants for the gradient, and unweighted: weights of rows and classes
     affect only L. The middle row of an odd batch has no partner.
 

@@ -14,7 +14,11 @@ from skorch.dataset import ValidSplit
 from torch import nn
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets import ForgettingEvents, NetRegressor
+from skal.nets import (
+    DiversityEncouragingEnsembleClassifier,
+    ForgettingEvents,
+    NetRegressor,
+)
 from tests.nets.callbacks.helpers import X, Y, make_net
 
 
@@ -145,3 +149,32 @@ def test_errors_say_what_cannot_be_counted():
     dataset = torch.utils.data.TensorDataset(torch.from_numpy(X), torch.arange(60) % 2)
     with pytest.raises(UnsuitableLearnerError, match="pass X as arrays"):
         make_net(ForgettingEvents()).fit(dataset)
+
+
+def test_a_warm_start_on_the_same_rows_goes_on_counting():
+    events = ForgettingEvents()
+    net = make_net(events, max_epochs=3, warm_start=True)
+    net.fit(X, Y)
+    first = events.n_learned_.copy()
+    net.fit(X, Y)
+    assert (events.n_presented_ == 6).all()
+    assert (events.n_learned_ >= first).all()
+    net.fit(X[:-1], Y[:-1])
+    assert (events.n_presented_ == 3).all()
+    assert len(events.n_presented_) == len(X) - 1
+    net.fit(X[:-1][::-1], Y[:-1])  # other rows with the same labels
+    assert (events.n_presented_ == 3).all()
+    net.set_params(warm_start=False).fit(X, Y).fit(X, Y)
+    assert (events.n_presented_ == 3).all()
+
+
+def test_members_of_a_diversity_encouraging_ensemble_count_all_epochs():
+    replay = Replay()
+    net = make_net(ForgettingEvents(), replay, module__dropout=0.2, max_epochs=10)
+    ensemble = DiversityEncouragingEnsembleClassifier(net, 2, random_state=0)
+    for member in ensemble.fit(X, Y).estimators_:
+        records = dict(member.callbacks_)
+        assert (records["ForgettingEvents"].n_presented_ == 10).all()
+        replayed = records["Replay"]
+        n_batches = len(replayed.seen_) // 10
+        check(records["ForgettingEvents"], count(replayed, n_batches))

@@ -9,8 +9,11 @@ import pytest
 import torch
 from skorch.callbacks import Callback, EarlyStopping
 
-from skal.nets import NetClassifier
+from skal.nets import NetClassifier, WeightSnapshots
 from skal.nets.ensembles import SnapshotEnsembleClassifier
+from skal.posteriors import Snapshots
+from skal.posteriors.snapshots import find_snapshots
+from skal.reading.pool import Pool
 from tests.nets.helpers import WithBatchNorm, blobs
 
 X, Y = blobs(50)
@@ -118,3 +121,17 @@ def test_a_run_cut_short_is_an_error() -> None:
 def test_length_of_cycles_is_checked(cycle_epochs: Any) -> None:
     with pytest.raises(ValueError, match="cycle_epochs must be an int of at least 1"):
         fit(NetClassifier(), cycle_epochs=cycle_epochs)
+
+
+def test_members_have_the_snapshots_of_their_own_cycles() -> None:
+    net = NetClassifier(lr=0.01, callbacks=[WeightSnapshots()])
+    ensemble = SnapshotEnsembleClassifier(net, 3, cycle_epochs=4, random_state=0)
+    members = ensemble.fit(*blobs()).estimators_
+    kept = [find_snapshots(member) for member in members]
+    assert [s.epochs_ for s in kept] == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]
+    for member, snapshots in zip(members, kept, strict=True):
+        last = snapshots.of(member)[-1]  # at the end of a cycle, as the member
+        for name, tensor in member.module_.state_dict().items():
+            assert torch.equal(last[name], tensor)
+    pool = Pool(ensemble, blobs()[0])
+    assert Snapshots().draw(pool, torch.Generator()).n_draws == 12

@@ -5,14 +5,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback, LRScheduler
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.nn import functional as F
 
-from skal.nets import MLP, NetClassifier, NetRegressor
-from skal.nets.bayesian import BayesianMLP
+from skal.nets import (
+    MLP,
+    ForgettingEvents,
+    NetClassifier,
+    NetRegressor,
+    WeightSnapshots,
+)
+from skal.nets.bayesian import BayesianMLP, GaussianNLL, kl_divergence
 from skal.nets.ensembles import SplitHeadEnsembleClassifier, SplitHeadEnsembleRegressor
 from skal.nets.ensembles.split_head import MultiHead, multi_head_net
+from skal.posteriors import Snapshots
+from skal.posteriors.snapshots import find_snapshots
+from skal.reading.pool import Pool
 from tests.nets.helpers import Softmax, WithBatchNorm, blobs, line
 
 X, Y = blobs(50)
@@ -181,3 +191,75 @@ def test_module_without_a_linear_layer() -> None:
     net = NetClassifier(nn.Sequential(nn.Bilinear(4, 4, 3), nn.ReLU()), max_epochs=1)
     with pytest.raises(ValueError, match=r"no torch.nn.Linear .* one of \['0', '1'\]"):
         fit(net)
+
+
+def test_the_divergence_is_the_mean_of_those_of_the_members() -> None:
+    net = multi_head_net(
+        NetRegressor(BayesianMLP, module__hidden_sizes=(8,), max_epochs=0),
+        n_heads=3,
+        head="head",
+    ).fit(*line())
+    with torch.no_grad():
+        for k, head in enumerate(net.module_.heads):
+            head.weight_mu.fill_(k)
+    members = []
+    for k in range(3):
+        alone = BayesianMLP(4, 1, (8,))
+        alone.load_state_dict(net.module_.state_of(k))
+        members.append(kl_divergence(alone))
+    torch.testing.assert_close(net._divergence(), torch.stack(members).mean())
+
+
+def test_members_of_a_bayesian_net_have_the_exact_posterior() -> None:
+    n_rows, noise, prior_scale = 12, 0.5, 0.7
+    rows = np.linspace(-1, 1, n_rows, dtype=np.float32)[:, None]
+    net = NetRegressor(
+        BayesianMLP,
+        module__hidden_sizes=(),
+        module__prior_scale=prior_scale,
+        criterion=GaussianNLL,
+        criterion__noise_scale=noise,
+        lr=0.05,
+        max_epochs=800,
+        batch_size=-1,
+        callbacks=[LRScheduler("CosineAnnealingLR", T_max=800)],
+    )
+    ensemble = SplitHeadEnsembleRegressor(net, 4, random_state=0)
+    precision = 1 / prior_scale**2 + n_rows / noise**2
+    for member in ensemble.fit(rows, 0.8 * rows[:, 0] + 0.3).estimators_:
+        scale = F.softplus(member.module_.head.bias_rho).item()
+        assert scale == pytest.approx(precision**-0.5, rel=0.08)
+
+
+def test_callbacks_see_the_mean_of_the_heads_and_members_their_records() -> None:
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_end(
+            self, net: Any, training: bool = False, y_pred: Any = None, **kwargs: Any
+        ) -> None:
+            seen.append(tuple(y_pred.shape))
+
+    callbacks = [Watch(), ForgettingEvents(), WeightSnapshots(every=3)]
+    net = NetClassifier(WithBatchNorm, max_epochs=6, lr=0.01, callbacks=callbacks)
+    ensemble = fit(net, n_estimators=4)
+    assert set(seen) == {(50, 3)}
+    for member in ensemble.estimators_:
+        records = dict(member.callbacks_)
+        assert (records["ForgettingEvents"].n_presented_ == 6).all()
+        snapshots = find_snapshots(member)
+        assert snapshots.epochs_ == [3, 6]
+        last = snapshots.of(member)[-1]  # of the last epoch, which ended the run
+        for name, tensor in member.module_.state_dict().items():
+            assert torch.equal(last[name], tensor), name
+        assert sum(p.numel() for p in last.values()) == sum(
+            p.numel() for p in member.module_.state_dict().values()
+        )
+    draws = Snapshots().draw(Pool(ensemble, X), torch.Generator())
+    assert draws.n_draws == 8
+
+
+def test_members_without_callbacks_have_the_usual_ones() -> None:
+    member = fit(NetClassifier(max_epochs=2)).estimators_[0]
+    assert "print_log" in dict(member.callbacks_)
+    assert len(member.partial_fit(X, Y).history) == 4

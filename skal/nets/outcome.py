@@ -1,0 +1,80 @@
+"""Whether a net has learned anything, by the history of its training."""
+
+from __future__ import annotations
+
+import warnings
+from math import isfinite
+from typing import Any
+
+from skal.exceptions import TrainingWarning
+
+__all__ = ["warn_if_untrained"]
+
+#: Adam moves a weight by about `lr` in a step. The initial weights of a layer of 128
+#: inputs spread over +-.09, so 30 steps at the default of .001 change them by a third.
+#: The default of 50 epochs is at least 50 steps.
+_MIN_STEPS = 30
+
+#: Losses of single epochs are noisy: fewer than this many may not fall by chance, as
+#: when a pretrained net is tuned for two or three epochs.
+_MIN_EPOCHS = 5
+
+
+def warn_if_untrained(net: Any) -> None:
+    """Warn if the training of a net was too short, or its loss is nan or never fell.
+
+    Parameters
+    ----------
+    net : BaseNet
+        After a fit. With a warm start, its history has earlier fits, too.
+    """
+    epochs = [epoch for epoch in net.history if "train_loss" in epoch]
+    if not epochs:
+        return
+    kind, losses = type(net).__name__, [epoch["train_loss"] for epoch in epochs]
+    if not isfinite(losses[-1]):
+        problem = (
+            f"Training without success: the loss of {kind} is {losses[-1]} after "
+            f"{len(epochs)} epochs. Scale X and y (StandardScaler, "
+            "TransformedTargetRegressor), or lower lr. With NLLLoss or BCELoss, the "
+            "module must return probabilities, not logits."
+        )
+    elif _never_fell(net, losses):
+        problem = (
+            f"Training without success: the loss of {kind} was {losses[0]:.3g} in its "
+            f"first epoch, and never below that in the other {len(epochs) - 1}. Scale "
+            "X and y (StandardScaler, TransformedTargetRegressor), or change lr."
+        )
+    elif _n_steps(net, epochs) < _MIN_STEPS and len(epochs) >= net.max_epochs:
+        problem = _too_few_steps(net, epochs)
+    else:
+        return
+    warnings.warn(problem, TrainingWarning, stacklevel=3)
+
+
+def _never_fell(net: Any, losses: list[float]) -> bool:
+    might_fall = losses[0] != 0 and net.lr != 0  # as an lr of 0 is meant
+    return might_fall and len(losses) >= _MIN_EPOCHS and min(losses[1:]) >= losses[0]
+
+
+def _n_steps(net: Any, epochs: list[Any]) -> int:
+    batches = sum(epoch["train_batch_count"] for epoch in epochs)
+    # LBFGS evaluates the loss several times in a step.
+    groups = net.optimizer_.param_groups
+    return int(batches * max((g.get("max_iter", 1) for g in groups), default=1))
+
+
+def _too_few_steps(net: Any, epochs: list[Any]) -> str:
+    batches = epochs[-1]["batches"]  # of training and of validation rows
+    n_rows = sum(batch.get("train_batch_size", 0) for batch in batches)
+    remedy = "Raise max_epochs"
+    if net.batch_size == -1 or net.batch_size >= n_rows:
+        remedy += (
+            f", or lower batch_size: the {n_rows} rows are a single batch of "
+            f"batch_size={net.batch_size}, so an epoch is a single step"
+        )
+    return (
+        f"Too little training: {type(net).__name__} has made {_n_steps(net, epochs)} "
+        f"steps of its optimizer in {len(epochs)} epochs, and is close to its initial "
+        f"weights. A strategy cannot tell from such a net what to label. {remedy}."
+    )
