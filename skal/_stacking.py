@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from torch.utils.data import ConcatDataset, Dataset
 
 from skal._tables import as_pandas, column_names, is_other_table, is_table, wrap
-from skal.rows import as_array, as_dense, row_shape
+from skal.rows import as_array, as_dense, dataset_inputs, row_shape
 
 __all__ = ["hstack_rows", "stack_rows", "with_columns_of"]
 
@@ -33,9 +34,9 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
     Parameters
     ----------
     old : container
-        Not a Dataset.
     new : container
         Converted to the kind of `old`.  The columns of DataFrames are matched by name.
+        Of a Dataset, the inputs are read; a Dataset is extended by another one alone.
     name : str
         What the rows are called in an error.
 
@@ -50,6 +51,10 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
     ValueError
         If the rows differ in shape, columns are missing, or numbers meet strings.
     """
+    if isinstance(old, Dataset):
+        return _stack_datasets(old, new, name)
+    if isinstance(new, Dataset):
+        new = dataset_inputs(new)
     if isinstance(old, Mapping) and not sparse.issparse(old):
         if not isinstance(new, Mapping) or set(old) != set(new):
             got = sorted(map(str, new)) if isinstance(new, Mapping) else type(new)
@@ -87,6 +92,17 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
     old, new = np.asarray(old), as_dense(new)
     dtype = _joint_dtype(old.dtype, new, name)
     return np.concatenate((old, new.astype(dtype, copy=False)), dtype=dtype)
+
+
+def _stack_datasets(old: Dataset[Any], new: Any, name: str) -> Dataset[Any]:
+    if not isinstance(new, Dataset):
+        raise ValueError(
+            f"{name} is of type {type(new).__name__}, but the training data so far are "
+            "a Dataset. Pass a Dataset, such as the rows that query returned from a "
+            "pool that is one."
+        )
+    parts = old.datasets if isinstance(old, ConcatDataset) else [old]
+    return ConcatDataset([*parts, new])
 
 
 def _with_dimensions_of(old: Any, new: Any) -> Any:

@@ -1,23 +1,41 @@
-"""Datasets of house prices, and a preprocessor for mixed tables."""
+"""Datasets of house prices, a preprocessor for mixed tables, and a split by label."""
 
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import fetch_openml
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-if TYPE_CHECKING:
-    import pandas as pd
+from skal._tables import as_pandas, is_other_table, take_table_rows, wrap
 
-__all__ = ["load_ames", "load_house_prices", "make_tabular_preprocessor"]
+__all__ = [
+    "load_ames",
+    "load_house_prices",
+    "make_tabular_preprocessor",
+    "split_labeled",
+]
+
+#: Share of distinct values from which a column identifies rows, and the number of rows
+#: below which such a share says nothing.
+_DISTINCT, _ENOUGH = 0.95, 20
+#: Names of columns of integers that identify rows.
+_ID_NAME = re.compile(
+    r"(^|[_ .-])(id|ids|uuid|guid|pid|key|index|rowid)$", re.IGNORECASE
+)
+#: Strings that begin as dates by ISO 8601 do.
+_DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
 # Columns (without blanks) where NA means that the house has no such part.  In all other
 # columns NA is a missing value.
@@ -137,9 +155,18 @@ def make_tabular_preprocessor(clip: float | None = 5.0) -> ColumnTransformer:
     -------
     preprocessor : ColumnTransformer
         Unfitted.  In numeric columns missing values become the median, and values are
-        standardized and bounded.  In other columns missing values become the level
-        ``"missing"``, and levels are one-hot encoded; levels unknown in `fit` become
-        zeros.
+        standardized and bounded.  A column of dates, also of strings such as
+        ``"2024-05-31"`` or ``"2024-05-31 12:00"``, becomes year, month, day of the
+        month, day of the week, hour, and the days since the first date in `fit`.  In
+        other columns missing values become the level ``"missing"``, and levels are
+        one-hot encoded; levels unknown in `fit` become zeros.
+
+    Warns
+    -----
+    UserWarning
+        In `fit`, if a column is left out because it identifies rows: at least 95 % of
+        20 or more values are distinct, and they are strings, or integers in a column
+        with a name such as ``id`` or ``order_id``.
 
     Raises
     ------
@@ -181,11 +208,148 @@ def make_tabular_preprocessor(clip: float | None = 5.0) -> ColumnTransformer:
     numbers = make_pipeline(*steps)
     return ColumnTransformer(
         [
-            ("number", numbers, make_column_selector(dtype_include="number")),
-            ("level", levels, make_column_selector(dtype_exclude="number")),
+            ("number", numbers, _select_numbers),
+            ("date", make_pipeline(_DateParts(), clone(numbers)), _select_dates),
+            ("level", levels, _select_levels),
         ],
         sparse_threshold=0,
     )
+
+
+def split_labeled(table: Any, target: Any) -> tuple[Any, Any]:
+    """Split a table into the rows that have a label and those that have none.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n, d)
+        Of pandas, polars or pyarrow.
+    target : column name
+        A label is missing where it is None, NaN, or the missing value of a nullable
+        type.
+
+    Returns
+    -------
+    labeled : DataFrame of shape (L, d)
+        With the target.
+    pool : DataFrame of shape (n - L, d - 1)
+        Without it.  Rows of pandas keep their index.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skal.datasets import split_labeled
+    >>> table = pd.DataFrame({"area": [50, 70, 90], "price": [100.0, None, 180.0]})
+    >>> labeled, pool = split_labeled(table, "price")
+    >>> X, y = labeled.drop(columns="price"), labeled["price"]
+    >>> len(X), len(pool), list(pool.columns)
+    (2, 1, ['area'])
+    """
+    columns = list(wrap(table).columns if is_other_table(table) else table.columns)
+    if target not in columns:
+        raise ValueError(f"The table has no column {target!r}, only {columns[:20]}.")
+    if is_other_table(table):
+        missing = np.asarray(as_pandas(table)[target].isna())
+        labeled, pool = (
+            take_table_rows(table, np.flatnonzero(rows)) for rows in (~missing, missing)
+        )
+        return labeled, wrap(pool).drop(target).to_native()
+    missing = table[target].isna()
+    return table[~missing], table[missing].drop(columns=target)
+
+
+# -- kinds of columns, decided in `fit` ------------------------------------------------
+
+
+def _select_numbers(X: pd.DataFrame) -> list[Any]:
+    numbers = make_column_selector(dtype_include="number")(X)
+    ids = [c for c in numbers if _ID_NAME.search(str(c)) and _identifies_rows(X[c])]
+    if ids:
+        _warn_of_ids(ids)
+    return [c for c in numbers if c not in ids]
+
+
+def _select_dates(X: pd.DataFrame) -> list[Any]:
+    return [
+        c for c in make_column_selector(dtype_exclude="number")(X) if _is_date(X[c])
+    ]
+
+
+def _select_levels(X: pd.DataFrame) -> list[Any]:
+    others = make_column_selector(dtype_exclude="number")(X)
+    others = [c for c in others if not _is_date(X[c])]
+    ids = [c for c in others if _identifies_rows(X[c])]
+    if ids:
+        _warn_of_ids(ids)
+    return [c for c in others if c not in ids]
+
+
+def _identifies_rows(column: pd.Series) -> bool:
+    """Whether (almost) all values are distinct, so that no level is seen again."""
+    known = column.dropna()
+    if pd.api.types.is_float_dtype(known) or len(known) < _ENOUGH:
+        return False
+    return known.astype(str).nunique() >= _DISTINCT * len(known)
+
+
+def _warn_of_ids(columns: list[Any]) -> None:
+    warnings.warn(
+        f"The columns {columns} are left out: (almost) every row has another value, so "
+        "they identify rows and say nothing about new ones. Drop them, or convert them "
+        "to numbers or levels that repeat.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _is_date(column: pd.Series) -> bool:
+    """Whether values are dates, or strings that are all dates by ISO 8601."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return True
+    known = column.dropna()
+    if known.empty or not all(hasattr(v, "year") or isinstance(v, str) for v in known):
+        return False
+    return bool(
+        known.astype(str).str.match(_DATE).all() and _as_dates(known).notna().all()
+    )
+
+
+def _as_dates(column: pd.Series) -> pd.Series:
+    """Convert to time stamps without a zone; what is no date becomes missing."""
+    dates = pd.to_datetime(
+        column.astype(object), errors="coerce", utc=True, format="ISO8601"
+    )
+    return dates.dt.tz_localize(None)
+
+
+class _DateParts(TransformerMixin, BaseEstimator):
+    """Converts dates to calendar parts and the days since the first date in `fit`."""
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> _DateParts:
+        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        self.first_ = {c: _as_dates(X[c]).min() for c in X.columns}
+        return self
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        parts = []
+        for column, first in self.first_.items():
+            dates = _as_dates(X[column])
+            days = (dates - first) / pd.Timedelta(days=1)
+            calendar = [getattr(dates.dt, part) for part in _CALENDAR]
+            parts += [*calendar, days]
+        return np.column_stack([np.asarray(part, dtype=np.float64) for part in parts])
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name the columns, such as ``sold_month``."""
+        names = [f"{c}_{part}" for c in self.first_ for part in (*_CALENDAR, "days")]
+        return np.asarray(names, dtype=object)
+
+
+_CALENDAR = ("year", "month", "day", "day_of_week", "hour")
 
 
 def _squash(X: np.ndarray, bound: float) -> np.ndarray:
@@ -203,8 +367,6 @@ def _as_object(X: pd.DataFrame) -> pd.DataFrame:
 def _read(
     folder: str, file: str, path: str | os.PathLike[str] | None, **openml: str | int
 ) -> pd.DataFrame:
-    import pandas as pd
-
     data_home = os.environ.get("SKAL_DATA")
     where = data_home if path is None else path
     found = where and _find(Path(where), folder, file)
@@ -247,6 +409,14 @@ def _split(table: pd.DataFrame, clean: bool) -> tuple[pd.DataFrame, pd.Series]:
             f"{list(table.columns)[:5]}..."
         )
     y = table["SalePrice"].astype(float)
+    n_missing = int(y.isna().sum())
+    if n_missing:
+        warnings.warn(
+            f"{n_missing} of {len(y)} rows have no price: y is NaN there. Rows without "
+            "a label belong to the pool.",
+            UserWarning,
+            stacklevel=3,
+        )
     X = table.drop(columns=["SalePrice", *(_NOT_FEATURES & set(table.columns))])
     if not clean:
         return X, y

@@ -23,6 +23,7 @@ __all__ = [
     "array_if_tensor",
     "as_array",
     "as_dense",
+    "dataset_inputs",
     "dense_pieces",
     "find_bad_rows",
     "n_rows",
@@ -120,7 +121,11 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
         return [X[i] for i in indices]
     if isinstance(X, Dataset):
         return Subset(X, [int(i) for i in indices])
-    return X[indices]
+    if isinstance(X, np.ndarray) or hasattr(X, "compute"):
+        return X[indices]
+    # Containers on a disk, such as those of h5py, want rising positions.
+    rising, places = np.unique(indices, return_inverse=True)
+    return X[rising][places]
 
 
 def take_row(X: Any, index: int) -> Any:
@@ -168,6 +173,29 @@ def transform_rows(X: Any, transformers: Sequence[Any]) -> Any:
     for transformer in transformers:
         X = transformer.transform(X)
     return X
+
+
+def dataset_inputs(X: Dataset[Any]) -> Any:
+    """Read the inputs of a Dataset, row by row.
+
+    Parameters
+    ----------
+    X : Dataset
+        Of inputs, or of tuples that begin with the inputs.
+
+    Returns
+    -------
+    inputs : ndarray or dict of ndarray
+    """
+    items = [X[i] for i in range(n_rows(X))]
+    rows = [item[0] if isinstance(item, tuple | list) else item for item in items]
+    if isinstance(rows[0], Mapping):
+        return {key: _stacked([row[key] for row in rows]) for key in rows[0]}
+    return _stacked(rows)
+
+
+def _stacked(rows: list[Any]) -> np.ndarray:
+    return np.stack([np.asarray(array_if_tensor(row)) for row in rows])
 
 
 # -- finite rows ----------------------------------------------------------------------

@@ -2,18 +2,27 @@ from __future__ import annotations
 
 import gzip
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 
-from skal import datasets
-from skal.datasets import load_ames, load_house_prices, make_tabular_preprocessor
+from skal import ActiveLearner, datasets
+from skal._tables import as_pandas
+from skal.datasets import (
+    load_ames,
+    load_house_prices,
+    make_tabular_preprocessor,
+    split_labeled,
+)
+from skal.strategies import Random
 
 AMES = """\
 Order,PID,MS SubClass,Lot Frontage,Alley,Mas Vnr Type,Bsmt Qual,Sale Type,SalePrice
@@ -118,6 +127,14 @@ def test_openml_is_asked_where_no_file_is(
     assert y.tolist() == [215000.0, 105000.0]
 
 
+def test_a_price_that_is_missing_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "AmesHousing.csv"
+    file.write_text(AMES.replace("215000", ""))
+    with pytest.warns(UserWarning, match="1 of 3 rows have no price"):
+        _, y = load_ames(file)
+    assert y.isna().tolist() == [True, False, False]
+
+
 def test_error_without_data_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SKAL_DATA", raising=False)
 
@@ -181,6 +198,105 @@ def test_preprocessor_in_a_pipeline_is_cloned_and_fitted() -> None:
 def test_bad_clip_is_refused(clip: float) -> None:
     with pytest.raises(ValueError, match="clip must be positive"):
         make_tabular_preprocessor(clip=clip)
+
+
+def _dated(n: int = 40) -> pd.DataFrame:
+    when = pd.Series(pd.date_range("2024-02-27 06:00", periods=n, freq="36h"))
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "sold": when.where(np.arange(n) != 3),
+            "text": when.dt.strftime("%Y-%m-%d %H:%M"),
+            "day": when.dt.date,
+            "zone": when.dt.tz_localize("UTC"),
+            "order_id": range(1000, 1000 + n),
+            "serial": [f"s{k}" for k in range(n)],
+            "kind": rng.choice(["a", "b"], n),
+            "size": rng.normal(size=n),
+            "count": range(n),
+        }
+    )
+
+
+@pytest.mark.filterwarnings("ignore:The columns")
+def test_dates_become_calendar_parts_and_elapsed_days() -> None:
+    X = _dated()
+    transformer = make_tabular_preprocessor(clip=None)
+    transformer.set_output(transform="pandas")
+    Z = transformer.fit_transform(X)
+    when = pd.Series(pd.date_range("2024-02-27 06:00", periods=40, freq="36h"))
+    elapsed = 1.5 * np.arange(40)
+
+    def scaled(x: np.ndarray) -> np.ndarray:
+        return (x - x.mean()) / x.std()
+
+    for column in ("text", "zone"):
+        days = Z[f"date__{column}_days"]
+        np.testing.assert_allclose(days, scaled(elapsed), atol=1e-12)
+        for part in ("month", "day", "day_of_week", "hour"):
+            expected = scaled(getattr(when.dt, part).to_numpy())
+            np.testing.assert_allclose(Z[f"date__{column}_{part}"], expected)
+        assert (Z[f"date__{column}_year"] == 0).all()  # one year only
+    whole = np.floor(elapsed + 0.25)
+    np.testing.assert_allclose(Z["date__day_days"], scaled(whole), atol=1e-12)
+    assert Z.loc[3, "date__sold_days"] == pytest.approx(Z["date__sold_days"].median())
+    kept = {name.split("__")[1] for name in Z if not name.startswith("date__")}
+    assert kept == {"kind_a", "kind_b", "size", "count"}
+
+
+def test_columns_that_identify_rows_are_left_out() -> None:
+    transformer = make_tabular_preprocessor()
+    with pytest.warns(UserWarning, match="identify rows") as warned:
+        transformer.fit(_dated())
+    assert [str(w.message).partition(" are left")[0] for w in warned] == [
+        "The columns ['order_id']",
+        "The columns ['serial']",
+    ]
+    with warnings.catch_warnings():  # too few rows to tell
+        warnings.simplefilter("error")
+        make_tabular_preprocessor().fit(_dated(19))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series([1.0, np.nan, 3.0, None]),
+        pd.Series(["a", None, "b", np.nan]),
+        pd.Series([1, None, 0, None], dtype="Int64"),
+        pd.Series(["a", None, "b", None], dtype="string"),
+        pd.Series(["a", None, "b", None], dtype="category"),
+        pd.Series([True, None, False, None], dtype="boolean"),
+    ],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_rows_are_split_by_whether_they_have_a_label(labels: pd.Series) -> None:
+    table = pd.DataFrame({"x": [1, 2, 3, 4]}).assign(y=labels)
+    table.index = ["p", "q", "r", "s"]
+    labeled, pool = split_labeled(table, "y")
+    assert labeled.index.tolist() == ["p", "r"]
+    assert list(labeled) == ["x", "y"]
+    assert pool.index.tolist() == ["q", "s"]
+    assert pool["x"].tolist() == [2, 4]
+    assert list(pool) == ["x"]
+    with pytest.raises(ValueError, match="no column 'z'"):
+        split_labeled(table, "z")
+    learner = ActiveLearner(DummyClassifier(), Random())
+    for y in (labels, labels.tolist(), labels.to_numpy(dtype=object)):
+        with pytest.raises(
+            ValueError, match=r"no label .* 2 of 4.*first is row 1.*pool"
+        ):
+            learner.fit(np.zeros((4, 1)), y)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_tables_of_other_libraries_are_split_too(library: str) -> None:
+    module = pytest.importorskip(library)
+    make = module.table if library == "pyarrow" else module.DataFrame
+    table = make({"x": [1, 2, 3], "y": ["a", None, "b"]})
+    labeled, pool = split_labeled(table, "y")
+    assert type(labeled) is type(pool) is type(table)
+    assert as_pandas(labeled)["y"].tolist() == ["a", "b"]
+    assert as_pandas(pool).to_dict("list") == {"x": [2]}
 
 
 @pytest.mark.skipif("SKAL_DATA" not in os.environ, reason="needs the real tables")

@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "learners": {"_stacking", "_tables", "nets", "reading", "rows", "strategies"},
     "simulation": {"learners", "nets", "rows", "strategies"},
-    "datasets": set(),
+    "datasets": {"_tables"},
 }
 #: Parts that import torch and nothing else from outside.
 PURE = {"adversarial", "measures", "selection", "spaces"}

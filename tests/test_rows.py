@@ -9,9 +9,11 @@ import scipy.sparse as sp
 import torch
 from sklearn import config_context
 from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
+from skal import ActiveLearner
 from skal.rows import (
     ChainedRows,
     Rows,
@@ -27,6 +29,7 @@ from skal.rows import (
     take_rows,
     take_slice,
 )
+from skal.strategies import Margin
 from tests.learners.conftest import KINDS, convert, same_kind
 from tests.learners.conftest import as_dense as dense
 
@@ -253,6 +256,32 @@ def test_chained_rows_come_one_after_the_other():
             found = np.concatenate([block for _, block in blocks])
             np.testing.assert_allclose(found, expected)
             assert len(rows) == blocks[-1][0].stop == 10
+
+
+class OnDisk:
+    """An array that is read by rising positions alone, as those of h5py."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        if isinstance(rows, np.ndarray) and (np.diff(rows) <= 0).any():
+            raise TypeError("Indexing elements must be in increasing order")
+        return self.values[rows]
+
+
+def test_rows_on_a_disk_are_taken_in_any_order():
+    indices = np.array([7, 3, 3, 9, 0])
+    assert np.array_equal(take_rows(OnDisk(X), indices), X[indices])
+    model = LogisticRegression().fit(X, np.arange(10) % 2)
+    expected = Margin().select(model, X, 4).indices
+    learner = ActiveLearner(model, Margin())
+    found, rows = learner.query(OnDisk(X), 4)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(rows, X[expected])
 
 
 # -- sizes of blocks ------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from modAL.models import ActiveLearner as ModALActiveLearner
@@ -107,6 +107,11 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     >>> learner.X_training.shape
     (5, 4)
     """
+
+    # What scikit-learn's metadata routing may pass on, as sample weights are, by
+    # `set_fit_request` and `set_score_request`.
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_weight": None}
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"sample_weight": None}
 
     #: Whether a failed fit is undone, which costs a copy of the estimator per fit.
     _restores_on_error = True
@@ -227,6 +232,11 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
             X_fit, y_fit = X_all, y_all
         X_fit, y_fit, fit_kwargs = self._teach_on(X_fit, y_fit, fit_kwargs)
         self._train(X_fit, y_fit, X_all, y_all, bootstrap, fit_kwargs)
+
+    def _add_training_data(self, X: Any, y: Any) -> None:
+        """Add labeled rows without a fit, as modAL's learners do."""
+        self._check(X, y)
+        self.X_training, self.y_training = self._grown(X, align_labels(X, y))
 
     def _check(self, X: Any, y: Any) -> None:
         check_labeled(

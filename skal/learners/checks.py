@@ -11,9 +11,10 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+from torch.utils.data import Dataset
 
-from skal._tables import is_table
-from skal.rows import find_bad_rows, n_rows, row_shape
+from skal._tables import as_pandas, is_other_table, is_table
+from skal.rows import array_if_tensor, find_bad_rows, n_rows, row_shape
 from skal.validation import check_option
 
 __all__ = [
@@ -70,10 +71,36 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
         hint = ""
         if n_labels == 1 and _row_shape_or_none(X) == ():
             hint = " A single row must be 2-dimensional: X.reshape(1, -1)."
+        if isinstance(X, tuple) and all(
+            np.shape(part)[:1] == (n_labels,) for part in X
+        ):
+            hint = (
+                " Pass several inputs as a dict of arrays, with the names of the "
+                "arguments of the module's forward."
+            )
         raise ValueError(f"X has {n} rows, but y has {n_labels} labels.{hint}")
     if finite:
         _check_finite(X, "X", allow_nan or is_table(X))
+        _check_labels(y)
         _check_finite(y, "y", False)
+
+
+def _check_labels(y: Any) -> None:
+    """Raise if a label is missing: NaN, None, or that of a nullable type."""
+    if sp.issparse(y) or isinstance(y, Dataset) or getattr(y, "is_meta", False):
+        return
+    values = as_pandas(y) if is_other_table(y) else array_if_tensor(y)
+    if isinstance(values, list | tuple):
+        # numpy would convert NaN beside strings to the word 'nan'.
+        values = pd.Series(list(values), dtype=object)
+    cells = np.asarray(pd.isna(values))
+    missing = cells.reshape(len(cells), -1).any(axis=1)
+    if missing.any():
+        raise ValueError(
+            f"y has no label (NaN or None) in {int(missing.sum())} of {len(missing)} "
+            f"rows, the first is row {int(missing.argmax())}. Rows without a label "
+            "belong to the pool: skal.datasets.split_labeled separates them."
+        )
 
 
 def align_labels(X: Any, y: Any) -> Any:

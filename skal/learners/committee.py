@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ class _BaseCommittee(QueryMixin, DiagramMixin):
     on_transformed: bool
     random_state: Any
     on_duplicate: str
+
+    # What scikit-learn's metadata routing may pass on, by `set_fit_request`.
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"sample_weight": None}
 
     def fit(self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any) -> Any:
         """Fit every member on these rows, which replace all earlier ones.

@@ -10,7 +10,10 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaseEnsemble
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import get_tags
 from skorch import NeuralNet
 
@@ -32,6 +35,14 @@ __all__ = [
 ]
 
 
+#: Wrappers whose probabilities are those of the estimator that they fit.
+_DELEGATING = (
+    FixedThresholdClassifier,
+    TunedThresholdClassifierCV,
+    SelfTrainingClassifier,
+)
+
+
 def learners_of(learner: Any) -> list[Any]:
     """Get the members of a committee, or the learner itself in a list."""
     members = getattr(learner, "learner_list", None)
@@ -48,8 +59,9 @@ def estimator_of(learner: Any) -> Any:
 def walk(learner: Any) -> Iterator[Any]:
     """Yield the estimator of a learner and those within its wrappers, outermost first.
 
-    A Pipeline wraps its last step, a TransformedTargetRegressor its regressor, and a
-    search its best estimator.  Fitted estimators are preferred where there are any.
+    A Pipeline wraps its last step, a TransformedTargetRegressor its regressor, a search
+    its best estimator, and a FrozenEstimator or a classifier with a threshold the
+    estimator that it holds.  Fitted estimators are preferred where there are any.
     """
     estimator = estimator_of(learner)
     while estimator is not None:
@@ -58,6 +70,10 @@ def walk(learner: Any) -> Iterator[Any]:
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, TransformedTargetRegressor):
             estimator = getattr(estimator, "regressor_", estimator.regressor)
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif isinstance(estimator, _DELEGATING):
+            estimator = getattr(estimator, "estimator_", estimator.estimator)
         elif _is_search(estimator):
             estimator = getattr(estimator, "best_estimator_", estimator.estimator)
         else:
@@ -108,7 +124,7 @@ def rewrap(learner: Any, inner: Any) -> Any:
     """Make unfitted copies of the wrappers of a learner, with another estimator inside.
 
     Pipelines and target transformers are copied.  A search is replaced by its best
-    estimator, or by the one that it starts from.
+    estimator, or by the one that it starts from, and other wrappers by what they hold.
     """
     for wrapper in reversed(list(walk(learner))):
         if isinstance(wrapper, Pipeline):
@@ -203,4 +219,6 @@ def accepts_nan(learner: Any, unknown: bool = False) -> bool:
 
 
 def _is_search(estimator: Any) -> bool:
+    if isinstance(estimator, (FrozenEstimator, *_DELEGATING)):
+        return False
     return hasattr(estimator, "refit") and hasattr(estimator, "estimator")

@@ -44,9 +44,9 @@ def test_missing_values_of_a_frame_are_left_to_the_estimator():
 
 
 def test_targets_must_be_finite():
-    with pytest.raises(ValueError, match="y holds NaN"):
+    with pytest.raises(ValueError, match="y has no label .* belong to the pool"):
         check(X, np.array([0, 1, np.nan, 2, 3]))
-    with pytest.raises(ValueError, match="y holds NaN"):
+    with pytest.raises(ValueError, match="y has no label .* belong to the pool"):
         check(X, pd.Series([0, 1, np.nan, 2, 3]))
     with pytest.raises(ValueError, match="y holds NaN"):
         check(X, [0, 1, float("inf"), 2, 3])
@@ -86,7 +86,7 @@ def test_is_fitted():
 def test_a_missing_label_does_not_become_a_string():
     X = np.eye(3)
     with pytest.raises(
-        ValueError, match=r"y holds NaN .* in 1 rows, the first is row 1"
+        ValueError, match=r"y has no label .* in 1 of 3 rows, the first is row 1"
     ):
         check_labeled(X, ["a", float("nan"), "b"], finite=True, allow_nan=False)
     with pytest.raises(ValueError, match="single value 'cat'"):

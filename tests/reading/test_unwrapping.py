@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingRegressor,
@@ -13,15 +13,22 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     VotingClassifier,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+)
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVR
 
 from skal.learners import ActiveLearner
-from skal.nets import NetRegressor
+from skal.nets import NetClassifier, NetRegressor
+from skal.reading.pool import Pool
 from skal.reading.unwrapping import (
     accepts_nan,
     as_input,
@@ -31,9 +38,12 @@ from skal.reading.unwrapping import (
     transform_inputs,
     unwrap,
 )
+from skal.strategies import BADGE, Margin
 from tests.learners.conftest import SPARSE, convert
 
 INNER = SVR()
+ROWS = np.random.default_rng(0).normal(size=(60, 3))
+BINARY = (ROWS[:, 0] > 0).astype(int)
 
 
 @pytest.mark.parametrize(
@@ -240,3 +250,37 @@ def test_estimators_that_accept_missing_values(estimator, expected):
 def test_an_estimator_that_does_not_tell_whether_it_accepts_nan():
     assert not accepts_nan(object())
     assert accepts_nan(object(), unknown=True)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model: FixedThresholdClassifier(model, threshold=0.3),
+        lambda model: TunedThresholdClassifierCV(model, cv=3),
+        lambda model: TunedThresholdClassifierCV(model, cv=3, refit=True),
+        lambda model: FrozenEstimator(model.fit(ROWS, BINARY)),
+        lambda model: FrozenEstimator(
+            FixedThresholdClassifier(model).fit(ROWS, BINARY)
+        ),
+        SelfTrainingClassifier,
+    ],
+)
+@pytest.mark.filterwarnings("ignore:y contains no unlabeled samples")
+def test_wrappers_of_a_classifier_are_taken_off(wrap):
+    pool = np.random.default_rng(3).normal(size=(50, 3))
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    learner = ActiveLearner(wrap(clone(model)), Margin(), ROWS, BINARY)
+    (member,) = Pool(learner, pool).members
+    assert isinstance(member.estimator, LogisticRegression)
+    assert len(member.rows.transformers) == 1
+    expected = Margin().score_samples(model.fit(ROWS, BINARY), pool)
+    np.testing.assert_allclose(Margin().score_samples(learner, pool), expected)
+    assert isinstance(innermost(wrap(clone(model))), LogisticRegression)
+
+
+def test_a_net_behind_a_threshold_is_read():
+    net = NetClassifier(max_epochs=2, random_state=0)
+    tuned = TunedThresholdClassifierCV(net, cv=2).fit(ROWS, BINARY)
+    found = BADGE(random_state=0).select(tuned, ROWS, 3).indices
+    expected = BADGE(random_state=0).select(tuned.estimator_, ROWS, 3).indices
+    np.testing.assert_array_equal(found, expected)
