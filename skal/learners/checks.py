@@ -94,7 +94,7 @@ def _check_labels(y: Any) -> None:
         # numpy would convert NaN beside strings to the word 'nan'.
         values = pd.Series(list(values), dtype=object)
     cells = np.asarray(pd.isna(values))
-    missing = cells.reshape(len(cells), -1).any(axis=1)
+    missing = np.atleast_1d(cells.reshape(len(cells), -1).any(axis=1))
     if missing.any():
         raise ValueError(
             f"y has no label (NaN or None) in {int(missing.sum())} of {len(missing)} "

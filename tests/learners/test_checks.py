@@ -44,9 +44,9 @@ def test_missing_values_of_a_frame_are_left_to_the_estimator():
 
 
 def test_targets_must_be_finite():
-    with pytest.raises(ValueError, match="y has no label .* belong to the pool"):
+    with pytest.raises(ValueError, match=r"y has no label .* belong to the pool"):
         check(X, np.array([0, 1, np.nan, 2, 3]))
-    with pytest.raises(ValueError, match="y has no label .* belong to the pool"):
+    with pytest.raises(ValueError, match=r"y has no label .* belong to the pool"):
         check(X, pd.Series([0, 1, np.nan, 2, 3]))
     with pytest.raises(ValueError, match="y holds NaN"):
         check(X, [0, 1, float("inf"), 2, 3])
