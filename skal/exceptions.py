@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = ["CampaignError", "TrainingWarning", "UnsuitableLearnerError"]
@@ -59,3 +60,21 @@ class TrainingWarning(ConvergenceWarning):
     ...     warnings.simplefilter("ignore", TrainingWarning)
     ...     net = NetClassifier(max_epochs=2).fit([[0.0], [1.0]], [0, 1])
     """
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, which no other learner would mend.
+
+    Examples
+    --------
+    >>> from skal.exceptions import is_out_of_memory
+    >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    False
+    """
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    # On the CPU, torch raises a plain RuntimeError.
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )

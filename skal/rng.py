@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
@@ -64,33 +66,96 @@ def resolve_rng(random_state: Any = None) -> torch.Generator:
 
 def seed_from(rng: torch.Generator) -> int:
     """Draw an int seed below 2**31 - 1 from a generator."""
-    return int(torch.randint(2**31 - 1, (), generator=rng))
+    # On the CPU, whatever the default device of torch is.
+    return int(torch.randint(2**31 - 1, (), generator=rng, device="cpu"))
+
+
+class _Holders:
+    """The threads within `preserve_global_rng`, which all share the generators."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.depths: dict[tuple[int, int], int] = {}
+        self.before: _States | None = None
+
+    def others(self) -> bool:
+        """Whether another thread of this process is within a block."""
+        pid, thread = os.getpid(), threading.get_ident()
+        # The key has the process, as a fork copies the entries of other threads.
+        return any(key[0] == pid and key[1] != thread for key in self.depths)
+
+    def enter(self) -> tuple[_States, bool]:
+        """Count a thread in; return the states, and whether it is alone."""
+        key = os.getpid(), threading.get_ident()
+        with self.lock:
+            states, alone = _States(), not self.others()
+            self.depths[key] = self.depths.get(key, 0) + 1
+            if alone and self.depths[key] == 1:
+                self.before = states
+        return states, alone
+
+    def leave(self, states: _States) -> None:
+        """Count a thread out; restore the generators unless they are in use."""
+        key = os.getpid(), threading.get_ident()
+        with self.lock:
+            depth = self.depths.pop(key) - 1
+            if depth:
+                self.depths[key] = depth
+            if not self.others():
+                (states if depth or self.before is None else self.before).restore()
+
+
+_HOLDERS = _Holders()
 
 
 @contextmanager
-def preserve_global_rng(seed: int | None = None) -> Iterator[None]:
+def preserve_global_rng(
+    seed: int | None = None, *, if_alone: bool = False
+) -> Iterator[None]:
     """Run a block and restore the global generators of torch, numpy and Python.
 
     Parameters
     ----------
     seed : int, optional
         Seeds these generators within the block.
+    if_alone : bool
+        Do not seed them while another thread is in such a block.
+
+    Notes
+    -----
+    The generators belong to the process, not to a thread.  If blocks of several threads
+    overlap, the last one to end restores what was before the first, and what is drawn
+    from the generators within them cannot be repeated.
     """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    # fork_rng would initialize CUDA: ask for it only if it has been initialized.
-    devices = (
-        list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    )
-    with torch.random.fork_rng(devices=devices):
-        try:
-            if seed is not None:
-                _seed_torch(seed)
-                np.random.seed(seed % 2**32)  # noqa: NPY002
-                random.seed(seed)
-            yield
-        finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
+    states, alone = _HOLDERS.enter()
+    try:
+        if seed is not None and (alone or not if_alone):
+            _seed_torch(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+        yield
+    finally:
+        _HOLDERS.leave(states)
+
+
+class _States:
+    """The states of the global generators."""
+
+    def __init__(self) -> None:
+        self.numpy, self.python = np.random.get_state(), random.getstate()  # noqa: NPY002
+        self.torch = torch.get_rng_state()
+        # Asking for the states of CUDA would initialize it.
+        self.cuda: list[torch.Tensor] = []
+        if torch.cuda.is_initialized():
+            self.cuda = torch.cuda.get_rng_state_all()
+
+    def restore(self) -> None:
+        """Set the generators to these states."""
+        torch.set_rng_state(self.torch)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+        random.setstate(self.python)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(self.cuda)
 
 
 def _seed_torch(seed: int) -> None:

@@ -21,11 +21,18 @@ __all__ = [
 ]
 
 
-def mlp(*sizes: int) -> nn.Sequential:
-    """Build linear layers of these sizes with ReLU between them."""
+def mlp(*sizes: int, rng: torch.Generator | None = None) -> nn.Sequential:
+    """Build float32 linear layers of these sizes with ReLU between them.
+
+    Weights are drawn from `rng` with torch's default distribution; without it, from the
+    global generator.
+    """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
+        for p in layer.parameters():
+            nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=rng)
+        layers += [layer, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -54,12 +61,14 @@ class BetaVAE(nn.Module):
         self.decoder = decoder
 
     @classmethod
-    def sized(cls, n_features: int, latent_dim: int) -> BetaVAE:
+    def sized(
+        cls, n_features: int, latent_dim: int, rng: torch.Generator | None = None
+    ) -> BetaVAE:
         """Build two hidden layers each way, of twice the features, 64 to 512 units."""
         width = min(max(64, 2 * n_features), 512)
         return cls(
-            mlp(n_features, width, width, 2 * latent_dim),
-            mlp(latent_dim, width, width, n_features),
+            mlp(n_features, width, width, 2 * latent_dim, rng=rng),
+            mlp(latent_dim, width, width, n_features, rng=rng),
         )
 
     def mean(self, x: Tensor) -> Tensor:
@@ -94,9 +103,11 @@ class BetaVAE(nn.Module):
         return error + beta / x[0].numel() * divergence.mean(), mean
 
 
-def unfamiliarity_net(n_features: int) -> nn.Sequential:
+def unfamiliarity_net(
+    n_features: int, rng: torch.Generator | None = None
+) -> nn.Sequential:
     """Build a discriminator, of the logit that a row is labeled, ``(b, 1)``."""
-    return mlp(n_features, 128, 128, 1)
+    return mlp(n_features, 128, 128, 1, rng=rng)
 
 
 class Body(nn.Module):
@@ -116,7 +127,7 @@ class Body(nn.Module):
         self._head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the features, ``(b, d)``."""
+        """Compute the features, ``(b, d)``, float32."""
         caught: list[Tensor] = []
 
         def catch(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
@@ -125,7 +136,7 @@ class Body(nn.Module):
         head = self.module.get_submodule(self._head)
         with hooked({self._head: head}, catch, before=True):
             self.module(x)
-        return F.normalize(caught[-1].flatten(1))
+        return F.normalize(caught[-1].flatten(1).float())
 
 
 class CosineClassifier(nn.Module):
@@ -136,12 +147,23 @@ class CosineClassifier(nn.Module):
     n_features, n_classes : int
     temperature : float
         T.
+    rng : torch.Generator, optional
+        On the CPU; draws the vectors.
     """
 
-    def __init__(self, n_features: int, n_classes: int, temperature: float) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        temperature: float,
+        rng: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.temperature = temperature
-        self.weight = nn.Parameter(torch.randn(n_classes, n_features))
+        size = n_classes, n_features
+        self.weight = nn.Parameter(
+            torch.randn(size, generator=rng, dtype=torch.float32)
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         """Compute the logits of features, ``(b, n_classes)``."""

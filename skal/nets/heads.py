@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.hooks import hooked, input_of
@@ -27,6 +28,8 @@ class Head(NamedTuple):
         The input of its last run.
     outputs : Any
         The output of its last run.
+    module_outputs : Any
+        What `run` returned.
     n_runs : int
         How often it was run.
     """
@@ -35,6 +38,7 @@ class Head(NamedTuple):
     layer: nn.Module
     inputs: Any
     outputs: Any
+    module_outputs: Any
     n_runs: int
 
 
@@ -47,10 +51,12 @@ def find_head(
     ----------
     module : torch.nn.Module
     run : callable
-        Runs the module on a few rows.
+        Runs the module on a few rows, and returns its outputs; the first of several
+        counts.
     name : str, optional
         Name of the head among ``module.named_modules()``.  By default the head is the
-        last `torch.nn.Linear` or `BayesLinear` to run.
+        last `torch.nn.Linear` or `BayesLinear` to run of those that the outputs depend
+        on: not an auxiliary head or a decoder that runs later.
 
     Returns
     -------
@@ -60,6 +66,11 @@ def find_head(
     ------
     UnsuitableLearnerError
         If the module has no such layer or does not run it.
+
+    Notes
+    -----
+    Runs the module with gradients.  Where none of its outputs can be differentiated,
+    the last layer to run is the head.
 
     Examples
     --------
@@ -83,23 +94,55 @@ def find_head(
             f"{kind} has no module named {name!r}. Its Linear modules are {linear}."
         )
     candidates = linear if name is None else [name]
-    inputs: dict[str, list[Any]] = {}
-    outputs: dict[str, Any] = {}
+    runs: list[tuple[str, Any]] = []  # in the order in which they begin
+    outputs: dict[int, Any] = {}  # by position in `runs`
+    marks: dict[int, Tensor] = {}
+    open_runs: list[int] = []
 
     def enter(key: str, _: nn.Module, args: Any, kwargs: Any) -> None:
-        # Inserted again, so that the last candidate to run comes last.
-        inputs[key] = [*inputs.pop(key, []), input_of(args, kwargs)]
+        open_runs.append(len(runs))
+        runs.append((key, input_of(args, kwargs)))
 
-    def leave(key: str, _: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        outputs[key] = output
+    def leave(_: str, __: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        position = open_runs.pop()
+        outputs[position] = output
+        if not isinstance(output, Tensor) or not torch.is_grad_enabled():
+            return None
+        if not output.requires_grad:  # a frozen layer, with fixed inputs
+            output = output.detach().requires_grad_()
+        marks[position] = output
+        # The next layer may write in place.  The clone is what the module returns.
+        outputs[position] = output.clone()
+        return outputs[position]
 
     watched = {key: parts[key] for key in candidates}
-    with hooked(watched, enter, before=True), hooked(watched, leave):
-        run()
-    if not inputs:
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        hooked(watched, enter, before=True),
+        hooked(watched, leave),
+    ):
+        found = run()
+    if not runs:
         raise UnsuitableLearnerError(
             f"The forward pass of {kind} runs none of {candidates}, among which its "
             "head was looked for. Name another layer with head=."
         )
-    key, passed = list(inputs.items())[-1]
-    return Head(key, parts[key], passed[-1], outputs[key], len(passed))
+    first = found[0] if isinstance(found, tuple) and found else found
+    position = max(_connected(first, marks), default=len(runs) - 1)
+    key, inputs = runs[position]
+    n_runs = sum(other == key for other, _ in runs)
+    if isinstance(inputs, Tensor) and inputs.requires_grad:
+        inputs = inputs.detach()
+    return Head(key, parts[key], inputs, outputs[position], found, n_runs)
+
+
+def _connected(output: Any, marks: dict[int, Tensor]) -> list[int]:
+    """List the keys of the tensors on which an output depends, by torch's graph."""
+    if not isinstance(output, Tensor) or not output.requires_grad or not marks:
+        return []
+    gradients = torch.autograd.grad(
+        output, list(marks.values()), torch.ones_like(output), allow_unused=True
+    )
+    found = zip(marks, gradients, strict=True)
+    return [position for position, gradient in found if gradient is not None]

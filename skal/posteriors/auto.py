@@ -9,6 +9,7 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.modes import own_modes
 from skal.nets.bayesian import bayesian_layers
 from skal.posteriors.base import Posterior
 from skal.posteriors.bayes_weights import BayesWeights
@@ -127,8 +128,8 @@ def predictive_std(
     >>> predictive_std(RandomForestRegressor(5).fit(X, X[:, 0]), X).shape
     torch.Size([6, 1])
     """
-    pool = Pool(learner, X)
     rng = resolve_rng(random_state)
-    with preserve_global_rng(seed_from(rng)):
+    with own_modes(), preserve_global_rng(seed_from(rng), if_alone=True):
+        pool = Pool(learner, X)
         draws = resolve_posterior(posterior, pool).draw(pool, rng)
         return torch.cat([part.std(dim=0, correction=0) for _, part in draws.blocks()])

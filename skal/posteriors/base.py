@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.reading.access import require_probabilities
 from skal.reading.pool import Pool
 from skal.rows import Rows, read_together, take_slice
 
@@ -218,7 +219,7 @@ class Draws:
         parts = [reader.read(blocks[reader.member]) for reader in self._readers]
         if self.classes is not None:
             for part in parts:
-                _check_proba(part)
+                require_probabilities(part, "a model")
         if len(parts) == 1:
             return parts[0]
         shape = (self.n_draws, parts[0].shape[1], self.n_outputs)
@@ -234,15 +235,3 @@ class Draws:
         if self.classes is None or reader.labels is None or self._alike:
             return slice(None)
         return torch.from_numpy(np.searchsorted(self.classes, reader.labels))
-
-
-def _check_proba(outputs: Tensor) -> None:
-    """Raise unless rows are probabilities; the strategy reports NaN."""
-    off = (outputs.sum(-1) - 1).abs().max()
-    if off > 1e-3 or outputs.min() < 0:
-        raise UnsuitableLearnerError(
-            "The outputs of a model are not probabilities: a row has a negative value, "
-            f"or its sum differs from 1 by {float(off):.3g}. NLLLoss and BCELoss need "
-            "a module that outputs probabilities; train one that outputs logits with "
-            "CrossEntropyLoss or BCEWithLogitsLoss."
-        )

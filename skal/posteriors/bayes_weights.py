@@ -50,7 +50,7 @@ class BayesWeights(NetPosterior):
         check_int("n_draws", self.n_draws)
 
     def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
-        module = net.estimator.module_
+        module = net.access.module
         if not bayesian_layers(module):
             raise UnsuitableLearnerError(
                 f"The module {type(module).__name__} has no Bayesian layers to draw "

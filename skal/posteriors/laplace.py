@@ -71,7 +71,7 @@ class LastLayerLaplace(NetPosterior):
                 "LastLayerLaplace reads the labeled rows, which a bare estimator does "
                 "not keep. Use skal.ActiveLearner(estimator, X_training=, y_training=)."
             )
-        access = NetAccess(net.estimator)
+        access = net.access
         features, outputs = access.collect(net.labeled, access.forward_features)
         outputs = outputs.double().reshape(len(outputs), -1)
         name, head = _linear_head(access, net.labeled, features, outputs)
@@ -106,7 +106,7 @@ def _linear_head(
 
 def _curvature(net: Member, outputs: Tensor) -> Tensor:
     """Compute the Hessian of each row's loss by its outputs, ``(n, C, C)``."""
-    estimator = net.estimator
+    estimator = net.access.net
     eye = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
     if not is_classifier(estimator):
         # A copy: torch warns of read-only memory, as the values of a Series are.

@@ -99,7 +99,7 @@ class MCDropout(NetPosterior):
         check_int("n_draws", self.n_draws)
 
     def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
-        module = net.estimator.module_
+        module = net.access.module
         layers = dropout_layers(module)
         if not layers:
             raise UnsuitableLearnerError(

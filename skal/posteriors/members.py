@@ -127,7 +127,7 @@ class _EstimatorReader(Reader):
         return torch.from_numpy(np.concatenate(parts))[None]
 
     def _predict(self, X: Any) -> np.ndarray:
-        estimator = self.model.estimator
+        estimator = self.model.to_read
         if self.labels is None:
             predicted = np.asarray(estimator.predict(X), dtype=np.float64)
             return self.model.to_shared_units(predicted.reshape(len(predicted), -1))

@@ -12,9 +12,8 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.hooks import evaluating
 from skal.posteriors.base import Draws, Posterior, Reader
-from skal.reading.access import NetAccess, as_columns, tensors_of
+from skal.reading.access import as_columns, tensors_of
 from skal.reading.pool import Member, Pool
 from skal.rng import preserve_global_rng
 from skal.rows import Rows
@@ -46,13 +45,13 @@ class NetReader(Reader):
 
     Notes
     -----
-    The net is run in eval mode without gradients, one forward pass for each draw.  Its
-    weights and modes and the global random number generators are restored.
+    A copy of the net is run in eval mode without gradients, one forward pass for each
+    draw.  The global random generators are restored.
     """
 
     def __init__(self, net: Member, variants: Sequence[Variant]) -> None:
         self.net = net
-        self.access = NetAccess(net.estimator)
+        self.access = net.access
         self.variants = list(variants)
         self.member = net.index
         self.n_draws = len(self.variants)
@@ -69,7 +68,7 @@ class NetReader(Reader):
 
     def _run(self, rows: Rows, variants: Sequence[Variant]) -> Tensor:
         result: Tensor | None = None
-        with preserve_global_rng(), evaluating(self.access.module):
+        with preserve_global_rng(), torch.inference_mode(False), torch.no_grad():
             for group in _grouped(self.access.batches(rows)):
                 for k, variant in enumerate(variants):
                     with variant() as weights:
@@ -124,7 +123,7 @@ class NetPosterior(Posterior):
 
     @abstractmethod
     def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
-        """Draw variants of one net."""
+        """Draw variants of one net, to be applied to ``net.access.module``."""
 
 
 def _grouped(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.nets.callbacks import WeightSnapshots
 from skal.posteriors.nets import NetPosterior, Variant, with_weights
 from skal.reading.pool import Member
+from skal.shared_copy import plain_names
 from skal.validation import check_int
 
 __all__ = ["Snapshots", "find_snapshots"]
@@ -75,7 +76,8 @@ class Snapshots(NetPosterior):
             kept = kept[-self.n_draws :]
         parameters = estimator.module_.parameters()
         device = next((p.device for p in parameters), torch.device("cpu"))
-        return [with_weights(partial(_to, weights, device)) for weights in kept]
+        rename = plain_names(estimator.module_)
+        return [with_weights(partial(_to, weights, device, rename)) for weights in kept]
 
 
 def find_snapshots(net: Any) -> WeightSnapshots | None:
@@ -84,5 +86,7 @@ def find_snapshots(net: Any) -> WeightSnapshots | None:
     return next((c for c in callbacks if isinstance(c, WeightSnapshots)), None)
 
 
-def _to(weights: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {name: tensor.to(device) for name, tensor in weights.items()}
+def _to(
+    weights: Mapping[str, Tensor], device: torch.device, rename: Callable[[str], str]
+) -> dict[str, Tensor]:
+    return {rename(name): tensor.to(device) for name, tensor in weights.items()}

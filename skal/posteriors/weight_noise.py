@@ -121,7 +121,7 @@ class WeightNoise(NetPosterior):
         check_option("scaling", self.scaling, ["per_tensor", "global"])
 
     def _variants(self, net: Member, rng: torch.Generator) -> Sequence[Variant]:
-        module = net.estimator.module_
+        module = net.access.module
 
         def draw(seed: int) -> dict[str, Tensor]:
             own = torch.Generator().manual_seed(seed)

@@ -8,27 +8,30 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import is_classifier
 from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.data import SequentialSampler
+from torch.utils.data import DataLoader, SequentialSampler
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.hooks import evaluating, hooked, input_of
+from skal.hooks import hooked, input_of
+from skal.modes import outer_device
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
+from skal.reading.copies import copy_to_read
 from skal.rows import Rows, dense_pieces
 
 __all__ = [
     "NetAccess",
     "arguments",
     "as_columns",
+    "as_floats",
     "batch_length",
     "index_batch",
+    "require_probabilities",
     "split",
     "tensors_of",
 ]
@@ -40,32 +43,38 @@ _CHUNK, _CHUNK_ELEMENTS = 512, 2**18
 
 
 class NetAccess:
-    """Reads a fitted skorch net without changing it.
+    """Reads a fitted skorch net without touching it.
 
-    The net is read in eval mode and without gradients.  Other weights are swapped in by
-    `torch.func.functional_call`, never written.
+    What is run is a copy of the net that shares its tensors, in eval mode; see
+    `skal.shared_copy`.  Other weights are swapped in by `torch.func.functional_call`,
+    never written.  Several threads may read the same net.
 
     Parameters
     ----------
     net : skorch.NeuralNet
         A fitted net of skal or skorch.
     head : str, optional
-        Name of the head among ``net.module_.named_modules()``.  By default the head is
-        the last `torch.nn.Linear` or `BayesLinear` that a forward pass runs.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-        The module that is read.  Modes and hooks are restored after each read.
+        Name of the head among ``access.module.named_modules()``.  By default the head
+        is the last `torch.nn.Linear` or `BayesLinear` that a forward pass runs on the
+        way to its (first) output.
     """
 
     def __init__(self, net: NeuralNet, head: str | None = None) -> None:
-        self.net = net
-        # The module itself, not a copy: a closure or a compiled module would still
-        # refer to the original, whose mode the copy does not control.
-        self.module: nn.Module = net.module_
+        self._original = net
         self._head_name = head
         self._head: Head | None = None
+
+    @cached_property
+    def net(self) -> NeuralNet:
+        """The copy of the net: it has modules of its own, and shares the rest."""
+        net: NeuralNet = copy_to_read(self._original)
+        return net
+
+    @property
+    def module(self) -> nn.Module:
+        """The copy of the module, without wrappers as that of `torch.compile`."""
+        module: nn.Module = self.net.module_
+        return module
 
     # -- forward passes -----------------------------------------------------------
 
@@ -87,13 +96,16 @@ class NetAccess:
         """
         for block, X in rows.blocks():
             start = block.start
-            for piece in dense_pieces(self._prepare(X)):
+            for piece in dense_pieces(X):
                 dataset = self.net.get_dataset(piece)
                 iterator = self.net.get_iterator(dataset, training=False)
                 self._check_order(iterator)
+                if isinstance(iterator, DataLoader) and iterator.generator is None:
+                    # It would draw from the global one, even if it does not shuffle.
+                    iterator.generator = torch.Generator()
                 for data in iterator:
                     whole = to_tensor(unpack_data(data)[0], device=self.net.device)
-                    for batch in split(whole, size):
+                    for batch in split(self._converted(whole), size):
                         stop = start + batch_length(batch)
                         yield slice(start, stop), batch
                         start = stop
@@ -105,7 +117,7 @@ class NetAccess:
                 )
 
     def forward(self, batch: Any, parameters: Parameters | None = None) -> Tensor:
-        """Compute the raw outputs of the module, ``(b, ...)``.
+        """Compute the raw outputs of the module, ``(b, ...)``, in float32 or float64.
 
         Parameters
         ----------
@@ -115,11 +127,12 @@ class NetAccess:
             Parameters and buffers to use in place of the module's.
         """
         args, kwargs = arguments(batch)
-        if parameters is None:
-            output = self.module(*args, **kwargs)
-        else:
-            output = functional_call(self.module, dict(parameters), args, kwargs)
-        return output[0] if isinstance(output, tuple) else output
+        with outer_device():
+            if parameters is None:
+                output = self.module(*args, **kwargs)
+            else:
+                output = functional_call(self.module, dict(parameters), args, kwargs)
+        return as_floats(output[0] if isinstance(output, tuple) else output)
 
     def find_head(self, batch: Any) -> Head:
         """Find the head of the module.
@@ -136,15 +149,9 @@ class NetAccess:
             row for each row of the output.
         """
         if self._head is None:
-            outputs: list[Tensor] = []
             few = index_batch(batch, slice(2))
-            with evaluating(self.module):
-                head = find_head(
-                    self.module,
-                    lambda: outputs.append(self.forward(few)),
-                    self._head_name,
-                )
-            self._check_features(head.name, head.inputs, outputs[0])
+            head = find_head(self.module, lambda: self.forward(few), self._head_name)
+            self._check_features(head.name, head.inputs, head.module_outputs)
             self._head = head
         return self._head
 
@@ -162,10 +169,14 @@ class NetAccess:
         caught: list[Tensor] = []
 
         def catch(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
-            caught.append(input_of(args, kwargs))
+            caught.append(as_floats(input_of(args, kwargs)))
 
         with hooked({head.name: head.layer}, catch, before=True):
             output = self.forward(batch, parameters)
+            if not caught:  # without gradients, transformers skip their modules
+                with torch.enable_grad():
+                    output = self.forward(batch, parameters)
+                caught[-1], output = caught[-1].detach(), output.detach()
         self._check_features(head.name, caught[-1], output)
         return caught[-1].flatten(1), output
 
@@ -206,7 +217,7 @@ class NetAccess:
             If a result is not finite.
         """
         results: list[Tensor] = []
-        with evaluating(self.module):
+        with torch.inference_mode(False), torch.no_grad():
             for block, batch in self.batches(rows, size):
                 found = read(batch)
                 parts = found if isinstance(found, tuple) else (found,)
@@ -219,7 +230,7 @@ class NetAccess:
         for result in results:
             # One pass, unless the sum overflows.
             if not (result.sum().isfinite() or result.isfinite().all()):
-                raise ValueError(
+                raise UnsuitableLearnerError(
                     f"The outputs of {type(self.module).__name__} for {rows.name} are "
                     "not finite. Did its training diverge?"
                 )
@@ -261,6 +272,8 @@ class NetAccess:
         UnsuitableLearnerError
             If the net is not a classifier, or if its criterion does not determine what
             the outputs are.
+
+        The function raises UnsuitableLearnerError if the rows are no probabilities.
         """
         if not is_classifier(self.net):
             raise UnsuitableLearnerError(
@@ -273,7 +286,15 @@ class NetAccess:
             )
         except ValueError as error:
             raise UnsuitableLearnerError(str(error)) from error
-        return lambda outputs: convert(outputs.double())
+
+        name = type(self.module).__name__
+
+        def to_proba(outputs: Tensor) -> Tensor:
+            proba = convert(outputs.double())
+            require_probabilities(proba, name)
+            return proba
+
+        return to_proba
 
     def column_classes(self, n: int) -> np.ndarray:
         """Get the classes of the `n` columns of the net's probabilities.
@@ -300,15 +321,27 @@ class NetAccess:
 
     # -- checks -------------------------------------------------------------------
 
-    def _prepare(self, X: Any) -> Any:
-        """Convert X to the type that the module computes in, as skal's nets do."""
-        single = any(p.dtype == torch.float32 for p in self.module.parameters())
-        is_array = isinstance(X, np.ndarray) or sparse.issparse(X)
-        if single and is_array and X.dtype == np.float64:
-            return X.astype(np.float32)
-        if single and isinstance(X, Tensor) and X.dtype == torch.float64:
-            return X.float()
-        return X
+    def _converted(self, batch: Any) -> Any:
+        """Convert a batch to tensors that the module computes in."""
+        if isinstance(batch, Mapping):
+            return {key: self._converted(x) for key, x in batch.items()}
+        if isinstance(batch, (tuple, list)):
+            return tuple(self._converted(x) for x in batch)
+        if not isinstance(batch, Tensor):
+            return batch
+        if batch.is_floating_point() and self._dtypes:
+            single = torch.float32 in self._dtypes and batch.dtype == torch.float64
+            if single:
+                batch = batch.float()
+            elif batch.dtype not in self._dtypes:
+                batch = batch.to(self._dtypes[0])
+        # No gradient can be taken with a tensor made in torch.inference_mode.
+        return batch.clone() if batch.is_inference() else batch
+
+    @cached_property
+    def _dtypes(self) -> list[torch.dtype]:
+        """Floating-point types of the parameters, in order."""
+        return [p.dtype for p in self.module.parameters() if p.is_floating_point()]
 
     def _check_order(self, iterator: Any) -> None:
         sampler = getattr(iterator, "sampler", None)
@@ -373,6 +406,31 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, (list, tuple)):
         for part in batch:
             yield from tensors_of(part)
+
+
+def require_probabilities(outputs: Tensor, name: str) -> None:
+    """Check that outputs ``(..., C)`` are probabilities.
+
+    NaN passes: whoever reads the scores reports it.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If a value is negative, or those of a row do not sum to 1.
+    """
+    off = (outputs.sum(-1) - 1).abs().max()
+    if off > 1e-3 or outputs.min() < 0:
+        raise UnsuitableLearnerError(
+            f"The outputs of {name} are not probabilities: a row has a negative value, "
+            f"or its sum differs from 1 by {float(off):.3g}. NLLLoss and BCELoss need "
+            "a module that outputs probabilities, by a softmax or sigmoid at its end; "
+            "train one that outputs logits with CrossEntropyLoss or BCEWithLogitsLoss."
+        )
+
+
+def as_floats(x: Tensor) -> Tensor:
+    """Convert half precision, as of `torch.autocast`, to float32."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def as_columns(outputs: Tensor) -> Tensor:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from typing import Any, TypeGuard
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from skal.exceptions import UnsuitableLearnerError
+from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.hooks import hooked, input_of
 from skal.reading.access import (
     NetAccess,
     arguments,
     as_columns,
+    as_floats,
     batch_length,
     index_batch,
     split,
 )
+from skal.rng import preserve_global_rng
 from skal.rows import Rows
 from skal.spaces import Factors
 from skal.validation import check_option
@@ -34,6 +36,14 @@ _WHOLE_ELEMENTS = 2**24
 Directions = Callable[[Tensor], Tensor]
 #: Input of a layer, and the gradients by its output, one for each direction.
 _Pass = tuple[Tensor, tuple[Tensor, ...]]
+
+
+class _Caught(NamedTuple):
+    """The layers that ran in a forward pass, in order."""
+
+    names: list[str]
+    inputs: list[Tensor]
+    outputs: list[Tensor]
 
 
 class GradientReader:
@@ -54,10 +64,12 @@ class GradientReader:
     -----
     The gradients of a linear layer that each row passes once are outer products.  Hooks
     read their factors in one forward and K backward passes, and no gradient is written
-    out.  Linear layers that a row passes several times (tied weights, sequences) give
-    the sum of such products, and `torch.func` computes the gradients of all other
-    parameters; both are returned unfactored.  The net is not changed.  The order of the
-    layers is the same for all batches.
+    out.  Linear layers that a row passes several times (sequences) give the sum of such
+    products, and `torch.func` computes the gradients of all other parameters; both are
+    returned unfactored.  The gradients by hooks are compared with those of autograd
+    once, on the first rows: a layer whose parameters are also used without calling it,
+    as that of attention, is one of the others.  The order of the layers is the same for
+    all batches.
 
     Examples
     --------
@@ -107,7 +119,9 @@ class GradientReader:
         for name, layer in layers.items():
             if _has_factors(layer, n_owners):
                 linear[name] = layer
-        self._drop_without_batch_rows(linear, batch)
+        few = index_batch(batch, slice(_N_PROBE))
+        self._drop_without_batch_rows(linear, few)
+        self._drop_unlike_autograd(linear, few)
         left = set(map(id, within.parameters()))
         for layer in linear.values():
             left.difference_update(map(id, layer.parameters()))
@@ -124,16 +138,13 @@ class GradientReader:
         return linear, others
 
     @torch.no_grad()
-    def _drop_without_batch_rows(
-        self, linear: dict[str, nn.Linear], batch: Any
-    ) -> None:
+    def _drop_without_batch_rows(self, linear: dict[str, nn.Linear], few: Any) -> None:
         """Drop the layers whose inputs do not have one row per row of the batch."""
         passes: list[tuple[str, int]] = []
 
         def note(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
             passes.append((name, len(input_of(args, kwargs))))
 
-        few = index_batch(batch, slice(_N_PROBE))
         # Another dimension may have the length of one of the two by chance.
         fewer = index_batch(few, slice(max(1, batch_length(few) - 1)))
         for probe in (few, fewer):
@@ -144,42 +155,92 @@ class GradientReader:
                 if length != n_rows:
                     linear.pop(name, None)
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def _drop_unlike_autograd(self, linear: dict[str, nn.Linear], few: Any) -> None:
+        """Drop the layers whose gradients by hooks are not those of autograd.
+
+        Raises
+        ------
+        UnsuitableLearnerError
+            If no parameter has a gradient: then none is zero, all are missing.
+        """
+        module = self.access.module
+        moving = {
+            name: p.detach().requires_grad_()
+            for name, p in module.named_parameters()
+            if p.is_floating_point()
+        }
+        if not moving:
+            return
+        with preserve_global_rng():  # both passes draw the same, if they do
+            plain, caught = self._watched(few, linear)
+        outputs = as_columns(self.access.forward(few, moving)).flatten(1)
+        # Uneven weights, so that the terms of rows and outputs do not cancel.
+        weights = torch.arange(outputs.numel(), device=outputs.device).cos()
+        weights = weights.reshape(outputs.shape).to(outputs)
+        own = _gradients(plain, caught.outputs, weights)
+        found = _gradients(outputs, list(moving.values()), weights)
+        if all(gradient is None for gradient in found):
+            raise UnsuitableLearnerError(
+                f"The outputs of {type(module).__name__} have no gradient by any "
+                "parameter: its forward pass detaches them, or runs under "
+                "torch.no_grad."
+            )
+        by_autograd = dict(zip(moving, found, strict=True))
+        by_hooks: defaultdict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for name, x, g in zip(caught.names, caught.inputs, own, strict=True):
+            if g is not None:
+                by_hooks[name].append((x.flatten(0, -2), as_floats(g).flatten(0, -2)))
+        for name in list(linear):
+            prefix = f"{name}." if name else ""
+            if not all(
+                _close(by_hooks[name], by_autograd[prefix + kind], kind, caught.outputs)
+                for kind in ("weight", "bias")
+                if prefix + kind in moving
+            ):
+                linear.pop(name)
+
     # -- reading --------------------------------------------------------------------
 
-    @torch.enable_grad()
-    def _read(
-        self, batch: Any, linear: dict[str, nn.Linear], others: list[str]
-    ) -> list[Factors]:
+    def _watched(
+        self, batch: Any, linear: dict[str, nn.Linear]
+    ) -> tuple[Tensor, _Caught]:
+        """Compute the outputs, ``(b, C)``, in a pass that catches those of layers."""
         # Detached parameters, so that the graph holds the hooked layers alone.
         fixed = {n: p.detach() for n, p in self.access.module.named_parameters()}
-        names: list[str] = []
-        inputs: list[Tensor] = []
-        layer_outputs: list[Tensor] = []
+        caught = _Caught([], [], [])
 
         def catch(
             name: str, _: nn.Module, args: Any, kwargs: Any, output: Tensor
         ) -> Tensor:
             if not output.requires_grad:
                 output = output.detach().requires_grad_()
-            names.append(name)
-            inputs.append(input_of(args, kwargs).detach())
-            layer_outputs.append(output)
+            caught.names.append(name)
+            caught.inputs.append(as_floats(input_of(args, kwargs).detach()))
+            caught.outputs.append(output)
             return output.clone()  # the next layer may write in place
 
         with hooked(linear, catch):
-            outputs = as_columns(self.access.forward(batch, fixed)).flatten(1)
+            return as_columns(self.access.forward(batch, fixed)).flatten(1), caught
+
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def _read(
+        self, batch: Any, linear: dict[str, nn.Linear], others: list[str]
+    ) -> list[Factors]:
+        outputs, caught = self._watched(batch, linear)
         vectors = self._vectors(outputs.detach())
-        gradients = _backward(outputs, layer_outputs, vectors)
+        gradients = _backward(outputs, caught.outputs, vectors)
         passes: defaultdict[str, list[_Pass]] = defaultdict(list)
-        for name, x, by_direction in zip(names, inputs, gradients, strict=True):
+        found = zip(caught.names, caught.inputs, gradients, strict=True)
+        for name, x, by_direction in found:
             passes[name].append((x, by_direction))
         result = []
         for name, layer in linear.items():
             result.append(_linear_factors(layer, passes[name], vectors))
         if others:
-            result.append(
-                _whole_gradients(self.access.module, fixed, others, batch, vectors)
-            )
+            result.append(_whole_gradients(self.access.module, others, batch, vectors))
         return result
 
     def _vectors(self, outputs: Tensor) -> Tensor:
@@ -239,6 +300,33 @@ def _has_factors(module: nn.Module, n_owners: Counter[int]) -> TypeGuard[nn.Line
     return is_trained
 
 
+def _gradients(
+    outputs: Tensor, inputs: Sequence[Tensor], weights: Tensor
+) -> Sequence[Tensor | None]:
+    """Compute the gradients of the weighted sum of outputs; None if there is none."""
+    if not outputs.requires_grad or not inputs:
+        return [None] * len(inputs)
+    return torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
+
+
+def _close(
+    passes: list[tuple[Tensor, Tensor]],
+    right: Tensor | None,
+    kind: str,
+    layer_outputs: list[Tensor],
+) -> bool:
+    """Whether a parameter's gradient by hooks is that of autograd, up to rounding."""
+    if not passes:  # connected without a pass: used, but not called
+        return right is None
+    terms = [g.sum(dim=0) if kind == "bias" else g.mT @ x.to(g) for x, g in passes]
+    own = torch.stack(terms).sum(dim=0)
+    if right is None:
+        return not bool(own.any())
+    eps = max(torch.finfo(x.dtype).eps for x in layer_outputs)
+    error, size = float((own - right).norm()), float(right.norm())
+    return error <= max(3e-3, 8 * eps) * size
+
+
 def _backward(
     outputs: Tensor, layer_outputs: list[Tensor], vectors: Tensor
 ) -> list[tuple[Tensor, ...]]:
@@ -247,7 +335,10 @@ def _backward(
     if not layer_outputs:
         return []
     if not outputs.requires_grad:
-        return [(torch.zeros_like(x),) * n_directions for x in layer_outputs]
+        raise UnsuitableLearnerError(
+            "The outputs of the net have no gradient for some rows, unlike for the "
+            "first: its forward pass detaches them, or runs under torch.no_grad."
+        )
     found = []
     for k in range(n_directions):
         gradients = torch.autograd.grad(
@@ -255,9 +346,10 @@ def _backward(
             layer_outputs,
             vectors[:, :, k],
             retain_graph=k < n_directions - 1,
+            # The graph is known to be there; what it does not reach has gradient 0.
             materialize_grads=True,
         )
-        found.append(gradients)
+        found.append(tuple(map(as_floats, gradients)))
     return list(zip(*found, strict=True))
 
 
@@ -289,11 +381,7 @@ def _linear_factors(layer: nn.Linear, passes: list[_Pass], vectors: Tensor) -> F
 
 
 def _whole_gradients(
-    module: nn.Module,
-    fixed: dict[str, Tensor],
-    names: list[str],
-    batch: Any,
-    vectors: Tensor,
+    module: nn.Module, names: list[str], batch: Any, vectors: Tensor
 ) -> Factors:
     """Compute gradients by the parameters of these names, by `torch.func`.
 
@@ -302,13 +390,14 @@ def _whole_gradients(
     UnsuitableLearnerError
         If `torch.func` does not support the module.
     """
+    fixed = {n: p.detach() for n, p in module.named_parameters()}
     moving = {name: fixed[name] for name in names}
 
     def value(parameters: dict[str, Tensor], row: Any, vector: Tensor) -> Tensor:
         args, kwargs = arguments(index_batch(row, None))
         output = functional_call(module, {**fixed, **parameters}, args, kwargs)
         output = output[0] if isinstance(output, tuple) else output
-        return (output.flatten() * vector).sum()
+        return (as_floats(output).flatten() * vector).sum()
 
     per_row = vmap(grad(value), in_dims=(None, 0, 0))
     n_elements = vectors.shape[2] * sum(p.numel() for p in moving.values())
@@ -320,6 +409,8 @@ def _whole_gradients(
             try:
                 found = per_row(moving, rows, v[:, :, k])
             except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
                 raise UnsuitableLearnerError(
                     f"torch.func cannot compute per-row gradients of "
                     f"{type(module).__name__} by {names[:5]}: {error} Use the last "
@@ -327,5 +418,5 @@ def _whole_gradients(
                 ) from error
             whole += [g.flatten(1) for g in found.values()]
         chunks.append(torch.cat(whole, dim=1))
-    outputs = torch.cat(chunks).detach()
+    outputs = as_floats(torch.cat(chunks).detach())
     return Factors(outputs.new_ones(len(outputs), 1), outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from skorch import NeuralNet
 from skal._tables import column_names, take_columns
 from skal.nets.criteria import is_binary
 from skal.reading.access import NetAccess
+from skal.reading.copies import copy_to_read
 from skal.reading.unwrapping import accepts_nan, is_sklearn_own, unwrap
 from skal.rows import Rows, array_if_tensor, as_dense, take_slice
 
@@ -148,6 +150,16 @@ class Member:
             nets += found
         return nets
 
+    @cached_property
+    def access(self) -> NetAccess:
+        """Access to the model, which is a skorch net."""
+        return NetAccess(self.estimator)
+
+    @cached_property
+    def to_read(self) -> Any:
+        """The estimator, with copies of the nets in it; see `copy_to_read`."""
+        return copy_to_read(self.estimator)
+
     def _inside(self, wrapped: Any, before: tuple[Any, ...] = ()) -> Member:
         """Make a member of a model that sees the rows of this one."""
         estimator, transformers, target_transformers = unwrap(wrapped)
@@ -185,16 +197,15 @@ class Member:
             If the rows of an output are not probability distributions.
         """
         if isinstance(self.estimator, NeuralNet):
-            access = NetAccess(self.estimator)
-            outputs = access.outputs(self.rows)
-            if is_binary(getattr(self.estimator, "criterion_", None)):
+            outputs = self.access.outputs(self.rows)
+            if is_binary(getattr(self.access.net, "criterion_", None)):
                 # One output for each label; a net for two classes has one.
-                outputs = outputs.flatten(1)
-                return [access.to_proba(column) for column in outputs.split(1, dim=1)]
-            return [access.to_proba(outputs)]
+                columns = outputs.flatten(1).split(1, dim=1)
+                return [self.access.to_proba(column) for column in columns]
+            return [self.access.to_proba(outputs)]
         blocks: list[list[np.ndarray]] = []
         for _, block in self.rows.blocks():
-            proba = self.estimator.predict_proba(array_if_tensor(block))
+            proba = self.to_read.predict_proba(array_if_tensor(block))
             blocks.append(proba if isinstance(proba, list) else [proba])
         outputs_ = [
             np.concatenate(parts).astype(np.float64, copy=False)
@@ -225,14 +236,14 @@ class Member:
             return False
         # Only a multi-label model predicts one column for each column of these.
         row = array_if_tensor(take_slice(block, slice(1)))
-        return np.shape(estimator.predict(row)) == (1, proba.shape[1])
+        return np.shape(self.to_read.predict(row)) == (1, proba.shape[1])
 
     def classes(self, proba: list[torch.Tensor]) -> list[np.ndarray]:
         """Get the classes of the columns of `proba`, one array for each output."""
         if isinstance(self.estimator, NeuralNet):
             if len(proba) > 1:
                 return [np.arange(2)] * len(proba)
-            return [NetAccess(self.estimator).column_classes(proba[0].shape[1])]
+            return [self.access.column_classes(proba[0].shape[1])]
         classes = self.estimator.classes_
         if isinstance(classes, list):
             return list(classes)

@@ -196,7 +196,10 @@ class Pool:
         """
         for member in self.members:
             for net in member.nets():
-                yield net, NetAccess(net.estimator, head=head)
+                yield (
+                    net,
+                    net.access if head is None else NetAccess(net.estimator, head),
+                )
 
     def _held_by(self, learner: Any) -> tuple[Any, Any] | None:
         """Labeled rows of a member, or those of the committee that it is of."""

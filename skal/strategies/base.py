@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.modes import own_modes
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
@@ -144,10 +145,11 @@ class QueryStrategy(BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             If the strategy reads the model and the model is not fitted.
         """
-        pool = Pool(learner, X_pool)
-        n = _check_n_instances(n_instances, len(pool))
-        self._check_learner(pool)
-        picks = self._query(pool, n)
+        with own_modes():
+            pool = Pool(learner, X_pool)
+            n = _check_n_instances(n_instances, len(pool))
+            self._check_learner(pool)
+            picks = self._query(pool, n)
         return Selection(picks.indices.numpy(), picks.scores.numpy())
 
     def _query(self, pool: Pool, n: int, outer: torch.Generator | None = None) -> Picks:
@@ -177,9 +179,10 @@ class QueryStrategy(BaseEstimator, ABC):
         # Without the parameter a fixed seed: nothing else could make ties repeatable.
         own = getattr(self, "random_state", 0 if outer is None else None)
         rng = resolve_rng(outer if own is None else own)
-        # A DataLoader draws from the global generators at each pass.  The seed makes
-        # such draws repeatable, and later training is not affected by the query.
-        with preserve_global_rng(seed_from(rng)):
+        # The strategies of skal draw from `rng` alone.  The seed makes repeatable what
+        # draws from the global generators nonetheless: a module in eval mode, the
+        # training of a proxy, a strategy of the user's own.
+        with preserve_global_rng(seed_from(rng), if_alone=True):
             yield rng
 
     @abstractmethod
@@ -264,9 +267,10 @@ class ScoreStrategy(QueryStrategy):
         scores : ndarray of shape (m,)
             In pool order.
         """
-        pool = Pool(learner, X_pool)
-        self._check_learner(pool)
-        return self._scores(pool).cpu().numpy()
+        with own_modes():
+            pool = Pool(learner, X_pool)
+            self._check_learner(pool)
+            return self._scores(pool).cpu().numpy()
 
     def _scores(self, pool: Pool, outer: torch.Generator | None = None) -> Tensor:
         """Score a pool for a learner that was checked; parameters as of `_query`."""

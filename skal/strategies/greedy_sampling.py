@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from skal._numerics.blocks import blocks
 from skal.exceptions import UnsuitableLearnerError
-from skal.hooks import evaluating
 from skal.reading.pool import Member, Pool
 from skal.reading.space import read_inputs
 from skal.rows import array_if_tensor
@@ -139,12 +137,10 @@ def _predict(member: Member) -> Tensor:
     """Predictions in the estimator's own units, ``(m, targets)``."""
     net = isinstance(member.estimator, NeuralNet)
     blocks = []
-    # A net's predict leaves its modules in eval mode.
-    with evaluating(member.estimator.module_) if net else nullcontext():
-        for _, block in member.rows.blocks():
-            block = block if net else array_if_tensor(block)
-            predicted = np.array(member.estimator.predict(block), dtype=np.float64)
-            blocks.append(torch.from_numpy(predicted.reshape(len(predicted), -1)))
+    for _, block in member.rows.blocks():
+        block = block if net else array_if_tensor(block)
+        predicted = np.array(member.to_read.predict(block), dtype=np.float64)
+        blocks.append(torch.from_numpy(predicted.reshape(len(predicted), -1)))
     result = torch.cat(blocks)
     if not bool(result.isfinite().all()):
         raise ValueError(

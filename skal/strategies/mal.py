@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.pool import Member, Pool
 from skal.rows import Rows
+from skal.shared_copy import shared_copy
 from skal.strategies.adversarial import AdversarialStrategy
 from skal.validation import check_not_negative, check_positive
 
@@ -168,12 +168,12 @@ class MAL(AdversarialStrategy):
         unlabeled = _inputs(access, member.rows).to(device)
         y = torch.from_numpy(codes.reshape(-1)).to(device)
         head = access.find_head(labeled[:2].to(access.net.device))
-        body = copy.deepcopy(access.module).eval().requires_grad_(True).to(device)
+        body = shared_copy(access.module, own_tensors=True).requires_grad_(True)
         size = head.inputs.flatten(1).shape[1]
         game = MinimaxGame(
-            Body(body, head.name),
-            CosineClassifier(size, len(classes), self.temperature).to(device),
-            unfamiliarity_net(size).to(device),
+            Body(body.to(device), head.name),
+            CosineClassifier(size, len(classes), self.temperature, rng).to(device),
+            unfamiliarity_net(size, rng).to(device),
             self.entropy_weight,
             self.adversary_weight,
             self.lr,

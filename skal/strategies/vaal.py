@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skal.adversarial import BetaVAE, VAEGame, unfamiliarity_net
+from skal.exceptions import is_out_of_memory
 from skal.reading.pool import Pool
 from skal.reading.space import read_inputs
 from skal.strategies.adversarial import AdversarialStrategy
@@ -158,7 +159,7 @@ class VAAL(AdversarialStrategy):
             read_inputs(member.labeled), read_inputs(member.rows), device
         )
         game = VAEGame(
-            *self._networks(labeled.shape[1], device),
+            *self._networks(labeled.shape[1], device, rng),
             self.beta,
             self.adversary_weight,
             self.lr,
@@ -172,7 +173,9 @@ class VAAL(AdversarialStrategy):
         )
         return nn.functional.softplus(-game.logits(unlabeled).double())
 
-    def _networks(self, n_features: int, device: str) -> tuple[BetaVAE, nn.Module]:
+    def _networks(
+        self, n_features: int, device: str, rng: torch.Generator
+    ) -> tuple[BetaVAE, nn.Module]:
         """Build autoencoder and discriminator, with the user's modules where given."""
         for name in ("encoder", "decoder", "discriminator"):
             own = getattr(self, name)
@@ -184,14 +187,14 @@ class VAAL(AdversarialStrategy):
                 f"latent_dim is {latent_dim} and the rows have {n_features} features: "
                 "a code cannot be longer than its row. Lower latent_dim."
             )
-        vae = BetaVAE.sized(n_features, latent_dim)
+        vae = BetaVAE.sized(n_features, latent_dim, rng)
         if self.encoder is not None:
             vae.encoder = copy.deepcopy(self.encoder)
         if self.decoder is not None:
             vae.decoder = copy.deepcopy(self.decoder)
         discriminator = copy.deepcopy(self.discriminator)
         if discriminator is None:
-            discriminator = unfamiliarity_net(latent_dim)
+            discriminator = unfamiliarity_net(latent_dim, rng)
         shapes = {
             "encoder": (vae.encoder, n_features, 2 * latent_dim),
             "decoder": (vae.decoder, latent_dim, n_features),
@@ -220,6 +223,8 @@ def _check_shape(
         try:
             shape = tuple(module.eval()(torch.zeros(2, n_in, device=device)).shape)
         except (RuntimeError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ValueError(
                 f"{name} must take rows of shape (b, {n_in}): {error}"
             ) from error

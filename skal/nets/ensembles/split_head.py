@@ -193,16 +193,14 @@ def find_last_layer(net: Any, X: Any, name: str | None = None) -> str:
                 f"{kind} has no layer {name!r} whose weights can be reset; its linear "
                 f"layers are {linear}."
             )
-    outputs = None
 
-    def run() -> None:
-        nonlocal outputs
+    def run() -> Any:
         batch = next(iter(net.get_iterator(net.get_dataset(X))))
-        outputs = net.infer(unpack_data(batch)[0])
+        return net.infer(unpack_data(batch)[0])
 
     with preserve_global_rng(), evaluating(module):
         head = find_head(module, run, name)
-    if head.outputs is not outputs:
+    if head.outputs is not head.module_outputs:
         raise ValueError(
             f"The last step of {kind} is not its layer {head.name!r}. A module can be "
             "split only if its outputs are those of its head; name the head with head=."

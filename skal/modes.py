@@ -1,0 +1,50 @@
+"""Modes of torch in which skal works, whatever those around a query or a fit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+__all__ = ["outer_device", "own_modes"]
+
+_OUTER = threading.local()
+
+
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Run a block with gradients on, and new tensors on the CPU.
+
+    The modes belong to the thread and are as before afterwards: that of
+    `torch.no_grad` and `torch.inference_mode`, in which gradients are missing, and that
+    of `torch.set_default_device`, which rows, indices and generators do not follow.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.modes import own_modes
+    >>> with torch.inference_mode(), own_modes():
+    ...     torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    (True, False)
+    """
+    outer = getattr(_OUTER, "device", None)
+    device = torch.get_default_device()
+    on_cpu: AbstractContextManager[object] = nullcontext()
+    if device.type != "cpu":
+        on_cpu, _OUTER.device = torch.device("cpu"), device
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), on_cpu:
+            yield
+    finally:
+        _OUTER.device = outer
+
+
+def outer_device() -> AbstractContextManager[object]:
+    """Run a block with the default device that was set outside of `own_modes`.
+
+    The code of a module may rely on it.
+    """
+    device: torch.device | None = getattr(_OUTER, "device", None)
+    return nullcontext() if device is None else device

@@ -1,0 +1,324 @@
+"""Copies of a module that share its tensors: a module read without touching it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import random
+import sys
+import types
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+__all__ = ["plain_names", "shared_copy", "unwrapped"]
+
+T = TypeVar("T")
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_CONTAINERS = (dict, list, set, deque)
+#: Left as they are without a further look.
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, np.ndarray})
+_METHODS = (types.MethodType, types.BuiltinMethodType)
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+
+
+def unwrapped(module: Any) -> Any:
+    """Get the module within those of `torch.compile` and of data parallelism.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What is wrapped shares its tensors.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skal.shared_copy import unwrapped
+    >>> layer = nn.Linear(2, 1)
+    >>> unwrapped(nn.DataParallel(layer)) is layer
+    True
+    """
+    while (inner := _wrapped(module)) is not None:
+        module = inner
+    return module
+
+
+def plain_names(module: nn.Module) -> Callable[[str], str]:
+    """Get the function from names of tensors in a module to those in its copy.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skal.shared_copy import plain_names
+    >>> plain_names(nn.DataParallel(nn.Sequential(nn.Linear(2, 1))))("module.0.bias")
+    '0.bias'
+    """
+    paths, wrappers = {"": ""}, set()
+    for path, part in module.named_modules(remove_duplicate=False):
+        if path:
+            parent, _, name = path.rpartition(".")
+            outer = paths[parent]
+            inner = name if outer == "" else f"{outer}.{name}"
+            paths[path] = outer if parent in wrappers else inner
+        if _wrapped(part) is not None:
+            wrappers.add(path)
+
+    def rename(tensor: str) -> str:
+        path, _, name = tensor.rpartition(".")
+        path = paths.get(path, path)
+        return f"{path}.{name}" if path else name
+
+    return rename
+
+
+def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
+    """Copy a module such that running the copy leaves the module as it is.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    own_tensors : bool
+        Copy parameters and buffers, too.
+    memo : dict, optional
+        Copies by the ``id`` of what was copied, for modules that share parts.
+
+    Returns
+    -------
+    copied : torch.nn.Module
+        Its submodules have modes, hooks and attributes of their own.  Modules of
+        `torch.compile` and of data parallelism are replaced by what they wrap.
+
+    Notes
+    -----
+    Whatever the attributes and hooks of the module hold is copied along, if it can hold
+    a part of the module or state of a forward pass: lists, dicts, sets, plain objects,
+    functions with closures or defaults, partial functions, bound methods, weak
+    references, random generators.  `copy.deepcopy` leaves functions as they are, so
+    that a closure would run the layers of the original.
+
+    Still shared: what a function reaches by a global name or a class by a closure of
+    its methods, objects that define how they are pickled or copied, and tensors.  A
+    module that writes into a tensor in eval mode writes into the original's.
+
+    Tensors made in `torch.inference_mode` are copied, as no gradient can be taken of
+    them.  A `torch.jit.ScriptModule` is copied with its tensors.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skal.shared_copy import shared_copy
+    >>> layer = nn.Linear(2, 1)
+    >>> copied = shared_copy(layer).eval()
+    >>> layer.training, copied.training, copied.weight is layer.weight
+    (True, False, True)
+    """
+    copied: T = _Copier(own_tensors, {} if memo is None else memo)(module)
+    return copied
+
+
+def _wrapped(module: Any) -> Any:
+    """Get what a wrapper of torch holds; None for any other module."""
+    if isinstance(module, _PARALLEL):
+        return module.module
+    # What torch.compile returns; its class has no public name.
+    if type(module).__name__ == "OptimizedModule":
+        return vars(module)["_modules"].get("_orig_mod")
+    return None
+
+
+class _Copier:
+    """Copies objects, the same ones to the same copies."""
+
+    def __init__(self, own_tensors: bool, memo: dict[int, Any]) -> None:
+        self.own_tensors = own_tensors
+        self.memo = memo
+        self.kept: list[Any] = []  # so that no id is used twice
+
+    def __call__(self, x: Any) -> Any:
+        cls = type(x)
+        if cls in _ATOMS or isinstance(x, type):
+            return x
+        if id(x) in self.memo:
+            return self.memo[id(x)]
+        self.kept.append(x)
+        copied = self._copy(x, cls)
+        if copied is not x:
+            self.memo[id(x)] = copied
+        return copied
+
+    def _copy(self, x: Any, cls: type) -> Any:
+        if issubclass(cls, Tensor):
+            return self._tensor(x)
+        if issubclass(cls, nn.Module):
+            return self._module(x)
+        if issubclass(cls, _CONTAINERS):
+            return self._container(x)
+        if issubclass(cls, (tuple, frozenset)):
+            return self._fixed(x)
+        if cls is types.FunctionType:
+            return self._function(x)
+        if cls in _METHODS:
+            return self._method(x)
+        if cls is functools.partial:
+            args, keywords = self(x.args), self(x.keywords)
+            return functools.partial(self(x.func), *args, **keywords)
+        if cls is weakref.ReferenceType:
+            return self._reference(x)
+        if cls in weakref.ProxyTypes:  # its methods are those of what it refers to
+            return weakref.proxy(self(x.__repr__.__self__))
+        if issubclass(cls, torch.Generator):
+            return x.clone_state()
+        if issubclass(cls, _GENERATORS):
+            return copy.deepcopy(x)
+        return self._instance(x, cls)
+
+    def _tensor(self, x: Any) -> Any:
+        if nn.parameter.is_lazy(x):
+            return x
+        if not (self.own_tensors or x.is_inference()):
+            return x
+        with torch.inference_mode(False):
+            own = x.detach().clone()
+            if isinstance(x, nn.Parameter):
+                return nn.Parameter(own, x.requires_grad)
+            return own.requires_grad_(x.requires_grad and x.is_leaf)
+
+    def _module(self, x: Any) -> Any:
+        inner = _wrapped(x)
+        if inner is not None:
+            return self(inner)
+        if isinstance(x, torch.jit.ScriptModule):  # its state is not in Python
+            return copy.deepcopy(x)
+        # Not cls.__new__: that of torch.fx.GraphModule makes a class for each instance.
+        copied = self._fill(object.__new__(type(x)), x)
+        vars(copied).pop("_compiled_call_impl", None)  # that of Module.compile
+        return copied
+
+    def _fill(self, copied: Any, x: Any) -> Any:
+        """Copy the attributes of an object, after its copy has become known."""
+        self.memo[id(x)] = copied
+        # A list, as another thread may run the module, which may set attributes.
+        for name, value in list(vars(x).items()):
+            copied.__dict__[name] = self(value)
+        return copied
+
+    def _container(self, x: Any) -> Any:
+        try:
+            copied = copy.copy(x)
+            self.memo[id(x)] = copied
+            if isinstance(x, dict):
+                items = list(x.items())
+                copied.clear()
+                for key, value in items:
+                    copied[self(key)] = self(value)
+            else:
+                items = list(x)
+                copied.clear()
+                grow = copied.add if isinstance(x, set) else copied.append
+                for value in items:
+                    grow(self(value))
+        except (TypeError, ValueError, AttributeError):  # a subclass of its own kind
+            self.memo[id(x)] = x
+            return x
+        for name, value in getattr(x, "__dict__", {}).items():
+            copied.__dict__[name] = self(value)
+        return copied
+
+    def _fixed(self, x: Any) -> Any:
+        items = list(x)
+        copied = [self(value) for value in items]
+        if all(new is old for new, old in zip(copied, items, strict=True)):
+            return x
+        make = getattr(x, "_make", type(x))  # of a named tuple
+        return self.memo.get(id(x)) or make(copied)
+
+    def _function(self, x: Any) -> Any:
+        cells = x.__closure__ or ()
+        if not (cells or x.__defaults__ or x.__kwdefaults__ or vars(x)):
+            return x
+        known = [self.memo.get(id(cell)) for cell in cells]
+        closure = tuple(own or types.CellType() for own in known)
+        copied = types.FunctionType(
+            x.__code__, x.__globals__, x.__name__, None, closure or None
+        )
+        self.memo[id(x)] = copied  # a function may call itself
+        changed = any(own is not None for own in known)
+        for cell, own, new in zip(cells, known, closure, strict=True):
+            if own is None:
+                self.memo[id(cell)] = new
+                try:
+                    content = cell.cell_contents
+                except ValueError:  # of a variable that is not set
+                    continue
+                new.cell_contents = self(content)
+                changed |= new.cell_contents is not content
+        copied.__defaults__ = self(x.__defaults__)
+        copied.__kwdefaults__ = x.__kwdefaults__ and self(x.__kwdefaults__)
+        attributes = {name: self(value) for name, value in vars(x).items()}
+        changed |= copied.__defaults__ is not x.__defaults__
+        changed |= bool(x.__kwdefaults__)
+        changed |= any(attributes[name] is not vars(x)[name] for name in attributes)
+        if not changed:  # identity may matter
+            self.memo[id(x)] = x
+            return x
+        copied.__dict__.update(attributes)
+        copied.__qualname__, copied.__doc__ = x.__qualname__, x.__doc__
+        copied.__module__ = x.__module__
+        return copied
+
+    def _method(self, x: Any) -> Any:
+        owner = x.__self__
+        if isinstance(owner, (types.ModuleType, type)):
+            return x
+        copied = self(owner)
+        if isinstance(x, types.MethodType):
+            function = self(x.__func__)
+            same = copied is owner and function is x.__func__
+            return x if same else types.MethodType(function, copied)
+        return x if copied is owner else getattr(copied, x.__name__)
+
+    def _reference(self, x: Any) -> Any:
+        target = x()
+        if target is None:
+            return x
+        copied = self(target)
+        return x if copied is target else weakref.ref(copied)
+
+    def _instance(self, x: Any, cls: type) -> Any:
+        if cls is types.SimpleNamespace:
+            return self._fill(types.SimpleNamespace(), x)
+        if cls is not RemovableHandle and not _is_plain(cls):
+            return x
+        try:
+            copied: Any = object.__new__(cls)
+        except TypeError:  # a subclass of a type in C
+            return x
+        return self._fill(copied, x)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_plain(cls: type) -> bool:
+    """Whether all state of an instance is in its ``__dict__``, as far as is known."""
+    root, _, rest = cls.__module__.partition(".")
+    if root in sys.stdlib_module_names or (root == "torch" and rest.startswith("_")):
+        return False
+    return (
+        cls.__dictoffset__ != 0
+        and not any(base.__dict__.get("__slots__") for base in cls.__mro__)
+        and cls.__reduce_ex__ is object.__reduce_ex__
+        and cls.__reduce__ is object.__reduce__
+        and getattr(cls, "__getstate__", None) is getattr(object, "__getstate__", None)
+        and not hasattr(cls, "__copy__")
+        and not hasattr(cls, "__deepcopy__")
+    )
