@@ -16,11 +16,17 @@ __all__ = [
 ]
 
 
-def sq_norms(features: Tensor) -> Tensor:
-    """Squared norms of the rows, ``(m,)``."""
+def sq_norms(features: Tensor, matrix: Tensor | None = None) -> Tensor:
+    """Squared norms of the rows, or of their products with a matrix or scale, ``(m,)``.
+
+    The matrix ``(d, e)``, or the scale ``()``, is float64.
+    """
     result = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
-        result[part] = features[part].double().square().sum(dim=1)
+        rows = features[part].double()
+        if matrix is not None:
+            rows = rows @ matrix if matrix.ndim else rows * matrix
+        result[part] = rows.square().sum(dim=1)
     return result
 
 

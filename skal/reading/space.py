@@ -34,6 +34,7 @@ __all__ = [
     "SpaceLike",
     "conditions_on_labels",
     "covariance_features",
+    "covariance_transform",
     "loss_directions",
     "read_inputs",
     "read_space",
@@ -341,14 +342,26 @@ def covariance_features(
     ValueError
         If labels are asked for and there are none, or gradients were not projected.
     """
+    features, labeled = space.vectors()
+    transform = covariance_transform(space, noise_std, condition_on_labels)
+    if transform.ndim == 0:
+        return features.double().mul_(transform), labeled.double().mul_(transform)
+    return transformed(features, transform), transformed(labeled, transform)
+
+
+def covariance_transform(
+    space: Space, noise_std: float, condition_on_labels: bool | str
+) -> Tensor:
+    """Matrix ``(d, d)`` or scale ``()`` from vectors to those of `covariance_features`.
+
+    Parameters and errors as of `covariance_features`.
+    """
     check_positive("noise_std", noise_std)
     known = conditions_on_labels(condition_on_labels, space.labeled is not None)
     features, labeled = space.vectors()
-    if not known:
-        scale = feature_scale(labeled if len(labeled) else features)
-        return features.double() * scale, labeled.double() * scale
-    transform = posterior_transform(labeled, noise_std)
-    return transformed(features, transform), transformed(labeled, transform)
+    if known:
+        return posterior_transform(labeled, noise_std)
+    return feature_scale(labeled if len(labeled) else features)
 
 
 def conditions_on_labels(condition_on_labels: bool | str, has_labeled: bool) -> bool:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import transformed
+from skal._numerics.float64 import sq_norms, transformed
 
 __all__ = [
     "feature_scale",
@@ -33,7 +33,7 @@ def feature_scale(labeled: Tensor) -> Tensor:
     ValueError
         If their squares are not finite.
     """
-    mean = labeled.double().square().sum(dim=1).mean()
+    mean = sq_norms(labeled).mean()
     if not bool(mean.isfinite()):
         raise ValueError(
             "The squares of the features are not finite: scale the features."

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from skal._numerics.float64 import sq_norms
 from skal.reading.pool import Pool
 from skal.reading.space import (
     conditions_on_labels,
     covariance_features,
+    covariance_transform,
     read_space,
 )
 from skal.selection import Picks, bait, fisher_bait, frank_wolfe, max_det, top_k
@@ -44,16 +45,14 @@ class _Covariance(QueryStrategy):
         self.head = head
         self.random_state = random_state
 
-    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        space = read_space(pool, self.space, self.n_components, self.head, rng)
-        features, labeled = covariance_features(
-            space, self.noise_std, self.condition_on_labels
+    def _features(self, pool: Pool, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Read the features of pool and labeled rows, float64."""
+        # Handed on without a name, so that the vectors are freed once transformed.
+        return covariance_features(
+            read_space(pool, self.space, self.n_components, self.head, rng),
+            self.noise_std,
+            self.condition_on_labels,
         )
-        return self._pick(features, labeled, n)
-
-    @abstractmethod
-    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        """Pick rows by their features, float64."""
 
 
 class MaxDet(_Covariance):
@@ -104,7 +103,8 @@ class MaxDet(_Covariance):
     (3,)
     """
 
-    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        features, _ = self._features(pool, rng)
         return max_det(features, n, self.noise_std)
 
 
@@ -141,8 +141,13 @@ class MaxDiag(_Covariance):
     [0, 19]
     """
 
-    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        return top_k(features.square().sum(dim=1), n)
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        transform = covariance_transform(
+            space, self.noise_std, self.condition_on_labels
+        )
+        # By blocks: the transformed vectors are not kept.
+        return top_k(sq_norms(space.vectors()[0], transform), n, rng)
 
 
 class BAIT(_Covariance):
@@ -219,16 +224,14 @@ class BAIT(_Covariance):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_bool("backward", self.backward)
         if pool.task != "classification":
-            return super()._select(pool, n, rng)
+            features, known = self._features(pool, rng)
+            return bait(features, n, self.noise_std, known, self.backward)
         check_positive("prior", self.prior)
         rows, labeled = read_information(
             pool, self.space, self.n_components, self.head, rng
         )
-        known = conditions_on_labels(self.condition_on_labels, labeled is not None)
-        return fisher_bait(rows, n, self.prior, labeled, known, self.backward)
-
-    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
-        return bait(features, n, self.noise_std, labeled, self.backward)
+        conditions = conditions_on_labels(self.condition_on_labels, labeled is not None)
+        return fisher_bait(rows, n, self.prior, labeled, conditions, self.backward)
 
 
 class FrankWolfe(_Covariance):
@@ -262,5 +265,6 @@ class FrankWolfe(_Covariance):
     (3,)
     """
 
-    def _pick(self, features: Tensor, labeled: Tensor, n: int) -> Picks:
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        features, _ = self._features(pool, rng)
         return frank_wolfe(features, n)
