@@ -1,6 +1,6 @@
 """Average ranks of strategies over data sets, and the differences that they show.
 
-After Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR
+After Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR
 2006: Friedman's test shows whether the ranks differ at all, Nemenyi's critical
 difference which pairs of strategies do.
 """

@@ -94,8 +94,8 @@ def load_ames(
 
     References
     ----------
-    D. De Cock, "Ames, Iowa: Alternative to the Boston Housing Data as an End of
-    Semester Regression Project", Journal of Statistics Education 19(3), 2011,
+    De Cock, "Ames, Iowa: alternative to the Boston housing data as an end of semester
+    regression project", Journal of Statistics Education 2011.
     https://doi.org/10.1080/10691898.2011.11889627
     """
     table = _read("ames", "AmesHousing.csv", path, name="ames_housing", version=1)

@@ -34,8 +34,9 @@ def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
 
     References
     ----------
-    .. [1] Bickford Smith et al., "Prediction-oriented Bayesian active learning",
-       AISTATS 2023. https://arxiv.org/abs/2304.08151
+    .. [1] Bickford Smith, Kirsch, Farquhar, Gal, Foster and Rainforth,
+       "Prediction-oriented Bayesian active learning", AISTATS 2023.
+       https://arxiv.org/abs/2304.08151
     """
     n_draws, m, n_classes = probs.shape
     probs, target_probs = probs.double(), target_probs.double()

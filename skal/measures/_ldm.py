@@ -96,8 +96,8 @@ def least_disagree_metric(
 
     References
     ----------
-    S. J. Cho, G. Kim, J. Lee, J. Shin and C. D. Yoo, "Querying Easily Flip-flopped
-    Samples for Deep Active Learning", ICLR 2024, https://arxiv.org/abs/2401.09787
+    Cho, Kim, Lee, Shin and Yoo, "Querying easily flip-flopped samples for deep active
+    learning", ICLR 2024. https://arxiv.org/abs/2401.09787
 
     Examples
     --------

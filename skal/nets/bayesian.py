@@ -54,8 +54,8 @@ class BayesLinear(nn.Module):
 
     References
     ----------
-    Blundell et al., `Weight Uncertainty in Neural Networks
-    <https://arxiv.org/abs/1505.05424>`_, ICML 2015.
+    Blundell, Cornebise, Kavukcuoglu and Wierstra, "Weight uncertainty in neural
+    networks", ICML 2015. https://arxiv.org/abs/1505.05424
 
     Examples
     --------

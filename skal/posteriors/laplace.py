@@ -53,8 +53,9 @@ class LastLayerLaplace(NetPosterior):
 
     References
     ----------
-    .. [1] Daxberger et al., "Laplace redux: effortless Bayesian deep learning",
-       NeurIPS 2021. https://arxiv.org/abs/2106.14806
+    .. [1] Daxberger, Kristiadi, Immer, Eschenhagen, Bauer and Hennig, "Laplace redux -
+       effortless Bayesian deep learning", NeurIPS 2021.
+       https://arxiv.org/abs/2106.14806
     """
 
     def __init__(self, n_draws: int = 20, prior_precision: float = 1.0) -> None:

@@ -71,8 +71,8 @@ class MCDropout(NetPosterior):
 
     References
     ----------
-    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
-       https://arxiv.org/abs/1506.02142
+    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation: representing model
+       uncertainty in deep learning", ICML 2016. https://arxiv.org/abs/1506.02142
     .. [2] Kirsch, van Amersfoort and Gal, "BatchBALD: efficient and diverse batch
        acquisition for deep Bayesian active learning", NeurIPS 2019.
        https://arxiv.org/abs/1906.08158

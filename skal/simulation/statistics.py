@@ -130,8 +130,8 @@ def paired_difference(
 
     References
     ----------
-    .. [1] C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
-       Learning 52, 2003, https://doi.org/10.1023/A:1024068626366
+    .. [1] Nadeau and Bengio, "Inference for the generalization error", Machine Learning
+       2003. https://doi.org/10.1023/A:1024068626366
     """
     difference = np.asarray(scores, dtype=float) - np.asarray(reference, dtype=float)
     n = len(difference)
@@ -186,8 +186,9 @@ def labels_saved(
 
     References
     ----------
-    .. [1] T. Hesterberg, "What Teachers Should Know About the Bootstrap", The American
-       Statistician 69, 2015, https://doi.org/10.1080/00031305.2015.1089789
+    .. [1] Hesterberg, "What teachers should know about the bootstrap: resampling in the
+       undergraduate statistics curriculum", The American Statistician 2015.
+       https://doi.org/10.1080/00031305.2015.1089789
 
     Examples
     --------

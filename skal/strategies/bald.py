@@ -254,8 +254,9 @@ class PowerBALD(BALD):
 
     References
     ----------
-    .. [1] Kirsch et al., "Stochastic batch acquisition: a simple baseline for deep
-       active learning", TMLR 2023. https://arxiv.org/abs/2106.12059
+    .. [1] Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron and Gal,
+       "Stochastic batch acquisition: a simple baseline for deep active learning", TMLR
+       2023. https://arxiv.org/abs/2106.12059
 
     Examples
     --------

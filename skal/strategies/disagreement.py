@@ -307,8 +307,8 @@ class PredictiveVariance(Disagreement):
 
     References
     ----------
-    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016.
-       https://arxiv.org/abs/1506.02142
+    .. [1] Gal and Ghahramani, "Dropout as a Bayesian approximation: representing model
+       uncertainty in deep learning", ICML 2016. https://arxiv.org/abs/1506.02142
     .. [2] Burbidge, Rowland and King, "Active learning for regression based on query by
        committee", IDEAL 2007. https://doi.org/10.1007/978-3-540-77226-2_22
 

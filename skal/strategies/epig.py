@@ -46,8 +46,9 @@ class EPIG(PosteriorStrategy):
 
     References
     ----------
-    .. [1] Bickford Smith et al., "Prediction-oriented Bayesian active learning",
-       AISTATS 2023. https://arxiv.org/abs/2304.08151
+    .. [1] Bickford Smith, Kirsch, Farquhar, Gal, Foster and Rainforth,
+       "Prediction-oriented Bayesian active learning", AISTATS 2023.
+       https://arxiv.org/abs/2304.08151
 
     Examples
     --------

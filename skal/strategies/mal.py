@@ -92,8 +92,8 @@ class MAL(AdversarialStrategy):
 
     References
     ----------
-    .. [1] Ebrahimi et al., "Minimax active learning", 2020.
-       https://arxiv.org/abs/2012.10467
+    .. [1] Ebrahimi, Gan, Chen, Biamby, Salahi, Laielli, Zhu and Darrell, "Minimax
+       active learning", 2020. https://arxiv.org/abs/2012.10467
 
     Examples
     --------

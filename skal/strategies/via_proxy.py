@@ -53,8 +53,9 @@ class ViaProxy(WrappingStrategy):
 
     References
     ----------
-    .. [1] Coleman et al., "Selection via proxy: efficient data selection for deep
-       learning", ICLR 2020. https://arxiv.org/abs/1906.11829
+    .. [1] Coleman, Yeh, Mussmann, Mirzasoleiman, Bailis, Liang, Leskovec and Zaharia,
+       "Selection via proxy: efficient data selection for deep learning", ICLR 2020.
+       https://arxiv.org/abs/1906.11829
 
     Examples
     --------

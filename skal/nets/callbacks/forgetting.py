@@ -58,8 +58,9 @@ class ForgettingEvents(Callback):
 
     References
     ----------
-    .. [1] Toneva et al., "An empirical study of example forgetting during deep neural
-       network learning", ICLR 2019. https://arxiv.org/abs/1812.05159
+    .. [1] Toneva, Sordoni, Tachet des Combes, Trischler, Bengio and Gordon, "An
+       empirical study of example forgetting during deep neural network learning", ICLR
+       2019. https://arxiv.org/abs/1812.05159
 
     Examples
     --------

@@ -116,8 +116,8 @@ class DeepEnsembleClassifier(DeepEnsemble, EnsembleClassifier):
 
     References
     ----------
-    Lakshminarayanan et al., `Simple and Scalable Predictive Uncertainty Estimation
-    using Deep Ensembles <https://arxiv.org/abs/1612.01474>`_, NeurIPS 2017.
+    Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty
+    estimation using deep ensembles", NeurIPS 2017. https://arxiv.org/abs/1612.01474
 
     Examples
     --------

@@ -121,9 +121,9 @@ class DiversityEncouragingEnsembleClassifier(
 
     References
     ----------
-    Beluch et al., `The Power of Ensembles for Active Learning in Image Classification
-    <https://openaccess.thecvf.com/content_cvpr_2018/html/Beluch_The_Power_of_CVPR_2018_paper.html>`_,
-    CVPR 2018.
+    Beluch, Genewein, Nürnberger and Köhler, "The power of ensembles for active learning
+    in image classification", CVPR 2018.
+    https://openaccess.thecvf.com/content_cvpr_2018/html/Beluch_The_Power_of_CVPR_2018_paper.html
 
     Examples
     --------

@@ -183,8 +183,8 @@ class SnapshotEnsembleClassifier(SnapshotEnsemble, EnsembleClassifier):
 
     References
     ----------
-    Huang et al., `Snapshot Ensembles: Train 1, get M for free
-    <https://arxiv.org/abs/1704.00109>`_, ICLR 2017.
+    Huang, Li, Pleiss, Liu, Hopcroft and Weinberger, "Snapshot ensembles: train 1, get M
+    for free", ICLR 2017. https://arxiv.org/abs/1704.00109
 
     Examples
     --------

@@ -311,8 +311,9 @@ class SplitHeadEnsembleClassifier(SplitHeadEnsemble, EnsembleClassifier):
 
     References
     ----------
-    Lee et al., `Why M Heads are Better than One: Training a Diverse Ensemble of Deep
-    Networks <https://arxiv.org/abs/1511.06314>`_, 2015.
+    Lee, Purushwalkam, Cogswell, Crandall and Batra, "Why M heads are better than one:
+    training a diverse ensemble of deep networks", 2015.
+    https://arxiv.org/abs/1511.06314
 
     Examples
     --------
