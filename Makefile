@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 CONSTRAINTS := requirements/constraints.txt
 DATA ?= diabetes digits
 WORKERS ?= 2
+FUZZ ?= 10000
 # The pure packages, what is read of a learner, and the picks of each strategy.
 QUICK := tests/measures tests/selection tests/spaces tests/reading \
 	tests/strategies/test_base.py tests/test_picks.py tests/test_rows.py \
 	tests/test_stacking.py tests/test_hooks.py tests/test_rng.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo quick test lint types unit tables docs test-modal test-oldest test-peers clean
+.PHONY: help demo quick fuzz test lint types unit tables docs test-modal test-oldest test-peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +30,9 @@ demo: $(VENV)/.ready  ## compare strategies on real data (DATA="diabetes digits"
 
 quick: lint  ## style, and the unit tests of the pure packages and of reading
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK)
+
+fuzz: $(VENV)/.ready  ## thousands of random problems; goes on where it was stopped
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --n $(FUZZ)
 
 test: lint types unit docs  ## everything that CI runs
 

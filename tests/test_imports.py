@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "rows": {"_tables"},
     "_stacking": {"_tables", "rows"},
     "nets": {"posteriors", "rows"},  # posteriors within predict(return_std=True)
-    "reading": {"_stacking", "_tables", "nets", "rows", "spaces"},
+    "reading": {"_numerics", "_stacking", "_tables", "nets", "rows", "spaces"},
     "posteriors": {"nets", "reading", "rows"},
     # where it comes together
     "strategies": {

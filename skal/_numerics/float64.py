@@ -1,4 +1,4 @@
-"""Sums and products in float64 of rows in any precision, block by block."""
+"""Float64: where squares need it, and sums and products by it, block by block."""
 
 from __future__ import annotations
 
@@ -8,12 +8,45 @@ from torch import Tensor
 from skal._numerics.blocks import blocks
 
 __all__ = [
+    "extent",
+    "has_room",
     "inner_products",
     "quadratic_forms",
     "second_moments",
     "sq_norms",
     "transformed",
 ]
+
+
+#: Magnitudes whose squares, and sums of many squares, are within float32.
+_SMALLEST, _LARGEST = 2.0**-50, 2.0**50
+
+
+def extent(*tensors: Tensor) -> float:
+    """Largest magnitude of an element of several tensors; 0 if there is none."""
+    largest = 0.0
+    for tensor in tensors:
+        if tensor.numel():
+            low, high = tensor.aminmax()
+            largest = max(largest, -float(low), float(high))
+    return largest
+
+
+def has_room(largest: float, dtype: torch.dtype) -> bool:
+    """Whether sums of squares of rows of this extent neither overflow nor vanish.
+
+    Raises
+    ------
+    ValueError
+        If they would overflow in float64, too.
+    """
+    if largest > 1e140:
+        raise ValueError(
+            f"Rows have elements up to {largest:.1e}, and their squares overflow. Scale "
+            "the inputs, or drop columns such as identifiers."
+        )
+    wide = dtype == torch.float64
+    return wide or largest == 0 or _SMALLEST <= largest <= _LARGEST
 
 
 def sq_norms(features: Tensor, matrix: Tensor | None = None) -> Tensor:

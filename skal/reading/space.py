@@ -12,6 +12,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skal._numerics.float64 import extent, has_room
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
@@ -32,6 +33,7 @@ __all__ = [
     "Reader",
     "Space",
     "SpaceLike",
+    "as_space",
     "conditions_on_labels",
     "covariance_features",
     "covariance_transform",
@@ -135,7 +137,7 @@ def read_space(
         rows.append(read(member.rows))
         if member.labeled is not None:
             labeled.append(read(member.labeled))
-    return Space(_embedding(rows), _embedding(labeled) if labeled else None)
+    return as_space(rows, labeled)
 
 
 def resolve_space(
@@ -285,12 +287,49 @@ def _takes_two(space: Callable[..., Any]) -> bool:
     return True
 
 
-def _embedding(parts: Sequence[Any]) -> Embedding:
-    """Concatenate the vectors of several models; their inner products add up."""
-    if isinstance(parts[0], Tensor):
-        return Dense(parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1))
-    layers: list[Factors] = [layer for part in parts for layer in part]
-    return GradientEmbedding(layers)
+def as_space(rows: Sequence[Any], labeled: Sequence[Any]) -> Space:
+    """Concatenate the vectors of several models; their inner products add up.
+
+    Parameters
+    ----------
+    rows, labeled : sequence
+        What the `Reader` of each model read: tensors, or lists of `Factors`.
+
+    Raises
+    ------
+    ValueError
+        If squares of elements overflow.
+
+    Notes
+    -----
+    Vectors are float64 where the squares of float32 elements would overflow, or vanish.
+    """
+    if not isinstance(rows[0], Tensor):
+        return _of_factors(_flat(rows), _flat(labeled))
+    both = [
+        parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+        for parts in (rows, labeled)
+        if parts
+    ]
+    if not has_room(extent(*both), both[0].dtype):
+        both = [vectors.double() for vectors in both]
+    return Space(Dense(both[0]), Dense(both[1]) if labeled else None)
+
+
+def _of_factors(rows: list[Factors], labeled: list[Factors]) -> Space:
+    both = [layers for layers in (rows, labeled) if layers]
+    largest = 0.0
+    for same in zip(*both, strict=True):
+        inputs, outputs = zip(*same, strict=True)
+        largest = max(largest, extent(*inputs) * extent(*outputs))
+    if not has_room(largest, rows[0].inputs.dtype):
+        both = [[Factors(a.double(), g.double()) for a, g in layers] for layers in both]
+    embeddings = [GradientEmbedding(layers) for layers in both]
+    return Space(embeddings[0], embeddings[1] if labeled else None)
+
+
+def _flat(parts: Sequence[Any]) -> list[Factors]:
+    return [layer for part in parts for layer in part]
 
 
 def loss_directions(access: NetAccess) -> Directions | None:

@@ -8,9 +8,8 @@ import torch
 
 from skal.reading.gradients import per_row_gradients
 from skal.reading.pool import Pool
-from skal.reading.space import loss_directions
+from skal.reading.space import as_space, loss_directions
 from skal.selection import Picks, kmeans_pp
-from skal.spaces import GradientEmbedding
 from skal.strategies.base import QueryStrategy
 
 __all__ = ["BADGE"]
@@ -65,10 +64,11 @@ class BADGE(QueryStrategy):
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        layers = []
-        for member, access in pool.nets(self.head):
-            layers += per_row_gradients(
+        gradients = [
+            per_row_gradients(
                 access, member.rows, "last_layer", loss_directions(access)
             )
-        picks = kmeans_pp(GradientEmbedding(layers), n, rng)
+            for member, access in pool.nets(self.head)
+        ]
+        picks = kmeans_pp(as_space(gradients, []).pool, n, rng)
         return Picks(picks.indices, picks.scores.sqrt())

@@ -11,9 +11,9 @@ from skal import ActiveLearner, CommitteeRegressor
 from skal.rng import resolve_rng, seed_from
 from skal.selection import k_center, kmeans_pp, lcmd
 from skal.spaces import Dense, posterior_features
-from skal.strategies import CoreSet
+from skal.strategies import BAIT, TESSAR, CoreSet, MaxDet, ProbCover, TypiClust
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
-from tests.models import make_data, make_net
+from tests.models import make_data, make_net, with_labeled
 
 POOL = make_data("regression", 60, seed=1)[0]
 STRATEGIES = [LCMD, KMeansPP, MaxDist]
@@ -173,3 +173,41 @@ def test_bad_input():
         LCMD(mode="TP").select(net, POOL, 1)
     with pytest.raises(ValueError, match="gradients as vectors"):
         LCMD(condition_on_labels=True, n_components=None).select(learner, POOL, 1)
+
+
+@pytest.mark.parametrize("power", [-100, -60, 60, 100])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda space: LCMD(space, random_state=0),
+        lambda space: KMeansPP(space, random_state=0),
+        lambda space: MaxDist(space),
+        lambda space: CoreSet(space=space),
+        lambda space: TypiClust(space=space, random_state=0),
+        lambda space: ProbCover(space=space, random_state=0),
+        lambda space: BAIT(space),
+        lambda space: MaxDet(space),
+        lambda space: TESSAR(space, random_state=0),
+    ],
+)
+def test_scale_changes_no_pick_even_if_squares_would_overflow_or_vanish(make, power):
+    """float32 holds 2 ** power, but not its square."""
+    X, y = make_data("regression")
+    learner = with_labeled(make_net("regression").fit(X, y), X, y)
+    pool = make_data("regression", 50, seed=1)[0]
+
+    def scaled(access, rows):
+        return access.features(rows) * 2.0**power
+
+    picked = make(scaled).select(learner, pool, 8)
+    expected = make("features").select(learner, pool, 8)
+    assert picked.indices.tolist() == expected.indices.tolist()
+    assert np.isfinite(picked.scores).all()
+
+
+def test_squares_beyond_float64_are_refused():
+    X, y = make_data("regression")
+    learner = with_labeled(make_net("regression").fit(X, y), X, y)
+    strategy = LCMD(lambda access, rows: access.features(rows).double() * 1e200)
+    with pytest.raises(ValueError, match="their squares overflow. Scale the inputs"):
+        strategy.select(learner, X, 3)
