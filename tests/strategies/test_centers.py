@@ -209,5 +209,5 @@ def test_squares_beyond_float64_are_refused():
     X, y = make_data("regression")
     learner = with_labeled(make_net("regression").fit(X, y), X, y)
     strategy = LCMD(lambda access, rows: access.features(rows).double() * 1e200)
-    with pytest.raises(ValueError, match="their squares overflow. Scale the inputs"):
+    with pytest.raises(ValueError, match=r"their squares overflow\. Scale the inputs"):
         strategy.select(learner, X, 3)
