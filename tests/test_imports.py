@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
         *("reading", "rows", "selection", "spaces"),
     },
     "learners": {"_stacking", "_tables", "nets", "reading", "rows", "strategies"},
-    "simulation": {"learners", "nets", "rows", "strategies"},
+    "simulation": {"_version", "learners", "nets", "rows", "strategies"},
     "datasets": {"_tables"},
 }
 #: Parts that import torch and nothing else from outside.

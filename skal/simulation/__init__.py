@@ -2,7 +2,8 @@
 
 from skal.simulation.campaign import ActiveLearningSimulation
 from skal.simulation.comparison import compare_strategies
-from skal.simulation.result import LearningCurveDisplay, StrategyComparison
+from skal.simulation.display import LearningCurveDisplay
+from skal.simulation.result import StrategyComparison
 
 __all__ = [
     "ActiveLearningSimulation",

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skal.nets.copying import copy_estimator, parts_within
 from skal.rows import n_rows
 from skal.simulation.loop import Campaign, Step, global_rng_lock
+from skal.simulation.playing import PlayedStep, ends_campaign
 from skal.simulation.statistics import area
 from skal.validation import check_int, check_option
 
@@ -79,6 +80,10 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         Fitted estimators to keep. `score` and `learning_curve` need "all"; `predict`
         needs "last" or "all". The state of optimizers is never kept, which for Adam is
         twice the size of the net.
+    callback : callable, optional
+        Called as ``callback(step)`` after each fit with a
+        `skal.simulation.playing.PlayedStep`: for logs, checkpoints and early stopping.
+        If it returns True, the campaign ends, and the attributes have fewer steps.
 
     Attributes
     ----------
@@ -145,6 +150,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         random_state: Any = None,
         verbose: int = 0,
         keep: str = "all",
+        callback: Any = None,
     ) -> None:
         self.estimator = estimator
         self.query_strategy = query_strategy
@@ -157,6 +163,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.keep = keep
+        self.callback = callback
 
     def fit(self, X: Any, y: Any) -> ActiveLearningSimulation:
         """Run the campaign.
@@ -203,16 +210,19 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
             progress=bool(self.verbose),
         ):
             # The next step fits the same object again.
-            if len(steps) == self.n_queries:
+            ended = self._report(steps, step)
+            if ended or len(steps) == self.n_queries:
                 kept = step.estimator if self.keep != "none" else None
             else:
                 kept = copy_estimator(step.estimator) if self.keep == "all" else None
             _drop_optimizer_state(kept)
             steps.append(step._replace(estimator=kept))
+            if ended:
+                break
         self.initial_indices_ = steps[0].labeled
         self.queried_indices_ = np.array(
             [step.labeled for step in steps[1:]], dtype=np.int64
-        ).reshape(self.n_queries, self.n_instances)
+        ).reshape(-1, self.n_instances)
         self.n_labeled_ = np.cumsum([len(step.labeled) for step in steps])
         for name in ("estimators_", "estimator_"):  # of an earlier fit
             self.__dict__.pop(name, None)
@@ -223,6 +233,24 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         self.query_times_ = np.array([step.query_time for step in steps[1:]])
         self.fit_times_ = np.array([step.fit_time for step in steps])
         return self
+
+    def _report(self, before: list[Step], step: Step) -> bool:
+        """Call the callback after a step; return whether the campaign ends there."""
+        if self.callback is None:
+            return False
+        played = PlayedStep(
+            strategy=type(self.query_strategy).__name__,
+            fold=0,
+            repeat=0,
+            step=len(before),
+            labeled=step.labeled,
+            n_labeled=sum(len(s.labeled) for s in (*before, step)),
+            estimator=step.estimator,
+            scores={},
+            query_time=step.query_time,
+            fit_time=step.fit_time,
+        )
+        return ends_campaign(self.callback, played)
 
     def learning_curve(self, X: Any, y: Any) -> np.ndarray:
         """Score the estimator of each step.

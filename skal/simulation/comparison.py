@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,18 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm.auto import tqdm
 
+from skal.exceptions import CampaignError, UnsuitableLearnerError
 from skal.rng import resolve_rng, seed_from
-from skal.rows import take_rows
 from skal.simulation.campaign import check_budget, check_counts, check_data
-from skal.simulation.loop import Campaign, global_rng_lock
-from skal.simulation.result import StrategyComparison, score_label
+from skal.simulation.loop import Campaign
+from skal.simulation.playing import CampaignFailure, PlayedStep, Run, play
+from skal.simulation.result import (
+    StrategyComparison,
+    named_scorings,
+    score_labels,
+)
+from skal.simulation.store import CampaignStore
+from skal.strategies import Random
 from skal.validation import check_int
 
 __all__ = ["compare_strategies"]
@@ -41,6 +48,8 @@ def compare_strategies(
     random_state: Any = None,
     n_jobs: int | None = None,
     verbose: int = 0,
+    store: Any = None,
+    callback: Callable[[PlayedStep], Any] | None = None,
 ) -> StrategyComparison:
     """Run campaigns of several strategies on the same folds, starts and seeds.
 
@@ -60,9 +69,13 @@ def compare_strategies(
         For splitters that need groups.
     n_repeats : int, default=1
         Number of starts per fold.
-    n_initial, n_instances, n_queries, initial, scoring, n_candidates
+    n_initial, n_instances, n_queries, initial, n_candidates
         As in `ActiveLearningSimulation`; positions in `initial` refer to `X` and must
         be training rows of every fold.
+    scoring : str, callable, list, dict or None, default=None
+        As in scikit-learn's `cross_validate`; None uses the estimator's own `score`. Of
+        several scorers, the result shows the first, and ``comparison.of(name)``
+        another one.
     random_state : int, RandomState, Generator or None, default=None
         Seeds everything, including estimators and strategies.
     n_jobs : int, optional
@@ -70,17 +83,32 @@ def compare_strategies(
         not change the result.
     verbose : int, default=0
         Show a progress bar over all campaigns if positive.
+    store : str or path, optional
+        A folder that keeps each campaign as soon as it is finished. After an interrupt
+        or a crash, the same call goes on from there, with the same result. Strategies
+        can be added; for anything else that changes, use another folder.
+    callback : callable, optional
+        Called as ``callback(step)`` after each step of each campaign, in its process,
+        with a `skal.simulation.playing.PlayedStep`: for logs and checkpoints. If it
+        returns True, the campaign ends.
 
     Returns
     -------
     comparison : StrategyComparison
-        With ``data``, ``summary()``, ``table()`` and ``plot()``.
+        With ``data``, ``summary()``, ``table()`` and ``plot()``; `print` shows the
+        summary.
 
     Raises
     ------
     ValueError
-        If there is no strategy, or a fold is too small for the budget. Nothing has
-        been fitted then.
+        If there is no strategy, a fold is too small for the budget, or `store` holds
+        another comparison. Nothing has been fitted then.
+    UnsuitableLearnerError, CampaignError
+        If strategies cannot query on the first start; all of them are named, and
+        nothing was played. For this, the estimator is fitted once more.
+    CampaignError
+        If campaigns failed. The message names strategy, fold and step of each; the
+        attribute ``comparison`` has the campaigns that were finished.
 
     Notes
     -----
@@ -88,7 +116,8 @@ def compare_strategies(
     the same start and the same seeds: their scores at the first step are equal, and
     differences between them are paired.
 
-    Each estimator is scored as soon as it is fitted; none is kept.
+    Each estimator is scored as soon as it is fitted; none is kept. Where a callback
+    ends campaigns early, areas cover the steps that all strategies of a run have.
 
     Examples
     --------
@@ -121,43 +150,126 @@ def compare_strategies(
     check_int("n_repeats", n_repeats)
     classes = is_classifier(estimator)
     X, y = check_data(X, y, classes=classes)
-    check_scoring(estimator, scoring)
+    labels = score_labels(estimator, scoring)
+    scorers = {
+        name: check_scoring(estimator, given)
+        for name, given in named_scorings(scoring).items()
+    }
     splitter = check_cv(cv, y, classifier=classes)
-    folds = [tuple(map(np.asarray, fold)) for fold in splitter.split(X, y, groups)]
+    folds = [
+        (np.asarray(train), np.asarray(test))
+        for train, test in splitter.split(X, y, groups)
+    ]
+    rng = resolve_rng(random_state)
+    seeds = [[seed_from(rng) for _ in range(n_repeats)] for _ in folds]
+    kept = None
+    if store is not None:
+        settings = {
+            **{"estimator": estimator, "data": (X, y), "scoring": scoring},
+            **{"n_initial": n_initial, "n_instances": n_instances},
+            **{"n_queries": n_queries, "n_repeats": n_repeats, "initial": initial},
+            **{"n_candidates": n_candidates, "random_state": random_state},
+            "cv": splitter if isinstance(cv, int) or hasattr(cv, "split") else folds,
+        }
+        kept = CampaignStore(store, settings, strategies, folds, seeds)
+        folds, seeds = kept.folds, kept.seeds
     for train, _ in folds:
         check_budget(len(train), initial, n_initial, n_instances, n_queries)
     starts = [_start_in_fold(initial, train, k) for k, (train, _) in enumerate(folds)]
-    rng = resolve_rng(random_state)
-    seeds = [[seed_from(rng) for _ in range(n_repeats)] for _ in folds]
+    runs = [
+        Run(name, fold, repeat, seed)
+        for fold, by_repeat in enumerate(seeds)
+        for repeat, seed in enumerate(by_repeat)
+        for name in strategies
+    ]
 
-    def tasks() -> Iterator[tuple[Any, ...]]:
-        for k, (train, test) in enumerate(folds):
-            for repeat, seed in enumerate(seeds[k]):
-                campaign = Campaign(
-                    X,
-                    y,
-                    train,
-                    n_initial=n_initial,
-                    n_instances=n_instances,
-                    n_queries=n_queries,
-                    initial=starts[k],
-                    n_candidates=n_candidates,
-                    random_state=seed,
-                )
-                for name, strategy in strategies.items():
-                    run = {"strategy": name, "fold": k, "repeat": repeat, "seed": seed}
-                    pair = clone(estimator), clone(strategy, safe=False)
-                    yield campaign, *pair, test, scoring, run
+    def campaign_of(run: Run) -> Campaign:
+        return Campaign(
+            X,
+            y,
+            folds[run.fold][0],
+            n_initial=n_initial,
+            n_instances=n_instances,
+            n_queries=n_queries,
+            initial=starts[run.fold],
+            n_candidates=n_candidates,
+            random_state=run.seed,
+        )
 
-    n_tasks = len(folds) * n_repeats * len(strategies)
-    with tqdm(total=n_tasks, desc="campaigns", disable=not verbose) as bar:
-        calls = (delayed(_run_and_score)(*task) for task in tasks())
-        rows = [row for run in _ParallelWithBar(bar, n_jobs)(calls) for row in run]
-    return StrategyComparison(
-        data=pd.DataFrame(rows),
-        label=score_label(estimator, scoring),
-        test_train_ratio=float(np.mean([len(test) / len(tr) for tr, test in folds])),
+    def call(run: Run) -> Any:
+        pair = clone(estimator), clone(strategies[run.strategy], safe=False)
+        test = folds[run.fold][1]
+        return delayed(play)(
+            run, campaign_of(run), *pair, test, scorers, callback, kept
+        )
+
+    played: dict[Run, Any] = {
+        run: None if kept is None else kept.load(run.strategy, run.fold, run.repeat)
+        for run in runs
+    }
+    open_runs = [run for run in runs if played[run] is None]
+    if open_runs:
+        ahead = {run.strategy: strategies[run.strategy] for run in open_runs}
+        _check_first_queries(campaign_of(open_runs[0]), clone(estimator), ahead)
+    with tqdm(total=len(runs), desc="campaigns", disable=not verbose) as bar:
+        bar.update(len(runs) - len(open_runs))
+        results = _ParallelWithBar(bar, n_jobs)(map(call, open_runs))
+    played.update(zip(open_runs, results, strict=True))
+    failures = [r for r in played.values() if isinstance(r, CampaignFailure)]
+    finished = [r for r in played.values() if not isinstance(r, CampaignFailure)]
+    comparison = None
+    if finished:
+        comparison = StrategyComparison(
+            data=pd.DataFrame([row for rows in finished for row in rows]),
+            label=next(iter(labels.values())),
+            test_train_ratio=float(np.mean([len(te) / len(tr) for tr, te in folds])),
+            reference=_reference(strategies),
+            labels=labels,
+        )
+    if failures:
+        raise _failed(failures, len(runs), comparison, store) from failures[0].error
+    assert comparison is not None  # there is a strategy, and a fold
+    return comparison
+
+
+def _reference(strategies: Mapping[str, Any]) -> str:
+    """Name the strategy to compare with: the first random one, or the first."""
+    for name, strategy in strategies.items():
+        if isinstance(strategy, Random) or name.lower() == "random":
+            return name
+    return next(iter(strategies))
+
+
+def _check_first_queries(
+    campaign: Campaign, estimator: Any, strategies: Mapping[str, Any]
+) -> None:
+    """Raise if a strategy fails in its first query, before anything is played."""
+    if campaign.n_queries == 0:
+        return
+    errors = campaign.first_query_errors(estimator, strategies)
+    if not errors:
+        return
+    lines = [f"{k!r}: {type(e).__name__}: {e}" for k, e in errors.items()]
+    message = (
+        f"{len(errors)} of {len(strategies)} strategies cannot query on the first "
+        "start, so nothing was played.\n" + "\n".join(lines)
     )
+    first = next(iter(errors.values()))
+    if all(isinstance(error, UnsuitableLearnerError) for error in errors.values()):
+        raise UnsuitableLearnerError(message) from first
+    raise CampaignError(message, None, []) from first
+
+
+def _failed(
+    failures: list[CampaignFailure], n_runs: int, comparison: Any, store: Any
+) -> CampaignError:
+    """Make the error of a comparison of which some campaigns failed."""
+    kept = "The others are finished: see the attribute `comparison` of this error."
+    if store is not None:
+        kept += f" They are in {str(store)!r}, from where the same call goes on."
+    lines = "\n".join(map(str, failures))
+    message = f"{len(failures)} of {n_runs} campaigns failed. {kept}\n{lines}"
+    return CampaignError(message, comparison, failures)
 
 
 def _start_in_fold(initial: Any, train: np.ndarray, fold: int) -> Any:
@@ -174,36 +286,6 @@ def _start_in_fold(initial: Any, train: np.ndarray, fold: int) -> Any:
     return [position[row] for row in np.asarray(initial).tolist()]
 
 
-def _run_and_score(
-    campaign: Campaign,
-    estimator: Any,
-    strategy: Any,
-    test: np.ndarray,
-    scoring: Any,
-    run: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """Run one campaign; return one row of the result's table per step."""
-    X_test, y_test = take_rows(campaign.X, test), take_rows(campaign.y, test)
-    scorer = check_scoring(estimator, scoring)
-    rows: list[dict[str, Any]] = []
-    n_labeled = 0
-    for step in campaign.run(estimator, strategy):
-        with global_rng_lock:
-            score = float(scorer(step.estimator, X_test, y_test))
-        n_labeled += len(step.labeled)
-        rows.append(
-            {
-                **run,
-                "step": len(rows),
-                "n_labeled": n_labeled,
-                "score": score,
-                "query_time": step.query_time,
-                "fit_time": step.fit_time,
-            }
-        )
-    return rows
-
-
 class _ParallelWithBar(Parallel):
     """joblib's `Parallel`, with a progress bar in place of its printed messages.
 
@@ -214,8 +296,9 @@ class _ParallelWithBar(Parallel):
     def __init__(self, bar: Any, n_jobs: int | None) -> None:
         super().__init__(n_jobs=n_jobs)
         self.bar = bar
+        self.n_before = bar.n
 
     def print_progress(self) -> None:
         """Move the bar to the number of completed tasks."""
-        self.bar.n = self.n_completed_tasks
+        self.bar.n = self.n_before + self.n_completed_tasks
         self.bar.refresh()

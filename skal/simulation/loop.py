@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import RLock
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from tqdm.auto import tqdm
 
 from skal.learners import ActiveLearner
@@ -26,6 +26,9 @@ __all__ = [
     "global_rng_lock",
     "set_random_states",
 ]
+
+#: Rows of the pool on which strategies are tried before a comparison.
+_TRIAL_ROWS = 200
 
 #: Campaigns that run in threads of one process share the global generators. Whatever
 #: seeds, draws from or restores them holds this lock.
@@ -159,6 +162,51 @@ class Campaign:
         progress : bool, default=False
             Whether a progress bar is shown.
         """
+        learner, streams, first = self._start(estimator, strategy)
+        yield first
+        unlabeled = np.setdiff1d(np.arange(len(self.rows)), first.labeled)
+        description = f"{type(strategy).__name__}: queries"
+        for _ in tqdm(range(self.n_queries), desc=description, disable=not progress):
+            step = self._query_and_teach(learner, unlabeled, streams)
+            unlabeled = np.setdiff1d(unlabeled, step.labeled)
+            yield step
+
+    def first_query_errors(
+        self, estimator: Any, strategies: Mapping[str, Any]
+    ) -> dict[str, Exception]:
+        """Fit on the start, and let each strategy query a small part of the pool.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Used as it is, and changed: pass a clone.
+        strategies : mapping of str to strategy
+            They are cloned.
+
+        Returns
+        -------
+        errors : dict of str to Exception
+            Of the strategies that fail.
+        """
+        learner, streams, first = self._start(estimator, None)
+        unlabeled = np.setdiff1d(np.arange(len(self.rows)), first.labeled)
+        pool = self._take(self.X, unlabeled[: max(_TRIAL_ROWS, self.n_instances)])
+        errors: dict[str, Exception] = {}
+        for name, strategy in strategies.items():
+            learner.query_strategy = clone(strategy, safe=False)
+            if streams.seeded:
+                set_random_states(learner.query_strategy, streams.strategy)
+            try:
+                with streams.global_rng():
+                    picked, _ = learner.query(pool, n_instances=self.n_instances)
+                self._check_picked(picked)
+            except Exception as error:  # a strategy of the user may raise anything
+                errors[name] = error
+        return errors
+
+    def _start(
+        self, estimator: Any, strategy: Any
+    ) -> tuple[ActiveLearner, RandomStreams, Step]:
         streams = RandomStreams.spawn(self.random_state)
         start = draw_start(
             self.initial,
@@ -175,13 +223,7 @@ class Campaign:
             began = perf_counter()
             learner.fit(X, y, bootstrap=learner.bootstrap_init)
             fit_time = perf_counter() - began
-        yield Step(learner.estimator, start, float("nan"), fit_time)
-        unlabeled = np.setdiff1d(np.arange(len(self.rows)), start)
-        description = f"{type(strategy).__name__}: queries"
-        for _ in tqdm(range(self.n_queries), desc=description, disable=not progress):
-            step = self._query_and_teach(learner, unlabeled, streams)
-            unlabeled = np.setdiff1d(unlabeled, step.labeled)
-            yield step
+        return learner, streams, Step(learner.estimator, start, float("nan"), fit_time)
 
     def _query_and_teach(
         self, learner: ActiveLearner, unlabeled: np.ndarray, streams: RandomStreams
@@ -197,11 +239,7 @@ class Campaign:
             began = perf_counter()
             picked, X = learner.query(pool, n_instances=self.n_instances)
             query_time = perf_counter() - began
-        if len(picked) != self.n_instances:
-            raise ValueError(
-                f"The strategy was asked for {self.n_instances} rows but returned "
-                f"{len(picked)}."
-            )
+        self._check_picked(picked)
         labeled = candidates[picked]
         y = self._take(self.y, labeled)
         with streams.global_rng():
@@ -209,6 +247,13 @@ class Campaign:
             learner.teach(X, y)
             fit_time = perf_counter() - began
         return Step(learner.estimator, labeled, query_time, fit_time)
+
+    def _check_picked(self, picked: Any) -> None:
+        if len(picked) != self.n_instances:
+            raise ValueError(
+                f"The strategy was asked for {self.n_instances} rows but returned "
+                f"{len(picked)}."
+            )
 
     def _take(self, values: Any, positions: np.ndarray) -> Any:
         return take_rows(values, self.rows[positions])

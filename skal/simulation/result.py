@@ -1,25 +1,32 @@
-"""Result of a comparison of strategies: tables, summary and learning curves."""
+"""Result of a comparison of strategies: curves, tables and summary."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 
-from skal.simulation.statistics import area, mean_interval, paired_difference
+from skal.simulation.rendering import Summary, as_html, as_markdown, as_text
+from skal.simulation.statistics import area, labels_saved, paired_difference
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from skal.simulation.display import LearningCurveDisplay
 
-    from skal.simulation.campaign import ActiveLearningSimulation
-
-__all__ = ["LearningCurveDisplay", "ScoreLabel", "StrategyComparison", "score_label"]
+__all__ = [
+    "ScoreLabel",
+    "StrategyComparison",
+    "named_scorings",
+    "score_label",
+    "score_labels",
+]
 
 _RUN = ["fold", "repeat"]
+_SAVED = ["labels_saved", "labels_saved_low", "labels_saved_high"]
 
 _SCORE_NAMES = {
     "r2": "R²",
@@ -76,10 +83,37 @@ def score_label(estimator: Any, scoring: Any) -> ScoreLabel:
         plain = scoring.removeprefix("neg_").replace("_", " ")
         return ScoreLabel(_SCORE_NAMES.get(scoring, plain), -1 if error else 1)
     if scoring is not None:
+        # The repr of a scorer is the call of make_scorer that makes it.
+        made = re.match(
+            r"make_scorer\((\w+)(, greater_is_better=False)?", repr(scoring)
+        )
+        if made:
+            return ScoreLabel(made[1].replace("_", " "), -1 if made[2] else 1)
         return ScoreLabel(getattr(scoring, "__name__", "score"))
     if is_classifier(estimator):
         return ScoreLabel("accuracy")
     return ScoreLabel("R²" if is_regressor(estimator) else "score")
+
+
+def named_scorings(scoring: Any) -> dict[str, Any]:
+    """Get the scorers of ``scoring=`` by name; a single one is called "score"."""
+    if isinstance(scoring, Mapping):
+        named = dict(scoring)
+    elif isinstance(scoring, list | tuple | set):
+        named = {name: name for name in scoring}
+    else:
+        return {"score": scoring}
+    if not named:
+        raise ValueError("scoring is empty; None uses the estimator's own score.")
+    return named
+
+
+def score_labels(estimator: Any, scoring: Any) -> dict[str, ScoreLabel]:
+    """Name each score that `scoring` computes; see `score_label`."""
+    return {
+        name: score_label(estimator, given)
+        for name, given in named_scorings(scoring).items()
+    }
 
 
 @dataclass(repr=False)
@@ -97,16 +131,59 @@ class StrategyComparison:
     test_train_ratio : float
         Number of test rows divided by the number of training rows, averaged over
         folds.
+    reference : str or None
+        Strategy that others are compared with by default; the first if it is None.
+    labels : dict of str to ScoreLabel
+        All scores by the name of their scorer; see `of`.
+
+    Notes
+    -----
+    `print` shows a table for the terminal, and a notebook an HTML table, both with the
+    intervals of `summary`.
     """
 
     data: pd.DataFrame
     label: ScoreLabel
     test_train_ratio: float
+    reference: str | None = None
+    labels: dict[str, ScoreLabel] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = ", ".join(self.strategies)
         runs = len(self.data.groupby(_RUN))
         return f"<StrategyComparison of {names}: {self.label.name}, {runs} runs>"
+
+    def __str__(self) -> str:
+        return as_text(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self) -> str:
+        """Format the summary as an HTML table."""
+        return as_html(self.summary())
+
+    def to_markdown(self) -> str:
+        """Format the summary as a Markdown table."""
+        return as_markdown(self.summary())
+
+    def of(self, name: str) -> StrategyComparison:
+        """Get the comparison by another scorer.
+
+        Parameters
+        ----------
+        name : str
+            Name of the scorer, one of ``labels``.
+
+        Returns
+        -------
+        comparison : StrategyComparison
+            Of the same campaigns; its ``score`` is that of the scorer.
+        """
+        if name not in self.labels:
+            raise ValueError(f"There is no score {name!r}, only {list(self.labels)}.")
+        data = self.data.assign(score=self.data[name])
+        return replace(self, data=data, label=self.labels[name])
 
     @property
     def strategies(self) -> list[str]:
@@ -139,8 +216,16 @@ class StrategyComparison:
         """
         curves = self._curves()
         n_labeled = curves.columns.to_numpy()
-        values = curves.apply(lambda run: area(n_labeled, run.to_numpy()), axis=1)
-        return values.unstack("strategy")[self.strategies]
+        # Steps that a strategy lacks, as a callback ended it, count for none.
+        shared = curves.groupby(_RUN).transform(lambda scores: scores.notna().all())
+        values = [
+            area(n_labeled[kept], scores[kept])
+            for scores, kept in zip(
+                curves.to_numpy(), shared.to_numpy(dtype=bool), strict=True
+            )
+        ]
+        areas = pd.Series(values, index=curves.index)
+        return areas.unstack("strategy")[self.strategies]
 
     def table(self, n_labeled: Sequence[int] | None = None) -> pd.DataFrame:
         """Tabulate mean scores by strategy (rows) and number of labels (columns).
@@ -153,7 +238,9 @@ class StrategyComparison:
         Returns
         -------
         table : DataFrame
-            Errors (``neg_*`` scorers) are positive.
+            Scores have the sign of their metric: errors (``neg_*`` scorers) are
+            positive. The columns are named after the score, and say whether higher or
+            lower is better.
 
         Raises
         ------
@@ -169,27 +256,29 @@ class StrategyComparison:
                     f"{list(means.columns)}."
                 )
             means = means[list(n_labeled)]
-        return self.label.sign * means
+        title = f"{self.label.name} ({self.label.direction}), by labels"
+        return self.label.sign * means.rename_axis(columns=title)
 
     def summary(
         self,
-        reference: str = "Random",
+        reference: str | None = None,
         *,
         confidence: float = 0.95,
         corrected: bool = False,
     ) -> pd.DataFrame:
-        """Compare each strategy's area under the curve with that of a reference.
+        """Compare each strategy with a reference, by area and by labels saved.
 
         Parameters
         ----------
-        reference : str, default="Random"
-            Strategy that the others are compared with.
+        reference : str, optional
+            Strategy that the others are compared with; by default ``self.reference``,
+            which is the first random strategy, or the first one.
         confidence : float, default=0.95
-            Confidence level of the interval of the gain.
+            Confidence level of the intervals.
         corrected : bool, default=False
-            Widen the interval for the rows that runs have in common. Without the
-            correction, the interval applies to these data; with it, to other data
-            from the same distribution.
+            Widen the interval of the gain for the rows that runs have in common.
+            Without the correction, the interval applies to these data; with it, to
+            other data from the same distribution.
 
         Returns
         -------
@@ -198,7 +287,10 @@ class StrategyComparison:
             with all labels), where errors are positive; ``gain``, ``gain_low``,
             ``gain_high`` and ``p_value`` of the area, where higher is always better;
             ``verdict``: ``"gain"``, ``"loss"``, or ``"no gain"`` if the interval
-            includes 0; ``query_time``, in seconds per query.
+            includes 0; ``labels_saved``, ``labels_saved_low`` and
+            ``labels_saved_high``: how many fewer labels give the reference's final
+            score, NaN if it is not reached; ``query_time``, in seconds per query.
+            Its repr shows all of them.
 
         Raises
         ------
@@ -210,36 +302,96 @@ class StrategyComparison:
         Gains are paired by run and tested with Student's paired t-test
         (`skal.simulation.statistics.paired_difference`), without correction for
         multiple comparisons: of twenty strategies equal to the reference, one is
-        expected to show a gain or a loss.
+        expected to show a gain or a loss. `skal.simulation.statistics.labels_saved`
+        describes the labels saved. Only runs that both strategies finished count.
         """
-        if reference not in self.strategies:
-            raise ValueError(
-                f"There is no strategy {reference!r} to compare with, only "
-                f"{self.strategies}. Choose one of them as the reference."
-            )
+        reference = self._reference(reference)
         areas = self.areas()
-        final = self.table().iloc[:, -1]
+        final = self._final()
         times = self.data.groupby("strategy")["query_time"].mean()
         ratio = self.test_train_ratio if corrected else None
+        saved = self.labels_saved(reference, confidence=confidence)
         rows = {}
         for name in self.strategies:
+            both = areas[[name, reference]].notna().all(axis=1)
             gain = paired_difference(
-                areas[name].to_numpy(),
-                areas[reference].to_numpy(),
+                areas.loc[both, name].to_numpy(),
+                areas.loc[both, reference].to_numpy(),
                 confidence=confidence,
                 test_train_ratio=ratio,
             )
             rows[name] = {
                 "area": self.label.sign * areas[name].mean(),
-                "final": final[name],
+                "final": self.label.sign * final[name],
                 "gain": gain.mean,
                 "gain_low": gain.low,
                 "gain_high": gain.high,
                 "p_value": gain.p_value,
                 "verdict": "reference" if name == reference else _verdict(*gain[1:3]),
+                **saved.loc[name].to_dict(),
                 "query_time": times[name],
             }
+        summary = Summary(pd.DataFrame.from_dict(rows, orient="index"))
+        summary.index.name = "strategy"
+        summary.attrs = {
+            "score": f"{self.label.name} ({self.label.direction})",
+            "confidence": confidence,
+            "reference": reference,
+        }
+        return summary
+
+    def labels_saved(
+        self, reference: str | None = None, *, confidence: float = 0.95
+    ) -> pd.DataFrame:
+        """Estimate how many fewer labels give the final score of a reference.
+
+        Parameters
+        ----------
+        reference : str, optional
+            As in `summary`.
+        confidence : float, default=0.95
+            Confidence level of the interval.
+
+        Returns
+        -------
+        saved : DataFrame, one row per strategy
+            ``labels_saved``, ``labels_saved_low`` and ``labels_saved_high``, by
+            `skal.simulation.statistics.labels_saved`.
+        """
+        reference = self._reference(reference)
+        curves = self._curves().dropna(axis=1)
+        by_name = {
+            name: curves.xs(name, level="strategy").sort_index()
+            for name in self.strategies
+        }
+        rows = {}
+        for name, own in by_name.items():
+            runs = own.index.intersection(by_name[reference].index)
+            saved = labels_saved(
+                curves.columns.to_numpy(),
+                own.loc[runs].to_numpy(),
+                by_name[reference].loc[runs].to_numpy(),
+                confidence=confidence,
+            )
+            rows[name] = dict(zip(_SAVED, saved, strict=True))
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
+
+    def _reference(self, reference: str | None) -> str:
+        if reference is None:
+            reference = self.reference
+        if reference is None:
+            return self.strategies[0]
+        if reference not in self.strategies:
+            raise ValueError(
+                f"There is no strategy {reference!r} to compare with, only "
+                f"{self.strategies}. Choose one of them as the reference."
+            )
+        return reference
+
+    def _final(self) -> pd.Series:
+        """Get the mean score of each strategy at the last step of its runs."""
+        last = self._curves().ffill(axis=1).iloc[:, -1]
+        return last.groupby("strategy").mean()
 
     def plot(self, **kwargs: Any) -> LearningCurveDisplay:
         """Plot mean learning curves with confidence bands.
@@ -253,6 +405,9 @@ class StrategyComparison:
         -------
         display : LearningCurveDisplay
         """
+        # The display needs the result, which can import it only here.
+        from skal.simulation.display import LearningCurveDisplay
+
         return LearningCurveDisplay.from_comparison(self, **kwargs)
 
     def _curves(self) -> pd.DataFrame:
@@ -267,172 +422,3 @@ def _verdict(low: float, high: float) -> str:
     if low > 0:
         return "gain"
     return "loss" if high < 0 else "no gain"
-
-
-class LearningCurveDisplay:
-    """Plot of learning curves: the mean over runs, and its confidence band.
-
-    Use `from_comparison` or `from_simulation` to create one.
-
-    Parameters
-    ----------
-    n_labeled : ndarray of shape (n_steps,)
-        Number of labels at each step.
-    scores : dict of str to ndarray of shape (n_runs, n_steps)
-        Scores by strategy, as scikit-learn's scorers: higher is better.
-    label : ScoreLabel
-        Name of the score, and the sign it is shown with.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
-    lines_ : dict of str to Line2D
-        Mean curves.
-    bands_ : dict of str to PolyCollection
-        Confidence bands, of the strategies that have one.
-
-    See Also
-    --------
-    skal.simulation.compare_strategies : Compute what is plotted.
-
-    Examples
-    --------
-    >>> import matplotlib
-    >>> matplotlib.use("Agg")
-    >>> import numpy as np
-    >>> from skal.simulation import LearningCurveDisplay
-    >>> from skal.simulation.result import ScoreLabel
-    >>> scores = {"Random": np.array([[-3.0, -2.0], [-5.0, -2.0]])}
-    >>> display = LearningCurveDisplay(
-    ...     np.array([10, 20]), scores, ScoreLabel("MAE", -1)
-    ... )
-    >>> display.plot(band=None, score_unit="years").ax_.get_ylabel()
-    'MAE [years] (lower is better)'
-    """
-
-    def __init__(
-        self,
-        n_labeled: np.ndarray,
-        scores: Mapping[str, np.ndarray],
-        label: ScoreLabel,
-    ) -> None:
-        self.n_labeled = n_labeled
-        self.scores = scores
-        self.label = label
-
-    @classmethod
-    def from_comparison(
-        cls, comparison: StrategyComparison, **kwargs: Any
-    ) -> LearningCurveDisplay:
-        """Plot the strategies of a comparison.
-
-        Parameters
-        ----------
-        comparison : StrategyComparison
-            Result of `compare_strategies`.
-        **kwargs
-            Passed to `plot`.
-        """
-        n_labeled, scores = comparison.curves()
-        return cls(n_labeled, scores, comparison.label).plot(**kwargs)
-
-    @classmethod
-    def from_simulation(
-        cls,
-        simulation: ActiveLearningSimulation,
-        X: Any,
-        y: Any,
-        *,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> LearningCurveDisplay:
-        """Plot the learning curve of one campaign on the rows given.
-
-        Parameters
-        ----------
-        simulation : ActiveLearningSimulation
-            A fitted simulation.
-        X, y : array-likes
-            Rows not used in the campaign, and their labels.
-        name : str, optional
-            Name of the curve; by default, that of the strategy's class.
-        **kwargs
-            Passed to `plot`.
-        """
-        scores = simulation.learning_curve(X, y)[None]
-        name = name or type(simulation.query_strategy).__name__
-        label = score_label(simulation.estimator, simulation.scoring)
-        return cls(simulation.n_labeled_, {name: scores}, label).plot(**kwargs)
-
-    def plot(
-        self,
-        ax: Axes | None = None,
-        *,
-        band: float | None = 0.95,
-        score_unit: str | None = None,
-        line_kw: Mapping[str, Any] | None = None,
-        band_kw: Mapping[str, Any] | None = None,
-    ) -> LearningCurveDisplay:
-        """Plot.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Axes to plot on; by default, those of a new figure.
-        band : float or None, default=0.95
-            Confidence level of the band around the mean (Student's t distribution);
-            None for no band. A single run has no band.
-        score_unit : str, optional
-            Unit of the score, shown in the axis label.
-        line_kw, band_kw : dict, optional
-            Passed to each `Axes.plot` and `Axes.fill_between`.
-
-        Returns
-        -------
-        self : LearningCurveDisplay
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        if ax is None:
-            ax = _new_axes()
-        self.lines_: dict[str, Any] = {}
-        self.bands_: dict[str, Any] = {}
-        for name, scores in self.scores.items():
-            shown = self.label.sign * np.asarray(scores)
-            options = {"marker": "o", "markersize": 3, **(line_kw or {})}
-            (line,) = ax.plot(self.n_labeled, shown.mean(axis=0), label=name, **options)
-            self.lines_[name] = line
-            if band is not None and len(shown) > 1:
-                _, low, high = mean_interval(shown, band)
-                options = {
-                    "alpha": 0.2,
-                    "color": line.get_color(),
-                    "linewidth": 0,
-                    **(band_kw or {}),
-                }
-                self.bands_[name] = ax.fill_between(
-                    self.n_labeled, low, high, **options
-                )
-        unit = f" [{score_unit}]" if score_unit else ""
-        ax.set_xlabel("labels used [rows]")
-        ax.set_ylabel(f"{self.label.name}{unit} ({self.label.direction})")
-        title = f"mean and {band:.0%} interval" if self.bands_ else None
-        ax.legend(title=title)
-        self.ax_ = ax
-        self.figure_ = ax.figure
-        return self
-
-
-def _new_axes() -> Axes:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib. Install it, or install skal with its extra: "
-            "skal[plot]."
-        ) from error
-    return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]

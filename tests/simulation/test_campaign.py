@@ -375,3 +375,42 @@ def test_scikit_learns_own_checks(model: Any) -> None:
         on_skip=None,
     )
     assert sum(result["status"] == "passed" for result in results) > 40
+
+
+# -- callbacks ------------------------------------------------------------------------
+
+
+def test_a_callback_sees_each_step(regression: Data) -> None:
+    X, y = regression
+    seen: list[Any] = []
+
+    def callback(step: Any) -> int:
+        seen.append(step._replace(estimator=step.estimator.score(X, y)))
+        return 1  # only True ends a campaign
+
+    fitted = simulation(callback=callback).fit(X, y)
+    assert [step.step for step in seen] == [0, 1, 2, 3]
+    assert [step.n_labeled for step in seen] == fitted.n_labeled_.tolist()
+    np.testing.assert_array_equal(seen[0].labeled, fitted.initial_indices_)
+    np.testing.assert_array_equal(
+        [step.labeled for step in seen[1:]], fitted.queried_indices_
+    )
+    scores = [step.estimator for step in seen]
+    np.testing.assert_array_equal(scores, fitted.learning_curve(X, y))
+    assert {step.strategy for step in seen} == {"Shuffled"}
+
+
+@pytest.mark.parametrize("keep", ["all", "last", "none"])
+def test_a_callback_ends_the_campaign(regression: Data, keep: str) -> None:
+    X, y = regression
+
+    def stop(step: Any) -> np.bool_:
+        return np.bool_(step.n_labeled >= 14)
+
+    whole = simulation().fit(X, y)
+    short = simulation(callback=stop, keep=keep).fit(X, y)
+    assert short.n_labeled_.tolist() == [10, 14]
+    np.testing.assert_array_equal(short.queried_indices_, whole.queried_indices_[:1])
+    assert len(short.query_times_) == 1
+    if keep != "none":
+        np.testing.assert_array_equal(short.predict(X), whole.estimators_[1].predict(X))

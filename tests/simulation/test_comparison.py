@@ -253,3 +253,25 @@ def test_wrong_settings_are_refused_before_any_fit(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         compare(regression, estimator=Untouchable(), **settings)
+
+
+def test_a_callback_sees_the_steps_of_all_campaigns(regression: Data) -> None:
+    X, _ = regression
+    seen: list[Any] = []
+    scoring = ["r2", "explained_variance"]
+    data = compare(regression, scoring=scoring, callback=seen.append).data
+    assert len(seen) == len(data)
+    for step, row in zip(seen, data.itertuples(), strict=True):
+        assert (step.strategy, step.fold, step.repeat) == row[1:4]
+        assert step.n_labeled == row.n_labeled
+        assert step.scores == {
+            "r2": row.r2,
+            "explained_variance": row.explained_variance,
+        }
+        assert row.score == row.r2
+    train = KFold(4).split(X)
+    for fold, (rows, _) in enumerate(train):
+        labeled = [s.labeled for s in seen if (s.strategy, s.fold) == ("Random", fold)]
+        chosen = np.concatenate(labeled)
+        assert len(set(chosen)) == 23
+        assert set(chosen) <= set(rows)

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import make_scorer, mean_squared_error
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from skal.simulation import LearningCurveDisplay, StrategyComparison
 from skal.simulation.result import ScoreLabel, score_label
+from skal.strategies import Random
 from tests.simulation.helpers import Data, FirstColumn, compare, simulation
 
 mpl.use("Agg")
@@ -124,6 +126,89 @@ def test_table_shows_errors_as_positive_values(regression: Data) -> None:
     assert repr(comparison) == "<StrategyComparison of Random, Extremes: RMSE, 4 runs>"
     with pytest.raises(ValueError, match=r"no scores with \[9\] labels"):
         comparison.table([9])
+
+
+def test_the_table_says_what_its_scores_are(regression: Data) -> None:
+    comparison = compare(regression, scoring="neg_root_mean_squared_error")
+    assert comparison.table().columns.name == "RMSE (lower is better), by labels"
+    title = "RMSE (lower is better); gains and labels saved against Random"
+    for text in (str(comparison), repr(comparison.summary()), comparison.to_markdown()):
+        assert text.splitlines()[0] == title
+    assert title in comparison.to_html()
+    # A scorer object says its sign and name only in its repr.
+    own = compare(
+        regression, scoring=make_scorer(mean_squared_error, greater_is_better=False)
+    )
+    assert own.label == ScoreLabel("mean squared error", -1)
+    assert (own.table() > 0).all(axis=None)
+
+
+def test_intervals_are_shown_and_nothing_is_hidden(regression: Data) -> None:
+    comparison = compare(regression, cv=ShuffleSplit(6, random_state=0))
+    row = comparison.summary().loc["Extremes"]
+    gain = f"{row['gain']:+.3g} [{row['gain_low']:+.3g}, {row['gain_high']:+.3g}]"
+    html, markdown = comparison._repr_html_(), comparison.to_markdown()
+    for text in (repr(comparison.summary()), str(comparison), html, markdown):
+        assert gain in text
+        assert "gain [95%]" in text
+        assert "..." not in text
+    assert "gain [80%]" in repr(comparison.summary(confidence=0.8))
+    lines = markdown.splitlines()[2:]
+    assert len({line.count("|") for line in lines}) == 1
+    assert html.count("<tr>") == 3
+    assert type(comparison.summary()[["gain"]]) is pd.DataFrame
+
+
+def test_names_are_escaped(known: Any) -> None:
+    comparison = known({"Random": [0.1, 0.2], "<b>|": [0.3, 0.4]})
+    assert "&lt;b&gt;|" in comparison.to_html()
+    assert "<b>\\|" in comparison.to_markdown()
+    assert "[one run]" in str(known({"Random": [0.1], "other": [0.2]}))
+
+
+def test_the_reference_is_random_or_the_first(regression: Data) -> None:
+    def verdicts(**strategies: Any) -> list[str]:
+        summary = compare(regression, strategies=strategies, cv=KFold(2)).summary()
+        return summary["verdict"].tolist()
+
+    assert verdicts(First=FirstColumn(), Own=Random())[1] == "reference"
+    assert verdicts(First=FirstColumn(), random=FirstColumn(2.0))[1] == "reference"
+    assert verdicts(First=FirstColumn(), Second=FirstColumn(2.0))[0] == "reference"
+
+
+def test_several_scorers(regression: Data) -> None:
+    scoring = {"R2": "r2", "error": "neg_mean_absolute_error"}
+    both = compare(regression, scoring=scoring)
+    for name, given in scoring.items():
+        one, alone = both.of(name), compare(regression, scoring=given)
+        assert one.label == alone.label
+        pd.testing.assert_frame_equal(one.table(), alone.table())
+        pd.testing.assert_series_equal(one.summary()["gain"], alone.summary()["gain"])
+    pd.testing.assert_frame_equal(both.table(), both.of("R2").table())
+    listed = compare(regression, scoring=["neg_mean_absolute_error", "r2"])
+    assert list(listed.labels) == ["neg_mean_absolute_error", "r2"]
+    assert listed.label == ScoreLabel("MAE", -1)
+    with pytest.raises(ValueError, match=r"no score 'F1', only \['R2', 'error'\]"):
+        both.of("F1")
+    with pytest.raises(ValueError, match="scoring is empty"):
+        compare(regression, scoring=[])
+
+
+def test_campaigns_that_a_callback_ends_are_compared_as_far_as_both_went(
+    regression: Data,
+) -> None:
+    def stop(step: Any) -> bool:
+        return step.strategy == "Extremes" and step.fold == 1 and step.step == 2
+
+    short, whole = compare(regression, callback=stop), compare(regression)
+    assert len(short.data) == len(whole.data) - 1
+    expected = whole.areas()
+    of_run = whole.data.query("fold == 1 and step <= 2")
+    for name in ("Random", "Extremes"):
+        scores = of_run.query("strategy == @name")["score"].to_numpy()
+        expected.loc[(1, 0), name] = (scores[1:] + scores[:-1]).mean() / 2
+    pd.testing.assert_frame_equal(short.areas(), expected)
+    assert np.isfinite(short.summary()[["gain", "final"]]).all(axis=None)
 
 
 def test_unknown_reference_is_named(regression: Data) -> None:

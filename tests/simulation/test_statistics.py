@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skal.simulation.statistics import area, mean_interval, paired_difference
+from skal.simulation.statistics import (
+    area,
+    labels_saved,
+    mean_interval,
+    paired_difference,
+)
 
 
 def test_area_is_the_mean_height_of_the_curve() -> None:
@@ -59,3 +64,51 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_confidence_must_be_a_share(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
         mean_interval(np.zeros(3), confidence)
+
+
+# -- labels saved ---------------------------------------------------------------------
+
+
+STEPS = np.array([10, 20, 30, 50])
+
+
+def test_labels_saved_between_steps_by_hand() -> None:
+    reference = np.array([[0.1, 0.2, 0.3, 0.5]])
+    # .5 is reached a quarter of the way from 20 to 30 labels.
+    faster = np.array([[0.1, 0.4, 0.8, 0.9]])
+    saved = labels_saved(STEPS, faster, reference)
+    assert saved.saved == pytest.approx(50 - 22.5)
+    assert np.isnan(saved.low)
+    assert np.isnan(saved.high)
+    assert labels_saved(STEPS, reference, reference).saved == 0
+    assert np.isnan(labels_saved(STEPS, reference - 0.01, reference).saved)
+    assert labels_saved(STEPS, reference + 1, reference).saved == 40  # at the start
+
+
+def test_noise_at_the_end_of_a_curve_is_not_a_gain() -> None:
+    # The last scores are equal but for noise: the reference has its final score at 20.
+    reference = np.array([[0.1, 0.5, 0.48, 0.46]])
+    other = np.array([[0.1, 0.5, 0.47, 0.48]])
+    assert labels_saved(STEPS, other, reference).saved == pytest.approx(0, abs=0.2)
+
+
+def test_one_side_is_unknown_if_the_score_may_not_be_reached() -> None:
+    reference = np.linspace(0, 1, 4) + np.zeros((8, 1))
+    other = reference + 0.02 + 0.1 * np.array([[1, -1]] * 4).reshape(8, 1)
+    saved = labels_saved(STEPS, other, reference)
+    assert saved.low == -np.inf
+    assert 0 < saved.saved < saved.high < 40
+    assert labels_saved(STEPS, other, reference) == saved
+
+
+def test_the_interval_covers_the_truth() -> None:
+    # Straight curves: 1 is reached with 50 labels by the one, with 30 by the other.
+    steps = np.arange(10, 51, 4)
+    slow, fast = (steps - 10) / 40, (steps - 10) / 20
+    rng, n_covered = np.random.default_rng(0), 0
+    for _ in range(60):
+        runs = 0.05 * rng.normal(size=(2, 6, 1)) + 0.03 * rng.normal(size=(2, 6, 11))
+        saved = labels_saved(steps, fast + runs[0], slow + runs[1], n_resamples=200)
+        n_covered += saved.low <= 20 <= saved.high
+        assert saved.high - saved.low < 25
+    assert n_covered >= 52  # 95 % are 57

@@ -1,0 +1,111 @@
+"""Tables of a comparison for the terminal, for Markdown and for notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Summary", "as_html", "as_markdown", "as_text"]
+
+
+class Summary(pd.DataFrame):
+    """The table of `StrategyComparison.summary`, shown with all its intervals.
+
+    pandas hides the columns in the middle of a wide table. What is made of this table,
+    such as a selection of columns, is a plain DataFrame.
+    """
+
+    @property
+    def _constructor(self) -> Any:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+
+def as_text(summary: pd.DataFrame) -> str:
+    """Format a summary for the terminal."""
+    rows = _cells(summary)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([_title(summary), *lines])
+
+
+def as_markdown(summary: pd.DataFrame) -> str:
+    """Format a summary as a Markdown table."""
+    head, *body = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+        for row in _cells(summary)
+    ]
+    n_columns = len(_cells(summary)[0])
+    rule = "| --- |" + " ---: |" * (n_columns - 1)
+    return "\n".join([_title(summary), "", head, rule, *body])
+
+
+def as_html(summary: pd.DataFrame) -> str:
+    """Format a summary as an HTML table."""
+    head, *body = _cells(summary)
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    rows = "".join(
+        "<tr>"
+        + f"<th>{escape(row[0])}</th>"
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in body
+    )
+    return (
+        f"<table><caption>{escape(_title(summary))}</caption>"
+        f"<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _title(summary: pd.DataFrame) -> str:
+    about = summary.attrs
+    return f"{about['score']}; gains and labels saved against {about['reference']}"
+
+
+def _cells(summary: pd.DataFrame) -> list[list[str]]:
+    """Format the head and the rows of a summary."""
+    level = f"[{summary.attrs['confidence']:.0%}]"
+    head = ["strategy", "final", "area", f"gain {level}", "verdict"]
+    head += [f"labels saved {level}", "query [s]"]
+    rows = [head]
+    for name, row in summary.iterrows():
+        is_reference = row["verdict"] == "reference"
+        gain = _interval(row, "gain", "+.3g")
+        saved = _interval(row, "labels_saved", "+.0f")
+        rows.append(
+            [
+                str(name),
+                f"{row['final']:.4g}",
+                f"{row['area']:.4g}",
+                "" if is_reference else gain,
+                row["verdict"],
+                "" if is_reference else saved,
+                f"{row['query_time']:.2g}",
+            ]
+        )
+    return rows
+
+
+def _interval(row: pd.Series, name: str, how: str) -> str:
+    value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+    if np.isnan(low):
+        bounds = "[one run]"
+    else:
+        bounds = f"[{_bound(low, how)}, {_bound(high, how)}]"
+    return f"{'not reached' if np.isnan(value) else format(value, how)} {bounds}"
+
+
+def _bound(value: float, how: str) -> str:
+    # Minus infinity stands for a score that is not reached within the budget.
+    return format(value, how) if np.isfinite(value) else "?"

@@ -1,0 +1,176 @@
+"""A folder with the finished campaigns of a comparison."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from skal._version import __version__
+
+__all__ = ["CampaignStore", "describe"]
+
+
+class CampaignStore:
+    """Keeps each finished campaign in a file, so that a comparison can go on.
+
+    Parameters
+    ----------
+    folder : str or path
+        Made if it does not exist.
+    settings : dict of str to object
+        What the results depend on; see `describe`.
+    strategies : mapping of str to strategy
+        Others may be added in a later call.
+    folds : sequence of pairs of ndarray
+        Training and test rows.
+    seeds : sequence of sequences of int
+        By fold and repeat.
+
+    Attributes
+    ----------
+    folds, seeds
+        Those of the first call: a splitter or a comparison without `random_state`
+        draws others in the next one.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a comparison with other settings.
+    """
+
+    def __init__(
+        self,
+        folder: Any,
+        settings: Mapping[str, Any],
+        strategies: Mapping[str, Any],
+        folds: Sequence[tuple[np.ndarray, np.ndarray]],
+        seeds: Sequence[Sequence[int]],
+    ) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plan = self.folder / "comparison.json"
+        now = {"skal": __version__, **{k: describe(v) for k, v in settings.items()}}
+        kinds = {name: describe(strategy) for name, strategy in strategies.items()}
+        if plan.exists():
+            before = json.loads(plan.read_text())
+            _check_same(self.folder, before["settings"], now)
+            known = before["strategies"]
+            _check_same(
+                self.folder, known, {k: v for k, v in kinds.items() if k in known}
+            )
+            kinds = {**known, **kinds}
+            folds, seeds = before["folds"], before["seeds"]
+        self.seeds = [list(row) for row in seeds]
+        self.folds = [(np.asarray(train), np.asarray(test)) for train, test in folds]
+        _write(
+            plan,
+            {
+                "settings": now,
+                "strategies": kinds,
+                "seeds": self.seeds,
+                "folds": [[part.tolist() for part in fold] for fold in self.folds],
+            },
+        )
+
+    def load(
+        self, strategy: str, fold: int, repeat: int
+    ) -> list[dict[str, Any]] | None:
+        """Get the rows of a campaign; None if it was not finished."""
+        path = self._path(strategy, fold, repeat)
+        if not path.exists():
+            return None
+        rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+        return rows
+
+    def save(
+        self,
+        strategy: str,
+        fold: int,
+        repeat: int,
+        rows: list[dict[str, Any]],
+        labeled: list[list[int]],
+    ) -> None:
+        """Keep the rows of a campaign, and the rows labeled at each of its steps."""
+        _write(self._path(strategy, fold, repeat), {"rows": rows, "labeled": labeled})
+
+    def _path(self, strategy: str, fold: int, repeat: int) -> Path:
+        # Names may differ only by characters that a file system does not keep.
+        readable = re.sub(r"\W+", "_", strategy)[:40]
+        digest = hashlib.sha256(strategy.encode()).hexdigest()[:8]
+        return self.folder / f"{readable}-{digest}-fold{fold}-repeat{repeat}.json"
+
+
+def _write(path: Path, content: Any) -> None:
+    """Write a file such that it is whole or absent, whenever the process ends."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
+
+
+def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [key for key, value in now.items() if before.get(key) != value]
+    if changed:
+        key = changed[0]
+        raise ValueError(
+            f"The folder {str(folder)!r} holds a comparison with other settings "
+            f"({', '.join(changed)}): {key} was {_short(before.get(key))}, and is "
+            f"{_short(now[key])}. Use another folder."
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 80 else f"{text[:77]}..."
+
+
+def describe(value: Any) -> Any:
+    """Describe an object by what can be written and compared in another process.
+
+    Parameters
+    ----------
+    value : object
+        Estimators are described by their class and parameters, data and modules by a
+        hash, functions by their names, other objects by their repr.
+
+    Returns
+    -------
+    description : object
+        Made of dicts, lists, strings and numbers.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return describe(value.item())
+    if isinstance(value, type) or hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "get_params"):
+        params = value.get_params(deep=False)
+        inner = {name: describe(part) for name, part in sorted(params.items())}
+        return {describe(type(value)): inner}
+    if isinstance(value, nn.Module):
+        return [repr(value), describe(value.state_dict())]
+    if isinstance(value, Mapping):
+        return {str(key): describe(part) for key, part in value.items()}
+    if isinstance(value, pd.DataFrame | pd.Series):
+        names = list(map(str, getattr(value, "columns", [])))
+        return [names, joblib.hash(pd.util.hash_pandas_object(value).to_numpy())]
+    if isinstance(value, torch.Tensor):
+        return describe(value.detach().cpu().numpy())
+    if isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
+        return joblib.hash(value)
+    if isinstance(value, list | tuple):
+        if len(value) > 100:
+            return joblib.hash(value)
+        return [describe(part) for part in value]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
