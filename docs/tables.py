@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skal.strategies import WrappingStrategy, all_strategies
+from skal.strategies.suitable import summary
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -44,13 +45,6 @@ def family(strategy: type) -> str:
     if "posterior" in parameters:
         return "models"
     return strategy._requires or "any"
-
-
-def summary(cls: type) -> str:
-    """Return the first line of a docstring, without references and its own name."""
-    line = (inspect.getdoc(cls) or "").split("\n", 1)[0]
-    line = re.sub(r"\s*\[\d+\]_", "", line).removeprefix(f"{cls.__name__}: ")
-    return line[:1].upper() + line[1:]
 
 
 def members(name: str) -> list[type]:

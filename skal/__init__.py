@@ -1,5 +1,8 @@
 """Active learning for PyTorch nets inside the scikit-learn ecosystem."""
 
+import importlib
+from typing import Any
+
 from skal._version import __version__
 from skal.learners import (
     ActiveLearner,
@@ -24,3 +27,19 @@ __all__ = [
     "__version__",
     "compare_strategies",
 ]
+
+#: Loaded when they are first used, as ``skal.datasets``.
+_SUBMODULES = (
+    *("adversarial", "datasets", "exceptions", "learners", "measures", "nets"),
+    *("posteriors", "reading", "selection", "simulation", "spaces", "strategies"),
+)
+
+
+def __dir__() -> list[str]:
+    return sorted((*__all__, *_SUBMODULES))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"skal.{name}")
+    raise AttributeError(f"module 'skal' has no attribute {name!r}")

@@ -148,3 +148,21 @@ sys.modules["skal"].__path__ = [{str(ROOT)!r}]
 import skal.strategies
 """
     assert _loaded_after(statement, {"modAL", "skal"}) == {"skal"}
+
+
+def test_parts_are_reached_from_the_package() -> None:
+    code = """
+import skal
+assert "skal.datasets" not in sys.modules
+assert callable(skal.datasets.load_ames)
+assert skal.strategies.Margin().random_state is None
+for name in dir(skal):
+    assert getattr(skal, name) is not None
+assert "importlib" not in dir(skal)
+assert dir(skal.strategies) == sorted(skal.strategies.__all__)
+try:
+    skal.nothing
+except AttributeError as error:
+    assert "no attribute 'nothing'" in str(error)
+"""
+    subprocess.run([sys.executable, "-c", f"import sys{code}"], check=True)

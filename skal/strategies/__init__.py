@@ -36,6 +36,7 @@ from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prob_cover import ProbCover
 from skal.strategies.random import Random
 from skal.strategies.suggestive_annotation import SuggestiveAnnotation
+from skal.strategies.suitable import suitable_strategies
 from skal.strategies.tessar import TESSAR
 from skal.strategies.typi_clust import TypiClust
 from skal.strategies.uncertainty import Entropy, LeastConfident, Margin
@@ -103,4 +104,9 @@ __all__ = [
     "VoteEntropy",
     "WrappingStrategy",
     "all_strategies",
+    "suitable_strategies",
 ]
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -75,13 +75,16 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_requires_labeled``
         Whether the learner must hold labeled rows.
 
-    A ``random_state`` parameter is resolved here; a strategy without one draws from a
-    fixed seed.
+    A ``random_state`` parameter is resolved here.  All strategies of skal have one, so
+    that loops over them can set it; those that draw nothing else order rows with equal
+    scores by it (``_draws_only_ties``), always in the same way if it is None.  So does
+    a strategy without the parameter.
     """
 
     _task: ClassVar[str] = "any"
     _requires: ClassVar[str | None] = None
     _requires_labeled: ClassVar[bool] = False
+    _draws_only_ties: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Check the class attributes of a new strategy."""
@@ -148,7 +151,7 @@ class QueryStrategy(BaseEstimator, ABC):
         with own_modes():
             pool = Pool(learner, X_pool)
             n = _check_n_instances(n_instances, len(pool))
-            self._check_learner(pool)
+            self._admit(pool)
             picks = self._query(pool, n)
         return Selection(picks.indices.numpy(), picks.scores.numpy())
 
@@ -176,8 +179,10 @@ class QueryStrategy(BaseEstimator, ABC):
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
         """Yield the generator to draw from: of `random_state` if set, else `outer`."""
-        # Without the parameter a fixed seed: nothing else could make ties repeatable.
-        own = getattr(self, "random_state", 0 if outer is None else None)
+        own = getattr(self, "random_state", None)
+        ties = self._draws_only_ties or not hasattr(self, "random_state")
+        if own is None and outer is None and ties:
+            own = 0  # the same order at each query
         rng = resolve_rng(outer if own is None else own)
         # The strategies of skal draw from `rng` alone.  The seed makes repeatable what
         # draws from the global generators nonetheless: a module in eval mode, the
@@ -189,37 +194,36 @@ class QueryStrategy(BaseEstimator, ABC):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         """Pick `n` distinct rows of the pool."""
 
+    def _admit(self, pool: Pool) -> None:
+        """Raise if the learner lacks what this strategy needs, and name others."""
+        try:
+            self._check_learner(pool)
+        except UnsuitableLearnerError as error:
+            from skal.strategies.suitable import suggestion  # which imports this module
+
+            raise UnsuitableLearnerError(f"{error}{suggestion(pool)}") from None
+
     def _check_learner(self, pool: Pool) -> None:
-        """Raise if the learner lacks what this strategy needs; name others that fit."""
+        """Raise if the learner lacks what this strategy needs."""
         name, task = type(self).__name__, pool.task
         if "unknown" != task != self._task != "any":
             learner = "classifier" if task == "classification" else "regressor"
             raise UnsuitableLearnerError(
-                f"{name} is for {self._task}, and the learner is a {learner}. "
-                f"Strategies for it: {_names(lambda cls: cls._task in ('any', task))}."
+                f"{name} is for {self._task}, and the learner is a {learner}."
             )
-        tasks = ("any", task, self._task)
         if self._requires_labeled and not pool.labeled:
-            others = _names(
-                lambda cls: cls._task in tasks and not cls._requires_labeled
-            )
             raise UnsuitableLearnerError(
                 f"{name} needs labeled rows, and the learner holds none. Query an "
-                "ActiveLearner or a Committee that was fitted or taught. Strategies "
-                f"that do not need them: {others}."
+                "ActiveLearner or a Committee that was fitted or taught."
             )
         if self._requires is None:
             return
         what, has = _REQUIREMENTS[self._requires]
-        less = (None,) if self._requires == "proba" else (None, "proba")
         for member in pool.members:
             if not has(member):
-                others = _names(
-                    lambda cls: cls._task in tasks and cls._requires in less
-                )
                 raise UnsuitableLearnerError(
                     f"{name} needs {what}, and {type(member.estimator).__name__} does "
-                    f"not have it. Strategies that do not need it: {others}."
+                    "not have it."
                 )
 
     def _check_picks(self, picks: Picks, n: int, m: int) -> Picks:
@@ -269,7 +273,7 @@ class ScoreStrategy(QueryStrategy):
         """
         with own_modes():
             pool = Pool(learner, X_pool)
-            self._check_learner(pool)
+            self._admit(pool)
             return self._scores(pool).cpu().numpy()
 
     def _scores(self, pool: Pool, outer: torch.Generator | None = None) -> Tensor:
@@ -327,11 +331,6 @@ def all_strategies() -> list[type[QueryStrategy]]:
         and not inspect.isabstract(cls)
     }
     return sorted(found, key=lambda cls: cls.__name__)
-
-
-def _names(kind: Callable[[type[QueryStrategy]], bool]) -> str:
-    """Name the strategies of a kind; for errors only, as it takes long."""
-    return ", ".join(cls.__name__ for cls in all_strategies() if kind(cls))
 
 
 def _check_n_instances(n_instances: Any, m: int) -> int:

@@ -27,6 +27,8 @@ class CAL(ScoreStrategy):
         Number of labeled rows that a row is compared with; all if there are fewer.
     head : str, optional
         Name of the module whose input are the features; by default the last Linear.
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores; None gives the same one each time.
 
     Notes
     -----
@@ -61,10 +63,14 @@ class CAL(ScoreStrategy):
     _task: ClassVar[str] = "classification"
     _requires: ClassVar[str | None] = "net"
     _requires_labeled: ClassVar[bool] = True
+    _draws_only_ties: ClassVar[bool] = True
 
-    def __init__(self, n_neighbors: int = 10, head: str | None = None) -> None:
+    def __init__(
+        self, n_neighbors: int = 10, head: str | None = None, random_state: Any = None
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.head = head
+        self.random_state = random_state
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_int("n_neighbors", self.n_neighbors)

@@ -36,6 +36,8 @@ class EGL(ScoreStrategy):
         Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
         Name of the last layer; by default the last Linear.
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores; None gives the same one each time.
 
     Notes
     -----
@@ -77,10 +79,17 @@ class EGL(ScoreStrategy):
 
     _task: ClassVar[str] = "classification"
     _requires: ClassVar[str | None] = "net"
+    _draws_only_ties: ClassVar[bool] = True
 
-    def __init__(self, space: str = "last_layer", head: str | None = None) -> None:
+    def __init__(
+        self,
+        space: str = "last_layer",
+        head: str | None = None,
+        random_state: Any = None,
+    ) -> None:
         self.space = space
         self.head = head
+        self.random_state = random_state
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_option("space", self.space, ["last_layer", "gradients"])

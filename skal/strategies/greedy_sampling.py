@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class GreedySampling(QueryStrategy):
     criterion : {"both", "inputs", "outputs"}
         Distances are taken in inputs and outputs (iGS), in inputs (GSx) or in outputs
         (GSy).
+    random_state : int, RandomState, Generator or None
+        Not used: nothing is drawn.
 
     Notes
     -----
@@ -71,9 +73,11 @@ class GreedySampling(QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
+    _draws_only_ties: ClassVar[bool] = True
 
-    def __init__(self, criterion: str = "both") -> None:
+    def __init__(self, criterion: str = "both", random_state: Any = None) -> None:
         self.criterion = criterion
+        self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_option("criterion", self.criterion, ["both", "inputs", "outputs"])

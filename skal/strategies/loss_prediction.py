@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,11 @@ __all__ = ["LossPrediction"]
 
 class LossPrediction(ScoreStrategy):
     r"""Loss prediction [1]_: rows with the largest losses predicted by the net itself.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores; None gives the same one each time.
 
     Notes
     -----
@@ -52,6 +57,10 @@ class LossPrediction(ScoreStrategy):
     """
 
     _requires: ClassVar[str | None] = "net"
+    _draws_only_ties: ClassVar[bool] = True
+
+    def __init__(self, random_state: Any = None) -> None:
+        self.random_state = random_state
 
     def _check_learner(self, pool: Pool) -> None:
         super()._check_learner(pool)

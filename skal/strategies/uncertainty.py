@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ class _Uncertainty(ScoreStrategy):
 
     _task: ClassVar[str] = "classification"
     _requires: ClassVar[str | None] = "proba"
+    _draws_only_ties: ClassVar[bool] = True
+
+    def __init__(self, random_state: Any = None) -> None:
+        self.random_state = random_state
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         return torch.stack([self._measure(proba) for proba in pool.proba()]).sum(0)
@@ -31,6 +35,11 @@ class _Uncertainty(ScoreStrategy):
 
 class LeastConfident(_Uncertainty):
     r"""Least confident sampling [1]_: the most probable class has a low probability.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores; None gives the same one each time.
 
     Notes
     -----
@@ -61,6 +70,11 @@ class LeastConfident(_Uncertainty):
 class Margin(_Uncertainty):
     """Margin sampling [1]_: the two most probable classes are close.
 
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores; None gives the same one each time.
+
     Notes
     -----
     Scores :math:`p_{(2)} - p_{(1)}`, the second largest probability minus the largest
@@ -89,6 +103,11 @@ class Margin(_Uncertainty):
 
 class Entropy(_Uncertainty):
     r"""Entropy sampling [1]_: the class probabilities have a high entropy.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        Draws the order of rows with equal scores; None gives the same one each time.
 
     Notes
     -----

@@ -1,0 +1,144 @@
+"""Which strategies suit a learner: each is tried on a few rows."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from skal.modes import own_modes
+from skal.reading.pool import Pool
+from skal.reading.unwrapping import estimator_of
+from skal.rows import n_rows, take_slice
+from skal.strategies.base import QueryStrategy, all_strategies
+from skal.strategies.wrapping import WrappingStrategy
+
+__all__ = ["suggestion", "suitable_strategies", "summary"]
+
+#: The strategies to try first, by what a comparison on tables and images showed.
+_FIRST = {
+    "classification": (
+        *("Margin", "BADGE", "BALD", "Entropy", "LeastConfident", "LCMD", "BAIT"),
+        *("EPIG", "ConsensusEntropy", "VoteEntropy", "TypiClust", "CoreSet", "Random"),
+    ),
+    "regression": (
+        *("LCMD", "BAIT", "KMeansPP", "GreedySampling", "PredictiveVariance", "EPIG"),
+        *("MaxDet", "TypiClust", "CoreSet", "Random"),
+    ),
+}
+#: Rows that a strategy is tried on, and names in an error.
+_FEW, _NAMES = 8, 6
+
+
+def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
+    """Find the strategies of skal that suit a learner.
+
+    Parameters
+    ----------
+    learner : ActiveLearner, Committee or estimator
+        Fitted.
+    X : rows, optional
+        At least one row as in the pool.  By default labeled rows of the learner, or
+        random numbers if it holds none but knows its number of features.
+
+    Returns
+    -------
+    strategies : dict of str to str
+        Names and one-line summaries: first those to try first for the task of the
+        learner, then the others by name.
+
+    Raises
+    ------
+    ValueError
+        If no rows are known.
+    sklearn.exceptions.NotFittedError
+        If the learner is not fitted.
+
+    See Also
+    --------
+    all_strategies : All of them as classes.
+
+    Notes
+    -----
+    Each strategy picks one of up to eight rows, with its default parameters, which
+    takes a few seconds for all of them.  Neither the learner nor global generators are
+    changed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.svm import SVR
+    >>> from skal.strategies import suitable_strategies
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> found = suitable_strategies(SVR().fit(X, y), X)
+    >>> list(found)[:2]
+    ['GreedySampling', 'TypiClust']
+    >>> found["Random"]
+    'Uniform random sampling: every subset of the pool is equally likely.'
+    """
+    with own_modes():
+        pool = Pool(learner, _few_rows(learner, X))
+        _ = pool.members  # raises if the learner is not fitted
+        return {cls.__name__: summary(cls) for cls in _suitable(pool)}
+
+
+def suggestion(pool: Pool) -> str:
+    """Name the first strategies that suit the learner of a pool, for an error."""
+    few = Pool(pool.learner, take_slice(pool.X, slice(_FEW)))
+    plain = (cls for cls in _suitable(few) if not issubclass(cls, WrappingStrategy))
+    names = [cls.__name__ for cls in islice(plain, _NAMES)]
+    if not names:
+        return ""
+    return (
+        f" Strategies that suit this learner: {', '.join(names)}. All of them: "
+        "skal.strategies.suitable_strategies(learner)."
+    )
+
+
+def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
+    """Yield the strategies that pick a row of the pool, best first."""
+    first = _FIRST.get(pool.task, ("Random",))
+    known = {cls.__name__: cls for cls in all_strategies()}
+    for name in dict.fromkeys((*first, *known)):
+        if name in known and _runs(known[name], pool):
+            yield known[name]
+
+
+def _runs(cls: type[QueryStrategy], pool: Pool) -> bool:
+    known = inspect.signature(cls).parameters
+    quick = {"random_state": 0, "max_epochs": 1}
+    try:
+        strategy = cls(**{key: value for key, value in quick.items() if key in known})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            strategy._check_learner(pool)
+            strategy._query(pool, 1)
+    # What a strategy raises depends on the models of the user.
+    except Exception:
+        return False
+    return True
+
+
+def _few_rows(learner: Any, X: Any) -> Any:
+    if X is None:
+        for rows, _ in Pool(learner, np.zeros((1, 1))).labeled:
+            X = rows
+            break
+    if X is not None and n_rows(X):
+        return take_slice(X, slice(_FEW))
+    n_features = getattr(estimator_of(learner), "n_features_in_", None)
+    if n_features is None:
+        raise ValueError("Pass some rows of the pool, X: the learner holds none.")
+    return np.random.default_rng(0).normal(size=(_FEW, n_features))
+
+
+def summary(cls: type) -> str:
+    """Return the first line of a docstring, without references and its own name."""
+    line = (inspect.getdoc(cls) or "").split("\n", 1)[0]
+    line = re.sub(r"\s*\[\d+\]_", "", line).removeprefix(f"{cls.__name__}: ")
+    return line[:1].upper() + line[1:]
