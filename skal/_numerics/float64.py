@@ -42,8 +42,8 @@ def has_room(largest: float, dtype: torch.dtype) -> bool:
     """
     if largest > 1e140:
         raise ValueError(
-            f"Rows have elements up to {largest:.1e}: their squares overflow. Scale the "
-            "inputs, or drop columns such as identifiers."
+            f"Rows have elements up to {largest:.1e}: their squares overflow. Scale "
+            "the inputs, or drop columns such as identifiers."
         )
     wide = dtype == torch.float64
     return wide or largest == 0 or _SMALLEST <= largest <= _LARGEST
