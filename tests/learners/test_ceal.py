@@ -533,3 +533,13 @@ class TestUnsuitable:
     def test_columns_of_unknown_classes(self):
         with pytest.raises(ValueError, match="3 probabilities per row for the 2"):
             pseudo_label(Known(("a", "b")), PROBA, 1.0)
+
+
+def test_a_threshold_of_zero_gives_no_pseudo_labels():
+    X = rows_of(0.01, 0.99, 0.5, 0.6)
+    learner = CEALLearner(
+        Recording(), Random(), X[:2], [0, 1], threshold=0.0, decay=0.0
+    )
+    picked, _ = learner.query(X)
+    assert picked.shape == (1,)
+    assert len(learner.X_pseudo) == len(learner.y_pseudo) == 0
