@@ -36,12 +36,14 @@ ALLOWED: dict[str, set[str]] = {
     "_tables": set(),
     "rows": {"_tables"},
     "_stacking": {"_tables", "rows"},
+    "_equal_rows": {"_tables", "rows"},
     "nets": {"posteriors", "rows"},  # posteriors within predict(return_std=True)
     "reading": {"_numerics", "_stacking", "_tables", "nets", "rows", "spaces"},
     "posteriors": {"nets", "reading", "rows"},
     # where it comes together
     "strategies": {
-        *("_numerics", "adversarial", "measures", "nets", "posteriors"),
+        *("_equal_rows", "_numerics", "_stacking", "adversarial", "measures"),
+        *("nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
     "learners": {"_stacking", "_tables", "nets", "reading", "rows", "strategies"},

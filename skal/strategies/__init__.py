@@ -23,6 +23,7 @@ from skal.strategies.disagreement import (
     VariationRatio,
     VoteEntropy,
 )
+from skal.strategies.distinct import Distinct
 from skal.strategies.diverse_mini_batch import DiverseMiniBatch
 from skal.strategies.egl import EGL
 from skal.strategies.emcm import EMCM
@@ -67,6 +68,7 @@ __all__ = [
     "BatchBALD",
     "ConsensusEntropy",
     "CoreSet",
+    "Distinct",
     "DiverseMiniBatch",
     "Entropy",
     "FrankWolfe",
