@@ -99,7 +99,7 @@ def parts_within(fitted: Any, kind: type | tuple[type, ...]) -> Iterator[Any]:
     waiting = [fitted]
     while waiting:
         part = waiting.pop()
-        if id(part) in seen:
+        if id(part) in seen or isinstance(part, History):  # long, and of numbers
             continue
         seen.add(id(part))
         if isinstance(part, kind):

@@ -3,11 +3,14 @@
 from skal.simulation.campaign import ActiveLearningSimulation
 from skal.simulation.comparison import compare_strategies
 from skal.simulation.display import LearningCurveDisplay
+from skal.simulation.playing import CampaignFailure, PlayedStep
 from skal.simulation.result import StrategyComparison
 
 __all__ = [
     "ActiveLearningSimulation",
+    "CampaignFailure",
     "LearningCurveDisplay",
+    "PlayedStep",
     "StrategyComparison",
     "compare_strategies",
 ]

@@ -82,7 +82,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         twice the size of the net.
     callback : callable, optional
         Called as ``callback(step)`` after each fit with a
-        `skal.simulation.playing.PlayedStep`: for logs, checkpoints and early stopping.
+        `skal.simulation.PlayedStep`: for logs, checkpoints and early stopping.
         If it returns True, the campaign ends, and the attributes have fewer steps.
 
     Attributes

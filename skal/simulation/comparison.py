@@ -89,7 +89,7 @@ def compare_strategies(
         can be added; for anything else that changes, use another folder.
     callback : callable, optional
         Called as ``callback(step)`` after each step of each campaign, in its process,
-        with a `skal.simulation.playing.PlayedStep`: for logs and checkpoints. If it
+        with a `skal.simulation.PlayedStep`: for logs and checkpoints. If it
         returns True, the campaign ends.
 
     Returns
