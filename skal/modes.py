@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 
-__all__ = ["outer_device", "own_modes"]
+__all__ = ["outer_device", "own_modes", "training_modes"]
 
 _OUTER = threading.local()
 
 
 @contextmanager
-def own_modes() -> Iterator[None]:
+def training_modes() -> Iterator[None]:
     """Run a block with gradients on, and new tensors on the CPU.
 
     The modes belong to the thread and are as before afterwards: that of
@@ -24,8 +24,8 @@ def own_modes() -> Iterator[None]:
     Examples
     --------
     >>> import torch
-    >>> from skal.modes import own_modes
-    >>> with torch.inference_mode(), own_modes():
+    >>> from skal.modes import training_modes
+    >>> with torch.inference_mode(), training_modes():
     ...     torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     (True, False)
     """
@@ -41,8 +41,22 @@ def own_modes() -> Iterator[None]:
         _OUTER.device = outer
 
 
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Run a query in `training_modes` and in full precision, without autocast.
+
+    What a module computes under an autocast of its own is not affected.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(training_modes())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
 def outer_device() -> AbstractContextManager[object]:
-    """Run a block with the default device that was set outside of `own_modes`.
+    """Run a block with the default device that was set around a query.
 
     The code of a module may rely on it.
     """

@@ -96,7 +96,7 @@ class BetaVAE(nn.Module):
         mean : Tensor of shape (b, latent_dim)
         """
         mean, log_var = self.encoder(x).chunk(2, dim=1)
-        noise = torch.randn(mean.shape, generator=rng).to(mean)
+        noise = torch.randn(mean.shape, generator=rng, dtype=torch.float32).to(mean)
         code = mean + (log_var / 2).exp() * noise
         divergence = (mean.square() + log_var.exp() - 1 - log_var).sum(dim=1) / 2
         error = F.mse_loss(self.decoder(code), x)

@@ -209,4 +209,9 @@ class BatchingNet(EstimatorNet):
         self.check_is_fitted()
         with preserve_global_rng():
             batches = list(self.forward_iter(X))
-        return torch.cat([out[0] if isinstance(out, tuple) else out for out in batches])
+        outputs = torch.cat(
+            [out[0] if isinstance(out, tuple) else out for out in batches]
+        )
+        # numpy has no bfloat16, and half precision is too coarse for probabilities.
+        half = outputs.dtype in (torch.float16, torch.bfloat16)
+        return outputs.float() if half else outputs

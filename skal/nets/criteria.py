@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.shared_copy import unwrapped
 
 __all__ = [
     "check_proba",
@@ -60,7 +61,7 @@ NONLINEARITIES: dict[type, Nonlinearity] = {
 
 
 def _class_of(criterion: Any) -> Any:
-    return criterion if inspect.isclass(criterion) else type(criterion)
+    return criterion if inspect.isclass(criterion) else type(unwrapped(criterion))
 
 
 def is_binary(criterion: Any) -> bool:
@@ -160,6 +161,8 @@ def row_losses(criterion: Any, y_pred: Tensor, y_true: Tensor) -> Tensor:
     >>> row_losses(torch.nn.MSELoss(), torch.zeros(2, 1), torch.tensor([[1.0], [2.0]]))
     tensor([1., 4.])
     """
+    # The copy of what torch.compile returns would still change the criterion itself.
+    criterion = unwrapped(criterion)
     if isinstance(criterion, nn.NLLLoss):
         y_pred = torch.log(y_pred + torch.finfo(y_pred.dtype).eps)
     unreduced = copy(criterion)

@@ -13,6 +13,7 @@ from skorch.utils import is_dataset
 from torch import Tensor
 from torch.utils.data import Subset
 
+from skal.modes import training_modes
 from skal.nets.batching import BatchingNet
 from skal.nets.bayesian import BayesLinear, kl_divergence
 from skal.nets.criteria import row_losses, weighted_loss
@@ -69,6 +70,7 @@ class BaseNet(BatchingNet):
 
     # -- initialization -----------------------------------------------------------
 
+    @training_modes()
     def initialize(self) -> Self:
         """Build the module, criterion, optimizer and callbacks, without training.
 
@@ -152,6 +154,7 @@ class BaseNet(BatchingNet):
         with self._all_or_nothing():
             self._train(X, y, None, sample_weight, fit_params, resume)
 
+    @training_modes()
     def _train(
         self,
         X: Any,

@@ -96,7 +96,8 @@ def _linear_head(
     name, head, *_ = access.find_head(batch)
     if isinstance(head, nn.Linear):
         with torch.no_grad():
-            if torch.allclose(head(features).double(), outputs, atol=1e-4, rtol=1e-3):
+            direct = head(features.to(head.weight.dtype)).double()
+            if torch.allclose(direct, outputs, atol=1e-4, rtol=1e-3):
                 return name, head
     raise UnsuitableLearnerError(
         "LastLayerLaplace needs a torch.nn.Linear whose outputs are those of "

@@ -35,12 +35,31 @@ _KEPT_BYTES = 2**26
 
 
 def dropout_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Find the dropout layers of a module with p > 0, by name."""
-    return {
+    """Find the dropout layers of a module with p > 0, by name.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If one of them has a forward pass of its own: what it draws is not known.
+    """
+    found = {
         name: layer
         for name, layer in module.named_modules()
         if isinstance(layer, _KINDS) and layer.p > 0
     }
+    forwards = {kind.forward for kind in _KINDS}
+    own = {
+        name: type(layer).__name__
+        for name, layer in found.items()
+        if type(layer).forward not in forwards or "forward" in vars(layer)
+    }
+    if own:
+        raise UnsuitableLearnerError(
+            f"The dropout layers {own} of {type(module).__name__} have a forward pass "
+            "of their own, and MCDropout would draw as torch.nn.Dropout does. Use "
+            "torch's own layers, another posterior, or an ensemble."
+        )
+    return found
 
 
 class MCDropout(NetPosterior):
@@ -64,8 +83,9 @@ class MCDropout(NetPosterior):
 
     Other layers are in eval mode: batch normalization is frozen.  Only dropout layers
     of `torch.nn` are found, not ``torch.nn.functional.dropout`` in a ``forward`` or the
-    ``dropout=`` of `torch.nn.LSTM` or of attention.  The first dimension of the input
-    of a dropout layer must be that of the rows.
+    ``dropout=`` of `torch.nn.LSTM` or of attention; a subclass with a forward pass of
+    its own is refused.  The first dimension of the input of a dropout layer must be
+    that of the rows.
 
     K forward passes over the rows.
 
@@ -171,7 +191,7 @@ class _Masks:
         *numbers, shape = key
         mixed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
         own = torch.Generator().manual_seed(mixed)
-        mask = (torch.rand(shape, generator=own) >= p).to(device)
+        mask = (torch.rand(shape, generator=own, dtype=torch.float32) >= p).to(device)
         if self.kept_bytes + mask.numel() <= _KEPT_BYTES:
             self.kept[key] = mask
             self.kept_bytes += mask.numel()

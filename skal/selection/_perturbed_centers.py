@@ -111,7 +111,9 @@ class PerturbedCenters:
 
     def _noise(self, n: int) -> Tensor:
         shape = n, self._features.shape[1]
-        return torch.randn(shape, generator=self._rng).to(self._features)
+        return torch.randn(shape, generator=self._rng, dtype=torch.float32).to(
+            self._features
+        )
 
     def _won(self, copies: Tensor, part: slice) -> Tensor:
         """Tell which rows of a part the new center wins in which copies, ``(b, N)``."""

@@ -157,8 +157,10 @@ class Projection:
             self.parts.append(part)
             self.start += left * right
         rest = (width - self.start, n_components)
-        self.matrix = torch.randn(rest, generator=rng) if rest[0] > 1 else None
-        if rest[0] == 1:
+        self.matrix: Tensor | None = None
+        if rest[0] > 1:
+            self.matrix = torch.randn(rest, generator=rng, dtype=torch.float32)
+        elif rest[0] == 1:
             self.matrix = _signs(rest, rng)
 
     @staticmethod

@@ -39,8 +39,8 @@ def _read(
         metrics.append(
             least_disagree_metric(
                 z,
-                head.weight.detach(),
-                None if head.bias is None else head.bias.detach(),
+                head.weight.detach().to(z),
+                None if head.bias is None else head.bias.detach().to(z),
                 z[reference],
                 is_reference=is_reference,
                 n_unchanged=strategy.n_unchanged,
@@ -66,7 +66,7 @@ def _features_of_the_decision(access: NetAccess, rows: Rows) -> tuple[Tensor, An
                 "The head runs on several positions of a row, where the least disagree "
                 "metric needs one vector a row. Name another with head=."
             )
-        outputs, direct = as_columns(outputs), head(z)
+        outputs, direct = as_columns(outputs), head(z.to(head.weight.dtype))
         if outputs.shape != direct.shape:
             same = torch.zeros(len(z), dtype=torch.bool, device=z.device)
         elif outputs.shape[1] == 1:

@@ -221,7 +221,8 @@ def _check_shape(
 ) -> None:
     with torch.no_grad():
         try:
-            shape = tuple(module.eval()(torch.zeros(2, n_in, device=device)).shape)
+            rows = torch.zeros(2, n_in, dtype=torch.float32, device=device)
+            shape = tuple(module.eval()(rows).shape)
         except (RuntimeError, TypeError) as error:
             if is_out_of_memory(error):
                 raise

@@ -58,3 +58,36 @@ def test_a_linear_module_is_its_own_head():
 def test_what_is_missing_is_named(module, name, message):
     with pytest.raises(UnsuitableLearnerError, match=message):
         find_head(module, lambda: module(X), name)
+
+
+class TwoHeads(nn.Module):
+    """A second head runs after the first; each may be frozen, or used in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(3, 3)
+        self.main, self.other = nn.Linear(3, 2), nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self.body(x).relu_()
+        return self.main(hidden).mul_(2), self.other(hidden)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_head_is_on_the_way_to_the_first_output(frozen, mode):
+    module = TwoHeads().requires_grad_(not frozen)
+    with mode():
+        head = find_head(module, lambda: module(X))
+    assert head.name == "main"
+    assert torch.equal(head.outputs, 2 * module.main(head.inputs))  # it is in place
+
+
+def test_without_a_graph_the_head_is_the_last_to_run():
+    module = TwoHeads()
+
+    def run() -> torch.Tensor:
+        with torch.no_grad():
+            return module(X)
+
+    assert find_head(module, run).name == "other"

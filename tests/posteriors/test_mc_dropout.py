@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors import MCDropout
+from skal.strategies import BALD
 from tests.posteriors.helpers import (
     Dropped,
     X,
@@ -233,3 +234,26 @@ def test_a_net_without_dropout_is_told_how_to_add_it(p):
 def test_bad_n_draws(n_draws):
     with pytest.raises(ValueError, match="n_draws must be an int"):
         collect(MCDropout(n_draws=n_draws), fit())
+
+
+class Louder(nn.Dropout):
+    """Drops in eval mode, too, each row by itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, self.p, training=True)
+
+
+class Named(nn.Dropout):
+    """Another name for torch's own layer."""
+
+
+def test_layers_with_a_forward_of_their_own_are_refused():
+    def module(drop: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Linear(5, 8), drop, nn.Linear(8, 3))
+
+    for posterior in (MCDropout(n_draws=3), "auto"):
+        with pytest.raises(UnsuitableLearnerError, match=r"\{'1': 'Louder'\}"):
+            BALD(posterior).select(fit(module(Louder(0.5))), X, 2)
+    rows = np.repeat(X[:1], 5, axis=0)
+    proba = collect(MCDropout(n_draws=3), fit(module(Named(0.5))), rows)
+    torch.testing.assert_close(proba, proba[:, :1].expand_as(proba))

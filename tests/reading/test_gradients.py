@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -342,3 +343,108 @@ def test_a_function_of_few_rows_at_a_time(module, lengths, monkeypatch):
     found = access.collect(Rows(batch.numpy()), watched, access.chunk_size)
     torch.testing.assert_close(found, expected)
     assert seen == lengths
+
+
+class Attention(nn.Module):
+    """Uses the weight of a Linear, ``out_proj``, without calling it."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.lift = nn.Linear(1, 4)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        steps = self.lift(X[:, :, None])
+        found, _ = self.attention(steps, steps, steps, need_weights=False)
+        return self.head(found.mean(dim=1))
+
+
+class Encoder(Attention):
+    """Skips its linear layers where no gradient is asked for."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__(n_features, n_outputs)
+        self.attention = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.head(self.attention(self.lift(X[:, :, None])).mean(dim=1))
+
+
+class Functional(nn.Module):
+    """Uses the weight of a layer only as a function, or beside a call of the layer."""
+
+    def __init__(self, n_features: int, n_outputs: int, called: bool = False) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(n_features, 6, bias=False)
+        self.head = nn.Linear(6, n_outputs)
+        self.called = called
+
+    def forward(self, X: Tensor) -> Tensor:
+        hidden = nn.functional.linear(X, self.hidden.weight)
+        return self.head((hidden + self.hidden(X) if self.called else hidden).tanh())
+
+
+class Regularized(nn.Module):
+    """Uses the weight of a layer that is called in another way, too."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(n_features, 6)
+        self.head = nn.Linear(6, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        scale = self.hidden.weight.square().mean()
+        return self.head(self.hidden(X).tanh()) * (1 + scale)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize(
+    "module",
+    [Attention, Encoder, Functional, partial(Functional, called=True), Regularized],
+)
+def test_layers_that_are_used_without_a_call_are_complete(module):
+    def make(n_features: int, n_outputs: int) -> nn.Module:
+        return module(n_features, n_outputs)
+
+    access = fitted(make)
+    X = make_data("regression", 13, seed=1)[0].astype(np.float32)
+    found = gram(per_row_gradients(access, Rows(X)))
+    flat = by_autograd(access, X, eye_vectors(len(X), 1))[:, 0]
+    torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
+
+
+class Detached(nn.Module):
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        outputs = self.head(X)
+        return outputs if self.training else outputs.detach()
+
+
+def test_a_missing_gradient_is_not_zero():
+    access = fitted(Detached)
+    with pytest.raises(UnsuitableLearnerError, match="Detached have no gradient"):
+        per_row_gradients(access, Rows(make_data("regression", 9)[0]))
+
+
+class Exhausting(nn.Module):
+    """Runs out of memory where gradients are taken row by row."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(n_features))
+        self.head = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        if len(X) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return self.head(X * self.scale)
+
+
+def test_running_out_of_memory_is_not_blamed_on_the_learner():
+    access = fitted(Exhausting)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        per_row_gradients(access, Rows(make_data("regression", 9)[0]))

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor, nn
 
+from skal.modes import training_modes
 from skal.nets.classifier import NetClassifier
 from skal.nets.data import ArrayDataset, BatchOrder
 from skal.nets.modules import MLP
@@ -122,6 +123,7 @@ def train_together(nets: list[Any], X: Any, y: Any) -> None:
         warn_if_untrained(net)
 
 
+@training_modes()
 def _run(nets: list[Any], dataset: ArrayDataset) -> None:
     first, n_rows = nets[0], len(dataset)
     generators = [torch.Generator().manual_seed(net.seed_) for net in nets]

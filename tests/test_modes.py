@@ -1,0 +1,230 @@
+"""Queries and fits within the modes of torch that a user may have set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skal import ActiveLearner, NetClassifier, NetRegressor
+from skal.nets import DeepEnsembleClassifier, WeightSnapshots
+from skal.posteriors import Snapshots
+from skal.strategies import (
+    BADGE,
+    BAIT,
+    BALD,
+    EGL,
+    LCMD,
+    LDM,
+    MAL,
+    CoreSet,
+    GreedySampling,
+    Margin,
+    NoiseStability,
+)
+from tests.models import cases, make_data, make_net, make_strategy, with_labeled
+
+POOL = make_data("regression", 50, seed=1)[0]
+
+
+@contextmanager
+def default_device() -> Iterator[None]:
+    torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@contextmanager
+def default_dtype() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+MODES: dict[str, Any] = {
+    "inference_mode": torch.inference_mode,
+    "no_grad": torch.no_grad,
+    "autocast": partial(torch.autocast, "cpu", torch.bfloat16),
+    "default device": default_device,
+    "default dtype": default_dtype,
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("cls", "task"), cases(), ids=[f"{cls.__name__}-{task}" for cls, task in cases()]
+)
+def test_picks_are_those_of_the_usual_modes(cls, task, mode):
+    if cls.__name__ == "ViaProxy" and mode == "default dtype":
+        pytest.skip("its proxy is another net then: one of double precision")
+    X, y = make_data(task)
+    learner = with_labeled(make_net(task, strategy=cls).fit(X, y), X, y)
+    expected = make_strategy(cls).select(learner, POOL, 4)
+    context: AbstractContextManager[Any] = MODES[mode]()
+    with context:
+        enabled = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        found = make_strategy(cls).select(learner, POOL, 4)
+        assert enabled == (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+    np.testing.assert_array_equal(found.indices, expected.indices)
+
+
+@pytest.mark.parametrize("mode", ["inference_mode", "no_grad", "default device"])
+def test_fits_are_those_of_the_usual_modes(mode):
+    X, y = make_data("classification")
+    for make in (
+        partial(NetClassifier, max_epochs=40, random_state=0),
+        partial(
+            DeepEnsembleClassifier,
+            NetClassifier(max_epochs=40),
+            n_estimators=2,
+            random_state=0,
+        ),
+    ):
+        expected = make().fit(X, y).predict_proba(X)
+        with MODES[mode]():
+            net = make().fit(X, y)
+        np.testing.assert_array_equal(net.predict_proba(X), expected)
+
+
+def test_a_pool_and_weights_of_inference_mode():
+    X, y = make_data("classification")
+    net = NetClassifier(max_epochs=40, random_state=0).fit(X, y)
+    pool = torch.as_tensor(POOL, dtype=torch.float32)
+    expected = BADGE(random_state=0).select(net, pool, 4).indices
+    with torch.inference_mode():
+        for part in net.module_.modules():
+            for name, p in list(part._parameters.items()):
+                part._parameters[name] = nn.Parameter(p.clone())
+        pool = pool.clone()
+        assert pool.is_inference()
+        assert next(net.module_.parameters()).is_inference()
+    for strategy in (BADGE(random_state=0), EGL(), LCMD(random_state=0)):
+        strategy.select(net, pool, 4)
+    found = BADGE(random_state=0).select(net, pool, 4).indices
+    np.testing.assert_array_equal(found, expected)
+
+
+# -- number types --------------------------------------------------------------------
+
+
+class Casting(nn.Module):
+    """Computes in half precision by an autocast of its own."""
+
+    dtype: torch.dtype | None = None
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(n_features, 16)
+        self.head = nn.Linear(16, n_outputs)
+        self.to(self.dtype)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype is None):
+            return self.head(self.hidden(X).tanh())
+
+
+class Double(Casting):
+    dtype = torch.float64
+
+
+class Half(Casting):
+    dtype = torch.bfloat16
+
+
+@pytest.mark.parametrize("module", [Casting, Double, Half])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_modules_of_any_floating_point_type(module, task):
+    X, y = make_data(task)
+    cls = NetClassifier if task == "classification" else NetRegressor
+    net = cls(module, max_epochs=40, lr=0.01, random_state=0)
+    learner = ActiveLearner(net, None, X, y)
+    asked = {
+        "classification": [Margin(), BADGE(), LDM(), EGL(), MAL(max_epochs=2)],
+        "regression": [GreedySampling(), LCMD()],
+    }
+    shared = [CoreSet(space="gradients"), BAIT(), NoiseStability(n_draws=3)]
+    for strategy in asked[task] + shared:
+        if "random_state" in strategy.get_params():
+            strategy.set_params(random_state=0)
+        picked = strategy.select(learner, POOL, 3)
+        assert picked.scores.dtype.kind == "f"
+        assert len(set(picked.indices.tolist())) == 3
+    assert len(learner.predict(X)) == len(X)
+    if task == "classification":
+        proba = learner.predict_proba(X)
+        np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
+
+
+# -- wrapped modules ------------------------------------------------------------------
+
+
+class Plain(Casting):
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.head(self.hidden(X).tanh())
+
+
+def compiled(n_features: int, n_outputs: int) -> Any:
+    return torch.compile(Plain(n_features, n_outputs), backend="eager")
+
+
+def parallel(n_features: int, n_outputs: int) -> nn.Module:
+    return nn.DataParallel(Plain(n_features, n_outputs))
+
+
+def inside(n_features: int, n_outputs: int) -> nn.Module:
+    module: Any = Plain(n_features, n_outputs)
+    module.hidden = torch.compile(module.hidden, backend="eager")
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_wrapped_modules_are_read_as_what_they_wrap():
+    X, y = make_data("classification")
+
+    def fitted(module: Any, **parameters: Any) -> Any:
+        callbacks = [WeightSnapshots()]
+        net = NetClassifier(
+            module, max_epochs=40, random_state=0, callbacks=callbacks, **parameters
+        )
+        return ActiveLearner(net, None, X, y)
+
+    plain = fitted(Plain)
+    others = {
+        "compiled": fitted(compiled),
+        "parallel": fitted(parallel),
+        "inside": fitted(inside),
+        "compile=True": fitted(Plain, compile=True, compile__backend="eager"),
+    }
+    strategies = [
+        *(Margin(), CoreSet(), EGL(), BALD(Snapshots()), LDM(random_state=0)),
+        *(LCMD(random_state=0), BAIT(), NoiseStability(n_draws=3, random_state=0)),
+    ]
+    for strategy in strategies:
+        expected = strategy.select(plain, POOL, 4)
+        for name, learner in others.items():
+            found = strategy.select(learner, POOL, 4)
+            np.testing.assert_array_equal(found.indices, expected.indices, name)
+            np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_weighted_losses_leave_a_compiled_criterion_as_it_is():
+    X, y = make_data("classification")
+    net = NetClassifier(
+        max_epochs=40, random_state=0, compile=True, compile__backend="eager"
+    )
+    net.fit(X, y, sample_weight=np.linspace(0.5, 1, len(X)))
+    assert net.criterion_._orig_mod.reduction == "mean"
+    same = NetClassifier(max_epochs=40, random_state=0)
+    same.fit(X, y, sample_weight=np.linspace(0.5, 1, len(X)))
+    np.testing.assert_allclose(net.predict_proba(X), same.predict_proba(X), rtol=1e-4)
