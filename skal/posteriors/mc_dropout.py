@@ -42,7 +42,7 @@ def dropout_layers(module: nn.Module) -> dict[str, nn.Module]:
     UnsuitableLearnerError
         If one of them has a forward pass of its own: what it draws is not known.
     """
-    found = {
+    found: dict[str, Any] = {
         name: layer
         for name, layer in module.named_modules()
         if isinstance(layer, _KINDS) and layer.p > 0
