@@ -308,7 +308,10 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         Returns
         -------
         proba : Tensor of shape (m, n_classes)
+            Float32 for outputs of half precision, as of a module under autocast.
         """
+        if outputs.is_floating_point() and outputs.element_size() < 4:
+            outputs = outputs.float()
         return self._nonlinearity()(outputs)
 
     def _nonlinearity(self) -> Any:

@@ -118,7 +118,7 @@ def seeding(
     """
     check_n(n, len(ldm), minimum=1)
     indices = _Draws(ldm, embedding, n, rng, quantile).pick(n).indices
-    return Picks(indices, -ldm[indices])
+    return Picks(indices, 0.0 - ldm[indices])  # 0, not -0
 
 
 class _Draws(Greedy):

@@ -169,7 +169,7 @@ class LDM(ScoreStrategy):
         self.random_state = random_state
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        return -_read(self, pool, rng)[0]
+        return 0.0 - _read(self, pool, rng)[0]  # 0, not -0
 
 
 class LDMSeeding(QueryStrategy):

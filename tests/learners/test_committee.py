@@ -22,7 +22,11 @@ from sklearn.base import (
     is_classifier,
     is_regressor,
 )
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import r2_score
@@ -315,6 +319,17 @@ class TestAsEstimator:
         assert copy.learner_list[0] is not committee.learner_list[0]
         assert np.array_equal(copy.fit(X, y).vote(X), committee.vote(X))
         assert repr(committee).startswith("Committee(learner_list=[ActiveLearner(")
+
+    def test_missing_values_need_all_members_to_accept_them(self, data):
+        X, y = data
+        gaps = X[:10].copy()
+        gaps[0, 0] = np.nan
+        trees = [HistGradientBoostingClassifier(), HistGradientBoostingClassifier()]
+        committee_of(*trees).fit(X, y).teach(gaps, y[:10])
+        mixed = committee_of(trees[0], GaussianNB()).fit(X, y)
+        # Before a member is fitted: GaussianNB's own error would come later.
+        with pytest.raises(ValueError, match="X holds NaN or infinite values in 1 row"):
+            mixed.teach(gaps, y[:10])
 
     def test_features_and_tags_are_those_of_the_members(self, data):
         X, y = data

@@ -203,3 +203,26 @@ def test_tags() -> None:
     assert not tags.input_tags.allow_nan
     assert tags.target_tags.required
     assert not tags.target_tags.multi_output
+
+
+class UnderAutocast(nn.Module):
+    """Computes, and outputs, in half precision."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.layer(X)
+
+
+def test_probabilities_of_half_outputs_are_float32() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)).astype(np.float32)
+    net = NetClassifier(UnderAutocast, max_epochs=20, lr=0.1, random_state=0)
+    net.fit(X, X[:, 0] > 0)
+    proba = net.predict_proba(X)
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert net.score(X, X[:, 0] > 0) > 0.9
