@@ -34,19 +34,30 @@ ALLOWED: dict[str, set[str]] = {
     "adversarial": set(),
     # what is read of a learner and its pool
     "_tables": set(),
+    "_cells": {"_tables"},
     "rows": {"_tables"},
     "_stacking": {"_tables", "rows"},
     "_equal_rows": {"_tables", "rows"},
     "nets": {"posteriors", "rows"},  # posteriors within predict(return_std=True)
-    "reading": {"_numerics", "_stacking", "_tables", "nets", "rows", "spaces"},
+    "reading": {
+        "_cells",
+        "_numerics",
+        "_stacking",
+        "_tables",
+        "nets",
+        "rows",
+        "spaces",
+    },
     "posteriors": {"nets", "reading", "rows"},
     # where it comes together
     "strategies": {
-        *("_equal_rows", "_numerics", "_stacking", "adversarial", "measures"),
-        *("nets", "posteriors"),
+        *("_cells", "_equal_rows", "_numerics", "_stacking", "adversarial"),
+        *("measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
-    "learners": {"_stacking", "_tables", "nets", "reading", "rows", "strategies"},
+    "learners": {
+        *("_cells", "_stacking", "_tables", "nets", "reading", "rows", "strategies")
+    },
     "simulation": {"_version", "learners", "nets", "rows", "strategies"},
     "datasets": {"_tables"},
 }

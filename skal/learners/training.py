@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from skal._cells import naming_cells
 from skal._tables import is_other_table
 from skal.nets.copying import copy_estimator
 from skal.reading.unwrapping import as_input
@@ -67,7 +68,8 @@ def fit_estimator(
     along = dict(fit_kwargs)
     if bootstrap_rng is not None:
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
-    estimator.fit(as_input(X, estimator), as_input(y, estimator), **along)
+    with naming_cells(X, "X"):
+        estimator.fit(as_input(X, estimator), as_input(y, estimator), **along)
 
 
 #: The learner that trained an estimator last, by the id of the estimator.

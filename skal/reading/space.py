@@ -12,6 +12,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skal._cells import column_label, first_text
 from skal._numerics.float64 import extent, has_room
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
@@ -47,6 +48,10 @@ __all__ = [
 SpaceLike = str | Callable[[NetAccess, Rows], Tensor]
 #: Reads rows in a space: vectors ``(rows, d)``, or the factors of gradients by layer.
 Reader = Callable[[Rows], Any]
+
+
+#: Magnitude of inputs from which sums of their squares may overflow.
+_LARGEST_INPUT = 1e140
 
 
 class Space(NamedTuple):
@@ -196,7 +201,10 @@ def read_inputs(rows: Rows) -> Tensor:
     ValueError
         If they are not numeric, or not finite although the model takes them.
     """
-    blocks = [_as_floats(block).flatten(1) for _, block in rows.blocks()]
+    blocks = [
+        _as_floats(block, where.start, rows.name).flatten(1)
+        for where, block in rows.blocks()
+    ]
     finite = torch.cat([block.isfinite().all(dim=1) for block in blocks])
     if not bool(finite.all()):
         raise ValueError(
@@ -205,16 +213,33 @@ def read_inputs(rows: Rows) -> Tensor:
             f"is row {int(finite.int().argmin())}). Impute or drop them, for example "
             "with sklearn.impute.SimpleImputer as a step of the Pipeline."
         )
-    return torch.cat(blocks)
+    inputs = torch.cat(blocks)
+    if extent(*blocks) > _LARGEST_INPUT:
+        _raise_too_large(inputs, rows)
+    return inputs
 
 
-def _as_floats(block: Any) -> Tensor:
+def _raise_too_large(inputs: Tensor, rows: Rows) -> None:
+    large = (inputs.abs().amax(dim=0) > _LARGEST_INPUT).nonzero()[:, 0].tolist()
+    labels = [k if rows.transformers else column_label(rows.X, k) for k in large]
+    raise ValueError(
+        f"The squares of columns {labels[:10]} of {rows.name} overflow, so rows have "
+        "no distances. Scale these columns or drop them, as identifiers should be."
+    )
+
+
+def _as_floats(block: Any, first: int, name: str) -> Tensor:
     try:
         return torch.from_numpy(np.array(as_dense(block), dtype=np.float64))
     except (TypeError, ValueError) as error:
+        cell = first_text(block)
+        where = ""
+        if cell is not None:
+            row, column, value = cell
+            where = f" (row {first + row} of {name}, column {column!r}: {value!r})"
         raise ValueError(
             f"The inputs have no distances: {type(block).__name__} does not hold rows "
-            "of numbers. Use another space."
+            f"of numbers{where}. Use another space, or encode the columns."
         ) from error
 
 

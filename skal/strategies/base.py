@@ -14,6 +14,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from skal._cells import naming_cells
 from skal.exceptions import UnsuitableLearnerError
 from skal.modes import own_modes
 from skal.reading.pool import Pool
@@ -148,7 +149,7 @@ class QueryStrategy(BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             If the strategy reads the model and the model is not fitted.
         """
-        with own_modes():
+        with own_modes(), naming_cells(X_pool, "the pool"):
             pool = Pool(learner, X_pool)
             n = _check_n_instances(n_instances, len(pool))
             self._admit(pool)
@@ -271,7 +272,7 @@ class ScoreStrategy(QueryStrategy):
         scores : ndarray of shape (m,)
             In pool order.
         """
-        with own_modes():
+        with own_modes(), naming_cells(X_pool, "the pool"):
             pool = Pool(learner, X_pool)
             self._admit(pool)
             return self._scores(pool).cpu().numpy()
