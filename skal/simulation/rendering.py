@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -81,13 +82,13 @@ def _cells(summary: pd.DataFrame) -> list[list[str]]:
     rows = [head]
     for name, row in summary.iterrows():
         is_reference = row["verdict"] == "reference"
-        gain = _interval(row, "gain", "+.3g")
-        saved = _interval(row, "labels_saved", "+.0f")
+        gain = _interval(row, "gain", _signed)
+        saved = _interval(row, "labels_saved", "{:+.0f}".format)
         rows.append(
             [
                 str(name),
-                f"{row['final']:.4g}",
-                f"{row['area']:.4g}",
+                _number(row["final"], 4),
+                _number(row["area"], 4),
                 "" if is_reference else gain,
                 row["verdict"],
                 "" if is_reference else saved,
@@ -97,15 +98,23 @@ def _cells(summary: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-def _interval(row: pd.Series, name: str, how: str) -> str:
+def _number(value: float, digits: int, sign: bool = False) -> str:
+    """Format with so many significant digits, and never with an exponent."""
+    return np.format_float_positional(
+        value, precision=digits, fractional=False, trim="-", sign=sign
+    )
+
+
+def _signed(value: float) -> str:
+    return _number(value, 3, sign=True)
+
+
+def _interval(row: pd.Series, name: str, show: Callable[[float], str]) -> str:
     value, low, high = (row[name + end] for end in ("", "_low", "_high"))
     if np.isnan(low):
         bounds = "[one run]"
     else:
-        bounds = f"[{_bound(low, how)}, {_bound(high, how)}]"
-    return f"{'not reached' if np.isnan(value) else format(value, how)} {bounds}"
-
-
-def _bound(value: float, how: str) -> str:
-    # Minus infinity stands for a score that is not reached within the budget.
-    return format(value, how) if np.isfinite(value) else "?"
+        # Minus infinity stands for a score that is not reached within the budget.
+        shown = [show(bound) if np.isfinite(bound) else "?" for bound in (low, high)]
+        bounds = f"[{', '.join(shown)}]"
+    return f"{'not reached' if np.isnan(value) else show(value)} {bounds}"

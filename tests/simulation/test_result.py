@@ -14,6 +14,7 @@ from sklearn.metrics import make_scorer, mean_squared_error
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from skal.simulation import LearningCurveDisplay, StrategyComparison
+from skal.simulation.rendering import _number
 from skal.simulation.result import ScoreLabel, score_label
 from skal.strategies import Random
 from tests.simulation.helpers import Data, FirstColumn, compare, simulation
@@ -147,6 +148,7 @@ def test_intervals_are_shown_and_nothing_is_hidden(regression: Data) -> None:
     comparison = compare(regression, cv=ShuffleSplit(6, random_state=0))
     row = comparison.summary().loc["Extremes"]
     gain = f"{row['gain']:+.3g} [{row['gain_low']:+.3g}, {row['gain_high']:+.3g}]"
+    assert "e" not in gain
     html, markdown = comparison._repr_html_(), comparison.to_markdown()
     for text in (repr(comparison.summary()), str(comparison), html, markdown):
         assert gain in text
@@ -157,6 +159,12 @@ def test_intervals_are_shown_and_nothing_is_hidden(regression: Data) -> None:
     assert len({line.count("|") for line in lines}) == 1
     assert html.count("<tr>") == 3
     assert type(comparison.summary()[["gain"]]) is pd.DataFrame
+
+
+def test_numbers_are_shown_without_exponents() -> None:
+    shown = [_number(v, 3, sign=True) for v in (123456.0, 0.0123456, -1e-7, 0.0)]
+    assert shown == ["+123000", "+0.0123", "-0.0000001", "+0"]
+    assert _number(28954.31, 4) == "28950"
 
 
 def test_names_are_escaped(known: Any) -> None:
