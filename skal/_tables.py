@@ -11,12 +11,17 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import pandas as pd
-from narwhals.dependencies import is_into_dataframe, is_into_series
+from narwhals.dependencies import (
+    is_into_dataframe,
+    is_into_series,
+    is_polars_lazyframe,
+)
 
 __all__ = [
     "as_pandas",
     "column_names",
     "columns_of",
+    "is_lazy",
     "is_other_table",
     "is_table",
     "take_columns",
@@ -35,6 +40,11 @@ def is_other_table(X: Any) -> bool:
     if hasattr(X, "iloc") or isinstance(X, np.ndarray):
         return False
     return bool(is_into_dataframe(X) or is_into_series(X))
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether rows are a LazyFrame of polars, which does not know its length."""
+    return bool(is_polars_lazyframe(X))
 
 
 def wrap(X: Any) -> Any:

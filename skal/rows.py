@@ -15,7 +15,14 @@ from scipy import sparse
 from sklearn import get_config
 from torch.utils.data import Dataset, Subset
 
-from skal._tables import columns_of, is_other_table, is_table, take_table_rows, wrap
+from skal._tables import (
+    columns_of,
+    is_lazy,
+    is_other_table,
+    is_table,
+    take_table_rows,
+    wrap,
+)
 
 __all__ = [
     "ChainedRows",
@@ -61,8 +68,10 @@ def n_rows(X: Any) -> int:
     ValueError
         If the entries of a dict differ in length.
     TypeError
-        If `X` is a single value.
+        If `X` is a single value, or a table that is not computed yet.
     """
+    if is_lazy(X):
+        raise TypeError("Rows were expected, got a lazy table: call collect() first.")
     if _is_dict(X):
         lengths = {key: n_rows(value) for key, value in X.items()}
         if len(set(lengths.values())) > 1:

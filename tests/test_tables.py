@@ -8,9 +8,10 @@ import pytest
 from modAL.uncertainty import margin_sampling
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skal import ActiveLearner, NetClassifier
 from skal._stacking import stack_rows
@@ -147,3 +148,30 @@ def test_labels_in_a_series():
     learner = ActiveLearner(LogisticRegression(), Margin(), FRAME[:2], labels)
     learner.teach(FRAME[2:4], labels)
     assert learner.y_training.to_list() == [0, 1, 0, 1]
+
+
+def test_a_lazy_table_is_refused():
+    table = polars(VALUES)
+    model = LogisticRegression().fit(table, Y)
+    with pytest.raises(TypeError, match=r"call collect\(\) first"):
+        Margin().select(model, table.lazy(), 2)
+
+
+@LIBRARIES
+def test_text_and_numbers_go_through_a_pipeline(library):
+    kinds = {**VALUES, "k": np.where(np.arange(60) % 3, "x", "y")}
+    columns = make_column_transformer(
+        (StandardScaler(), ["a", "b"]), (OneHotEncoder(sparse_output=False), ["k"])
+    )
+    model = make_pipeline(columns, LogisticRegression())
+
+    def query(rows):
+        learner = ActiveLearner(clone(model), Margin())
+        learner.fit(take_rows(rows, np.arange(20)), Y[:20])
+        indices, taken = learner.query(take_rows(rows, np.arange(20, 60)), 4)
+        learner.teach(taken, Y[20:][indices])
+        return indices, learner.predict_proba(rows)
+
+    expected, found = query(pd.DataFrame(kinds)), query(library(kinds))
+    assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1])

@@ -38,8 +38,8 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     """An estimator with a query strategy that chooses the rows to label next.
 
     A subclass of modAL's ``ActiveLearner`` that works with current scikit-learn and
-    pandas, and with arrays, DataFrames, Series, sparse matrices, lists, tensors and
-    dicts of these.
+    pandas, and with arrays, sparse matrices, lists, tensors, DataFrames and Series of
+    pandas, polars and pyarrow, dicts of these, and Datasets.
 
     Parameters
     ----------
