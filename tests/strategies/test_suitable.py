@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import SVR
+from torch import nn
 
 import skal
 from skal import ActiveLearner, Committee, NetClassifier, NetRegressor
@@ -134,3 +135,33 @@ def test_a_seed_orders_equal_scores():
     assert len(set(orders)) == 5
     assert orders[0] == tuple(Margin().select(model, POOL, 20).indices)
     assert tuple(Random(0).select(model, POOL, 20).indices) != orders[1]
+
+
+class Recurrent(nn.Module):
+    """Layers whose gradients torch.func cannot compute row by row."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.layer = nn.GRU(1, 4, batch_first=True)
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X):
+        return self.head(self.layer(X[:, :, None])[0][:, -1])
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_last_layer_is_advised_by_strategies_that_can_read_it(task):
+    make = NetClassifier if task == "classification" else NetRegressor
+    net = make(Recurrent, max_epochs=40, random_state=0)
+    net.fit(X, CLASSES if task == "classification" else TARGET)
+    advised = []
+    for cls in all_strategies():
+        try:
+            make_strategy(cls).select(net, POOL, 2)
+        except (UnsuitableLearnerError, ValueError) as error:
+            if 'space="last_layer"' in str(error):
+                advised.append(cls)
+    assert LCMD in advised
+    for cls in advised:
+        strategy = make_strategy(cls, space="last_layer")
+        assert len(strategy.select(net, POOL, 2).indices) == 2
