@@ -211,7 +211,7 @@ class Member:
             np.concatenate(parts).astype(np.float64, copy=False)
             for parts in zip(*blocks, strict=True)
         ]
-        if len(outputs_) == 1 and self.is_multilabel(block, outputs_[0]):
+        if not isinstance(proba, list) and self.is_multilabel(block, outputs_[0]):
             outputs_ = [np.stack((1 - p, p), axis=1) for p in outputs_[0].T]
         for k, output in enumerate(outputs_):
             outputs_[k] = _as_distributions(output, type(self.estimator).__name__)

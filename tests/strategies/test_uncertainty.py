@@ -66,6 +66,14 @@ def test_outputs_of_a_multi_output_classifier_add_up(cls):
     np.testing.assert_allclose(cls().score_samples(model, POOL), expected)
 
 
+@pytest.mark.parametrize("cls", [LeastConfident, Margin, Entropy])
+def test_one_output_in_a_list_is_one_distribution(cls):
+    one = MultiOutputClassifier(LogisticRegression()).fit(X, Y[:, None])
+    plain = LogisticRegression().fit(X, Y)
+    expected = cls().score_samples(plain, POOL)
+    np.testing.assert_allclose(cls().score_samples(one, POOL), expected)
+
+
 LABELS = np.column_stack([X[:, 0] > 0, X[:, 1] > 0.5, X[:, 0] + X[:, 2] > 0]) * 1
 
 
