@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from skal.modes import own_modes
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
+from skal.strategies.alike import warn_if_alike
 from skal.validation import check_option
 
 __all__ = ["QueryStrategy", "ScoreStrategy", "Selection", "all_strategies"]
@@ -85,6 +87,8 @@ class QueryStrategy(BaseEstimator, ABC):
     _task: ClassVar[str] = "any"
     _requires: ClassVar[str | None] = None
     _requires_labeled: ClassVar[bool] = False
+    #: Whether equal scores of all picks, 0 or inf, mean that no row differs.
+    _alike_at_zero: ClassVar[bool] = True
     _draws_only_ties: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -175,7 +179,13 @@ class QueryStrategy(BaseEstimator, ABC):
             On the CPU.
         """
         with self._drawing(outer) as rng:
-            return self._check_picks(self._select(pool, n, rng), n, len(pool))
+            picks = self._check_picks(self._select(pool, n, rng), n, len(pool))
+            # Where rows are compared, those that nothing tells apart score 0 or inf;
+            # the first one may be compared with something else.
+            later = picks.scores[min(1, n - 1) :]
+            if self._alike_at_zero and float(later[0].abs()) in (0, math.inf):
+                warn_if_alike(type(self).__name__, later, pool)
+            return picks
 
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
@@ -259,6 +269,8 @@ class ScoreStrategy(QueryStrategy):
     Equal scores go in random order.
     """
 
+    _alike_at_zero: ClassVar[bool] = False  # all rows are looked at
+
     def score_samples(self, learner: Any, X_pool: Any) -> np.ndarray:
         """Score every row of the pool; higher scores are more wanted.
 
@@ -300,6 +312,8 @@ class ScoreStrategy(QueryStrategy):
                 f"{name} returned NaN for {n_nan} of {len(pool)} rows: the outputs of "
                 "the model are not finite. Did its training diverge?"
             )
+        if len(pool) > 1:
+            warn_if_alike(name, scores, pool)
         return scores
 
     @abstractmethod

@@ -15,6 +15,7 @@ from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.selection import Picks, seeding
 from skal.spaces import Cosine
+from skal.strategies.alike import warn_if_alike
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.validation import check_int, check_option
 
@@ -215,6 +216,7 @@ class LDMSeeding(QueryStrategy):
     """
 
     _task: ClassVar[str] = "classification"
+    _alike_at_zero: ClassVar[bool] = False  # all metrics are looked at
     _requires: ClassVar[str | None] = "net"
 
     def __init__(
@@ -238,4 +240,6 @@ class LDMSeeding(QueryStrategy):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_option("quantile", self.quantile, ["program", "paper"])
         metric, features = _read(self, pool, rng)
+        if len(pool) > 1:
+            warn_if_alike(type(self).__name__, -metric, pool)
         return seeding(metric, Cosine(features), n, rng, quantile=self.quantile)

@@ -49,6 +49,7 @@ class WrappingStrategy(QueryStrategy):
     """
 
     _wraps: ClassVar[Mapping[str, type[Any]]] = {"strategy": QueryStrategy}
+    _alike_at_zero: ClassVar[bool] = False  # the wrapped strategies tell
 
     def _check_learner(self, pool: Pool) -> None:
         """Raise if the learner does not suit this strategy or one that it wraps."""

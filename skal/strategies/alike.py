@@ -1,0 +1,54 @@
+"""A warning where a strategy cannot tell the rows of a pool apart."""
+
+from __future__ import annotations
+
+import warnings
+
+from sklearn.base import is_classifier
+from torch import Tensor
+
+from skal.reading.pool import Pool
+
+__all__ = ["warn_if_alike"]
+
+
+def warn_if_alike(name: str, scores: Tensor, pool: Pool) -> None:
+    """Warn if all scores are equal, and say why, as far as the model shows it.
+
+    Parameters
+    ----------
+    name : str
+        Of the strategy.
+    scores : Tensor of shape (m,)
+    pool : Pool
+    """
+    if len(scores) > 0 and bool((scores == scores[0]).all()):
+        warnings.warn(
+            f"{name} gives all rows the same score, {float(scores[0]):.4g}, so that "
+            f"its picks are arbitrary. {_cause(pool)}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _cause(pool: Pool) -> str:
+    """Look for the cause in the outputs of the models."""
+    saturated = False
+    if pool.is_fitted and all(member.nets() for member in pool.members):
+        for member, access in pool.nets():
+            outputs = access.outputs(member.rows).flatten(1)
+            if bool((outputs == outputs[0]).all()):
+                return (
+                    f"The outputs of {type(access.module).__name__} are the same for "
+                    "all of them: its hidden units may be dead (a lower lr and scaled "
+                    "inputs help), or the rows are equal."
+                )
+            if is_classifier(access.net):
+                proba = access.to_proba(outputs)
+                saturated |= bool((proba.amax(dim=1) == 1).all())
+    if saturated:
+        return (
+            "The net is saturated: all its probabilities are 0 or 1 (scaled inputs, "
+            "fewer epochs and weight decay help)."
+        )
+    return "The model or the rows do not tell them apart."

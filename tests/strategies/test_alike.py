@@ -1,0 +1,108 @@
+"""Strategies warn where no row differs from another."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from skal.strategies import (
+    BADGE,
+    BAIT,
+    CAL,
+    EGL,
+    LCMD,
+    LDM,
+    CoreSet,
+    DiverseMiniBatch,
+    Entropy,
+    KMeansPP,
+    LDMSeeding,
+    Margin,
+    MaxDist,
+    NoiseStability,
+    Random,
+    ScoreStrategy,
+    Subsample,
+    TypiClust,
+)
+from tests.models import cases, make_data, make_net, make_strategy, with_labeled
+
+POOL = make_data("classification", 40, seed=1)[0]
+
+
+def learner(change: str | None):
+    X, y = make_data("classification")
+    net = make_net("classification").fit(X, y)
+    first, *_, last = [m for m in net.module_.modules() if isinstance(m, nn.Linear)]
+    with torch.no_grad():
+        if change == "dead":
+            first.weight.zero_()
+            first.bias.fill_(-1)
+        elif change == "saturated":
+            last.weight.mul_(1e6)
+    return with_labeled(net, X, y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "strategies"),
+    [
+        (
+            "dead",
+            "outputs of MLP are the same",
+            [
+                *(Entropy, CAL, EGL, LCMD, LDM, CoreSet, KMeansPP, LDMSeeding),
+                *(MaxDist, NoiseStability, TypiClust, Subsample, DiverseMiniBatch),
+            ],
+        ),
+        (
+            "saturated",
+            "net is saturated",
+            [Margin, CAL, BADGE, BAIT, EGL, LCMD, KMeansPP, NoiseStability],
+        ),
+    ],
+)
+def test_the_cause_of_equal_scores_is_named(change, message, strategies):
+    asked = learner(change)
+    for cls in strategies:
+        with pytest.warns(UserWarning, match=message) as caught:
+            make_strategy(cls).select(asked, POOL, 4)
+        assert len(caught) == 1
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_usual_nets_bring_no_warning(n):
+    asked = learner(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for cls, task in cases():
+            if task == "classification" and cls.__name__ != "LossPrediction":
+                make_strategy(cls).select(asked, POOL, n)
+
+
+class Constant(ScoreStrategy):
+    """A strategy of one's own whose scores are equal."""
+
+    def _score(self, pool, rng: torch.Generator) -> Tensor:
+        return torch.full((len(pool),), 0.5)
+
+
+def test_equal_scores_of_a_strategy_of_ones_own_are_returned():
+    asked = learner(None)
+    with pytest.warns(UserWarning, match="Constant gives all rows the same score, 0.5"):
+        picked = Constant().select(asked, POOL, 4)
+    assert len(set(picked.indices.tolist())) == 4
+    with pytest.warns(UserWarning, match="do not tell them apart"):
+        scores = Constant().score_samples(asked, POOL)
+    np.testing.assert_array_equal(scores, np.full(40, 0.5))
+    Constant().select(asked, POOL[:1], 1)  # of one row nothing can differ
+
+
+def test_random_picks_bring_no_warning():
+    asked = learner("dead")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Random(random_state=0).select(asked, POOL, 4)
