@@ -157,7 +157,7 @@ def test_errors_say_what_is_missing():
     with pytest.raises(ValueError, match="1 model, and disagreement needs"):
         BALD(posterior=MCDropout(1)).select(make_net("classification").fit(X, Y), POOL)
     lonely = Committee([ActiveLearner(bare, X_training=X, y_training=Y)])
-    with pytest.raises(UnsuitableLearnerError, match="no members to disagree"):
+    with pytest.raises(UnsuitableLearnerError, match="single member"):
         VoteEntropy(posterior=Members()).select(lonely, POOL)
     regressor = RandomForestRegressor(3).fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="reduction"):
