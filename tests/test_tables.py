@@ -66,7 +66,7 @@ def test_missing_and_infinite_values_are_found(library):
 @pytest.mark.parametrize(
     "strategy",
     [Random(random_state=0), Margin(), TypiClust(random_state=0), margin_sampling],
-    ids=str,
+    ids=["Random", "Margin", "TypiClust", "margin_sampling"],
 )
 def test_queries_are_those_of_pandas(library, strategy):
     def query(rows, order=("a", "b")):
