@@ -37,8 +37,9 @@ def row_codes(X: Any) -> np.ndarray:
     --------
     >>> import numpy as np
     >>> from skal._equal_rows import row_codes
-    >>> row_codes(np.array([[2.0, 0.0], [1.0, 0.0], [2.0, -0.0]]))
-    array([1, 0, 1])
+    >>> one, two, same = row_codes(np.array([[2.0, 0.0], [1.0, 0.0], [2.0, -0.0]]))
+    >>> bool(one == same), bool(one == two)
+    (True, False)
     """
     if isinstance(X, Mapping) and not sparse.issparse(X):
         return _numbered(np.column_stack([row_codes(values) for values in X.values()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -32,6 +33,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             monkeypatch.setattr(f"skal._numerics.blocks.{name}", n_elements)
 
     return limit
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interrupts_are_raised() -> None:
+    """Let SIGINT raise KeyboardInterrupt, which a background job ignores."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

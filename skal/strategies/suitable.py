@@ -79,7 +79,7 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     >>> list(found)[:2]
     ['GreedySampling', 'TypiClust']
     >>> found["Random"]
-    'Uniform random sampling: every subset of the pool is equally likely.'
+    'Rows drawn uniformly at random, without replacement.'
     """
     with own_modes():
         pool = Pool(learner, _few_rows(learner, X))

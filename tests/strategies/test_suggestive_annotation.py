@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics.pairwise import cosine_similarity
 
 from skal.posteriors import MCDropout
+from skal.rng import resolve_rng, seed_from
+from skal.selection import top_k
 from skal.strategies import PredictiveVariance, SuggestiveAnnotation
 from tests.models import make_data, make_net, with_labeled
 
@@ -31,10 +34,13 @@ def uncertainty(model, task):
 def test_by_hand(task, factor, n):
     model = forest(task)
     value = uncertainty(model, task)
-    strategy = SuggestiveAnnotation(factor=factor)
+    strategy = SuggestiveAnnotation(factor=factor, random_state=0)
     np.testing.assert_allclose(strategy.score_samples(model, POOL), value)
-    value = strategy.score_samples(model, POOL)  # the same order of ties
-    candidates = np.sort(np.argsort(-value, kind="stable")[: int(np.ceil(factor * n))])
+    rng = resolve_rng(0)
+    seed_from(rng)  # the door seeds the global generators first
+    scores = torch.from_numpy(strategy.score_samples(model, POOL))
+    size = min(int(np.ceil(factor * n)), len(POOL))
+    candidates = np.sort(top_k(scores, size, rng).indices.numpy())  # ties are drawn
     similarity = cosine_similarity(POOL)
     picked, gains, covered = [], [], np.full(80, -1.0)
     while len(picked) < n:
