@@ -45,7 +45,7 @@ def training_modes() -> Iterator[None]:
 def own_modes() -> Iterator[None]:
     """Run a query in `training_modes` and in full precision, without autocast.
 
-    What a module computes under an autocast of its own is not affected.
+    What a module computes under its own autocast is not affected.
     """
     with ExitStack() as stack:
         stack.enter_context(training_modes())

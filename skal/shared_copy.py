@@ -228,7 +228,7 @@ class _Copier:
                 grow = copied.add if isinstance(x, set) else copied.append
                 for value in items:
                     grow(self(value))
-        except (TypeError, ValueError, AttributeError):  # a subclass of its own kind
+        except (TypeError, ValueError, AttributeError):  # a subclass that differs
             self.memo[id(x)] = x
             return x
         for name, value in getattr(x, "__dict__", {}).items():

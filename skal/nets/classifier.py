@@ -50,7 +50,7 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         "balanced" stands for ``m / (n_classes * count)``.
     train_split : callable, optional
         skorch's split into training and validation rows. By default all rows train.
-        A validation set of its own, by skorch's ``predefined_split(dataset)``, has
+        A separate validation set, by skorch's ``predefined_split(dataset)``, has
         labels as `y` has, all of them among the classes.
     callbacks : list, optional
         skorch's callbacks. During training they see the classes as 0, 1, 2, ...

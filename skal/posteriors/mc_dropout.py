@@ -40,7 +40,7 @@ def dropout_layers(module: nn.Module) -> dict[str, nn.Module]:
     Raises
     ------
     UnsuitableLearnerError
-        If one of them has a forward pass of its own: what it draws is not known.
+        If one of them overrides the forward pass: what it draws is not known.
     """
     found: dict[str, Any] = {
         name: layer

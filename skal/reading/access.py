@@ -66,7 +66,7 @@ class NetAccess:
 
     @cached_property
     def net(self) -> NeuralNet:
-        """The copy of the net: it has modules of its own, and shares the rest."""
+        """The copy of the net, with separate modules; all else is shared."""
         net: NeuralNet = copy_to_read(self._original)
         return net
 

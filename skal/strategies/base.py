@@ -171,7 +171,7 @@ class QueryStrategy(BaseEstimator, ABC):
         n : int
             From 1 to ``len(pool)``.
         outer : torch.Generator, optional
-            Drawn from if the strategy has no `random_state` of its own.
+            Drawn from if the strategy sets no `random_state`.
 
         Returns
         -------
