@@ -6,7 +6,8 @@ CONSTRAINTS := requirements/constraints.txt
 DATA ?= diabetes digits
 WORKERS ?= 2
 FUZZ ?= 10000
-# The pure packages, what is read of a learner, and the picks of each strategy.
+# The pure packages, what is read of a learner, and the picks of each strategy, without
+# the tests that are marked slow.
 QUICK := tests/measures tests/selection tests/spaces tests/reading \
 	tests/strategies/test_base.py tests/test_picks.py tests/test_rows.py \
 	tests/test_stacking.py tests/test_hooks.py tests/test_rng.py
@@ -29,7 +30,7 @@ demo: $(VENV)/.ready  ## compare strategies on real data (DATA="diabetes digits"
 	$(BIN)/python -m benchmarks.demo --data $(DATA) --output demo_output
 
 quick: lint  ## style, and the unit tests of the pure packages and of reading
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" $(QUICK)
 
 fuzz: $(VENV)/.ready  ## thousands of random problems; goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --n $(FUZZ)

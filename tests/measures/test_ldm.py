@@ -129,6 +129,7 @@ def test_rank_of_a_homogeneous_binary_head_is_that_of_the_closed_form(d, least):
     np.testing.assert_allclose(counts, counts.round(), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_one_sided_where_rho_is_exact():
     # Points spread evenly over the circle: rho is the angle of the two lines over pi.
     angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False) + 1e-5
@@ -218,6 +219,7 @@ def test_order_of_the_rows_does_not_count():
     assert torch.equal(one[order], two)
 
 
+@pytest.mark.slow
 def test_blocks_do_not_count(small_blocks):
     features, weight, bias = problem(12, 300, 6, 4)
     whole = least_disagree_metric(features, weight, bias, features[:99], rng=gen(3))

@@ -38,6 +38,7 @@ def law(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_centers", "cls"), [(0, Dense), (2, Dense), (2, Cosine)])
 def test_frequencies_follow_the_law(n_centers, cls):
     rows, centers = features(5, 2), features(n_centers, 2, seed=1)
@@ -53,6 +54,7 @@ def test_frequencies_follow_the_law(n_centers, cls):
     assert chisquare(observed, [1500 * p for p in expected.values()]).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_frequencies_are_of_squared_distances_late_in_a_batch():
     # The last pick of five, by which proposals are old, given the four before it.
     rows = torch.tensor([[0.0], [1.0], [2.5], [4.5], [7.0], [10.0], [14.0]])

@@ -50,6 +50,7 @@ def test_lazy_equals_plain_greedy(kind, some):
     assert picks.indices.tolist() == plain_greedy(rows, 10, candidates)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), d=st.integers(1, 9))
 def test_lazy_equals_plain_greedy_on_more_draws(seed, d):

@@ -107,6 +107,7 @@ def test_what_products_round_away_is_compared_exactly():
     assert agree.double().mean() > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_block_gives_the_same(kind, small_blocks):
     rows, centers = features(203, 7, kind=kind), features(5, 7, seed=1, kind=kind)

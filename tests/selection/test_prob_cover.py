@@ -53,6 +53,7 @@ def test_equals_plain_greedy(kind, n_labeled):
         assert picks.scores.dtype == torch.int64
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), radius=st.floats(0.3, 4.0))
 def test_equals_plain_greedy_on_more_draws(seed, radius):

@@ -77,6 +77,7 @@ def test_the_two_readings_of_the_quantile_differ():
     assert not torch.equal(one, two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantile", ["program", "paper"])
 def test_frequencies_follow_the_exact_law(quantile):
     rng = np.random.default_rng(0)
@@ -135,6 +136,7 @@ def test_where_all_lie_on_a_pick_the_smallest_metric_is_next():
         assert picks[2:] == [4, 2, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_a_constant_metric_spreads_by_distance_alone(value):
     rows = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]])
@@ -152,6 +154,7 @@ def test_a_constant_metric_spreads_by_distance_alone(value):
     assert_follows(draws, law)
 
 
+@pytest.mark.slow
 def test_equal_metrics_weigh_the_same_on_average():
     """With ties, the n rows that weigh 1 are drawn, not the first of the pool."""
     ldm = torch.tensor([0.5] + [1.0] * 9)
