@@ -1,9 +1,9 @@
 """Data sets of the studies: where they are, their targets, and how they are split.
 
-Classification: letter, pendigits and MNIST.  Regression: five large tables and eleven
-small ones.  They are read from the folder that SKAL_DATA names; those for
-classification otherwise come from OpenML.  Exact duplicates are dropped, so that no row
-of a test is also in its pool.
+Classification: letter, pendigits, MNIST, and the tables of `TABLES`.  Regression: five
+large tables and eleven small ones.  They are read from the folder that SKAL_DATA names;
+letter, pendigits and MNIST otherwise come from OpenML.  Exact duplicates are dropped,
+so that no row of a test is also in its pool.
 """
 
 from __future__ import annotations
@@ -179,3 +179,62 @@ def load_large(name: str) -> tuple[np.ndarray, np.ndarray]:
         rows = np.random.default_rng(0).permutation(len(X))[:MOST_LARGE]
     X = X.iloc[rows].loc[:, X.nunique() > 1]
     return X.to_numpy(float), standardized(y[rows])
+
+
+#: Tables for classification in a folder of their own.
+_ALONE = ("letter", "pendigits", "optdigits", "spambase")
+# Tables with their categories, as a user has them: name and task.
+_CLASSES = (
+    *("vehicle", "waveform5000", "splice", "kr_vs_kp", "car", "cmc", "dermatology"),
+    *("anneal", "nursery", "hypothyroid", "credit_a", "balance_scale", "glass"),
+    *_ALONE,
+)
+TABLES = {
+    **dict.fromkeys((*SMALL, "diamonds", "protein"), "regression"),
+    **dict.fromkeys(_CLASSES, "classification"),
+}
+#: Rows drawn from a table, and tested at most.
+MOST_TABLE, MOST_TEST = 5000, 2000
+
+
+@cache
+def load_table(name: str) -> Frame:
+    """Load a table of `TABLES`; levels are strings or NaN, regression targets scaled.
+
+    The ``id`` of splice is a column as the others are.
+    """
+    if TABLES[name] == "regression":
+        X, y = load_small(name) if name in SMALL else read(LARGE[name])
+        y = standardized(y)
+    else:
+        folder = name if name in _ALONE else "classification"
+        table = pd.read_csv(
+            _file(f"{folder}/{name}.csv.gz"), keep_default_na=False, na_values=[""]
+        ).drop_duplicates(ignore_index=True)
+        X, y = table.iloc[:, :-1], table.iloc[:, -1].astype(str).to_numpy(object)
+        y = y.astype(str)
+    levels = [c for c in X if not pd.api.types.is_numeric_dtype(X[c])]
+    X = X.astype(dict.fromkeys(levels, object))
+    X[levels] = X[levels].where(X[levels].notna(), np.nan)
+    return X, y
+
+
+def draw_table(
+    name: str, seed: int
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray, str]:
+    """Draw a pool in random order, and a test of a quarter of the rows or more.
+
+    Returns
+    -------
+    X_pool, y_pool, X_test, y_test : DataFrame or ndarray
+        The first n rows of the pool are a random sample of any size n.  The test has
+        the rows beyond the first 1000, at least a quarter and at most 2000.
+    task : str
+        "regression" or "classification".
+    """
+    X, y = load_table(name)
+    rows = np.random.default_rng(seed).permutation(len(X))[:MOST_TABLE]
+    n_test = min(MOST_TEST, max(len(rows) // 4, len(rows) - 1000))
+    pool, test = np.split(rows, [len(rows) - n_test])
+    parts = X.iloc[pool].reset_index(drop=True), X.iloc[test].reset_index(drop=True)
+    return parts[0], y[pool], parts[1], y[test], TABLES[name]
