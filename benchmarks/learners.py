@@ -1,7 +1,143 @@
-"""Learners on tables with few labels: errors by the number of random labels."""
+"""Learners on tables with few labels: errors by the number of random labels.
+
+Run as ``python -m benchmarks.learners --seeds 5 --jobs 2`` with SKAL_DATA set.  Each
+result is kept in the work folder at once, and a second run continues from there, seed
+by seed; ``--report-only`` reports what has been computed.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.campaigns import collect
+from benchmarks.learners_models import LEARNERS
+from benchmarks.sets import TABLES
 from benchmarks.sets import draw_table as draw
 
-__all__ = ["draw"]
+__all__ = ["draw", "fit_and_score", "main"]
+
+SIZES = (50, 100, 200, 400, 1000)
+KEYS = ["set", "seed", "n", "learner", "version"]
+METRICS = ["rmse", "coverage", "accuracy", "log_loss"]
+#: Least probability of a label in the log loss, since trees give zeros.
+LEAST = 1e-4
+#: Half width of the 90 % interval of a normal distribution.
+_HALF_WIDTH = 1.6449
+
+
+def log_loss(probabilities: np.ndarray, classes: np.ndarray, y: np.ndarray) -> float:
+    """Mean of -log p(label); classes without a label have probability `LEAST`."""
+    places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    p = np.take_along_axis(np.asarray(probabilities), places[:, None], axis=1)[:, 0]
+    return float(
+        -np.log(np.clip(np.where(classes[places] == y, p, 0), LEAST, 1)).mean()
+    )
+
+
+def mean_and_std(model: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
+    """Predict, with the standard deviation if the model gives one."""
+    try:
+        mean, std = model.predict(X, return_std=True)
+    except (TypeError, ValueError):
+        return np.ravel(model.predict(X)), None
+    return np.ravel(mean), np.ravel(std)
+
+
+def scores(model: Any, X: pd.DataFrame, y: np.ndarray, task: str) -> dict[str, float]:
+    """Score a fitted model on the test."""
+    if task == "regression":
+        mean, std = mean_and_std(model, X)
+        error = np.abs(mean - y)
+        found = {"rmse": float(np.sqrt(np.mean(error**2)))}
+        if std is not None:
+            found["coverage"] = float(np.mean(error <= _HALF_WIDTH * std))
+        return found
+    found = {"accuracy": float(np.mean(np.ravel(model.predict(X)) == y))}
+    if hasattr(model, "predict_proba"):
+        found["log_loss"] = log_loss(model.predict_proba(X), model.classes_, y)
+    return found
+
+
+def fit_and_score(
+    name: str, seed: int, n: int, learner: str, version: int = 0
+) -> pd.DataFrame:
+    """Fit a learner to the first n rows of a pool, on one thread; return a row."""
+    torch.set_num_threads(1)
+    X, y, X_test, y_test, task = draw(name, seed)
+    X, y = X[:n], y[:n]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = perf_counter()
+        model = LEARNERS[learner].make(task, seed, X, y).fit(X, y)
+        seconds = perf_counter() - start
+        found = scores(model, X_test, y_test, task)
+    row = dict.fromkeys(METRICS, np.nan) | found | {"fit_time": seconds, "threads": 1}
+    return pd.DataFrame([row])
+
+
+def cells(
+    sets: Sequence[str], seeds: int, sizes: Sequence[int], learners: Sequence[str]
+) -> list[tuple[str, int, int, str, int]]:
+    """List what is to be computed, seed by seed, size by size."""
+    found = []
+    for seed, n, name in product(range(seeds), sizes, sets):
+        if n > len(draw(name, seed)[0]):
+            continue
+        for learner in learners:
+            what = LEARNERS[learner]
+            most = what.most_labels[TABLES[name] == "classification"]
+            if n <= most and seed < what.seeds:
+                found.append((name, seed, n, learner, what.version))
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compute what is missing, and report; return 1 if something failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sets, names = list(TABLES), list(LEARNERS)
+    parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
+    parser.add_argument("--learners", nargs="+", choices=names, default=names)
+    parser.add_argument("--n", nargs="+", type=int, default=list(SIZES))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument(
+        "--quick", action="store_true", help="two sets, one seed, 50 labels"
+    )
+    parser.add_argument(
+        "--report-only", action="store_true", help="report what has been computed"
+    )
+    args = parser.parse_args(argv)
+    if args.quick:
+        args.sets, args.n, args.seeds = ["yacht", "glass"], [50], 1
+    absent = [name for name in args.learners if not LEARNERS[name].available()]
+    for name in absent:
+        print(f"{name} is left out: {LEARNERS[name].needs} is not there.")
+    chosen = [name for name in names if name in args.learners and name not in absent]
+    file, failed = args.work / "learners.csv", 0
+    if not args.report_only:
+        try:
+            tasks = cells(args.sets, args.seeds, args.n, chosen)
+        except OSError as error:
+            print(error, file=sys.stderr)
+            return 1
+        failed = collect(fit_and_score, tasks, KEYS, args.jobs, file)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
