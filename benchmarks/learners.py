@@ -8,6 +8,7 @@ by seed; ``--report-only`` reports what has been computed.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,14 +21,30 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.campaigns import collect
+from benchmarks.campaigns import collect, kept
 from benchmarks.learners_models import LEARNERS
+from benchmarks.learners_report import report
 from benchmarks.sets import TABLES
 from benchmarks.sets import draw_table as draw
 
 __all__ = ["draw", "fit_and_score", "main"]
 
 SIZES = (50, 100, 200, 400, 1000)
+TEXT = (
+    "The labeled rows are the first n of a random order of the pool, the same for all "
+    "learners. A test has the rows beyond 1000 of at most 5000, at least a quarter and "
+    "at most 2000. Regression targets have unit variance on the whole set. Log loss: "
+    "the least probability of a label is 0.0001, also of classes without a label. "
+    "skal's nets, linear models, MLP, forests, SVM and Gaussian process have numbers "
+    "imputed by the median, standardized and clipped at 5, and one-hot levels of which "
+    "those seen once are one; CatBoost, histogram boosting, RealMLP-TD-S and TabM "
+    "take levels as they are, and so does make_tabular. Ridge: alpha by "
+    "leave-one-out; logistic regression and SVM: C by 5 folds; forests: 300 trees; "
+    "CatBoost: 500 trees; MLP: until it converges, at most 1000 epochs. Gaussian "
+    "process: RBF (with white noise for regression, Laplace for classification), a "
+    "length scale per column and class up to 128, else one; at most 400 labels, 200 "
+    "for classification."
+)
 KEYS = ["set", "seed", "n", "learner", "version"]
 METRICS = ["rmse", "coverage", "accuracy", "log_loss"]
 #: Least probability of a label in the log loss, since trees give zeros.
@@ -102,6 +119,20 @@ def cells(
     return found
 
 
+def results(
+    file: Path,
+    sets: Sequence[str],
+    sizes: Sequence[int],
+    seeds: int,
+    learners: Sequence[str],
+) -> pd.DataFrame:
+    """Read results of the learners' present versions."""
+    data = kept(file, KEYS)
+    versions = data["learner"].map({name: LEARNERS[name].version for name in learners})
+    chosen = data["set"].isin(sets) & data["n"].isin(sizes) & (data["seed"] < seeds)
+    return data[chosen & (data["version"] == versions)].reset_index(drop=True)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Compute what is missing, and report; return 1 if something failed."""
     parser = argparse.ArgumentParser(
@@ -136,6 +167,16 @@ def main(argv: list[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 1
         failed = collect(fit_and_score, tasks, KEYS, args.jobs, file)
+    data = results(file, args.sets, args.n, args.seeds, args.learners)
+    if data.empty:
+        print(f"{file} has no result of these.", file=sys.stderr)
+        return 1
+    shown = f" --learners {shlex.join(args.learners)}" if args.learners != names else ""
+    command = (
+        f"python -m benchmarks.learners --sets {' '.join(args.sets)} --n "
+        f"{' '.join(map(str, args.n))} --seeds {args.seeds} --jobs {args.jobs}{shown}"
+    )
+    print(report(data, command, TEXT, args.output))
     return int(failed > 0)
 
 

@@ -1,0 +1,150 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks import learners, learners_report, sets
+from benchmarks.learners_models import LEARNERS
+
+RIDGE, TREES = "ridge / logistic regression", "extra trees"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two tables where SKAL_DATA has them, with gaps, levels and few rows."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(90, 3)), columns=["a", "b", "c"])
+    yacht = X.assign(resistance=X["a"] + 0.1 * X["b"])
+    levels = np.where(X["b"] > 0, "u", "v").astype(object)
+    levels[::7] = None
+    glass = X.assign(level=levels, empty=np.nan, Type=np.where(X["a"] > 0, "p", "q"))
+    glass.loc[::5, "c"] = np.nan
+    for file, table in {"yacht/yacht": yacht, "classification/glass": glass}.items():
+        path = tmp_path / f"{file}.csv.gz"
+        path.parent.mkdir()
+        with gzip.open(path, "wt") as stream:
+            table.to_csv(stream, index=False)
+    caches = sets.load_table, sets.load_small
+    for cached in caches:
+        cached.cache_clear()
+    monkeypatch.setenv("SKAL_DATA", str(tmp_path))
+    yield tmp_path
+    for cached in caches:
+        cached.cache_clear()
+
+
+def test_pool_and_test_share_no_row_and_keep_categories(folder):
+    X, y, X_test, y_test, task = learners.draw("glass", 0)
+    assert task == "classification"
+    assert (len(X), len(X_test)) == (68, 22)
+    assert not set(X["a"]) & set(X_test["a"])
+    assert set(X["level"].dropna()) == {"u", "v"}
+    np.testing.assert_array_equal(y == "p", X["a"] > 0)
+    np.testing.assert_array_equal(y_test == "p", X_test["a"] > 0)
+    assert list(learners.draw("glass", 1)[0]["a"]) != list(X["a"])
+
+
+@pytest.mark.slow
+def test_quick_run_scores_and_continues(folder, monkeypatch, capsys):
+    places = ["--work", str(folder / "work"), "--output", str(folder / "out")]
+    options = ["--quick", "--jobs", "1", *places, "--learners", RIDGE]
+    assert learners.main(options) == 0
+    file = folder / "work" / "learners.csv"
+    found = pd.read_csv(file)
+    assert found[["set", "seed", "n"]].to_numpy().tolist() == [
+        ["yacht", 0, 50],
+        ["glass", 0, 50],
+    ]
+    X, y, X_test, y_test, _ = learners.draw("yacht", 0)
+    A, B = (np.c_[np.ones(len(part)), part] for part in (X[:50], X_test))
+    line = B @ np.linalg.lstsq(A, y[:50], rcond=None)[0]
+    assert found["rmse"][0] == pytest.approx(
+        np.sqrt(np.mean((line - y_test) ** 2)), abs=0.02
+    )
+    assert found["accuracy"][1] > 0.8
+    assert "Learners with few random labels" in (folder / "out/learners.md").read_text()
+
+    # A second run computes what is missing only, and a new version again.
+    asked = []
+    plain = learners.fit_and_score
+
+    def noted(*task):
+        asked.append(task)
+        return plain(*task)
+
+    reported = []
+    monkeypatch.setattr(learners, "fit_and_score", noted)
+    monkeypatch.setattr(learners, "report", lambda data, *_: reported.append(data))
+    assert learners.main([*options, TREES]) == 0
+    assert [task[3] for task in asked] == [TREES, TREES]
+    newer = LEARNERS[RIDGE]._replace(version=2)
+    monkeypatch.setitem(learners.LEARNERS, RIDGE, newer)
+    assert learners.main([*options, TREES]) == 0
+    assert [task[3:] for task in asked[2:]] == [(RIDGE, 2), (RIDGE, 2)]
+    assert len(pd.read_csv(file)) == 6
+    shown = reported[-1]
+    assert set(shown["version"][shown["learner"] == RIDGE]) == {2}
+
+
+@pytest.mark.parametrize("name", ["histogram boosting", "SVM", "Gaussian process"])
+@pytest.mark.parametrize("table", ["yacht", "glass"])
+def test_learners_take_gaps_and_levels(folder, name, table):
+    row = learners.fit_and_score(table, 0, 50, name).iloc[0]
+    loss = row["rmse"] if table == "yacht" else 1 - row["accuracy"]
+    assert loss < 0.6
+
+
+def test_log_loss_of_a_class_without_a_label():
+    probabilities = np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]])
+    classes = np.array(["b", "d"])
+    labels = np.array(["d", "a", "d"])  # "a" is unknown, the last has probability 0
+    expected = -(np.log(0.75) + 2 * np.log(learners.LEAST)) / 3
+    found = learners.log_loss(probabilities, classes, labels)
+    assert found == pytest.approx(expected)
+    late = learners.log_loss(probabilities[:1], classes, np.array(["z"]))
+    assert late == pytest.approx(-np.log(learners.LEAST))
+
+
+def test_coverage_counts_only_where_there_is_a_deviation():
+    X = np.linspace(0, 1, 20)[:, None]
+    model = GaussianProcessRegressor(alpha=0.5, optimizer=None).fit(X, X[:, 0])
+    mean, std = model.predict(X, return_std=True)
+    y = mean + std * np.r_[np.full(15, 1.6), np.full(5, 1.7)]
+    assert learners.scores(model, X, y, "regression")["coverage"] == 0.75
+    classes = LogisticRegression().fit(X, X[:, 0] > 0.5)
+    assert "coverage" not in learners.scores(
+        classes, X, X[:, 0] > 0.5, "classification"
+    )
+
+
+def test_means_leave_out_incomplete_sets_and_near_counts_competitors():
+    own, ridge, trees = "skal: fold ensemble", RIDGE, TREES
+    rows = [
+        ("yacht", own, 1.0),
+        ("yacht", ridge, 1.0),
+        ("yacht", trees, 2.0),
+        ("concrete", own, 1.04),
+        ("concrete", ridge, 1.0),
+        ("concrete", trees, 3.0),
+        ("energy", own, 1.06),
+        ("energy", ridge, 1.0),
+    ]
+    data = pd.DataFrame(rows, columns=["set", "learner", "rmse"])
+    data = data.assign(seed=0, n=100)
+    measure = learners_report.MEASURES[0]
+    table = learners_report.losses(data, measure)
+    means = learners_report.common(learners_report.by_set(table)).mean()
+    assert means[trees] == pytest.approx(np.log(6) / 2)
+    assert means[own] == pytest.approx(np.log(1.04) / 2)
+    near = learners_report.near_best(table, measure, 100)
+    assert near[own] == pytest.approx(2 / 3)
+    assert near[ridge] == 1
+    assert near[trees] == 0
+
+    line = learners_report.summary_table(table, measure).loc[ridge]
+    assert line["near, n = 100"] == "100 %"
+    assert line[f"minus {own}"] == f"{-np.log(1.04 * 1.06) / 3:+.2f}"
+    assert line["mean rank"] == "1.2"  # yacht 1.5, concrete 1: energy lacks the trees
