@@ -12,9 +12,11 @@ __all__ = [
     "has_room",
     "inner_products",
     "quadratic_forms",
+    "row_sum",
     "second_moments",
     "sq_norms",
     "transformed",
+    "wide",
 ]
 
 
@@ -49,22 +51,31 @@ def has_room(largest: float, dtype: torch.dtype) -> bool:
     return wide or largest == 0 or _SMALLEST <= largest <= _LARGEST
 
 
-def sq_norms(features: Tensor, matrix: Tensor | None = None) -> Tensor:
-    """Squared norms of the rows, or of their products with a matrix or scale, ``(m,)``.
+def wide(rows: Tensor, matrix: Tensor | None = None) -> Tensor:
+    """Rows in float64, times a float64 matrix ``(d, e)`` or scale ``()`` if given."""
+    rows = rows.double()
+    if matrix is None:
+        return rows
+    return rows @ matrix if matrix.ndim else rows * matrix
 
-    The matrix ``(d, e)``, or the scale ``()``, is float64.
-    """
+
+def sq_norms(features: Tensor, matrix: Tensor | None = None) -> Tensor:
+    """Squared norms of the rows, ``(m,)``; `matrix` as of `wide`."""
     result = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
-        rows = features[part].double()
-        if matrix is not None:
-            rows = rows @ matrix if matrix.ndim else rows * matrix
-        result[part] = rows.square().sum(dim=1)
+        result[part] = wide(features[part], matrix).square().sum(dim=1)
     return result
 
 
-def inner_products(directions: Tensor, features: Tensor) -> Tensor:
-    """Inner products of t float64 directions with all rows, ``(t, m)``."""
+def inner_products(
+    directions: Tensor, features: Tensor, matrix: Tensor | None = None
+) -> Tensor:
+    """Inner products of t float64 directions with all rows, ``(t, m)``.
+
+    `matrix` as of `wide`; it is applied to the directions, which are few.
+    """
+    if matrix is not None:
+        directions = wide(directions, matrix.mT if matrix.ndim else matrix)
     if features.dtype == torch.float64:
         return directions @ features.T
     result = directions.new_empty(len(directions), len(features))
@@ -73,29 +84,41 @@ def inner_products(directions: Tensor, features: Tensor) -> Tensor:
     return result
 
 
-def transformed(features: Tensor, matrix: Tensor) -> Tensor:
-    """Product of the rows with a float64 matrix ``(d, e)``, ``(m, e)``."""
-    shape = len(features), matrix.shape[1]
-    result = features.new_empty(shape, dtype=torch.float64)
-    for part in blocks(len(features), max(matrix.shape)):
-        torch.mm(features[part].double(), matrix, out=result[part])
+def row_sum(features: Tensor, matrix: Tensor | None = None) -> Tensor:
+    """Sum of the rows, ``(d,)``; `matrix` as of `wide`."""
+    total = features.new_zeros((1, features.shape[1]), dtype=torch.float64)
+    for part in blocks(*features.shape):
+        total += features[part].double().sum(dim=0)
+    return wide(total, matrix)[0]
+
+
+def transformed(
+    features: Tensor, matrix: Tensor, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Products of the rows with `matrix`, as of `wide`, in some dtype, ``(m, e)``."""
+    width = matrix.shape[1] if matrix.ndim else features.shape[1]
+    result = features.new_empty((len(features), width), dtype=dtype)
+    for part in blocks(len(features), max(features.shape[1], width)):
+        result[part] = wide(features[part], matrix)
     return result
 
 
-def quadratic_forms(features: Tensor, matrix: Tensor) -> Tensor:
-    """``x @ matrix @ x`` of each row x, ``(m,)``, by a float64 matrix ``(d, d)``."""
+def quadratic_forms(
+    features: Tensor, form: Tensor, matrix: Tensor | None = None
+) -> Tensor:
+    """``x @ form @ x`` of each row x, ``(m,)``; `matrix` as of `wide`."""
     result = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
-        rows = features[part].double()
-        result[part] = torch.linalg.vecdot(rows @ matrix, rows)
+        rows = wide(features[part], matrix)
+        result[part] = torch.linalg.vecdot(rows @ form, rows)
     return result
 
 
-def second_moments(features: Tensor) -> Tensor:
-    """Sum of the outer products of the rows with themselves, ``(d, d)``."""
-    d = features.shape[1]
+def second_moments(features: Tensor, matrix: Tensor | None = None) -> Tensor:
+    """Sum of the outer products of the rows with themselves; `matrix` as of `wide`."""
+    d = matrix.shape[1] if matrix is not None and matrix.ndim else features.shape[1]
     total = features.new_zeros((d, d), dtype=torch.float64)
     for part in blocks(*features.shape):
-        rows = features[part].double()
+        rows = wide(features[part], matrix)
         total.addmm_(rows.T, rows)
     return total

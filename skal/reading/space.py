@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from skal._cells import column_label, first_text
-from skal._numerics.float64 import extent, has_room
+from skal._numerics.float64 import extent, has_room, transformed
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
@@ -27,7 +27,7 @@ from skal.spaces import (
     Sketch,
     feature_scale,
 )
-from skal.spaces.gaussian import posterior_transform, transformed
+from skal.spaces.gaussian import posterior_transform
 from skal.validation import check_bool, check_int, check_option, check_positive
 
 __all__ = [
@@ -399,7 +399,8 @@ def covariance_features(
     Returns
     -------
     features, labeled : Tensor
-        Of pool and labeled rows, float64; `labeled` has no rows if there are none.
+        Of pool and labeled rows; `labeled` has no rows if there are none.  Computed in
+        float64, and rounded to the type of the vectors where squares have room in it.
 
     Raises
     ------
@@ -408,9 +409,11 @@ def covariance_features(
     """
     features, labeled = space.vectors()
     transform = covariance_transform(space, noise_std, condition_on_labels)
-    if transform.ndim == 0:
-        return features.double().mul_(transform), labeled.double().mul_(transform)
-    return transformed(features, transform), transformed(labeled, transform)
+    for dtype in (features.dtype, torch.float64):
+        both = [transformed(rows, transform, dtype) for rows in (features, labeled)]
+        if has_room(extent(*both), dtype):
+            break
+    return both[0], both[1]
 
 
 def covariance_transform(

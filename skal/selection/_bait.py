@@ -10,6 +10,7 @@ from skal._numerics.float64 import (
     quadratic_forms,
     second_moments,
     sq_norms,
+    wide,
 )
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 from skal.selection._max_det import least_noise_variance
@@ -23,6 +24,7 @@ def bait(
     noise_std: float = 1e-3,
     labeled: Tensor | None = None,
     backward: bool = False,
+    transform: Tensor | None = None,
 ) -> Picks:
     r"""Minimize the mean variance over pool and labeled rows, greedily [1]_.
 
@@ -40,6 +42,9 @@ def bait(
         Labeled rows in the same space, whose variance counts as well.
     backward : bool
         Pick twice as many rows, and drop those that are missed least (BAIT-FB).
+    transform : Tensor of shape (d, e) or (), float64, optional
+        Matrix or scale by which pool and labeled rows are multiplied, block by block,
+        so that the products are never kept.
 
     Returns
     -------
@@ -63,7 +68,7 @@ def bait(
 
     Each pick changes both quadratic forms of all rows by products with two vectors:
     2 · m · d multiply-adds, those of up to 32 picks in one matrix product, after
-    (2 m + L) · d² at the beginning.  In float64, to which other features are copied.
+    (2 m + L) · d² at the beginning, and as many again for a transform.  In float64.
     Ties go in pool order.
 
     References
@@ -81,11 +86,12 @@ def bait(
     """
     check_n(n, len(features))
     n_forward = min(len(features), 2 * n) if backward else n
-    gains = _AllGains(features.double(), labeled, noise_std, n_forward)
+    gains = _AllGains(features, labeled, noise_std, n_forward, transform)
     picks = gains.pick(n_forward)
     if not backward:
         return picks
-    losses = _Losses(gains.features[picks.indices], gains.fisher, gains.noise_variance)
+    chosen = wide(features[picks.indices], transform)
+    losses = _Losses(chosen, gains.fisher, gains.noise_variance)
     kept = torch.ones_like(picks.indices, dtype=torch.bool)
     kept[losses.pick(n_forward - n).indices] = False
     return Picks(picks.indices[kept], picks.scores[kept])
@@ -96,7 +102,6 @@ class _Gains(Greedy):
 
     is_rounded = True
     noise_variance: float
-    features: Tensor
     fisher: Tensor  # F
     spread: Tensor  # φ M F M φ of each row
     noisy: Tensor  # σ² + φ M φ of each row
@@ -114,19 +119,24 @@ class _AllGains(_Gains, LookAhead):
     """Gains of all rows."""
 
     def __init__(
-        self, features: Tensor, labeled: Tensor | None, noise_std: float, n: int
+        self,
+        features: Tensor,
+        labeled: Tensor | None,
+        noise_std: float,
+        n: int,
+        transform: Tensor | None,
     ) -> None:
         super().__init__(n)
-        self.features = features
-        self.fisher = second_moments(features)
+        self.features, self.transform = features, transform
+        self.fisher = second_moments(features, transform)
         if labeled is not None:
-            self.fisher += second_moments(labeled)
-        sq_norm = sq_norms(features)
+            self.fisher += second_moments(labeled, transform)
+        sq_norm = sq_norms(features, transform)
         self.noise_variance = max(noise_std**2, least_noise_variance(sq_norm))
-        self.spread = quadratic_forms(features, self.fisher)
+        self.spread = quadratic_forms(features, self.fisher, transform)
         self.noisy = sq_norm + self.noise_variance
         self.value = self.spread / self.noisy
-        self.steps = features.new_zeros((n, features.shape[1]))  # M = I - Σ v vᵀ
+        self.steps = self.fisher.new_zeros((n, len(self.fisher)))  # M = I - Σ v vᵀ
         self.n_known = 0
         self.ahead: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -134,8 +144,9 @@ class _AllGains(_Gains, LookAhead):
         few = _FewGains(self, rows)
         picks = few.pick(n, update_last=True)
         steps = self.steps[self.n_known : few.n_known]
-        along = inner_products(steps, self.features)
-        across = inner_products(torch.stack(few.across), self.features)
+        both = torch.cat([steps, torch.stack(few.across)])
+        products = inner_products(both, self.features, self.transform)
+        along, across = products.chunk(2)
         self.ahead = list(zip(along, across, few.weights, strict=True))
         return rows[picks.indices]
 
@@ -148,7 +159,8 @@ class _FewGains(_Gains):
     """Gains of a few rows, pick by pick."""
 
     def __init__(self, whole: _AllGains, rows: Tensor) -> None:
-        self.features, self.fisher = whole.features[rows], whole.fisher
+        self.features = wide(whole.features[rows], whole.transform)
+        self.fisher = whole.fisher
         self.noise_variance = whole.noise_variance
         self.spread, self.noisy = whole.spread[rows], whole.noisy[rows]
         self.value = self.spread / self.noisy

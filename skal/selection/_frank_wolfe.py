@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import inner_products, sq_norms
+from skal._numerics.float64 import inner_products, row_sum, sq_norms, wide
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 
 __all__ = ["frank_wolfe"]
@@ -14,7 +14,7 @@ __all__ = ["frank_wolfe"]
 _LAST = torch.finfo(torch.float64).min / 4
 
 
-def frank_wolfe(features: Tensor, n: int) -> Picks:
+def frank_wolfe(features: Tensor, n: int, transform: Tensor | None = None) -> Picks:
     r"""Approximate the sum of all features by a few rows (ACS-FW [1]_).
 
     Parameters
@@ -23,6 +23,9 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
         Commonly `skal.spaces.posterior_features`.
     n : int
         From 0 to m.
+    transform : Tensor of shape (d, e) or (), float64, optional
+        Matrix or scale by which the features are multiplied, block by block, so that
+        the products are never kept.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
     tensor([1, 2, 0])
     """
     check_n(n, len(features))
-    alignments = _Alignments(features, n)
+    alignments = _Alignments(features, n, transform)
     indices, scores = alignments.pick(n)
     is_zero = alignments.inverse[indices] == 0
     return Picks(indices, scores.masked_fill_(is_zero, 0.0))
@@ -69,24 +72,29 @@ def frank_wolfe(features: Tensor, n: int) -> Picks:
 class _Alignments(LookAhead):
     """Inner products of all directions with the residual of the sum."""
 
-    def __init__(self, features: Tensor, n: int) -> None:
+    def __init__(self, features: Tensor, n: int, transform: Tensor | None) -> None:
         super().__init__(n)
-        self.features = features
-        norms = sq_norms(features).sqrt()
+        self.features, self.transform = features, transform
+        norms = sq_norms(features, transform).sqrt()
         self.inverse = torch.where(norms > 0, 1 / norms, 0.0)
         self.total = float(norms.sum())
-        self.target = features.sum(dim=0, dtype=torch.float64)
+        self.target = row_sum(features, transform)
         self.approximation = torch.zeros_like(self.target)
-        self.value = _aligned(features, self.inverse, self.target[None])[0]
+        self.value = self.aligned(self.target[None])[0]
         self.ahead: list[tuple[Tensor, Tensor]] = []
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         few = _FewAlignments(self, rows)
         picks = few.pick(n, update_last=True)
         residuals = self.target - torch.stack(few.path)
-        values = _aligned(self.features, self.inverse, residuals)
+        values = self.aligned(residuals)
         self.ahead = list(zip(few.path, values, strict=True))
         return rows[picks.indices]
+
+    def aligned(self, residuals: Tensor) -> Tensor:
+        """Inner products of the directions of rows with t vectors, ``(t, m)``."""
+        products = inner_products(residuals, self.features, self.transform)
+        return _by_length(products, self.inverse)
 
     def take(self) -> None:
         self.approximation, self.value = self.ahead.pop(0)
@@ -98,7 +106,8 @@ class _FewAlignments(Greedy):
     is_rounded = True
 
     def __init__(self, whole: _Alignments, rows: Tensor) -> None:
-        self.features, self.inverse = whole.features[rows].double(), whole.inverse[rows]
+        self.features = wide(whole.features[rows], whole.transform)
+        self.inverse = whole.inverse[rows]
         self.value = whole.value[rows]
         self.target, self.total = whole.target, whole.total
         self.approximation = whole.approximation
@@ -114,10 +123,9 @@ class _FewAlignments(Greedy):
             self.approximation = self.approximation + step * direction
         self.path.append(self.approximation)
         residual = self.target - self.approximation
-        self.value = _aligned(self.features, self.inverse, residual[None])[0]
+        self.value = _by_length(self.features @ residual, self.inverse)
 
 
-def _aligned(features: Tensor, inverse: Tensor, residuals: Tensor) -> Tensor:
-    """Inner products of the directions of rows with some vectors, ``(t, m)``."""
-    values = inner_products(residuals, features).mul_(inverse)
-    return values.masked_fill_(inverse == 0, _LAST)
+def _by_length(products: Tensor, inverse: Tensor) -> Tensor:
+    """Divide the products of rows by their lengths; rows of zeros come last."""
+    return products.mul_(inverse).masked_fill_(inverse == 0, _LAST)

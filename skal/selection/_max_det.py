@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import inner_products, sq_norms
+from skal._numerics.float64 import inner_products, sq_norms, wide
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 
 __all__ = ["least_noise_variance", "max_det"]
@@ -14,7 +14,12 @@ __all__ = ["least_noise_variance", "max_det"]
 _LEAST_NOISE = 1e-12
 
 
-def max_det(features: Tensor, n: int, noise_std: float = 1e-3) -> Picks:
+def max_det(
+    features: Tensor,
+    n: int,
+    noise_std: float = 1e-3,
+    transform: Tensor | None = None,
+) -> Picks:
     r"""Maximize the determinant of the kernel matrix of the picks, greedily [1]_.
 
     Parameters
@@ -27,6 +32,9 @@ def max_det(features: Tensor, n: int, noise_std: float = 1e-3) -> Picks:
     noise_std : float
         Standard deviation :math:`\sigma` of the label noise; at least :math:`10^{-6}`
         of the largest norm is used.
+    transform : Tensor of shape (d, e) or (), float64, optional
+        Matrix or scale by which the features are multiplied, block by block, so that
+        the products are never kept.
 
     Returns
     -------
@@ -62,19 +70,22 @@ def max_det(features: Tensor, n: int, noise_std: float = 1e-3) -> Picks:
     tensor([0, 2])
     """
     check_n(n, len(features))
-    return _Variances(features, n, noise_std).pick(n)
+    return _Variances(features, n, noise_std, transform).pick(n)
 
 
 class _Variances(LookAhead):
     """Variances given the picks."""
 
-    def __init__(self, features: Tensor, n: int, noise_std: float) -> None:
+    def __init__(
+        self, features: Tensor, n: int, noise_std: float, transform: Tensor | None
+    ) -> None:
         super().__init__(n)
-        self.features = features
-        self.value = sq_norms(features)
+        self.features, self.transform = features, transform
+        self.value = sq_norms(features, transform)
         self.noise_variance = max(noise_std**2, least_noise_variance(self.value))
         # A pick of step v takes (v · x)² from the variance of row x.
-        self.steps = self.value.new_zeros((n, features.shape[1]))
+        width = wide(features[:0], transform).shape[1]
+        self.steps = self.value.new_zeros((n, width))
         self.n_known = 0
         self.drops: list[Tensor] = []
 
@@ -82,7 +93,8 @@ class _Variances(LookAhead):
         few = _FewVariances(self, rows)
         picks = few.pick(n, update_last=True)
         steps = self.steps[self.n_known : few.n_known]
-        self.drops = list(inner_products(steps, self.features).square_())
+        products = inner_products(steps, self.features, self.transform)
+        self.drops = list(products.square_())
         return rows[picks.indices]
 
     def take(self) -> None:
@@ -96,7 +108,7 @@ class _FewVariances(Greedy):
     is_rounded = True
 
     def __init__(self, whole: _Variances, rows: Tensor) -> None:
-        self.features = whole.features[rows].double()
+        self.features = wide(whole.features[rows], whole.transform)
         self.value = whole.value[rows]
         self.noise_variance = whole.noise_variance
         self.steps, self.n_known = whole.steps, whole.n_known

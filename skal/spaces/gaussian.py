@@ -13,7 +13,6 @@ __all__ = [
     "feature_scale",
     "posterior_features",
     "posterior_transform",
-    "transformed",
 ]
 
 

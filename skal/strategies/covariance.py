@@ -11,7 +11,6 @@ from skal._numerics.float64 import sq_norms
 from skal.reading.pool import Pool
 from skal.reading.space import (
     conditions_on_labels,
-    covariance_features,
     covariance_transform,
     read_space,
 )
@@ -45,14 +44,16 @@ class _Covariance(QueryStrategy):
         self.head = head
         self.random_state = random_state
 
-    def _features(self, pool: Pool, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Read the features of pool and labeled rows, float64."""
-        # Handed on without a name, so that the vectors are freed once transformed.
-        return covariance_features(
-            read_space(pool, self.space, self.n_components, self.head, rng),
-            self.noise_std,
-            self.condition_on_labels,
+    def _read(self, pool: Pool, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Read vectors of pool and labeled rows, and what makes them features.
+
+        Selectors apply the transform by blocks, so that the features are not kept.
+        """
+        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        transform = covariance_transform(
+            space, self.noise_std, self.condition_on_labels
         )
+        return *space.vectors(), transform
 
 
 class MaxDet(_Covariance):
@@ -80,8 +81,9 @@ class MaxDet(_Covariance):
     This is BatchBALD for a Gaussian process; conditioning on the labeled rows is the
     same as MaxDet-TP.
 
-    Costs as much reading as `LCMD`.  Keeps m × d float64 elements for d features,
-    updated in m · d² multiply-adds; then m · d for each pick.
+    Reads and keeps as much as `LCMD`: the labels transform the vectors by blocks, in
+    float64, and what they become is not kept.  Takes m · d² multiply-adds for d
+    components, then m · d for each pick.
 
     References
     ----------
@@ -104,8 +106,8 @@ class MaxDet(_Covariance):
     """
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        features, _ = self._features(pool, rng)
-        return max_det(features, n, self.noise_std)
+        rows, _, transform = self._read(pool, rng)
+        return max_det(rows, n, self.noise_std, transform)
 
 
 class MaxDiag(_Covariance):
@@ -142,12 +144,8 @@ class MaxDiag(_Covariance):
     """
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        space = read_space(pool, self.space, self.n_components, self.head, rng)
-        transform = covariance_transform(
-            space, self.noise_std, self.condition_on_labels
-        )
-        # By blocks: the transformed vectors are not kept.
-        return top_k(sq_norms(space.vectors()[0], transform), n, rng)
+        rows, _, transform = self._read(pool, rng)
+        return top_k(sq_norms(rows, transform), n, rng)
 
 
 class BAIT(_Covariance):
@@ -224,8 +222,8 @@ class BAIT(_Covariance):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_bool("backward", self.backward)
         if pool.task != "classification":
-            features, known = self._features(pool, rng)
-            return bait(features, n, self.noise_std, known, self.backward)
+            vectors, known, transform = self._read(pool, rng)
+            return bait(vectors, n, self.noise_std, known, self.backward, transform)
         check_positive("prior", self.prior)
         rows, labeled = read_information(
             pool, self.space, self.n_components, self.head, rng
@@ -266,5 +264,5 @@ class FrankWolfe(_Covariance):
     """
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        features, _ = self._features(pool, rng)
-        return frank_wolfe(features, n)
+        rows, _, transform = self._read(pool, rng)
+        return frank_wolfe(rows, n, transform)

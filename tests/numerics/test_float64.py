@@ -13,17 +13,32 @@ from tests.numerics.test_nearest import features
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("m", [0, 1, 300])
 @pytest.mark.parametrize("block", [1, 100, 2**20])
-def test_equals_numpy(dtype, m, block, small_blocks):
+@pytest.mark.parametrize("by", ["nothing", "scale", "matrix"])
+def test_equals_numpy(dtype, m, block, by, small_blocks):
     small_blocks(block)
-    rows, matrix = features(m, 7).to(dtype), features(7, 7, seed=1).double()
-    wide, square = rows.double().numpy(), matrix.numpy()
+    rows, square = features(m, 7).to(dtype), features(7, 7, seed=1).double()
+    matrix, moved = {
+        "nothing": (None, rows.double().numpy()),
+        "scale": (square[0, 0], rows.double().numpy() * square[0, 0].item()),
+        "matrix": (square[:, :5], rows.double().numpy() @ square[:, :5].numpy()),
+    }[by]
+    d = moved.shape[1]
+    form, directions = square[:d, :d], features(3, d, seed=2).double()
     pairs = [
-        (float64.sq_norms(rows), (wide**2).sum(axis=1)),
-        (float64.inner_products(matrix[:3], rows), square[:3] @ wide.T),
-        (float64.transformed(rows, matrix[:, :5]), wide @ square[:, :5]),
-        (float64.quadratic_forms(rows, matrix), ((wide @ square) * wide).sum(axis=1)),
-        (float64.second_moments(rows), wide.T @ wide),
+        (float64.sq_norms(rows, matrix), (moved**2).sum(axis=1)),
+        (float64.row_sum(rows, matrix), moved.sum(axis=0)),
+        (
+            float64.inner_products(directions, rows, matrix),
+            directions.numpy() @ moved.T,
+        ),
+        (
+            float64.quadratic_forms(rows, form, matrix),
+            ((moved @ form.numpy()) * moved).sum(axis=1),
+        ),
+        (float64.second_moments(rows, matrix), moved.T @ moved),
     ]
+    if matrix is not None:
+        pairs.append((float64.transformed(rows, matrix), moved))
     for found, expected in pairs:
         assert found.dtype == torch.float64
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

@@ -17,7 +17,7 @@ from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.pool import Pool
-from skal.reading.space import covariance_features, read_space
+from skal.reading.space import Space, covariance_features, read_space
 from skal.rng import resolve_rng
 from skal.rows import Rows
 from skal.spaces import Dense
@@ -194,15 +194,21 @@ def test_covariance_features():
     space = read_space(Pool(FOREST, POOL), "inputs")
     space = space._replace(pool=Dense(rows), labeled=Dense(labeled))
     scale = float(labeled.double().square().sum(dim=1).mean().rsqrt())
-    found, known = covariance_features(space, 0.1, False)
-    torch.testing.assert_close(found, rows.double() * scale)
-    torch.testing.assert_close(known, labeled.double() * scale)
+    for dtype in (torch.float32, torch.float64):
+        both = [x.to(dtype) for x in (rows, labeled)]
+        typed = Space(*map(Dense, both))
+        for found, x in zip(covariance_features(typed, 0.1, False), both, strict=True):
+            torch.testing.assert_close(found, x * scale)
+    # Of full rank and next to no noise, labels leave variances that float32 lacks.
+    found, _ = covariance_features(space, 1e-17, True)
+    assert found.dtype == torch.float64
     # The posterior covariance of a Gaussian process with this prior.
     z, z_l = rows.double() * scale, labeled.double() * scale
     gain = z @ z_l.T @ torch.linalg.inv(z_l @ z_l.T + 0.01 * torch.eye(4).double())
     for condition in (True, "auto"):
         found, _ = covariance_features(space, 0.1, condition)
-        torch.testing.assert_close(found @ found.T, z @ z.T - gain @ z_l @ z.T)
+        expected = (z @ z.T - gain @ z_l @ z.T).float()
+        torch.testing.assert_close(found @ found.T, expected)
     alone = space._replace(labeled=None)
     found, known = covariance_features(alone, 0.1, "auto")
     assert float(found.square().sum(dim=1).mean()) == pytest.approx(1)
