@@ -7,6 +7,8 @@ from skal.nets.ensembles import (
     DeepEnsembleRegressor,
     DiversityEncouragingEnsembleClassifier,
     DiversityEncouragingEnsembleRegressor,
+    FoldEnsembleClassifier,
+    FoldEnsembleRegressor,
     SnapshotEnsembleClassifier,
     SnapshotEnsembleRegressor,
     SplitHeadEnsembleClassifier,
@@ -18,6 +20,7 @@ from skal.nets.loss_prediction import (
 )
 from skal.nets.modules import MLP
 from skal.nets.regressor import NetRegressor
+from skal.nets.tabular import TabularMLP
 
 __all__ = [
     "MLP",
@@ -25,6 +28,8 @@ __all__ = [
     "DeepEnsembleRegressor",
     "DiversityEncouragingEnsembleClassifier",
     "DiversityEncouragingEnsembleRegressor",
+    "FoldEnsembleClassifier",
+    "FoldEnsembleRegressor",
     "ForgettingEvents",
     "LossPredictionClassifier",
     "LossPredictionRegressor",
@@ -34,5 +39,6 @@ __all__ = [
     "SnapshotEnsembleRegressor",
     "SplitHeadEnsembleClassifier",
     "SplitHeadEnsembleRegressor",
+    "TabularMLP",
     "WeightSnapshots",
 ]

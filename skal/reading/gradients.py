@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
@@ -65,11 +66,12 @@ class GradientReader:
     The gradients of a linear layer that each row passes once are outer products.  Hooks
     read their factors in one forward and K backward passes, and no gradient is written
     out.  Linear layers that a row passes several times (sequences) give the sum of such
-    products, and `torch.func` computes the gradients of all other parameters; both are
-    returned unfactored.  The gradients by hooks are compared with those of autograd
-    once, on the first rows: a layer whose parameters are also used without calling it,
-    as that of attention, is one of the others.  The order of the layers is the same for
-    all batches.
+    products.  Of other layers without parts, such as a normalization or an embedding,
+    `torch.func` differentiates the layer alone, and of all other parameters the whole
+    module; these are returned unfactored.  The gradients by hooks are compared with
+    those of autograd once, on the first rows: a layer whose parameters are also used
+    without calling it, as that of attention, or that mixes rows, is one of the others.
+    The order of the layers is the same for all batches.
 
     Examples
     --------
@@ -94,7 +96,7 @@ class GradientReader:
         self.access = access
         self.space = space
         self.directions = directions
-        self._chosen: tuple[dict[str, nn.Linear], list[str]] | None = None
+        self._chosen: tuple[dict[str, nn.Module], list[str]] | None = None
 
     def __call__(self, batch: Any) -> list[Factors]:
         """Read the factors of each layer for a batch of ``access.batches``."""
@@ -104,8 +106,8 @@ class GradientReader:
 
     # -- which parameters, and how --------------------------------------------------
 
-    def _choose(self, batch: Any) -> tuple[dict[str, nn.Linear], list[str]]:
-        """Choose linear layers for hooks, and names of parameters for `torch.func`."""
+    def _choose(self, batch: Any) -> tuple[dict[str, nn.Module], list[str]]:
+        """Choose layers for hooks, and names of parameters for `torch.func`."""
         module = self.access.module
         if self.space == "last_layer":
             head = self.access.find_head(batch)
@@ -115,49 +117,53 @@ class GradientReader:
         n_owners: Counter[int] = Counter()
         for part in module.modules():
             n_owners.update(map(id, part.parameters(recurse=False)))
-        linear: dict[str, nn.Linear] = {}
+        watched: dict[str, nn.Module] = {}
         for name, layer in layers.items():
-            if _has_factors(layer, n_owners):
-                linear[name] = layer
+            if _has_factors(layer, n_owners) or _is_single(layer, n_owners):
+                watched[name] = layer
         few = index_batch(batch, slice(_N_PROBE))
-        self._drop_without_batch_rows(linear, few)
-        self._drop_unlike_autograd(linear, few)
+        self._drop_without_batch_rows(watched, few)
+        self._drop_unlike_autograd(watched, few)
         left = set(map(id, within.parameters()))
-        for layer in linear.values():
+        for layer in watched.values():
             left.difference_update(map(id, layer.parameters()))
         others = [
             name
             for name, p in module.named_parameters()
             if p.requires_grad and id(p) in left
         ]
-        if not linear and not others:
+        if not watched and not others:
             raise UnsuitableLearnerError(
                 f"{type(module).__name__} has no trainable parameter to take gradients "
                 f"of with space={self.space!r}."
             )
-        return linear, others
+        return watched, others
 
     @torch.no_grad()
-    def _drop_without_batch_rows(self, linear: dict[str, nn.Linear], few: Any) -> None:
-        """Drop the layers whose inputs do not have one row per row of the batch."""
-        passes: list[tuple[str, int]] = []
+    def _drop_without_batch_rows(self, watched: dict[str, nn.Module], few: Any) -> None:
+        """Drop the layers that do not map one tensor of the batch's rows to another."""
+        passes: list[tuple[str, set[int]]] = []
 
-        def note(name: str, _: nn.Module, args: Any, kwargs: Any) -> None:
-            passes.append((name, len(input_of(args, kwargs))))
+        def note(name: str, _: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            ends = [*args, *kwargs.values(), output]
+            single = len(ends) == 2 and all(
+                isinstance(e, Tensor) and e.ndim for e in ends
+            )
+            passes.append((name, set(map(len, ends)) if single else {-1}))
 
         # Another dimension may have the length of one of the two by chance.
         fewer = index_batch(few, slice(max(1, batch_length(few) - 1)))
         for probe in (few, fewer):
             passes.clear()
-            with hooked(linear, note, before=True):
+            with hooked(watched, note):
                 n_rows = len(self.access.forward(probe))
-            for name, length in passes:
-                if length != n_rows:
-                    linear.pop(name, None)
+            for name, lengths in passes:
+                if lengths != {n_rows}:
+                    watched.pop(name, None)
 
     @torch.inference_mode(False)
     @torch.enable_grad()
-    def _drop_unlike_autograd(self, linear: dict[str, nn.Linear], few: Any) -> None:
+    def _drop_unlike_autograd(self, watched: dict[str, nn.Module], few: Any) -> None:
         """Drop the layers whose gradients by hooks are not those of autograd.
 
         Raises
@@ -174,7 +180,7 @@ class GradientReader:
         if not moving:
             return
         with preserve_global_rng():  # both passes draw the same, if they do
-            plain, caught = self._watched(few, linear)
+            plain, caught = self._watched(few, watched)
         outputs = as_columns(self.access.forward(few, moving)).flatten(1)
         # Uneven weights, so that the terms of rows and outputs do not cancel.
         weights = torch.arange(outputs.numel(), device=outputs.device).cos()
@@ -188,23 +194,30 @@ class GradientReader:
                 "torch.no_grad."
             )
         by_autograd = dict(zip(moving, found, strict=True))
-        by_hooks: defaultdict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        by_hooks: defaultdict[str, list[_Pass]] = defaultdict(list)
         for name, x, g in zip(caught.names, caught.inputs, own, strict=True):
             if g is not None:
-                by_hooks[name].append((x.flatten(0, -2), as_floats(g).flatten(0, -2)))
-        for name in list(linear):
-            prefix = f"{name}." if name else ""
+                by_hooks[name].append((x, (as_floats(g),)))
+        for name, layer in list(watched.items()):
+            prefix, passes = (f"{name}." if name else ""), by_hooks[name]
+            kinds = [
+                kind for kind, _ in layer.named_parameters() if prefix + kind in moving
+            ]
+            try:
+                sums = _sums(layer, passes, kinds)
+            except UnsuitableLearnerError:  # torch.func cannot differentiate it alone
+                watched.pop(name)
+                continue
             if not all(
-                _close(by_hooks[name], by_autograd[prefix + kind], kind, caught.outputs)
-                for kind in ("weight", "bias")
-                if prefix + kind in moving
+                _close(sums.get(kind), by_autograd[prefix + kind], caught.outputs)
+                for kind in kinds
             ):
-                linear.pop(name)
+                watched.pop(name)
 
     # -- reading --------------------------------------------------------------------
 
     def _watched(
-        self, batch: Any, linear: dict[str, nn.Linear]
+        self, batch: Any, watched: dict[str, nn.Module]
     ) -> tuple[Tensor, _Caught]:
         """Compute the outputs, ``(b, C)``, in a pass that catches those of layers."""
         # Detached parameters, so that the graph holds the hooked layers alone.
@@ -217,19 +230,19 @@ class GradientReader:
             if not output.requires_grad:
                 output = output.detach().requires_grad_()
             caught.names.append(name)
-            caught.inputs.append(as_floats(input_of(args, kwargs).detach()))
+            caught.inputs.append(input_of(args, kwargs).detach())
             caught.outputs.append(output)
             return output.clone()  # the next layer may write in place
 
-        with hooked(linear, catch):
+        with hooked(watched, catch):
             return as_columns(self.access.forward(batch, fixed)).flatten(1), caught
 
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _read(
-        self, batch: Any, linear: dict[str, nn.Linear], others: list[str]
+        self, batch: Any, watched: dict[str, nn.Module], others: list[str]
     ) -> list[Factors]:
-        outputs, caught = self._watched(batch, linear)
+        outputs, caught = self._watched(batch, watched)
         vectors = self._vectors(outputs.detach())
         gradients = _backward(outputs, caught.outputs, vectors)
         passes: defaultdict[str, list[_Pass]] = defaultdict(list)
@@ -237,8 +250,11 @@ class GradientReader:
         for name, x, by_direction in found:
             passes[name].append((x, by_direction))
         result = []
-        for name, layer in linear.items():
-            result.append(_linear_factors(layer, passes[name], vectors))
+        for name, layer in watched.items():
+            if isinstance(layer, nn.Linear):
+                result.append(_linear_factors(layer, passes[name], vectors))
+            else:
+                result.append(_layer_gradients(layer, passes[name], vectors))
         if others:
             result.append(_whole_gradients(self.access.module, others, batch, vectors))
         return result
@@ -300,6 +316,16 @@ def _has_factors(module: nn.Module, n_owners: Counter[int]) -> TypeGuard[nn.Line
     return is_trained
 
 
+def _is_single(module: nn.Module, n_owners: Counter[int]) -> bool:
+    """Whether a module has no parts, and parameters to train that it does not share."""
+    own = list(module.parameters())
+    return (
+        not any(module.children())
+        and any(p.requires_grad for p in own)
+        and all(p.is_floating_point() and n_owners[id(p)] == 1 for p in own)
+    )
+
+
 def _gradients(
     outputs: Tensor, inputs: Sequence[Tensor], weights: Tensor
 ) -> Sequence[Tensor | None]:
@@ -309,19 +335,30 @@ def _gradients(
     return torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
 
 
+def _sums(layer: nn.Module, passes: list[_Pass], kinds: list[str]) -> dict[str, Tensor]:
+    """Sum the gradients of the parameters of a layer over rows and passes.
+
+    A layer that is connected to the outputs without a pass, used but not called, has
+    none.
+    """
+    sums: dict[str, Tensor] = {}
+    for x, (g,) in passes:
+        if isinstance(layer, nn.Linear):
+            x, g = as_floats(x).flatten(0, -2), g.flatten(0, -2)
+            found = {"weight": g.mT @ x.to(g), "bias": g.sum(dim=0)}
+        else:
+            found = {k: v.sum(0) for k, v in _own_gradients(layer, kinds, x, g).items()}
+        sums = {k: sums[k] + v if k in sums else v for k, v in found.items()}
+    return sums
+
+
 def _close(
-    passes: list[tuple[Tensor, Tensor]],
-    right: Tensor | None,
-    kind: str,
-    layer_outputs: list[Tensor],
+    own: Tensor | None, right: Tensor | None, layer_outputs: list[Tensor]
 ) -> bool:
     """Whether a parameter's gradient by hooks is that of autograd, up to rounding."""
-    if not passes:  # connected without a pass: used, but not called
-        return right is None
-    terms = [g.sum(dim=0) if kind == "bias" else g.mT @ x.to(g) for x, g in passes]
-    own = torch.stack(terms).sum(dim=0)
-    if right is None:
-        return not bool(own.any())
+    if own is None or right is None:
+        given = right if own is None else own
+        return given is None or (own is not None and not bool(given.any()))
     eps = max(torch.finfo(x.dtype).eps for x in layer_outputs)
     error, size = float((own - right).norm()), float(right.norm())
     return error <= max(3e-3, 8 * eps) * size
@@ -358,7 +395,8 @@ def _linear_factors(layer: nn.Linear, passes: list[_Pass], vectors: Tensor) -> F
     weight = layer.weight.requires_grad
     bias = layer.bias is not None and layer.bias.requires_grad
     extended = []
-    for x, _ in passes:
+    for given, _ in passes:
+        x = as_floats(given)
         parts = [x] if weight else []
         parts += [x.new_ones(*x.shape[:-1], 1)] if bias else []
         extended.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
@@ -378,6 +416,50 @@ def _linear_factors(layer: nn.Linear, passes: list[_Pass], vectors: Tensor) -> F
             g = g.reshape(len(g), -1, g.shape[-1])
             whole[:, k] += torch.einsum("bto,bti->boi", g, x).flatten(1)
     return Factors(whole.new_ones(len(whole), 1), whole.flatten(1))
+
+
+def _layer_gradients(layer: nn.Module, passes: list[_Pass], vectors: Tensor) -> Factors:
+    """Compute the gradients of a layer without parts, for each direction and row."""
+    kinds = [kind for kind, p in layer.named_parameters() if p.requires_grad]
+    n_rows, n_directions = len(vectors), vectors.shape[2]
+    n_elements = sum(p.numel() for p in layer.parameters() if p.requires_grad)
+    whole = vectors.new_zeros(n_rows, n_directions, n_elements)
+    for x, by_direction in passes:
+        for k, g in enumerate(by_direction):
+            found = _own_gradients(layer, kinds, x, g).values()
+            whole[:, k] += torch.cat([part.flatten(1) for part in found], dim=1)
+    return Factors(whole.new_ones(n_rows, 1), whole.flatten(1))
+
+
+def _own_gradients(
+    layer: nn.Module, kinds: list[str], x: Tensor, g: Tensor
+) -> dict[str, Tensor]:
+    """Compute the gradients of <g, layer(x)> for each row, by torch.func."""
+    fixed = {n: p.detach() for n, p in layer.named_parameters()}
+
+    def value(parameters: dict[str, Tensor], row: Tensor, vector: Tensor) -> Tensor:
+        output = functional_call(layer, {**fixed, **parameters}, (row[None],))
+        return (as_floats(output) * vector[None]).sum()
+
+    moving = {kind: fixed[kind] for kind in kinds}
+    with _as_unsuitable(layer, kinds):
+        found = vmap(grad(value), in_dims=(None, 0, 0))(moving, x, g)
+    return {kind: as_floats(gradient.detach()) for kind, gradient in found.items()}
+
+
+@contextmanager
+def _as_unsuitable(module: nn.Module, names: list[str]) -> Iterator[None]:
+    """Turn the errors of torch.func into UnsuitableLearnerError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise UnsuitableLearnerError(
+            f"torch.func cannot compute per-row gradients of {type(module).__name__} "
+            f"by {names[:5]}: {error} Use the last layer alone "
+            '(space="last_layer").'
+        ) from error
 
 
 def _whole_gradients(
@@ -406,16 +488,8 @@ def _whole_gradients(
     for rows, v in zip(split(batch, size), vectors.split(size), strict=True):
         whole = []
         for k in range(v.shape[2]):
-            try:
+            with _as_unsuitable(module, names):
                 found = per_row(moving, rows, v[:, :, k])
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise
-                raise UnsuitableLearnerError(
-                    f"torch.func cannot compute per-row gradients of "
-                    f"{type(module).__name__} by {names[:5]}: {error} Use the last "
-                    'layer alone (space="last_layer").'
-                ) from error
             whole += [g.flatten(1) for g in found.values()]
         chunks.append(torch.cat(whole, dim=1))
     outputs = as_floats(torch.cat(chunks).detach())

@@ -5,6 +5,10 @@ from skal.nets.ensembles.diversity import (
     DiversityEncouragingEnsembleClassifier,
     DiversityEncouragingEnsembleRegressor,
 )
+from skal.nets.ensembles.folds import (
+    FoldEnsembleClassifier,
+    FoldEnsembleRegressor,
+)
 from skal.nets.ensembles.snapshot import (
     SnapshotEnsembleClassifier,
     SnapshotEnsembleRegressor,
@@ -19,6 +23,8 @@ __all__ = [
     "DeepEnsembleRegressor",
     "DiversityEncouragingEnsembleClassifier",
     "DiversityEncouragingEnsembleRegressor",
+    "FoldEnsembleClassifier",
+    "FoldEnsembleRegressor",
     "SnapshotEnsembleClassifier",
     "SnapshotEnsembleRegressor",
     "SplitHeadEnsembleClassifier",

@@ -16,6 +16,7 @@ from skal.nets.data import ArrayDataset, BatchOrder
 from skal.nets.modules import MLP
 from skal.nets.outcome import warn_if_untrained
 from skal.nets.regressor import NetRegressor
+from skal.nets.tabular import ColumnScale, PeriodicEmbedding, TabularMLP
 from skal.nets.validation import (
     check_inputs,
     check_labels,
@@ -82,7 +83,7 @@ def can_train_together(net: Any, X: Any) -> bool:
             return False
     dropout = params.get("module__dropout", 0.0)
     return (
-        params["module"] is MLP
+        params["module"] in (MLP, TabularMLP)
         and params.get("module__activation", nn.ReLU) in ACTIVATIONS
         and params["criterion"] in CRITERIA
         and params["optimizer"] in OPTIMIZERS
@@ -211,7 +212,7 @@ class StackedMLP:
 
     Parameters
     ----------
-    modules : list of MLP
+    modules : list of MLP or TabularMLP
         K modules.
     generators : list of torch.Generator
         Source of the dropout masks of each perceptron.
@@ -256,6 +257,11 @@ class StackedMLP:
                 hidden = StackedLinear.apply(hidden, weight, bias)
             elif isinstance(layer, nn.Dropout):
                 hidden = hidden * self._mask(hidden, 1 - layer.p)
+            elif isinstance(layer, (ColumnScale, PeriodicEmbedding)):
+                own = dict(layer.named_parameters())
+                hidden = layer.run(
+                    hidden, {key: self.parameters[f"{name}.{key}"] for key in own}
+                )
             else:
                 hidden = layer(hidden)
         return hidden
@@ -320,11 +326,25 @@ class StackedLoss:
         self.coded = self.binary or isinstance(criterion, nn.CrossEntropyLoss)
         self.class_weights = class_weights
 
-    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Compute losses (K,) of outputs (K, b, n_outputs) and targets (K, b, ...)."""
-        weight = None
+    def __call__(
+        self, outputs: Tensor, y: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        """Compute the loss of each net.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (K, b, n_outputs)
+        y : Tensor of shape (K, b, ...)
+        weight : Tensor of shape (K, b), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        losses : Tensor of shape (K,)
+        """
         if self.class_weights is not None:
-            weight = self.class_weights.to(y.device)[y]
+            by_class = self.class_weights.to(y.device)[y]
+            weight = by_class if weight is None else weight * by_class
         flat = outputs.flatten(0, 1)
         if self.binary:
             losses = self.criterion(flat[:, 0], y.reshape(-1).to(flat.dtype))

@@ -1,0 +1,702 @@
+"""Fold ensembles: nets trained at once, each stopped and judged by its own fold."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import clone, is_classifier
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch import Tensor
+
+from skal.exceptions import TrainingWarning
+from skal.nets.data import ArrayDataset
+from skal.nets.ensembles.base import (
+    BaseEnsemble,
+    EnsembleClassifier,
+    EnsembleRegressor,
+    seeded_clone,
+)
+from skal.nets.ensembles.fold_training import Schedule, deal_folds, train_on_folds
+from skal.nets.ensembles.others import (
+    classification_weights,
+    gaussian_process,
+    held_out_predictions,
+    regression_weights,
+)
+from skal.nets.tabular import TabularMLP
+from skal.nets.validation import check_inputs, check_weights, is_structured
+from skal.rng import seed_from
+from skal.validation import (
+    check_bool,
+    check_int,
+    check_not_negative,
+    check_option,
+    check_positive,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["FoldEnsembleClassifier", "FoldEnsembleRegressor"]
+
+#: Rows up to which a Gaussian process joins by default: its cost is cubic.
+_MOST_FOR_PROCESS = 1000
+#: Trees that join by default.
+_N_TREES = 100
+#: Rows by which columns of two values are told from others.
+_LOOKED_AT = 1000
+#: Of the solver of the logistic regression.
+_MAX_ITERATIONS = 1000
+
+
+class FoldEnsemble(BaseEnsemble):
+    """Nets that are stopped and judged by a fold each, and other estimators."""
+
+    others_: list[Any]
+    weights_: np.ndarray
+    oof_prediction_: np.ndarray
+    oof_score_: float
+
+    def __init__(
+        self,
+        n_estimators: int = 8,
+        *,
+        hidden_sizes: Sequence[int] = (128, 128, 128),
+        periodic: Any = True,
+        others: Any = "auto",
+        max_steps: Any = "auto",
+        batch_size: int = 64,
+        lr: float = 0.05,
+        weight_decay: float = 0.01,
+        device: Any = "cpu",
+        random_state: Any = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.hidden_sizes = hidden_sizes
+        self.periodic = periodic
+        self.others = others
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.device = device
+        self.random_state = random_state
+
+    def _estimator(self) -> Any:
+        """Make the net that the members are clones of."""
+        return self._net_class(
+            TabularMLP,
+            module__hidden_sizes=self.hidden_sizes,
+            optimizer=torch.optim.AdamW,
+            batch_size=self.batch_size,
+            device=self.device,
+        )
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        **fit_params: Any,
+    ) -> Self:
+        """Train the members from scratch.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (m, d)
+            Columns of about unit scale, as by a `StandardScaler`.
+        y : array-like of shape (m,) or (m, n_targets)
+            In any units: targets are standardized during training.
+        sample_weight : array-like of shape (m,), optional
+            Rows of weight 0 are left out.
+        groups : array-like of shape (m,), optional
+            Rows of a group are held out together.
+        **fit_params : dict
+            Not supported.
+
+        Returns
+        -------
+        ensemble : self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is invalid; the ensemble is left as it was.
+
+        Warns
+        -----
+        TrainingWarning
+            If the loss of a member was never finite on its fold.
+        """
+        if fit_params:
+            raise TypeError(f"fit got unexpected arguments {sorted(fit_params)}.")
+        params = {} if groups is None else {"groups": groups}
+        return super().fit(X, y, sample_weight, **params)
+
+    def _check(self) -> None:
+        check_bool("periodic", self.periodic, auto=True)
+        check_int("batch_size", self.batch_size)
+        check_positive("lr", self.lr)
+        check_not_negative("weight_decay", self.weight_decay)
+        if self.max_steps != "auto":
+            check_int("max_steps", self.max_steps)
+        if isinstance(self.others, str):
+            check_option("others", self.others, ["auto"])
+
+    def _fit(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        fit_params: dict[str, Any],
+        rng: torch.Generator,
+    ) -> dict[str, Any]:
+        self._check()
+        if is_structured(X):
+            raise TypeError(
+                f"{type(self).__name__} needs a table as X, got {type(X).__name__}; "
+                "a DeepEnsemble takes other inputs."
+            )
+        template = seeded_clone(estimator, seed_from(rng)).set_params(max_epochs=0)
+        template.fit(X, y)
+        task = self._task(template, X, y, fit_params, rng)
+        groups_of_nets, held_out, steps = [], [], []
+        for periodic in self._architectures(task.dense):
+            nets = [
+                seeded_clone(template, seed_from(rng)).set_params(
+                    module__periodic=periodic
+                )
+                for _ in range(self.n_estimators)
+            ]
+            outputs, best = self._train(nets, X, y, task)
+            groups_of_nets.append(nets)
+            held_out.append(outputs)
+            steps += best
+        others = self._fit_others(task, seed_from(rng))
+        for other in others:
+            found = held_out_predictions(
+                other, task.dense, task.target, task.folds, task.weight
+            )
+            held_out.append(found)
+        weights, oof = self._average(np.stack(held_out), task)
+        of_nets = np.repeat(weights[: len(groups_of_nets)], self.n_estimators)
+        oof_prediction = np.full((task.n_given, *oof.shape[1:]), np.nan)
+        oof_prediction[task.used] = oof
+        return {
+            "estimators_": [net for nets in groups_of_nets for net in nets],
+            "others_": others,
+            "weights_": np.concatenate(
+                [of_nets / self.n_estimators, weights[len(groups_of_nets) :]]
+            ),
+            "n_steps_": steps,
+            **self._of_held_out(template, oof_prediction, task),
+        }
+
+    def _task(
+        self,
+        template: Any,
+        X: Any,
+        y: Any,
+        fit_params: dict[str, Any],
+        rng: torch.Generator,
+    ) -> _Task:
+        """Validate rows and targets, and deal the rows out to folds."""
+        rows = check_inputs(template, X, reset=False)
+        dense = np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
+        dense = dense.reshape(len(dense), -1)
+        target = template._held_out_target(rows, y)
+        used, weight = np.arange(len(target)), fit_params.get("sample_weight")
+        if weight is not None:
+            weight = check_weights(weight, target)
+            used = np.flatnonzero(weight)
+            weight = weight[used]
+        groups = fit_params.get("groups")
+        if groups is not None:
+            groups = np.asarray(groups)
+            if len(groups) != len(target):
+                raise ValueError(
+                    f"groups has {len(groups)} entries for {len(target)} rows."
+                )
+            groups = groups[used]
+        labels = target[used] if is_classifier(self) else None
+        folds = deal_folds(len(used), self.n_estimators, rng, labels, groups)
+        by_class = getattr(template, "class_weights_", None)
+        if by_class is not None:
+            of_labels = by_class.numpy()[target[used]]
+            weight = of_labels if weight is None else weight * of_labels
+        dense = dense[used].astype(np.float64)
+        if weight is not None:
+            weight = weight.astype(np.float32)
+        return _Task(dense, target[used], weight, folds, used, len(target))
+
+    def _train(
+        self, nets: list[Any], X: Any, y: Any, task: _Task
+    ) -> tuple[np.ndarray, list[int]]:
+        """Train the nets; return held-out predictions, and the step of each net."""
+        for net in nets:
+            net.fit(X, y)
+            net.set_params(max_epochs=type(net)().max_epochs)
+        units, target = self._units(task.target), task.target
+        if units is not None:
+            shift, scale = units
+            flat = target.reshape(len(target), -1)
+            target = ((flat - shift) / scale).astype(np.float32)
+        schedule = Schedule(
+            Schedule.default_steps(len(target), self.batch_size)
+            if isinstance(self.max_steps, str)
+            else self.max_steps,
+            self.batch_size,
+            self.lr,
+            self.weight_decay,
+        )
+        rows = task.dense.astype(np.float32)
+        dataset = ArrayDataset(rows, target, task.weight)
+        outputs, steps = train_on_folds(nets, dataset, task.folds, schedule)
+        if units is not None:
+            for net in nets:
+                _rescale(net.module_.head, *units)
+            outputs = outputs.double() * torch.from_numpy(scale) + torch.from_numpy(
+                shift
+            )
+        return self._as_predictions(nets[0], outputs), steps
+
+    def _architectures(self, dense: np.ndarray) -> list[list[int] | None]:
+        """List the columns with an embedding, for each kind of net."""
+        some = dense[:_LOOKED_AT]
+        many = [j for j, c in enumerate(some.T) if len(np.unique(c)) > 2]
+        if not many or self.periodic is False:
+            return [None]
+        return [None, many] if isinstance(self.periodic, str) else [many]
+
+    def _fit_others(self, task: _Task, seed: int) -> list[Any]:
+        if self.others is None:
+            return []
+        if not isinstance(self.others, str):
+            others = [clone(other) for other in self.others]
+        else:
+            others = self._default_others(task, seed)
+        along = {} if task.weight is None else {"sample_weight": task.weight}
+        for other in others:
+            if along and not has_fit_parameter(other, "sample_weight"):
+                raise ValueError(
+                    f"{type(other).__name__} among others= takes no sample_weight."
+                )
+        return [other.fit(task.dense, task.target, **along) for other in others]
+
+    def _average(
+        self, held_out: np.ndarray, task: _Task
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the weights of the models by their held-out predictions."""
+        known = np.isfinite(held_out).all((0, 2))
+        oof = np.full(held_out.shape[1:], np.nan)
+        if not known.all() and len(known) > 1:
+            warnings.warn(
+                f"Training without success: members of {type(self).__name__} have no "
+                f"finite loss on {(~known).sum()} of {len(known)} rows. Scale X "
+                "(StandardScaler), or lower lr.",
+                TrainingWarning,
+                stacklevel=4,
+            )
+        if not known.any():
+            weights = np.zeros(len(held_out))
+            weights[0] = 1.0
+            return weights, oof
+        weights = self._weights(held_out[:, known], task.target[known])
+        oof[known] = np.tensordot(weights, held_out[:, known], 1)
+        return weights, oof
+
+    def _predictions(self, X: Any, method: str) -> np.ndarray:
+        """Predict by all models: (n_models, m, ...)."""
+        found = [getattr(net, method)(X) for net in self.estimators_]
+        if self.others_:
+            rows = check_inputs(self.estimators_[0], X, reset=False)
+            dense = np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
+            dense = dense.reshape(len(dense), -1).astype(np.float64)
+            for other in self.others_:
+                found.append(np.reshape(getattr(other, method)(dense), found[0].shape))
+        return np.stack(found, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What an ensemble is fitted to.
+
+    Attributes
+    ----------
+    dense : float64 ndarray of shape (n, d)
+        Without the rows of weight 0.
+    target : ndarray of shape (n,) or (n, n_targets)
+        Targets, or classes coded from 0.
+    weight : ndarray of shape (n,) or None
+        Weights of the rows, including those of their classes.
+    folds : ndarray of int of shape (n,)
+    used : ndarray of int of shape (n,)
+        Positions of these rows among those given.
+    n_given : int
+    """
+
+    dense: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray | None
+    folds: np.ndarray
+    used: np.ndarray
+    n_given: int
+
+
+def _rescale(head: Any, shift: np.ndarray, scale: np.ndarray) -> None:
+    """Let a head predict ``shift + scale * outputs``."""
+    with torch.no_grad():
+        scale_o = torch.from_numpy(scale).to(head.bias)
+        head.weight.mul_(scale_o[:, None])
+        head.bias.mul_(scale_o).add_(torch.from_numpy(shift).to(head.bias))
+
+
+class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
+    """Nets for tables of few rows, each stopped and judged by a fold of its own.
+
+    The recommended learner for 30 to some thousand labels. The nets are trained
+    simultaneously; a Gaussian process and a forest join the average as far as they
+    predict the held-out rows better.
+
+    Parameters
+    ----------
+    n_estimators : int, default=8
+        Number of folds and of nets.
+    hidden_sizes : sequence of int, default=(128, 128, 128)
+        Width of each hidden layer.
+    periodic : bool or "auto", default=True
+        Whether columns of more than two values get periodic embeddings, see
+        :class:`~skal.nets.tabular.PeriodicEmbedding`. "auto" trains nets of both kinds
+        and weights them by the held-out rows, in twice the time.
+    others : "auto", None or list of regressors, default="auto"
+        Regressors that join the average. "auto" stands for a
+        :class:`~sklearn.gaussian_process.GaussianProcessRegressor` with a length scale
+        for each column, if there are at most 1000 rows and no `sample_weight`, and an
+        :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. None leaves the
+        nets among themselves.
+    max_steps : int or "auto", default="auto"
+        Number of training steps. "auto" takes 500, or as many as 30 passes over the
+        rows have, if that is more.
+    batch_size : int, default=64
+        Number of rows of each net in a step.
+    lr : float, default=0.05
+        Largest learning rate. It is scaled for each layer by
+        :meth:`~skal.nets.TabularMLP.lr_factors`, rises in the first tenth of the steps
+        and falls to 0 as a cosine.
+    weight_decay : float, default=0.01
+        Decay of the weight matrices, relative to the learning rate.
+    device : str, default="cpu"
+        Device of the nets.
+    random_state : int, numpy RandomState or Generator, optional
+        Seeds folds, weights and the order of rows. None draws a new seed for each
+        `fit`.
+
+    Attributes
+    ----------
+    estimators_ : list of NetRegressor
+        The nets, as complete members: strategies and posteriors read these.
+    others_ : list of regressors
+        The other regressors, fitted to all rows.
+    weights_ : ndarray of shape (n_nets + n_others,)
+        Weight of each of `estimators_` and `others_` in the average; sum 1.
+    n_steps_ : list of int
+        The best step of each net.
+    oof_prediction_ : ndarray of the shape of `y`
+        Prediction of each row by models that were not trained on it; NaN for rows of
+        weight 0. The weights of the average were chosen by these.
+    oof_score_ : float
+        Coefficient of determination of `oof_prediction_`.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Column names of a DataFrame X.
+
+    See Also
+    --------
+    FoldEnsembleClassifier : The same for classification.
+    DeepEnsembleRegressor : Any nets, trained on all rows for a fixed time.
+    skal.tabular.make_tabular_regressor : With preprocessing for mixed tables.
+
+    Notes
+    -----
+    Net k is trained on all rows but those of fold k, of which the loss is computed
+    every ten steps; it keeps the weights of the step where that was least. So the
+    average has learned from all rows, and noise in the targets decides how long to
+    train.
+
+    The held-out predictions estimate the error of the model without further labels, a
+    little optimistically, since steps and weights were chosen by them. This holds for
+    rows labeled at random. Rows that a strategy chose are unlike those of the pool,
+    mostly harder; then the estimate is biased.
+
+    `X` should have columns of about unit scale. A fit costs about as much as 500 steps
+    of a net with eight times the rows in a batch, and the Gaussian process O(n^3).
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and
+    boosted trees on tabular data", NeurIPS 2024. https://arxiv.org/abs/2407.04491
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skal.nets import FoldEnsembleRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> ensemble = FoldEnsembleRegressor(max_steps=100, others=None, random_state=0)
+    >>> ensemble = ensemble.fit(20 * X[:200], y[:200])
+    >>> bool(ensemble.score(20 * X[200:], y[200:]) > 0.4)
+    True
+    >>> bool(abs(ensemble.oof_score_ - 0.5) < 0.15)
+    True
+    """
+
+    def predict(
+        self, X: Any, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Predict the weighted mean of the models and, on request, their spread.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        return_std : bool, default=False
+            Whether to return standard deviations as well.
+
+        Returns
+        -------
+        y : float64 ndarray of shape (m,) or (m, n_targets)
+            Same shape as `y` in `fit`.
+        std : float64 ndarray of the same shape
+            Only if `return_std`: standard deviation over the models by their weights,
+            without label noise. See `predict_interval` for intervals of labels.
+        """
+        check_is_fitted(self, "weights_")
+        found = self._predictions(X, "predict")
+        mean: np.ndarray = np.tensordot(self.weights_, found, 1)
+        if not return_std:
+            return mean
+        return mean, np.sqrt(np.tensordot(self.weights_, (found - mean) ** 2, 1))
+
+    def predict_interval(
+        self, X: Any, coverage: float = 0.9
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict intervals that contain the label with a given probability.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        coverage : float, default=0.9
+            Between 0 and 1.
+
+        Returns
+        -------
+        lower, upper : float64 ndarray of the shape of the prediction
+            The prediction plus and minus a quantile of the absolute errors of
+            ``oof_prediction_``. With fewer than ``1 / (1 - coverage)`` rows, the
+            largest error takes its place.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is not between 0 and 1, or there is no held-out prediction.
+
+        Notes
+        -----
+        The intervals have the same width everywhere. Coverage is about right for rows
+        drawn like those labeled. Rows that a strategy chose are mostly harder than
+        others, so that intervals are rather too wide.
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage must be between 0 and 1, got {coverage!r}.")
+        mean = self.predict(X)
+        n_rows = len(self._oof_errors)
+        if not n_rows:
+            raise ValueError("There is no held-out prediction: fit more rows.")
+        place = min(n_rows, math.ceil((n_rows + 1) * coverage)) - 1
+        half = np.sort(self._oof_errors, axis=0)[place]
+        return mean - half, mean + half
+
+    def _default_others(self, task: _Task, seed: int) -> list[Any]:
+        forest = ExtraTreesRegressor(_N_TREES, random_state=seed)
+        if task.weight is not None or len(task.target) > _MOST_FOR_PROCESS:
+            return [forest]
+        return [gaussian_process(task.dense, task.target), forest]
+
+    def _units(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Get mean and standard deviation of each target; 1 if it is constant."""
+        flat = target.reshape(len(target), -1).astype(np.float64)
+        std = flat.std(0)
+        return flat.mean(0), np.where(std > 0, std, 1.0)
+
+    def _as_predictions(self, net: Any, outputs: Tensor) -> np.ndarray:
+        return outputs.numpy()
+
+    def _weights(self, held_out: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return regression_weights(held_out, target.reshape(len(target), -1))
+
+    def _of_held_out(
+        self, template: Any, held_out: np.ndarray, task: _Task
+    ) -> dict[str, Any]:
+        target = np.full(held_out.shape, np.nan)
+        target[task.used] = task.target.reshape(len(task.target), -1)
+        known = np.isfinite(held_out).all(1)
+        errors = (target - held_out)[known]
+        spread = ((target - target[known].mean(0)) ** 2)[known].sum(0)
+        score = math.nan
+        if len(errors) > 1:
+            score = float(
+                np.mean(1 - (errors**2).sum(0) / np.where(spread > 0, spread, 1))
+            )
+        shape = template.target_shape_
+        return {
+            "oof_prediction_": held_out.reshape(len(held_out), *shape),
+            "oof_score_": score,
+            "_oof_errors": np.abs(errors).reshape(len(errors), *shape),
+        }
+
+
+class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
+    """Nets for tables of few rows, each stopped and judged by a fold of its own.
+
+    The recommended learner for 30 to some thousand labels. The nets are trained
+    simultaneously; a logistic regression and a forest join the average as far as they
+    make the labels of held-out rows more probable.
+
+    Parameters
+    ----------
+    n_estimators : int, default=8
+        Number of folds and of nets.
+    hidden_sizes : sequence of int, default=(128, 128, 128)
+        Width of each hidden layer.
+    periodic : bool or "auto", default=True
+        As in `FoldEnsembleRegressor`.
+    others : "auto", None or list of classifiers, default="auto"
+        Classifiers with `predict_proba` that join the average. "auto" stands for a
+        :class:`~sklearn.linear_model.LogisticRegression` and a
+        :class:`~sklearn.ensemble.RandomForestClassifier` of 100 trees. None leaves the
+        nets among themselves.
+    max_steps : int or "auto", default="auto"
+    batch_size : int, default=64
+    lr : float, default=0.05
+    weight_decay : float, default=0.01
+    class_weight : dict, "balanced" or None
+        Weights of the classes in the loss, as in scikit-learn.
+    device : str, default="cpu"
+    random_state : int, numpy RandomState or Generator, optional
+        As in `FoldEnsembleRegressor`.
+
+    Attributes
+    ----------
+    estimators_ : list of NetClassifier
+        The nets, as complete members: strategies and posteriors read these.
+    others_ : list of classifiers
+        The other classifiers, fitted to all rows, with classes coded from 0.
+    weights_ : ndarray of shape (n_nets + n_others,)
+        Weight of each of `estimators_` and `others_` in the average; sum 1.
+    n_steps_ : list of int
+        The best step of each net.
+    oof_prediction_ : ndarray of shape (m, n_classes)
+        Probabilities for each row by models that were not trained on it; NaN for rows
+        of weight 0. The weights of the average were chosen by these.
+    oof_score_ : float
+        Accuracy of `oof_prediction_`.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Column names of a DataFrame X.
+
+    See Also
+    --------
+    FoldEnsembleRegressor : The same for regression; its notes apply here, too.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skal.nets import FoldEnsembleClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> ensemble = FoldEnsembleClassifier(max_steps=50, random_state=0)
+    >>> bool(ensemble.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 8,
+        *,
+        hidden_sizes: Sequence[int] = (128, 128, 128),
+        periodic: Any = True,
+        others: Any = "auto",
+        max_steps: Any = "auto",
+        batch_size: int = 64,
+        lr: float = 0.05,
+        weight_decay: float = 0.01,
+        class_weight: Any = None,
+        device: Any = "cpu",
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            n_estimators,
+            hidden_sizes=hidden_sizes,
+            periodic=periodic,
+            others=others,
+            max_steps=max_steps,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            device=device,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the probability of each class, averaged over the models by weight.
+
+        Parameters
+        ----------
+        X : as in `fit`
+
+        Returns
+        -------
+        proba : float64 ndarray of shape (m, n_classes)
+            Columns in the order of ``classes_``; rows sum to 1.
+        """
+        check_is_fitted(self, "weights_")
+        found = self._predictions(X, "predict_proba")
+        proba: np.ndarray = np.tensordot(self.weights_, found, 1)
+        return proba
+
+    def _estimator(self) -> Any:
+        return super()._estimator().set_params(class_weight=self.class_weight)
+
+    def _default_others(self, task: _Task, seed: int) -> list[Any]:
+        if len(np.unique(task.target)) < 2:
+            return []
+        forest = RandomForestClassifier(_N_TREES, random_state=seed)
+        return [LogisticRegression(max_iter=_MAX_ITERATIONS), forest]
+
+    def _units(self, target: np.ndarray) -> None:
+        return None
+
+    def _as_predictions(self, net: Any, outputs: Tensor) -> np.ndarray:
+        proba: np.ndarray = net.outputs_to_proba(outputs).double().numpy()
+        return proba
+
+    def _weights(self, held_out: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return classification_weights(held_out[:, np.arange(len(target)), target])
+
+    def _of_held_out(
+        self, template: Any, held_out: np.ndarray, task: _Task
+    ) -> dict[str, Any]:
+        found = held_out[task.used]
+        known = np.isfinite(found).all(1)
+        right = found[known].argmax(1) == task.target[known]
+        score = float(right.mean()) if known.any() else math.nan
+        return {"oof_prediction_": held_out, "oof_score_": score}

@@ -1,0 +1,185 @@
+"""Estimators of scikit-learn that join nets in an average, and their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize, nnls
+from sklearn.base import clone, is_classifier
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+__all__ = [
+    "classification_weights",
+    "gaussian_process",
+    "held_out_predictions",
+    "regression_weights",
+]
+
+#: Steps of the search for hyperparameters: the likelihood changes little afterwards.
+_MAX_ITERATIONS = 50
+#: Inputs up to which each has a length scale of its own.
+_MOST_SCALES = 100
+#: Pull of the weights towards equal ones, relative to the variance of the target.
+_SHRINKAGE = 3e-3
+#: Of the weights of probabilities: steps, and rows that pull towards equal ones.
+_EM_STEPS, _PRIOR_ROWS = 100, 5
+
+
+def gaussian_process(X: np.ndarray, y: np.ndarray) -> GaussianProcessRegressor:
+    """Fit a Gaussian process with a length scale for each column, and white noise.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        Columns of about unit scale.
+    y : ndarray of shape (n,) or (n, n_targets)
+
+    Returns
+    -------
+    process : GaussianProcessRegressor
+        Fitted, with ``optimizer=None``: a clone keeps the hyperparameters.
+
+    Notes
+    -----
+    The hyperparameters maximize the marginal likelihood, by at most 50 steps of L-BFGS
+    from length scales of ``sqrt(d)``.  With more than 100 columns all have one length
+    scale, as each costs a matrix (n, n) in every step.  A step costs O(n^3 + n^2 d).
+    """
+    d = X.shape[1]
+    start = np.full(d, np.sqrt(d)) if d <= _MOST_SCALES else np.sqrt(d)
+    signal = ConstantKernel(1.0, (1e-3, 1e4)) * RBF(start, (1e-2, 1e4))
+    kernel = signal + WhiteKernel(0.1, (1e-6, 10.0))
+    process = GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True)
+    process.fit(X, y)
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = process.log_marginal_likelihood(theta, eval_gradient=True)
+        return -value, -gradient
+
+    found = minimize(
+        loss,
+        process.kernel_.theta,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=process.kernel_.bounds,
+        options={"maxiter": _MAX_ITERATIONS},
+    )
+    tuned = process.kernel_.clone_with_theta(found.x)
+    return process.set_params(kernel=tuned).fit(X, y)
+
+
+def held_out_predictions(
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    folds: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+) -> np.ndarray:
+    """Predict each row by a clone that is fitted to all folds but its own.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : array of shape (n, d)
+    y : ndarray of shape (n,) or (n, n_targets)
+        Targets, or classes coded from 0.
+    folds : ndarray of int of shape (n,)
+    sample_weight : ndarray of shape (n,), optional
+
+    Returns
+    -------
+    predictions : ndarray of shape (n, n_targets) or (n, n_classes)
+        Classes that no row outside the fold has get probability 0.
+    """
+    classifier = is_classifier(estimator)
+    width = int(y.max()) + 1 if classifier else y[:1].size
+    predictions = np.zeros((len(y), width))
+    for fold in np.unique(folds):
+        held, rest = folds == fold, folds != fold
+        along = {} if sample_weight is None else {"sample_weight": sample_weight[rest]}
+        part = clone(estimator).fit(X[rest], y[rest], **along)
+        if classifier:
+            predictions[np.ix_(held, part.classes_)] = part.predict_proba(X[held])
+        else:
+            predictions[held] = part.predict(X[held]).reshape(held.sum(), -1)
+    return predictions
+
+
+def regression_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Find the weighted average of predictions that is closest to the targets.
+
+    Parameters
+    ----------
+    predictions : ndarray of shape (n_models, n, n_targets)
+        Held-out predictions.
+    y : ndarray of shape (n, n_targets)
+
+    Returns
+    -------
+    weights : ndarray of shape (n_models,)
+        Not negative, with sum 1: least squares, with a slight pull towards equal
+        weights that decides where models agree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal.nets.ensembles.others import regression_weights
+    >>> y = np.arange(10.0)[:, None]
+    >>> regression_weights(np.stack([y, -y]), y).round(2).tolist()
+    [1.0, 0.0]
+    """
+    n_models = len(predictions)
+    spread = y.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    # Deviations from the target: least squares of their average, for weights of sum 1.
+    errors = ((predictions - y) / spread).reshape(n_models, -1).T / np.sqrt(y.size)
+    pull = np.sqrt(_SHRINKAGE) * (np.eye(n_models) - 1 / n_models)
+    # The sum is 1 up to 1e-6, by a row of large weight; then exactly.
+    large = 1e3 * max(1.0, float(np.abs(errors).max(initial=0.0)))
+    system = np.vstack([errors, pull, np.full((1, n_models), large)])
+    right = np.concatenate([np.zeros(len(errors) + n_models), [large]])
+    weights = nnls(system, right)[0]
+    total = weights.sum()
+    found: np.ndarray = (
+        weights / total if total > 0 else np.full(n_models, 1 / n_models)
+    )
+    return found
+
+
+def classification_weights(probabilities: np.ndarray) -> np.ndarray:
+    """Find the weighted average of probabilities that makes the labels most probable.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_models, n)
+        Held-out probabilities of the label of each row.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_models,)
+        Not negative, with sum 1.
+
+    Notes
+    -----
+    The steps of expectation maximization for the weights of a mixture, each of which
+    raises the likelihood, from equal weights; five more rows that all models predict
+    equally well stand for the prior.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skal.nets.ensembles.others import classification_weights
+    >>> bad, good = np.full(50, 0.3), np.full(50, 0.9)
+    >>> bool(classification_weights(np.stack([bad, good]))[1] > 0.9)
+    True
+    """
+    n_models, n = probabilities.shape
+    p = np.maximum(probabilities, 1e-6)
+    weights = np.full(n_models, 1 / n_models)
+    for _ in range(_EM_STEPS):
+        share = weights[:, None] * p
+        share /= share.sum(0)
+        weights = (share.sum(1) + _PRIOR_ROWS / n_models) / (n + _PRIOR_ROWS)
+    return weights
