@@ -26,11 +26,11 @@ EXPECTED_FAILED_CHECKS = {
     "check_sample_weight_equivalence_on_dense_data": FLOAT32,
     "check_sample_weight_equivalence_on_sparse_data": FLOAT32,
 }
-FOLDS_CHECKS = dict.fromkeys(EXPECTED_FAILED_CHECKS, FOLDS)
 FOLDS = (
     "expects fits on weighted and on repeated rows to agree; copies of a row may be "
     "dealt to several folds"
 )
+FOLDS_CHECKS = dict.fromkeys(EXPECTED_FAILED_CHECKS, FOLDS)
 SMALL: dict[str, Any] = {"max_epochs": 10, "lr": 0.05, "batch_size": 32}
 ESTIMATORS = [
     NetClassifier(),

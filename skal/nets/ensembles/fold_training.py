@@ -19,6 +19,8 @@ __all__ = ["Schedule", "deal_folds", "train_on_folds"]
 
 #: Steps between two looks at the held-out rows.
 _EVERY = 10
+#: Steps without a better one of any net after which training ends.
+_PATIENCE = 150
 #: Share of the steps in which the learning rate rises.
 _WARMUP = 0.1
 #: Rows of each net in a held-out batch, and passes over the rows at least, by default.
@@ -150,6 +152,8 @@ def train_on_folds(
 
     Notes
     -----
+    Training ends early if no net has become better in 150 steps.
+
     A net whose fold is empty takes its weights of the step that is best for the others
     on average.  If no net has both rows to learn from and rows held out, as with a
     single row, all train on all rows to the last step, and the outputs are NaN.
@@ -169,6 +173,8 @@ def train_on_folds(
         optimizer.step()
         if (step + 1) % _EVERY == 0 or step + 1 == schedule.n_steps:
             best.update(step + 1)
+            if best.waits(step + 1):
+                break
     stack.parameters = best.parameters
     stack.unstack([net.module_ for net in nets])
     return best.outputs, best.steps.tolist()
@@ -274,6 +280,10 @@ class _Best:
         if outputs is not None:
             chosen = better[:, None] & torch.from_numpy(self.rows.is_held)
             self.outputs[torch.from_numpy(self.rows.held)[chosen]] = outputs[chosen]
+
+    def waits(self, step: int) -> bool:
+        """Whether no net has become better for long."""
+        return bool(self.judged.any()) and step - int(self.steps.max()) >= _PATIENCE
 
     def _judge(self) -> tuple[Tensor, Tensor]:
         """Compute the loss (K,) and the outputs (K, h, ...) on the held-out rows."""
