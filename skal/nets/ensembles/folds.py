@@ -13,7 +13,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch import Tensor
 
@@ -54,6 +54,8 @@ _MOST_FOR_PROCESS = 1000
 _N_TREES = 100
 #: Rows by which columns of two values are told from others.
 _LOOKED_AT = 1000
+#: Penalties of the ridge regression, for columns of unit scale.
+_PENALTIES = np.logspace(-2, 4, 13)
 #: Of the solver of the logistic regression.
 _MAX_ITERATIONS = 1000
 
@@ -365,8 +367,8 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
     """Nets for tables of few rows, each stopped and judged by a fold of its own.
 
     The recommended learner for 30 to some thousand labels. The nets are trained
-    simultaneously; a Gaussian process and a forest join the average as far as they
-    predict the held-out rows better.
+    simultaneously; a Gaussian process, a forest and a ridge regression join the
+    average as far as they predict the held-out rows better.
 
     Parameters
     ----------
@@ -381,7 +383,8 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
     others : "auto", None or list of regressors, default="auto"
         Regressors that join the average. "auto" stands for a
         :class:`~sklearn.gaussian_process.GaussianProcessRegressor` with a length scale
-        for each column, if there are at most 1000 rows and no `sample_weight`, and an
+        for each column, if there are at most 1000 rows and no `sample_weight`, a
+        :class:`~sklearn.linear_model.RidgeCV`, and an
         :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. None leaves the
         nets among themselves.
     max_steps : int or "auto", default="auto"
@@ -526,9 +529,10 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
 
     def _default_others(self, task: _Task, seed: int) -> list[Any]:
         forest = ExtraTreesRegressor(_N_TREES, random_state=seed)
-        if task.weight is not None or len(task.target) > _MOST_FOR_PROCESS:
-            return [forest]
-        return [gaussian_process(task.dense, task.target), forest]
+        others = [RidgeCV(_PENALTIES), forest] if len(task.target) > 1 else [forest]
+        if task.weight is None and len(task.target) <= _MOST_FOR_PROCESS:
+            others.append(gaussian_process(task.dense, task.target))
+        return others
 
     def _units(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Get mean and standard deviation of each target; 1 if it is constant."""

@@ -21,8 +21,8 @@ __all__ = [
 _MAX_ITERATIONS = 50
 #: Inputs up to which each has a length scale of its own.
 _MOST_SCALES = 100
-#: Pull of the weights towards equal ones, relative to the variance of the target.
-_SHRINKAGE = 3e-3
+#: Pull of the weights towards equal ones, relative to the error of the best model.
+_SHRINKAGE = 0.03
 #: Of the weights of probabilities: steps, and rows that pull towards equal ones.
 _EM_STEPS, _PRIOR_ROWS = 100, 5
 
@@ -134,7 +134,9 @@ def regression_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
     spread = y.std(0)
     spread = np.where(spread > 0, spread, 1.0)
     # Deviations from the target: least squares of their average, for weights of sum 1.
-    errors = ((predictions - y) / spread).reshape(n_models, -1).T / np.sqrt(y.size)
+    errors = ((predictions - y) / spread).reshape(n_models, -1).T
+    best = float(np.sqrt((errors**2).mean(0).min()))
+    errors = errors / max(best, 1e-12) / np.sqrt(y.size)
     pull = np.sqrt(_SHRINKAGE) * (np.eye(n_models) - 1 / n_models)
     # The sum is 1 up to 1e-6, by a row of large weight; then exactly.
     large = 1e3 * max(1.0, float(np.abs(errors).max(initial=0.0)))
