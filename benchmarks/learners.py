@@ -40,10 +40,11 @@ TEXT = (
     "those seen once are one; CatBoost, histogram boosting, RealMLP-TD-S and TabM "
     "take levels as they are, and so does make_tabular. Ridge: alpha by "
     "leave-one-out; logistic regression and SVM: C by 5 folds; forests: 300 trees; "
-    "CatBoost: 500 trees; MLP: until it converges, at most 1000 epochs. Gaussian "
+    "CatBoost: 500 trees, no combinations of categories where more than 10 "
+    "columns have such; MLP: until it converges, at most 1000 epochs. Gaussian "
     "process: RBF (with white noise for regression, Laplace for classification), a "
-    "length scale per column and class up to 128, else one; at most 400 labels, 200 "
-    "for classification."
+    "length scale per column and class up to 128, else one; beyond 400 labels those of "
+    "the first 400, for classification 200 labels at most."
 )
 KEYS = ["set", "seed", "n", "learner", "version"]
 METRICS = ["rmse", "coverage", "accuracy", "log_loss"]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -23,6 +24,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import (
     GaussianProcessClassifier,
     GaussianProcessRegressor,
@@ -45,6 +47,8 @@ _LEVELS = make_column_selector(dtype_exclude="number")
 _NUMBERS = make_column_selector(dtype_include="number")
 #: Length scales of a Gaussian process, of all classes together; beyond, one for all.
 MOST_SCALES = 128
+#: Rows by which its scales are chosen in regression.
+MOST_TUNED = 400
 
 
 Make = Callable[[str, int, pd.DataFrame, np.ndarray], Any]
@@ -181,7 +185,11 @@ def _gp(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
 
     A length scale per column after encoding and per class, up to `MOST_SCALES`;
     otherwise one for all columns, since the gradient has an n x n matrix per scale.
+    Beyond `MOST_TUNED` rows the scales are those of the first ones.
     """
+    if task == "regression" and len(X) > MOST_TUNED:
+        tuned = _gp(task, seed, X[:MOST_TUNED], y[:MOST_TUNED])
+        return fixed_gp(tuned.fit(X[:MOST_TUNED], y[:MOST_TUNED]))
     n_columns = encoded().fit_transform(X).shape[1]
     n_models = 1
     if task == "classification" and len(np.unique(y)) > 2:
@@ -198,12 +206,24 @@ def _gp(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
     return make_pipeline(encoded(), gp)
 
 
+def fixed_gp(model: Pipeline) -> Pipeline:
+    """Return a Gaussian process with the columns and scales of a fitted one."""
+    encode, gp = FrozenEstimator(model[:-1]), model[-1]
+    return make_pipeline(
+        encode, clone(gp).set_params(kernel=gp.kernel_, optimizer=None)
+    )
+
+
 def _catboost(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
     module = importlib.import_module("catboost")
     name = "CatBoostRegressor" if task == "regression" else "CatBoostClassifier"
+    levels = _LEVELS(X)
+    # Combinations of many columns take minutes, and change little.
+    options = {"max_ctr_complexity": 1} if len(levels) > 10 else {}
     model = getattr(module, name)(
         iterations=500,
-        cat_features=_LEVELS(X),
+        cat_features=levels,
+        **options,
         random_seed=seed,
         thread_count=1,
         verbose=False,
@@ -263,7 +283,7 @@ LEARNERS = {
     ),
     "histogram boosting": Learner(_boosting),
     "SVM": Learner(_svm),
-    "Gaussian process": Learner(_gp, most_labels=(400, 200)),
+    "Gaussian process": Learner(_gp, most_labels=(1000, 200)),
     "CatBoost": Learner(_catboost, needs="catboost", seeds=3),
     "RealMLP-TD-S": Learner(_pytabkit("RealMLP_TD_S"), needs="pytabkit", seeds=2),
     "TabM": Learner(_pytabkit("TabM_D"), needs="pytabkit", seeds=2),
