@@ -1,42 +1,16 @@
-import gzip
-
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks import learners, learners_report, sets
+from benchmarks import learners, learners_report
 from benchmarks.learners_models import LEARNERS
 
 RIDGE, TREES = "ridge / logistic regression", "extra trees"
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Two tables where SKAL_DATA has them, with gaps, levels and few rows."""
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(90, 3)), columns=["a", "b", "c"])
-    yacht = X.assign(resistance=X["a"] + 0.1 * X["b"])
-    levels = np.where(X["b"] > 0, "u", "v").astype(object)
-    levels[::7] = None
-    glass = X.assign(level=levels, empty=np.nan, Type=np.where(X["a"] > 0, "p", "q"))
-    glass.loc[::5, "c"] = np.nan
-    for file, table in {"yacht/yacht": yacht, "classification/glass": glass}.items():
-        path = tmp_path / f"{file}.csv.gz"
-        path.parent.mkdir()
-        with gzip.open(path, "wt") as stream:
-            table.to_csv(stream, index=False)
-    caches = sets.load_table, sets.load_small
-    for cached in caches:
-        cached.cache_clear()
-    monkeypatch.setenv("SKAL_DATA", str(tmp_path))
-    yield tmp_path
-    for cached in caches:
-        cached.cache_clear()
-
-
-def test_pool_and_test_share_no_row_and_keep_categories(folder):
+def test_pool_and_test_share_no_row_and_keep_categories(tables):
     X, y, X_test, y_test, task = learners.draw("glass", 0)
     assert task == "classification"
     assert (len(X), len(X_test)) == (68, 22)
@@ -48,11 +22,11 @@ def test_pool_and_test_share_no_row_and_keep_categories(folder):
 
 
 @pytest.mark.slow
-def test_quick_run_scores_and_continues(folder, monkeypatch, capsys):
-    places = ["--work", str(folder / "work"), "--output", str(folder / "out")]
+def test_quick_run_scores_and_continues(tables, monkeypatch, capsys):
+    places = ["--work", str(tables / "work"), "--output", str(tables / "out")]
     options = ["--quick", "--jobs", "1", *places, "--learners", RIDGE]
     assert learners.main(options) == 0
-    file = folder / "work" / "learners.csv"
+    file = tables / "work" / "learners.csv"
     found = pd.read_csv(file)
     assert found[["set", "seed", "n"]].to_numpy().tolist() == [
         ["yacht", 0, 50],
@@ -65,7 +39,7 @@ def test_quick_run_scores_and_continues(folder, monkeypatch, capsys):
         np.sqrt(np.mean((line - y_test) ** 2)), abs=0.02
     )
     assert found["accuracy"][1] > 0.8
-    assert "Learners with few random labels" in (folder / "out/learners.md").read_text()
+    assert "Learners with few random labels" in (tables / "out/learners.md").read_text()
 
     # A second run computes what is missing only, and a new version again.
     asked = []
@@ -91,7 +65,7 @@ def test_quick_run_scores_and_continues(folder, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", ["histogram boosting", "SVM", "Gaussian process"])
 @pytest.mark.parametrize("table", ["yacht", "glass"])
-def test_learners_take_gaps_and_levels(folder, name, table):
+def test_learners_take_gaps_and_levels(tables, name, table):
     row = learners.fit_and_score(table, 0, 50, name).iloc[0]
     loss = row["rmse"] if table == "yacht" else 1 - row["accuracy"]
     assert loss < 0.6
