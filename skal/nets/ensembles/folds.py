@@ -30,6 +30,7 @@ from skal.nets.ensembles.others import (
     classification_weights,
     gaussian_process,
     held_out_predictions,
+    predict_columns,
     regression_weights,
 )
 from skal.nets.tabular import TabularMLP
@@ -50,6 +51,8 @@ __all__ = ["FoldEnsembleClassifier", "FoldEnsembleRegressor"]
 
 #: Rows up to which a Gaussian process joins by default: its cost is cubic.
 _MOST_FOR_PROCESS = 1000
+#: Rows from which others join: fewer do not tell the better model.
+_FEWEST_FOR_OTHERS = 10
 #: Trees that join by default.
 _N_TREES = 100
 #: Rows by which columns of two values are told from others.
@@ -186,8 +189,9 @@ class FoldEnsemble(BaseEnsemble):
             steps += best
         others = self._fit_others(task, seed_from(rng))
         for other in others:
+            n_columns = held_out[0].shape[1]
             found = held_out_predictions(
-                other, task.dense, task.target, task.folds, task.weight
+                other, task.dense, task.target, task.folds, n_columns, task.weight
             )
             held_out.append(found)
         weights, oof = self._average(np.stack(held_out), task)
@@ -281,7 +285,8 @@ class FoldEnsemble(BaseEnsemble):
         return [None, many] if isinstance(self.periodic, str) else [many]
 
     def _fit_others(self, task: _Task, seed: int) -> list[Any]:
-        if self.others is None:
+        few = len(task.target) < _FEWEST_FOR_OTHERS
+        if self.others is None or few or len(np.unique(task.folds)) < 2:
             return []
         if not isinstance(self.others, str):
             others = [clone(other) for other in self.others]
@@ -324,8 +329,10 @@ class FoldEnsemble(BaseEnsemble):
             rows = check_inputs(self.estimators_[0], X, reset=False)
             dense = np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
             dense = dense.reshape(len(dense), -1).astype(np.float64)
+            n_columns = found[0].size // max(1, len(dense))
             for other in self.others_:
-                found.append(np.reshape(getattr(other, method)(dense), found[0].shape))
+                columns = predict_columns(other, dense, n_columns)
+                found.append(columns.reshape(found[0].shape))
         return np.stack(found, dtype=np.float64)
 
 
@@ -386,7 +393,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         for each column, if there are at most 1000 rows and no `sample_weight`, a
         :class:`~sklearn.linear_model.RidgeCV`, and an
         :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. None leaves the
-        nets among themselves.
+        nets among themselves, as does a table of fewer than 10 rows.
     max_steps : int or "auto", default="auto"
         Number of training steps. "auto" takes 500, or as many as 30 passes over the
         rows have, if that is more.
@@ -529,7 +536,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
 
     def _default_others(self, task: _Task, seed: int) -> list[Any]:
         forest = ExtraTreesRegressor(_N_TREES, random_state=seed)
-        others = [RidgeCV(_PENALTIES), forest] if len(task.target) > 1 else [forest]
+        others = [RidgeCV(_PENALTIES), forest]
         if task.weight is None and len(task.target) <= _MOST_FOR_PROCESS:
             others.append(gaussian_process(task.dense, task.target))
         return others
@@ -553,9 +560,9 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         target[task.used] = task.target.reshape(len(task.target), -1)
         known = np.isfinite(held_out).all(1)
         errors = (target - held_out)[known]
-        spread = ((target - target[known].mean(0)) ** 2)[known].sum(0)
         score = math.nan
         if len(errors) > 1:
+            spread = ((target[known] - target[known].mean(0)) ** 2).sum(0)
             score = float(
                 np.mean(1 - (errors**2).sum(0) / np.where(spread > 0, spread, 1))
             )
@@ -591,8 +598,10 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
     batch_size : int, default=64
     lr : float, default=0.05
     weight_decay : float, default=0.01
-    class_weight : dict, "balanced" or None
-        Weights of the classes in the loss, as in scikit-learn.
+    classes : array-like, optional
+        All classes, if `y` may lack some.
+    class_weight : dict or "balanced", optional
+        Weights of the classes, as in :class:`~skal.nets.NetClassifier`.
     device : str, default="cpu"
     random_state : int, numpy RandomState or Generator, optional
         As in `FoldEnsembleRegressor`.
@@ -642,6 +651,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         batch_size: int = 64,
         lr: float = 0.05,
         weight_decay: float = 0.01,
+        classes: Any = None,
         class_weight: Any = None,
         device: Any = "cpu",
         random_state: Any = None,
@@ -658,6 +668,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
             device=device,
             random_state=random_state,
         )
+        self.classes = classes
         self.class_weight = class_weight
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -678,11 +689,12 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         return proba
 
     def _estimator(self) -> Any:
-        return super()._estimator().set_params(class_weight=self.class_weight)
+        net = super()._estimator()
+        return net.set_params(classes=self.classes, class_weight=self.class_weight)
 
     def _default_others(self, task: _Task, seed: int) -> list[Any]:
         if len(np.unique(task.target)) < 2:
-            return []
+            return []  # of which no logistic regression can be fitted
         forest = RandomForestClassifier(_N_TREES, random_state=seed)
         return [LogisticRegression(max_iter=_MAX_ITERATIONS), forest]
 

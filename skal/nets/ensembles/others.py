@@ -14,6 +14,7 @@ __all__ = [
     "classification_weights",
     "gaussian_process",
     "held_out_predictions",
+    "predict_columns",
     "regression_weights",
 ]
 
@@ -72,9 +73,10 @@ def gaussian_process(X: np.ndarray, y: np.ndarray) -> GaussianProcessRegressor:
 
 def held_out_predictions(
     estimator: Any,
-    X: Any,
+    X: np.ndarray,
     y: np.ndarray,
     folds: np.ndarray,
+    n_columns: int,
     sample_weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Predict each row by a clone that is fitted to all folds but its own.
@@ -82,29 +84,50 @@ def held_out_predictions(
     Parameters
     ----------
     estimator : estimator
-    X : array of shape (n, d)
+    X : ndarray of shape (n, d)
     y : ndarray of shape (n,) or (n, n_targets)
         Targets, or classes coded from 0.
     folds : ndarray of int of shape (n,)
+    n_columns : int
+        Number of targets, or of classes.
     sample_weight : ndarray of shape (n,), optional
 
     Returns
     -------
-    predictions : ndarray of shape (n, n_targets) or (n, n_classes)
+    predictions : float64 ndarray of shape (n, n_columns)
         Classes that no row outside the fold has get probability 0.
     """
-    classifier = is_classifier(estimator)
-    width = int(y.max()) + 1 if classifier else y[:1].size
-    predictions = np.zeros((len(y), width))
+    predictions = np.zeros((len(y), n_columns))
     for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
         along = {} if sample_weight is None else {"sample_weight": sample_weight[rest]}
-        part = clone(estimator).fit(X[rest], y[rest], **along)
-        if classifier:
-            predictions[np.ix_(held, part.classes_)] = part.predict_proba(X[held])
+        if is_classifier(estimator) and len(np.unique(y[rest])) == 1:
+            predictions[held, y[rest][0]] = 1.0  # not every classifier fits one class
         else:
-            predictions[held] = part.predict(X[held]).reshape(held.sum(), -1)
+            part = clone(estimator).fit(X[rest], y[rest], **along)
+            predictions[held] = predict_columns(part, X[held], n_columns)
     return predictions
+
+
+def predict_columns(estimator: Any, X: np.ndarray, n_columns: int) -> np.ndarray:
+    """Predict targets, or probabilities of classes coded from 0, in n_columns.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; a classifier may lack some of the classes.
+    X : ndarray of shape (m, d)
+    n_columns : int
+
+    Returns
+    -------
+    predictions : float64 ndarray of shape (m, n_columns)
+    """
+    if not is_classifier(estimator):
+        return np.asarray(estimator.predict(X), np.float64).reshape(len(X), n_columns)
+    found = np.zeros((len(X), n_columns))
+    found[:, estimator.classes_] = estimator.predict_proba(X)
+    return found
 
 
 def regression_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
