@@ -138,7 +138,8 @@ def train_on_folds(
         K nets that are built, with modules `TabularMLP` of the same shape; they are
         trained in place.
     dataset : ArrayDataset
-        Encoded classes, or targets of about unit variance.
+        Encoded classes, or targets of about unit variance. Its weights of the rows
+        include those of their classes.
     folds : ndarray of int of shape (n,)
         The fold of each row, from 0 to K - 1.
     schedule : Schedule
@@ -148,7 +149,8 @@ def train_on_folds(
     outputs : Tensor of shape (n, n_outputs)
         Raw output for each row of the net that did not see it.
     steps : list of int
-        The best step of each net.
+        The best step of each net; 0 if its loss was never finite, so that it has its
+        initial weights.
 
     Notes
     -----
@@ -160,7 +162,7 @@ def train_on_folds(
     """
     generators = [torch.Generator().manual_seed(net.seed_) for net in nets]
     stack = StackedMLP([net.module_ for net in nets], generators)
-    loss = StackedLoss(nets[0].criterion_, getattr(nets[0], "class_weights_", None))
+    loss = StackedLoss(nets[0].criterion_, None)
     optimizer, base = _make_optimizer(nets[0].module_, stack, schedule)
     rows = _Rows(dataset, folds, len(nets), schedule.batch_size, nets[0].device)
     best = _Best(stack, loss, rows)
@@ -265,12 +267,15 @@ class _Best:
         """Compare the present weights of each net with its best ones."""
         if bool(self.judged.any()):
             losses, outputs = self._judge()
-            # A net with no fold of its own goes by the mean of the others.
-            losses[~self.judged] = losses[self.judged].mean()
+            # A net with no fold of its own goes by the mean of the others, but those
+            # whose training failed.
+            finite = losses[self.judged & losses.isfinite()]
+            losses[~self.judged] = finite.mean() if len(finite) else math.inf
             better = losses < self.losses
-        else:  # the last step counts
+        else:  # the last step counts, unless training failed
             losses, outputs = torch.full_like(self.losses, math.inf), None
-            better = torch.ones_like(self.judged)
+            flat = [p.detach().flatten(1) for p in self.stack.parameters.values()]
+            better = torch.cat(flat, dim=1).isfinite().all(1).cpu()
         if not bool(better.any()):
             return
         self.losses[better], self.steps[better] = losses[better], step
@@ -298,9 +303,8 @@ class _Best:
             counts = torch.from_numpy(is_held[:, start : start + size]).to(outputs)
             weight = counts if weight is None else counts * weight
             sums = weight.sum(1)
-            total += torch.nan_to_num(
-                self.loss(outputs, y, weight) * sums, math.inf
-            ).cpu()
+            total += (self.loss(outputs, y, weight) * sums).cpu()
             of_all += sums.cpu()
             parts.append(outputs.float().cpu())
-        return total / of_all.clamp_min(1e-30), torch.cat(parts, 1)
+        losses = total / of_all.clamp_min(torch.finfo(of_all.dtype).tiny)
+        return losses.nan_to_num(math.inf, posinf=math.inf), torch.cat(parts, 1)

@@ -24,6 +24,8 @@ _MAX_ITERATIONS = 50
 _MOST_SCALES = 100
 #: Pull of the weights towards equal ones, relative to the error of the best model.
 _SHRINKAGE = 0.03
+#: Error, in units of the target, below which models are equally good.
+_LEAST_ERROR = 1e-6
 #: Of the weights of probabilities: steps, and rows that pull towards equal ones.
 _EM_STEPS, _PRIOR_ROWS = 100, 5
 
@@ -130,7 +132,9 @@ def predict_columns(estimator: Any, X: np.ndarray, n_columns: int) -> np.ndarray
     return found
 
 
-def regression_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
+def regression_weights(
+    predictions: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.ndarray:
     """Find the weighted average of predictions that is closest to the targets.
 
     Parameters
@@ -138,12 +142,19 @@ def regression_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
     predictions : ndarray of shape (n_models, n, n_targets)
         Held-out predictions.
     y : ndarray of shape (n, n_targets)
+    sample_weight : ndarray of shape (n,), optional
 
     Returns
     -------
     weights : ndarray of shape (n_models,)
         Not negative, with sum 1: least squares, with a slight pull towards equal
         weights that decides where models agree.
+
+    Notes
+    -----
+    Weights v of any sum minimize ``|E v|^2 + (1 - sum(v))^2``, with the errors E of the
+    models. For v = s w with sum(w) = 1, the best s leaves q / (1 + q) of
+    ``q = |E w|^2``, so that w is the minimum of q, too.
 
     Examples
     --------
@@ -153,33 +164,33 @@ def regression_weights(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
     >>> regression_weights(np.stack([y, -y]), y).round(2).tolist()
     [1.0, 0.0]
     """
-    n_models = len(predictions)
-    spread = y.std(0)
+    n_models, n, n_targets = predictions.shape
+    share = np.ones(n) if sample_weight is None else sample_weight
+    share = (share / share.sum())[:, None]
+    spread = np.sqrt((share * (y - (share * y).sum(0)) ** 2).sum(0))
     spread = np.where(spread > 0, spread, 1.0)
-    # Deviations from the target: least squares of their average, for weights of sum 1.
-    errors = ((predictions - y) / spread).reshape(n_models, -1).T
-    best = float(np.sqrt((errors**2).mean(0).min()))
-    errors = errors / max(best, 1e-12) / np.sqrt(y.size)
+    errors = np.sqrt(share / n_targets) * (predictions - y) / spread
+    errors = errors.reshape(n_models, -1).T
+    best = float(np.sqrt((errors**2).sum(0).min()))
+    errors = errors / max(best, _LEAST_ERROR)
     pull = np.sqrt(_SHRINKAGE) * (np.eye(n_models) - 1 / n_models)
-    # The sum is 1 up to 1e-6, by a row of large weight; then exactly.
-    large = 1e3 * max(1.0, float(np.abs(errors).max(initial=0.0)))
-    system = np.vstack([errors, pull, np.full((1, n_models), large)])
-    right = np.concatenate([np.zeros(len(errors) + n_models), [large]])
-    weights = nnls(system, right)[0]
-    total = weights.sum()
-    found: np.ndarray = (
-        weights / total if total > 0 else np.full(n_models, 1 / n_models)
-    )
-    return found
+    system = np.vstack([errors, pull, np.ones((1, n_models))])
+    right = np.concatenate([np.zeros(len(system) - 1), [1.0]])
+    weights: np.ndarray = nnls(system, right)[0]
+    return weights / weights.sum()
 
 
-def classification_weights(probabilities: np.ndarray) -> np.ndarray:
+def classification_weights(
+    probabilities: np.ndarray, sample_weight: np.ndarray | None = None
+) -> np.ndarray:
     """Find the weighted average of probabilities that makes the labels most probable.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_models, n)
         Held-out probabilities of the label of each row.
+    sample_weight : ndarray of shape (n,), optional
+        Taken relative to their mean.
 
     Returns
     -------
@@ -201,10 +212,12 @@ def classification_weights(probabilities: np.ndarray) -> np.ndarray:
     True
     """
     n_models, n = probabilities.shape
+    of_row = np.ones(n) if sample_weight is None else sample_weight
+    of_row = of_row / of_row.mean()
     p = np.maximum(probabilities, 1e-6)
     weights = np.full(n_models, 1 / n_models)
     for _ in range(_EM_STEPS):
         share = weights[:, None] * p
-        share /= share.sum(0)
-        weights = (share.sum(1) + _PRIOR_ROWS / n_models) / (n + _PRIOR_ROWS)
+        share = share / share.sum(0) @ of_row
+        weights = (share + _PRIOR_ROWS / n_models) / (n + _PRIOR_ROWS)
     return weights
