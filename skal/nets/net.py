@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
+from math import ceil
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skorch.callbacks import PrintLog
+from skorch.dataset import get_len
 from skorch.exceptions import SkorchException
 from skorch.utils import is_dataset
 from torch import Tensor
@@ -23,12 +25,16 @@ from skal.nets.modules import make_module, row_size
 from skal.nets.outcome import warn_if_untrained
 from skal.nets.validation import check_device, check_inputs, check_weights
 from skal.rng import preserve_global_rng
+from skal.validation import check_option
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
     from typing_extensions import Self
 
 __all__ = ["BaseNet"]
+
+#: Epochs and training steps of a fit with ``max_epochs="auto"``, at least.
+_MIN_EPOCHS, _MIN_STEPS = 50, 300
 
 
 class QuietPrintLog(PrintLog):
@@ -107,6 +113,29 @@ class BaseNet(BatchingNet):
 
     # -- training -----------------------------------------------------------------
 
+    def n_epochs(self, n_rows: int) -> int:
+        """Get the number of epochs of a fit: `max_epochs`, with "auto" resolved.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of training rows.
+
+        Returns
+        -------
+        n_epochs : int
+
+        Raises
+        ------
+        ValueError
+            If `max_epochs` is a string other than "auto".
+        """
+        if not isinstance(self.max_epochs, str):
+            return int(self.max_epochs)
+        check_option("max_epochs", self.max_epochs, ["auto"])
+        n_batches = 1 if self.batch_size == -1 else ceil(n_rows / self.batch_size)
+        return max(_MIN_EPOCHS, ceil(_MIN_STEPS / max(1, n_batches)))
+
     def fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, **fit_params: Any
     ) -> Self:
@@ -164,6 +193,7 @@ class BaseNet(BatchingNet):
         fit_params: dict[str, Any],
         resume: bool,
     ) -> Self:
+        self.n_epochs(1)  # refuses what it does not know
         sized = resume and "module_sizes_" in self.__dict__
         checked = check_inputs(self, X, reset=not sized)
         target = self._check_target(checked, y, classes, first=not sized)
@@ -242,7 +272,7 @@ class BaseNet(BatchingNet):
             Shown to callbacks.
         y : array-like of shape (m,), optional
         epochs : int, optional
-            ``max_epochs`` by default.
+            By `n_epochs` by default.
         training_set : Dataset, optional
             Dataset to train on, in place of X.
         **fit_params : dict
@@ -252,6 +282,9 @@ class BaseNet(BatchingNet):
         -------
         net : self
         """
+        if epochs is None:
+            epochs = self.n_epochs(get_len(X if training_set is None else training_set))
+        self._n_epochs = epochs
         if training_set is None:
             return super().fit_loop(X, y, epochs, **fit_params)
         try:

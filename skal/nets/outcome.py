@@ -12,7 +12,6 @@ __all__ = ["warn_if_untrained"]
 
 #: Adam moves a weight by about `lr` in a step. The initial weights of a layer of 128
 #: inputs spread over +-.09, so 30 steps at the default of .001 change them by a third.
-#: The default of 50 epochs is at least 50 steps.
 _MIN_STEPS = 30
 
 #: Losses of single epochs are noisy: fewer than this many may not fall by chance, as
@@ -45,7 +44,7 @@ def warn_if_untrained(net: Any) -> None:
             f"first epoch, and never below that in the other {len(epochs) - 1}. Scale "
             "X and y (StandardScaler, TransformedTargetRegressor), or change lr."
         )
-    elif _n_steps(net, epochs) < _MIN_STEPS and len(epochs) >= net.max_epochs:
+    elif _n_steps(net, epochs) < _MIN_STEPS and _ran_to_its_end(net, len(epochs)):
         problem = _too_few_steps(net, epochs)
     else:
         return
@@ -55,6 +54,11 @@ def warn_if_untrained(net: Any) -> None:
 def _never_fell(net: Any, losses: list[float]) -> bool:
     might_fall = losses[0] != 0 and net.lr != 0  # as an lr of 0 is meant
     return might_fall and len(losses) >= _MIN_EPOCHS and min(losses[1:]) >= losses[0]
+
+
+def _ran_to_its_end(net: Any, n_epochs: int) -> bool:
+    """Whether no callback ended training; ``max_epochs="auto"`` is long enough."""
+    return not isinstance(net.max_epochs, str) and n_epochs >= net.max_epochs
 
 
 def _n_steps(net: Any, epochs: list[Any]) -> int:

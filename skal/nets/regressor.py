@@ -37,8 +37,9 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
     optimizer : class, default=torch.optim.Adam
     lr : float, default=1e-3
         Learning rate.
-    max_epochs : int, default=50
-        Number of passes over the rows in each `fit`.
+    max_epochs : int or "auto", default="auto"
+        Number of passes over the rows in each `fit`. "auto" takes 50, or as many as 300
+        training steps have, if that is more: with few rows, 50 passes are few steps.
     batch_size : int, default=128
         Number of rows in a training step; -1 for all. Tables are predicted in larger
         batches.
@@ -112,7 +113,7 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         criterion: Any = nn.MSELoss,
         optimizer: Any = torch.optim.Adam,
         lr: float = 1e-3,
-        max_epochs: int = 50,
+        max_epochs: int | str = "auto",
         batch_size: int = 128,
         train_split: Any = None,
         callbacks: Any = None,

@@ -577,3 +577,38 @@ def test_device(Net: Any, device: str) -> None:
     weighted = clone(net).fit(X, Y, sample_weight=np.ones(60))
     np.testing.assert_allclose(weighted.predict(X), net.predict(X), atol=1e-4)
     net.fit(given, torch.from_numpy(Y).to(device))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "expected"),
+    [
+        (40, 128, 300),  # a single batch
+        (40, -1, 300),
+        (256, 128, 150),
+        (257, 128, 100),
+        (768, 128, 50),
+        (100_000, 128, 50),
+    ],
+)
+def test_few_rows_get_more_epochs_by_default(
+    n_rows: int, batch_size: int, expected: int
+) -> None:
+    net = NetRegressor(batch_size=batch_size)
+    assert net.n_epochs(n_rows) == expected
+    assert net.set_params(max_epochs=7).n_epochs(n_rows) == 7
+
+
+def test_default_number_of_epochs_is_trained() -> None:
+    net = NetClassifier(batch_size=10, module__hidden_sizes=(4,)).fit(X[:20], Y[:20])
+    assert len(net.history) == 150
+    assert net.max_epochs == "auto"
+    net.partial_fit(X[:10], Y[:10])
+    assert len(net.history) == 150 + 300
+
+
+def test_unknown_word_for_the_number_of_epochs() -> None:
+    net = NetClassifier(max_epochs=2).fit(X, Y)
+    before = net.predict_proba(X)
+    with pytest.raises(ValueError, match=r"max_epochs must be one of \['auto'\]"):
+        net.set_params(max_epochs="many").fit(X, Y)
+    np.testing.assert_array_equal(net.predict_proba(X), before)

@@ -91,11 +91,13 @@ def test_a_loss_of_nan() -> None:
     module = nn.Sequential(
         nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.LogSoftmax(1)
     )
-    net = NetClassifier(module, criterion=nn.NLLLoss, random_state=0)
+    net = NetClassifier(module, criterion=nn.NLLLoss, max_epochs=50, random_state=0)
     with pytest.warns(TrainingWarning, match=r"is nan after 50 epochs.*NLLLoss"):
         net.fit(X, Y)
     rows, y = line()
-    diverging = NetRegressor(optimizer=torch.optim.SGD, lr=100.0, random_state=0)
+    diverging = NetRegressor(
+        optimizer=torch.optim.SGD, lr=100.0, max_epochs=50, random_state=0
+    )
     with pytest.warns(TrainingWarning, match=r"is (nan|inf) after 50 epochs.*lower lr"):
         diverging.fit(rows, y)
 

@@ -15,6 +15,7 @@ from skal.nets.ensembles.base import (
 )
 from skal.nets.modules import DROPOUTS
 from skal.rng import seed_from
+from skal.rows import n_rows
 
 __all__ = [
     "DiversityEncouragingEnsembleClassifier",
@@ -49,7 +50,8 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
         rng: torch.Generator,
     ) -> dict[str, Any]:
         self._check_net(estimator)
-        max_epochs, warm_start = estimator.max_epochs, estimator.warm_start
+        given, warm_start = estimator.max_epochs, estimator.warm_start
+        max_epochs = estimator.n_epochs(n_rows(X))
         base_epochs = self.base_epochs
         if base_epochs is None:
             base_epochs = max_epochs // 5
@@ -76,9 +78,7 @@ class DiversityEncouragingEnsemble(BaseEnsemble):
             member.set_params(max_epochs=max_epochs - base_epochs, random_state=seed)
             member.seed_ = seed
             member.fit(X, y, weight, **fit_params)
-            members.append(
-                member.set_params(max_epochs=max_epochs, warm_start=warm_start)
-            )
+            members.append(member.set_params(max_epochs=given, warm_start=warm_start))
         return {"estimators_": members}
 
 

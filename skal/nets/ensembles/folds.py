@@ -251,7 +251,7 @@ class FoldEnsemble(BaseEnsemble):
         """Train the nets; return held-out predictions, and the step of each net."""
         for net in nets:
             net.fit(X, y)
-            net.set_params(max_epochs=type(net)().max_epochs)
+            net.set_params(max_epochs="auto")
         units, target = self._units(task.target), task.target
         if units is not None:
             shift, scale = units

@@ -17,6 +17,7 @@ from skal.nets.ensembles.base import (
     seeded_clone,
 )
 from skal.rng import seed_from
+from skal.rows import n_rows
 from skal.validation import check_int
 
 __all__ = ["SnapshotEnsembleClassifier", "SnapshotEnsembleRegressor"]
@@ -110,7 +111,7 @@ class SnapshotEnsemble(BaseEnsemble):
         self._check_net(estimator)
         n_epochs = self.cycle_epochs
         if n_epochs is None:
-            n_epochs = max(1, estimator.max_epochs // self.n_estimators)
+            n_epochs = max(1, estimator.n_epochs(n_rows(X)) // self.n_estimators)
         check_int("cycle_epochs", n_epochs)
         run = seeded_clone(estimator, seed_from(rng))
         given, max_epochs = run.callbacks, run.max_epochs

@@ -133,7 +133,7 @@ def _run(nets: list[Any], dataset: ArrayDataset) -> None:
     optimizer = _make_optimizer(first, stack)
     size = n_rows if first.batch_size == -1 else first.batch_size
     batches = list(BatchOrder(n_rows, size, merge_single=True))
-    for _ in range(first.max_epochs):
+    for _ in range(first.n_epochs(n_rows)):
         start, losses = perf_counter(), []
         orders = torch.stack([torch.randperm(n_rows, generator=g) for g in generators])
         for batch in batches:

@@ -193,7 +193,7 @@ class LossPredictionNet(BaseNet):
     def _detached(self) -> bool:
         """Whether the ranking loss no longer changes the module of the task."""
         n_done = len(self.history) - 1 - self._n_epochs_before
-        return n_done >= round(self.detach_after * self.max_epochs)
+        return n_done >= round(self.detach_after * self._n_epochs)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Run a training step with both losses.

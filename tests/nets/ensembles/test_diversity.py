@@ -23,9 +23,9 @@ def test_default_has_dropout_and_a_short_start() -> None:
     dropout = [m for m in members[0].module_.modules() if isinstance(m, nn.Dropout)]
     assert [m.p for m in dropout] == [0.2, 0.2]
     one, other = (m.history_[:, "train_loss"] for m in members)
-    assert len(one) == len(other) == 50
-    assert one[:10] == other[:10]
-    assert not set(one[10:]) & set(other[10:])
+    assert len(one) == len(other) == 300  # a single batch an epoch
+    assert one[:60] == other[:60]
+    assert not set(one[60:]) & set(other[60:])
 
 
 def test_length_of_the_common_start() -> None:
