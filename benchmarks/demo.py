@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.report import comparison_table
-from skal.datasets import load_ames, make_tabular_preprocessor
+from skal.datasets import load_ames
 from skal.nets import NetClassifier, NetRegressor
 from skal.simulation import compare_strategies
 from skal.strategies import (
@@ -36,6 +36,7 @@ from skal.strategies import (
     NoiseStability,
     Random,
 )
+from skal.tabular import make_tabular_preprocessor
 
 mpl.use("Agg")
 

@@ -31,7 +31,8 @@ __all__ = [
 #: Loaded when they are first used, as ``skal.datasets``.
 _SUBMODULES = (
     *("adversarial", "datasets", "exceptions", "learners", "measures", "nets"),
-    *("posteriors", "reading", "selection", "simulation", "spaces", "strategies"),
+    *("posteriors", "reading", "selection", "simulation", "spaces"),
+    *("strategies", "tabular"),
 )
 
 

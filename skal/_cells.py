@@ -41,7 +41,7 @@ def naming_cells(X: Any, name: str) -> Iterator[None]:
         raise ValueError(
             f"{value!r} is not a number: row {row} of {name}, column {column!r}. "
             "Encode such columns by a step of a Pipeline, as "
-            "skal.datasets.make_tabular_preprocessor does, or correct the cell."
+            "skal.tabular.make_tabular_preprocessor does, or correct the cell."
         ) from error
 
 

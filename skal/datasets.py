@@ -1,9 +1,8 @@
-"""Datasets of house prices, a preprocessor for mixed tables, and a split by label."""
+"""Datasets of house prices, and a split of tables by label."""
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from http.client import HTTPException
 from pathlib import Path
@@ -11,31 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import fetch_openml
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skal._tables import as_pandas, is_other_table, take_table_rows, wrap
 
 __all__ = [
     "load_ames",
     "load_house_prices",
-    "make_tabular_preprocessor",
     "split_labeled",
 ]
-
-#: Share of distinct values from which a column identifies rows, and the number of rows
-#: below which such a share says nothing.
-_DISTINCT, _ENOUGH = 0.95, 20
-#: Names of columns of integers that identify rows.
-_ID_NAME = re.compile(
-    r"(^|[_ .-])(id|ids|uuid|guid|pid|key|index|rowid)$", re.IGNORECASE
-)
-#: Strings that begin as dates by ISO 8601 do.
-_DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
 # Columns (without blanks) where NA means that the house has no such part.  In all other
 # columns NA is a missing value.
@@ -142,80 +125,6 @@ def load_house_prices(
     return _split(table, clean)
 
 
-def make_tabular_preprocessor(clip: float | None = 5.0) -> ColumnTransformer:
-    """Make a transformer from mixed tables to numbers on which a net can be trained.
-
-    Parameters
-    ----------
-    clip : float or None, default=5.0
-        Smooth bound on standardized values: ``x`` becomes ``clip * tanh(x / clip)``.
-        None leaves them unbounded.
-
-    Returns
-    -------
-    preprocessor : ColumnTransformer
-        Unfitted.  In numeric columns missing values become the median, and values are
-        standardized and bounded.  A column of dates, also of strings such as
-        ``"2024-05-31"`` or ``"2024-05-31 12:00"``, becomes year, month, day of the
-        month, day of the week, hour, and the days since the first date in `fit`.  In
-        other columns missing values become the level ``"missing"``, and levels are
-        one-hot encoded; levels unknown in `fit` become zeros.
-
-    Warns
-    -----
-    UserWarning
-        In `fit`, if a column is left out because it identifies rows: at least 95 % of
-        20 or more values are distinct, and they are strings, or integers in a column
-        with a name such as ``id`` or ``order_id``.
-
-    Raises
-    ------
-    ValueError
-        If `clip` is not positive.
-
-    Notes
-    -----
-    With few labeled rows, a column is often nearly constant in `fit`, and typical
-    values of other rows are hundreds of standard deviations away.  Without the bound a
-    single such value dominates a net's prediction, and with it the error over all rows.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from skal.datasets import make_tabular_preprocessor
-    >>> X = pd.DataFrame({"area": [50.0, 70.0, None], "kind": ["flat", "house", None]})
-    >>> make_tabular_preprocessor().fit_transform(X).shape
-    (3, 4)
-    """
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip must be positive or None, got {clip!r}.")
-    steps = [
-        SimpleImputer(strategy="median", keep_empty_features=True),
-        StandardScaler(),
-    ]
-    if clip is not None:
-        bound = FunctionTransformer(
-            _squash, kw_args={"bound": clip}, feature_names_out="one-to-one"
-        )
-        steps.append(bound)
-    levels = make_pipeline(
-        FunctionTransformer(_as_object, feature_names_out="one-to-one"),
-        SimpleImputer(
-            strategy="constant", fill_value="missing", keep_empty_features=True
-        ),
-        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-    )
-    numbers = make_pipeline(*steps)
-    return ColumnTransformer(
-        [
-            ("number", numbers, _select_numbers),
-            ("date", make_pipeline(_DateParts(), clone(numbers)), _select_dates),
-            ("level", levels, _select_levels),
-        ],
-        sparse_threshold=0,
-    )
-
-
 def split_labeled(table: Any, target: Any) -> tuple[Any, Any]:
     """Split a table into the rows that have a label and those that have none.
 
@@ -260,108 +169,6 @@ def split_labeled(table: Any, target: Any) -> tuple[Any, Any]:
         return labeled, wrap(pool).drop(target).to_native()
     missing = table[target].isna()
     return table[~missing], table[missing].drop(columns=target)
-
-
-# -- kinds of columns, decided in `fit` ------------------------------------------------
-
-
-def _select_numbers(X: pd.DataFrame) -> list[Any]:
-    numbers = make_column_selector(dtype_include="number")(X)
-    ids = [c for c in numbers if _ID_NAME.search(str(c)) and _identifies_rows(X[c])]
-    if ids:
-        _warn_of_ids(ids)
-    return [c for c in numbers if c not in ids]
-
-
-def _select_dates(X: pd.DataFrame) -> list[Any]:
-    return [
-        c for c in make_column_selector(dtype_exclude="number")(X) if _is_date(X[c])
-    ]
-
-
-def _select_levels(X: pd.DataFrame) -> list[Any]:
-    others = make_column_selector(dtype_exclude="number")(X)
-    others = [c for c in others if not _is_date(X[c])]
-    ids = [c for c in others if _identifies_rows(X[c])]
-    if ids:
-        _warn_of_ids(ids)
-    return [c for c in others if c not in ids]
-
-
-def _identifies_rows(column: pd.Series) -> bool:
-    """Whether (almost) all values are distinct, so that no level is seen again."""
-    known = column.dropna()
-    if pd.api.types.is_float_dtype(known) or len(known) < _ENOUGH:
-        return False
-    return known.astype(str).nunique() >= _DISTINCT * len(known)
-
-
-def _warn_of_ids(columns: list[Any]) -> None:
-    warnings.warn(
-        f"The columns {columns} are left out: (almost) every row has another value, so "
-        "they identify rows and say nothing about new ones. Drop them, or convert them "
-        "to numbers or levels that repeat.",
-        UserWarning,
-        stacklevel=4,
-    )
-
-
-def _is_date(column: pd.Series) -> bool:
-    """Whether values are dates, or strings that are all dates by ISO 8601."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return True
-    known = column.dropna()
-    if known.empty or not all(hasattr(v, "year") or isinstance(v, str) for v in known):
-        return False
-    return bool(
-        known.astype(str).str.match(_DATE).all() and _as_dates(known).notna().all()
-    )
-
-
-def _as_dates(column: pd.Series) -> pd.Series:
-    """Convert to time stamps without a zone; what is no date becomes missing."""
-    dates = pd.to_datetime(
-        column.astype(object), errors="coerce", utc=True, format="ISO8601"
-    )
-    return dates.dt.tz_localize(None)
-
-
-class _DateParts(TransformerMixin, BaseEstimator):
-    """Converts dates to calendar parts and the days since the first date in `fit`."""
-
-    def fit(self, X: pd.DataFrame, y: Any = None) -> _DateParts:
-        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-        self.first_ = {c: _as_dates(X[c]).min() for c in X.columns}
-        return self
-
-    def transform(self, X: pd.DataFrame) -> np.ndarray:
-        parts = []
-        for column, first in self.first_.items():
-            dates = _as_dates(X[column])
-            days = (dates - first) / pd.Timedelta(days=1)
-            calendar = [getattr(dates.dt, part) for part in _CALENDAR]
-            parts += [*calendar, days]
-        return np.column_stack([np.asarray(part, dtype=np.float64) for part in parts])
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name the columns, such as ``sold_month``."""
-        names = [f"{c}_{part}" for c in self.first_ for part in (*_CALENDAR, "days")]
-        return np.asarray(names, dtype=object)
-
-
-_CALENDAR = ("year", "month", "day", "day_of_week", "hour")
-
-
-def _squash(X: np.ndarray, bound: float) -> np.ndarray:
-    return bound * np.tanh(X / bound)
-
-
-def _as_object(X: pd.DataFrame) -> pd.DataFrame:
-    """Convert strings, categories and bools to strings, and missing values to NaN.
-
-    The dtypes and missing values of pandas differ between versions.
-    """
-    return X.astype(str).astype(object).where(X.notna(), np.nan)
 
 
 def _read(

@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import gzip
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
 from sklearn.utils import Bunch
 
 from skal import ActiveLearner, datasets
@@ -19,7 +15,6 @@ from skal._tables import as_pandas
 from skal.datasets import (
     load_ames,
     load_house_prices,
-    make_tabular_preprocessor,
     split_labeled,
 )
 from skal.strategies import Random
@@ -144,117 +139,6 @@ def test_error_without_data_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(datasets, "fetch_openml", fetch)
     with pytest.raises(OSError, match=r"SKAL_DATA is not set.*no route.*path="):
         load_house_prices()
-
-
-def _table() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "area": [10.0, 20.0, np.nan, 30.0],
-            "rooms": [1, 2, 3, 4],
-            "kind": ["flat", None, "house", "flat"],
-            "heated": [True, False, True, True],
-            "code": pd.Categorical(["a", "b", None, "a"]),
-            "empty": [np.nan] * 4,
-        }
-    )
-
-
-def test_preprocessor_imputes_encodes_and_scales() -> None:
-    X = _table()
-    out = make_tabular_preprocessor(clip=None).set_output(transform="pandas")
-    Z = out.fit_transform(X)
-    area = np.array([10.0, 20.0, 20.0, 30.0])  # the median in the gap
-    np.testing.assert_allclose(
-        Z["number__area"], (area - area.mean()) / area.std(), atol=1e-12
-    )
-    assert Z["level__kind_flat"].tolist() == [1, 0, 0, 1]
-    assert Z["level__kind_missing"].tolist() == [0, 1, 0, 0]
-    assert Z["level__heated_True"].tolist() == [1, 0, 1, 1]
-    assert Z["level__code_missing"].tolist() == [0, 0, 1, 0]
-    assert Z["number__empty"].tolist() == [0, 0, 0, 0]
-
-
-def test_preprocessor_takes_unseen_levels_and_bounds_numbers() -> None:
-    X = _table()
-    transformer = make_tabular_preprocessor().fit(X)
-    new = X.iloc[:1].assign(kind="castle", area=1e9)
-    Z = pd.DataFrame(
-        transformer.transform(new), columns=transformer.get_feature_names_out()
-    )
-    assert Z.filter(like="kind").to_numpy().sum() == 0
-    assert Z["number__area"].item() == pytest.approx(5.0)
-    sd = np.std([10.0, 20.0, 20.0, 30.0])
-    near = transformer.transform(X.iloc[:1].assign(area=20.0 + 2 * sd))
-    assert near[0, 0] == pytest.approx(5 * np.tanh(2 / 5))
-
-
-def test_preprocessor_in_a_pipeline_is_cloned_and_fitted() -> None:
-    model = clone(make_pipeline(make_tabular_preprocessor(), Ridge()))
-    y = np.array([1.0, 2.0, 3.0, 4.0])
-    assert np.isfinite(model.fit(_table(), y).predict(_table())).all()
-
-
-@pytest.mark.parametrize("clip", [0, -1.0, float("nan")])
-def test_bad_clip_is_refused(clip: float) -> None:
-    with pytest.raises(ValueError, match="clip must be positive"):
-        make_tabular_preprocessor(clip=clip)
-
-
-def _dated(n: int = 40) -> pd.DataFrame:
-    when = pd.Series(pd.date_range("2024-02-27 06:00", periods=n, freq="36h"))
-    rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "sold": when.where(np.arange(n) != 3),
-            "text": when.dt.strftime("%Y-%m-%d %H:%M"),
-            "day": when.dt.date,
-            "zone": when.dt.tz_localize("UTC"),
-            "order_id": range(1000, 1000 + n),
-            "serial": [f"s{k}" for k in range(n)],
-            "kind": rng.choice(["a", "b"], n),
-            "size": rng.normal(size=n),
-            "count": range(n),
-        }
-    )
-
-
-@pytest.mark.filterwarnings("ignore:The columns")
-def test_dates_become_calendar_parts_and_elapsed_days() -> None:
-    X = _dated()
-    transformer = make_tabular_preprocessor(clip=None)
-    transformer.set_output(transform="pandas")
-    Z = transformer.fit_transform(X)
-    when = pd.Series(pd.date_range("2024-02-27 06:00", periods=40, freq="36h"))
-    elapsed = 1.5 * np.arange(40)
-
-    def scaled(x: np.ndarray) -> np.ndarray:
-        return (x - x.mean()) / x.std()
-
-    for column in ("text", "zone"):
-        days = Z[f"date__{column}_days"]
-        np.testing.assert_allclose(days, scaled(elapsed), atol=1e-12)
-        for part in ("month", "day", "day_of_week", "hour"):
-            expected = scaled(getattr(when.dt, part).to_numpy())
-            np.testing.assert_allclose(Z[f"date__{column}_{part}"], expected)
-        assert (Z[f"date__{column}_year"] == 0).all()  # one year only
-    whole = np.floor(elapsed + 0.25)
-    np.testing.assert_allclose(Z["date__day_days"], scaled(whole), atol=1e-12)
-    assert Z.loc[3, "date__sold_days"] == pytest.approx(Z["date__sold_days"].median())
-    kept = {name.split("__")[1] for name in Z if not name.startswith("date__")}
-    assert kept == {"kind_a", "kind_b", "size", "count"}
-
-
-def test_columns_that_identify_rows_are_left_out() -> None:
-    transformer = make_tabular_preprocessor()
-    with pytest.warns(UserWarning, match="identify rows") as warned:
-        transformer.fit(_dated())
-    assert [str(w.message).partition(" are left")[0] for w in warned] == [
-        "The columns ['order_id']",
-        "The columns ['serial']",
-    ]
-    with warnings.catch_warnings():  # too few rows to tell
-        warnings.simplefilter("error")
-        make_tabular_preprocessor().fit(_dated(19))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ PUBLIC = [
         "skal.selection",
         "skal.simulation",
     ),
-    *("skal.datasets", "skal.exceptions"),
+    *("skal.datasets", "skal.exceptions", "skal.tabular"),
 ]
 
 

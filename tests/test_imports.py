@@ -59,6 +59,7 @@ ALLOWED: dict[str, set[str]] = {
         *("_cells", "_stacking", "_tables", "nets", "reading", "rows", "strategies")
     },
     "simulation": {"_version", "learners", "nets", "rows", "strategies"},
+    "tabular": {"_cells", "_tables", "nets"},
     "datasets": {"_tables"},
 }
 #: Parts that import torch and nothing else from outside.

@@ -1,0 +1,149 @@
+"""What each column of a table holds, decided in `fit`."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skal.tabular.dates import are_dates, can_be_dates
+from skal.tabular.frames import as_frame, columns_of_frame, has_names
+
+__all__ = ["ColumnsOf", "kinds"]
+
+#: Share of distinct values from which a column identifies rows, and the number of rows
+#: below which such a share says nothing.
+_DISTINCT, _ENOUGH = 0.95, 20
+#: Free text has this many words, and no repetition among this many values.
+_WORDS, _ENOUGH_TEXTS = 8, 10
+#: Names of columns of integers that identify rows.
+_ID_NAME = re.compile(
+    r"(^|[_ .-])(id|ids|uuid|guid|pid|key|index|rowid)$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class ColumnsOf:
+    """Selects the columns of one kind, for a `ColumnTransformer`.
+
+    Parameters
+    ----------
+    kind : {"number", "date", "binary", "level", "ordered", "id", "constant"}
+        The selection of ids also warns that they are left out.
+    """
+
+    kind: str
+
+    def __call__(self, X: Any) -> list[Any]:
+        """Select by name if all names are strings, otherwise by position."""
+        table = as_frame(X)
+        found = [k for k, kind in enumerate(kinds(table)) if kind == self.kind]
+        by_name = has_names(X) and all(isinstance(c, str) for c in table.columns)
+        selected = [table.columns[k] for k in found] if by_name else found
+        if selected and self.kind == "id":
+            warnings.warn(
+                f"The columns {selected} are left out: (almost) every row has another "
+                "value, so they identify rows and say nothing about new ones. Drop "
+                "them, or convert them to numbers or levels that repeat.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return selected
+
+
+def kinds(table: pd.DataFrame) -> list[str]:
+    """Say what each column holds.
+
+    Raises
+    ------
+    ValueError
+        If names repeat, if a column holds free text, or if no column is of use.
+    """
+    names = table.columns
+    if not names.is_unique:
+        raise ValueError(
+            f"Several columns have the same name: {list(names[names.duplicated()])}."
+        )
+    if 0 in table.shape:
+        raise ValueError(f"X has {len(table)} rows and {len(names)} columns.")
+    found = [_kind(column) for column in columns_of_frame(table)]
+    texts = [name for name, kind in zip(names, found, strict=True) if kind == "text"]
+    if texts:
+        raise ValueError(
+            f"The columns {texts} hold free text, which cannot be used as levels. Drop "
+            "them, or encode them, for example by a ColumnTransformer of "
+            "TfidfVectorizer for each of them and make_tabular_preprocessor() for the "
+            "other columns."
+        )
+    if set(found) <= {"id"}:
+        raise ValueError(
+            f"No column of X is of use: (almost) every row has another value in "
+            f"{list(names)[:20]}, so they only identify rows."
+        )
+    if set(found) <= {"id", "constant"}:  # a model of the mean is better than none
+        return [
+            "id" if kind == "id" else _base_kind(column, _distinct(column))
+            for column, kind in zip(columns_of_frame(table), found, strict=True)
+        ]
+    return found
+
+
+def _kind(column: pd.Series) -> str:
+    distinct, n_known = _distinct(column), column.count()
+    kind = _base_kind(column, distinct)
+    if n_known == 0 or (len(distinct) == 1 and n_known == len(column)):
+        return "constant"
+    repeats = len(distinct) < _DISTINCT * n_known
+    if kind == "number":
+        may_be_id = n_known >= _ENOUGH and _ID_NAME.search(str(column.name))
+        return "id" if may_be_id and not repeats and _are_integers(distinct) else kind
+    if kind != "level":
+        return kind
+    if not repeats and n_known >= _ENOUGH_TEXTS and _are_texts(distinct):
+        return "text"
+    if not repeats and n_known >= _ENOUGH:
+        return "id"
+    return "binary" if len(distinct) == 2 else "level"
+
+
+def _base_kind(column: pd.Series, distinct: np.ndarray) -> str:
+    """Say how a column is converted, whatever it tells about the rows."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "ordered" if dtype.ordered else "level"
+    if pd.api.types.is_bool_dtype(dtype):
+        return "level"
+    if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+        return "number"
+    if are_dates(dtype):
+        return "date"
+    if len(distinct) and all(_is_number(cell) for cell in distinct):
+        return "number"
+    return "date" if can_be_dates(distinct) else "level"
+
+
+def _distinct(column: pd.Series) -> np.ndarray:
+    """List the distinct values, without missing ones."""
+    try:
+        values = np.asarray(column.unique(), dtype=object)
+    except TypeError:  # lists and other cells without a hash
+        values = np.asarray(column.dropna().astype(str).unique(), dtype=object)
+    return values[pd.notna(values)]
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, Real | Decimal) and not isinstance(cell, bool | np.bool_)
+
+
+def _are_integers(distinct: np.ndarray) -> bool:
+    return all(_is_number(cell) and cell == round(cell) for cell in distinct)
+
+
+def _are_texts(distinct: np.ndarray) -> bool:
+    return float(np.median([len(str(cell).split()) for cell in distinct])) >= _WORDS

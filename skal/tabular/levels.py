@@ -1,0 +1,93 @@
+"""Columns of levels: as texts, or as ranks where the levels are ordered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from skal.tabular.frames import columns_of_frame
+
+__all__ = ["Ranks", "Texts", "as_texts"]
+
+
+class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Converts levels of any type to strings, and missing values to ``"missing"``.
+
+    Types and missing values differ between versions of pandas and between tables: a
+    level 1 is 1.0 in a column that also has missing values.
+    """
+
+    def fit(self, X: Any, y: Any = None) -> Texts:
+        """Read the names of the columns."""
+        validate_data(self, X, skip_check_array=True)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Convert each column."""
+        cells = np.column_stack([as_texts(column) for column in columns_of_frame(X)])
+        return np.where(pd.isna(cells), "missing", cells)
+
+
+class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Converts levels to their ranks; missing and unknown ones become NaN.
+
+    The order is that of ordered categories, with all levels that they declare, and
+    otherwise the alphabet.
+
+    Attributes
+    ----------
+    levels_ : list of arrays of str
+        The levels of each column, in order.
+    """
+
+    def fit(self, X: Any, y: Any = None) -> Ranks:
+        """Find the levels."""
+        validate_data(self, X, skip_check_array=True)
+        self.levels_ = [_ordered_levels(column) for column in columns_of_frame(X)]
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Convert each column, whatever levels it declares."""
+        ranks = []
+        for column, levels in zip(columns_of_frame(X), self.levels_, strict=True):
+            codes = pd.Index(levels).get_indexer(as_texts(column)).astype(np.float64)
+            ranks.append(np.where(codes < 0, np.nan, codes))
+        return np.column_stack(ranks)
+
+
+def _ordered_levels(column: pd.Series) -> np.ndarray:
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
+        return as_texts(column.cat.categories)
+    return np.unique(as_texts(column.dropna()))
+
+
+def as_texts(values: pd.Series | pd.Index) -> np.ndarray:
+    """Convert values to strings, and missing ones to NaN.
+
+    Parameters
+    ----------
+    values : Series or Index of length n
+
+    Returns
+    -------
+    texts : object array of shape (n,)
+    """
+    cells = np.asarray(values.astype(object), dtype=object)
+    try:
+        codes, distinct = pd.factorize(cells)
+    except TypeError:  # lists and other cells without a hash
+        codes = np.where(pd.isna(values), -1, np.arange(len(cells)))
+        distinct = cells
+    texts = [_as_text(cell) for cell in distinct]
+    # The last one stands for missing values, whose code is -1.
+    return np.array([*texts, np.nan], dtype=object)[codes]
+
+
+def _as_text(cell: Any) -> str:
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
+    return str(cell)

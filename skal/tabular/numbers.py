@@ -1,0 +1,109 @@
+"""Columns of numbers, scaled robustly and bounded smoothly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from skal._cells import first_text
+from skal.tabular.frames import columns_of_frame
+
+__all__ = ["RobustBoundedScaler", "as_numbers"]
+
+
+class RobustBoundedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Scales numbers by median and quartiles, and bounds them smoothly.
+
+    Parameters
+    ----------
+    bound : float or None
+        A scaled value ``z`` becomes ``z / sqrt(1 + (z / bound) ** 2)``. None leaves it
+        unbounded.
+
+    Attributes
+    ----------
+    center_ : array of shape (d,)
+        Medians.
+    scale_ : array of shape (d,)
+        The factors: one over the interquartile range; where that is 0, two over the
+        range; in constant columns 0.
+
+    Notes
+    -----
+    Missing values are ignored in `fit` and stay missing. The median becomes 0.
+    """
+
+    def __init__(self, bound: float | None = 3.0) -> None:
+        self.bound = bound
+
+    def fit(self, X: Any, y: Any = None) -> RobustBoundedScaler:
+        """Compute medians and quartiles."""
+        validate_data(self, X, skip_check_array=True)
+        values = as_numbers(X)
+        # A column without any value gets zeros.
+        known = np.where(np.isnan(values).all(axis=0), 0.0, values)
+        low, first, center, third, high = np.nanquantile(
+            known, [0, 0.25, 0.5, 0.75, 1], axis=0
+        )
+        # Halves, whose difference does not overflow.
+        with np.errstate(over="ignore", divide="ignore"):
+            by_quartiles = 0.5 / (third / 2 - first / 2)
+            by_range = 1 / (high / 2 - low / 2)
+        scale = np.where(third > first, by_quartiles, by_range)
+        self.center_, self.scale_ = center, np.where(high > low, scale, 0.0)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Scale and bound."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (as_numbers(X) - self.center_) * self.scale_
+        scaled = np.clip(scaled, -_LARGEST, _LARGEST)
+        if self.bound is None:
+            return scaled
+        # hypot does not square, which would overflow.
+        return scaled / np.hypot(1.0, scaled / self.bound)
+
+
+#: Beyond it sums of values overflow.
+_LARGEST = 1e300
+
+
+def as_numbers(X: Any) -> np.ndarray:
+    """Convert rows to numbers; missing values become NaN, durations days.
+
+    Raises
+    ------
+    ValueError
+        If a cell is not a number or infinite. The error names the column.
+    """
+    return np.column_stack([_as_numbers(column) for column in columns_of_frame(X)])
+
+
+def _as_numbers(column: pd.Series) -> np.ndarray:
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        return (column / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
+    if pd.api.types.is_complex_dtype(column.dtype):
+        raise ValueError(
+            f"Column {column.name!r} has complex numbers. Pass their real and "
+            "imaginary parts as two columns."
+        )
+    try:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        found = first_text(column.dropna().to_frame())
+        cell = "A cell" if found is None else repr(found[2])
+        raise ValueError(
+            f"{cell} of column {column.name!r} is not a number, and the column held "
+            "numbers in fit. Correct it, or convert the column to strings."
+        ) from error
+    if n_infinite := int(np.isinf(values).sum()):
+        raise ValueError(
+            f"Column {column.name!r} has infinite values ({n_infinite} of "
+            f"{len(values)}). Replace them by NaN if they stand for missing values, "
+            "or by finite numbers."
+        )
+    return values

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skal.tabular.levels import Ranks, Texts, as_texts
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series([1, 2, None]),  # floats
+        pd.Series([1, 2, None], dtype="Int64"),
+        pd.Series([1, 2, None], dtype=object),
+        pd.Series(["1", "2", None]),
+        pd.Series(["1", "2", None], dtype="string"),
+        pd.Series(pd.Categorical([1, 2, None])),
+        pd.Series(pd.Categorical([1.0, 2.0, None])),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_a_level_has_one_name_in_every_type(values: pd.Series) -> None:
+    texts = as_texts(values)
+    assert texts[:2].tolist() == ["1", "2"]
+    assert pd.isna(texts[2])
+
+
+def test_other_cells_become_texts() -> None:
+    cells = pd.Series([True, 1.5, [3], None, "a"], dtype=object)
+    assert as_texts(cells)[:3].tolist() == ["True", "1.5", "[3]"]
+    assert pd.isna(as_texts(cells)[3])
+    table = pd.DataFrame({"a": ["x", None], "b": [True, False]})
+    out = Texts().fit_transform(table)
+    assert out.tolist() == [["x", "True"], ["missing", "False"]]
+
+
+def test_ranks_are_those_of_the_declared_levels() -> None:
+    levels = pd.CategoricalDtype(["low", "mid", "high"], ordered=True)
+    table = pd.DataFrame({"a": pd.Series(["high", "low", None], dtype=levels)})
+    ranks = Ranks().fit(table)
+    np.testing.assert_array_equal(ranks.transform(table)[:, 0], [2, 0, np.nan])
+    # Strings, or other levels declared: those of `fit` count.
+    for dtype in (object, pd.CategoricalDtype(["huge", "mid"], ordered=True)):
+        new = pd.DataFrame({"a": pd.Series(["mid", "huge"], dtype=dtype)})
+        np.testing.assert_array_equal(ranks.transform(new)[:, 0], [1, np.nan])
+
+
+def test_ranks_of_levels_without_order_are_those_of_the_alphabet() -> None:
+    table = pd.DataFrame({"a": ["wood", None, "brick"], "b": [True, False, True]})
+    ranks = Ranks().fit_transform(table)
+    np.testing.assert_array_equal(ranks, [[1, 1], [np.nan, 0], [0, 1]])

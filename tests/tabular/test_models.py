@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import Pipeline
+
+from skal import ActiveLearner, NetClassifier, NetRegressor
+from skal.strategies import LCMD, Margin, Random
+from skal.tabular import (
+    make_tabular_classifier,
+    make_tabular_preprocessor,
+    make_tabular_regressor,
+)
+
+N = 40
+
+
+def _table(n: int = N) -> tuple[pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(0)
+    area = rng.uniform(20, 200, n)
+    kind = rng.choice(["flat", "house", "barn"], n)
+    y = 1e5 + 2e3 * area + 5e4 * (kind == "house")
+    area[rng.random(n) < 0.1] = np.nan
+    X = pd.DataFrame({"area": area, "kind": kind, "lift": rng.random(n) < 0.5})
+    return X, y
+
+
+def _net(cls: Any) -> Any:
+    return cls(max_epochs=30, batch_size=8, random_state=0)
+
+
+def test_a_linear_model_is_that_of_the_preprocessed_rows() -> None:
+    X, y = _table()
+    Z = make_tabular_preprocessor().fit_transform(X)
+    expected = y.mean() + y.std() * (
+        Ridge().fit(Z, (y - y.mean()) / y.std()).predict(Z)
+    )
+    model = make_tabular_regressor(Ridge()).fit(X, y)
+    np.testing.assert_allclose(model.predict(X), expected)
+    unscaled = make_tabular_regressor(Ridge(), scale_target=False).fit(X, y)
+    np.testing.assert_allclose(unscaled.predict(X), Ridge().fit(Z, y).predict(Z))
+
+
+def test_models_are_plain_compositions() -> None:
+    model = make_tabular_regressor(random_state=7, device="cpu")
+    assert type(model) is TransformedTargetRegressor
+    assert type(model.regressor) is Pipeline
+    assert list(model.regressor.named_steps) == ["preprocessor", "estimator"]
+    assert model.regressor["estimator"].random_state == 7
+    assert type(make_tabular_regressor(scale_target=False)) is Pipeline
+    classifier = make_tabular_classifier(random_state=7)
+    assert type(classifier) is Pipeline
+    assert classifier["estimator"].random_state == 7
+    own = make_tabular_preprocessor(bound=None)
+    for make in (make_tabular_regressor, make_tabular_classifier):
+        made = make(preprocessor=own)
+        pipeline = getattr(made, "regressor", made)
+        assert pipeline["preprocessor"] is own
+
+
+@pytest.mark.parametrize("make", [make_tabular_regressor, make_tabular_classifier])
+def test_seed_and_device_belong_to_the_default_estimator(make: Any) -> None:
+    for option in ({"random_state": 0}, {"device": "cuda"}):
+        with pytest.raises(ValueError, match="belong to the default estimator"):
+            make(Ridge(), **option)
+
+
+@pytest.mark.parametrize("make", [make_tabular_regressor, make_tabular_classifier])
+def test_the_device_reaches_the_nets(make: Any) -> None:
+    model = make(device="cuda:7")
+    devices = {v for k, v in model.get_params().items() if k.endswith("device")}
+    assert devices == {"cuda:7"}
+
+
+def test_default_regressor_learns_and_is_reproducible() -> None:
+    X, y = _table(80)
+    model = make_tabular_regressor(random_state=0).fit(X[:60], y[:60])
+    predictions = model.predict(X[60:])
+    assert np.sqrt(np.mean((predictions - y[60:]) ** 2)) < y.std()
+    again = clone(model).fit(X[:60], y[:60])
+    np.testing.assert_array_equal(again.predict(X[60:]), predictions)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict(X[60:]), predictions)
+
+
+def test_default_classifier_learns_and_is_reproducible() -> None:
+    X, y = _table(80)
+    labels = np.where(y > np.median(y), "dear", "cheap")
+    model = make_tabular_classifier(random_state=0).fit(X[:60], labels[:60])
+    proba = model.predict_proba(X[60:])
+    assert proba.shape == (20, 2)
+    assert list(model.classes_) == ["cheap", "dear"]
+    assert model.score(X[60:], labels[60:]) > 0.5
+    again = clone(model).fit(X[:60], labels[:60])
+    np.testing.assert_array_equal(again.predict_proba(X[60:]), proba)
+
+
+def test_they_take_part_in_searches_and_cross_validation() -> None:
+    X, y = _table()
+    grid: dict[str, Any] = {
+        "regressor__preprocessor__number__robustboundedscaler__bound": [None, 3.0],
+        "regressor__estimator__alpha": [0.1, 1.0],
+    }
+    search = GridSearchCV(make_tabular_regressor(Ridge()), grid, cv=3).fit(X, y)
+    assert set(search.best_params_) == set(grid)
+    scores = cross_validate(make_tabular_regressor(_net(NetRegressor)), X, y, cv=2)
+    assert np.isfinite(scores["test_score"]).all()
+    labels = y > np.median(y)
+    classifier = make_tabular_classifier(LogisticRegression())
+    scores = cross_validate(classifier, X, labels, cv=3, scoring="neg_log_loss")
+    assert (scores["test_score"] > np.log(0.5)).all()
+
+
+def test_weights_reach_an_estimator_that_takes_them() -> None:
+    X, y = _table()
+    weights = np.ones(N)
+    weights[20:] = 0
+    model = make_tabular_regressor(Ridge(), preprocessor=make_tabular_preprocessor())
+    model.fit(X, y, estimator__sample_weight=weights)
+    Z = make_tabular_preprocessor().fit_transform(X)
+    scaled = (y - y.mean()) / y.std()
+    expected = Ridge().fit(Z[:20], scaled[:20]).predict(Z)
+    np.testing.assert_allclose(model.predict(X), y.mean() + y.std() * expected)
+    net = make_tabular_classifier(_net(NetClassifier))
+    net.fit(X, y > np.median(y), estimator__sample_weight=weights)
+    assert np.isfinite(net.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_learners_query_tables_as_they_are(library: str) -> None:
+    X, y = _table()
+    module = pytest.importorskip(library)
+    if library == "polars":
+        rows = {c: X[c].tolist() for c in X}
+        labeled, pool = (
+            module.DataFrame({c: v[part] for c, v in rows.items()}, strict=False)
+            for part in (slice(20), slice(20, None))
+        )
+    else:
+        labeled, pool = X[:20], X[20:]
+    model = make_tabular_regressor(_net(NetRegressor))
+    learner = ActiveLearner(model, LCMD(random_state=0), labeled, y[:20])
+    positions, picked = learner.query(pool, n_instances=3)
+    assert len(set(positions.tolist())) == 3
+    learner.teach(picked, y[20:][positions])
+    assert len(learner.X_training) == 23
+    assert np.isfinite(learner.predict(pool)).all()
+
+
+def test_default_models_are_queried() -> None:
+    X, y = _table()
+    regressor = make_tabular_regressor(random_state=0)
+    positions, _ = ActiveLearner(regressor, LCMD(random_state=0), X[:20], y[:20]).query(
+        X[20:], n_instances=3
+    )
+    assert len(set(positions.tolist())) == 3
+    labels = np.where(y > np.median(y), "dear", "cheap")
+    classifier = make_tabular_classifier(random_state=0)
+    learner = ActiveLearner(classifier, Margin(), X[:20], labels[:20])
+    positions, _ = learner.query(X[20:], n_instances=3)
+    proba = np.sort(learner.predict_proba(X[20:]), axis=1)
+    margins = proba[:, -1] - proba[:, -2]
+    assert set(positions.tolist()) == set(np.argsort(margins)[:3].tolist())
+
+
+def test_other_learners_are_estimators_too() -> None:
+    X, y = _table()
+    model = make_tabular_regressor(GaussianProcessRegressor(alpha=1e-3))
+    learner = ActiveLearner(model, Random(random_state=0), X[:20], y[:20])
+    assert np.isfinite(learner.predict(X)).all()
+
+
+def test_diagram_names_the_steps() -> None:
+    diagram = make_tabular_regressor()._repr_html_()
+    for name in ("preprocessor", "onehotencoder", "StandardScaler", "estimator"):
+        assert name.lower() in diagram.lower()
+
+
+def test_constant_targets_are_predicted() -> None:
+    X, y = _table()
+    model = make_tabular_regressor(Ridge()).fit(X, np.full(N, 7.0))
+    np.testing.assert_allclose(model.predict(X), 7.0)
+    several = make_tabular_regressor(Ridge()).fit(X, np.column_stack([y, -y]))
+    assert several.predict(X).shape == (N, 2)

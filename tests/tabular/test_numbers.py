@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skal.tabular.numbers import RobustBoundedScaler, as_numbers
+
+
+def test_numbers_are_scaled_by_median_and_quartiles_and_bounded() -> None:
+    column = np.array([1.0, 2.0, 3.0, 4.0, 100.0])  # quartiles 2 and 4
+    scaled = RobustBoundedScaler(None).fit_transform(column[:, None])[:, 0]
+    np.testing.assert_allclose(scaled, (column - 3) / 2)
+    bounded = RobustBoundedScaler(3.0).fit_transform(column[:, None])[:, 0]
+    np.testing.assert_allclose(bounded, scaled / np.sqrt(1 + (scaled / 3) ** 2))
+
+
+def test_half_the_range_is_the_scale_if_the_quartiles_are_equal() -> None:
+    column = np.array([[0.0]] * 8 + [[10.0]])
+    scaler = RobustBoundedScaler(None).fit(column)
+    np.testing.assert_allclose(
+        scaler.transform([[0.0], [5.0], [-10.0]]).T, [[0, 1, -2]]
+    )
+
+
+def test_constant_and_missing_columns_become_zero_for_all_rows() -> None:
+    scaler = RobustBoundedScaler().fit(np.array([[7.0, np.nan]] * 3))
+    np.testing.assert_array_equal(scaler.transform([[7.0, 1.0], [9.0, -5.0]]), 0)
+
+
+def test_missing_values_are_ignored_and_stay() -> None:
+    column = np.array([[1.0], [np.nan], [2.0], [3.0], [np.nan]])
+    scaler = RobustBoundedScaler().fit(column)
+    np.testing.assert_array_equal(scaler.center_, [2.0])
+    missing = np.isnan(scaler.transform(column))
+    np.testing.assert_array_equal(missing, np.isnan(column))
+
+
+def test_extreme_numbers_stay_finite_and_in_order() -> None:
+    scaler = RobustBoundedScaler().fit(np.array([[1e-300], [2e-300], [3e-300]]))
+    extreme = np.array([[-1.7e308], [-1.0], [2e-300], [1.0], [1.7e308]])
+    np.testing.assert_allclose(scaler.transform(extreme).T, [[-3, -3, 0, 3, 3]])
+    wide = np.array([[-1.7e308], [0.0], [1.7e308]])
+    out = RobustBoundedScaler().fit_transform(wide)[:, 0]
+    assert np.isfinite(out).all()
+    np.testing.assert_array_equal(np.sign(out), [-1, 0, 1])
+    assert np.isfinite(RobustBoundedScaler(None).fit_transform(extreme)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pd.array([1, None], dtype="Int64"), [1, np.nan]),
+        (pd.array([0.5, None], dtype="Float64"), [0.5, np.nan]),
+        (pd.Series([2, None, True], dtype=object), [2, np.nan, 1]),
+        (pd.to_timedelta(["36h", None]), [1.5, np.nan]),
+        (np.array([3.0, 4.0], np.float32), [3, 4]),
+        (["5", "6.5"], [5, 6.5]),
+    ],
+    ids=str,
+)
+def test_types_of_numbers_are_converted(values: object, expected: list[float]) -> None:
+    table = pd.DataFrame({"a": values})
+    np.testing.assert_array_equal(as_numbers(table)[:, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0, np.inf, -np.inf], r"'size' has infinite values \(2 of 3\).*NaN"),
+        ([1.0, "n/a", 2.0], r"'n/a' of column 'size' is not a number"),
+        ([1.0, 2j], r"'size' has complex numbers"),
+    ],
+    ids=["infinite", "text", "complex"],
+)
+def test_what_is_no_finite_number_is_named(values: list[object], message: str) -> None:
+    table = pd.DataFrame({"a": range(len(values)), "size": values})
+    with pytest.raises(ValueError, match=message):
+        as_numbers(table)
