@@ -8,12 +8,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skal.nets import (
-    DeepEnsembleClassifier,
-    DeepEnsembleRegressor,
-    NetClassifier,
-    NetRegressor,
-)
+from skal.nets import FoldEnsembleClassifier, FoldEnsembleRegressor
 from skal.tabular.preprocessing import make_tabular_preprocessor
 
 __all__ = ["make_tabular_classifier", "make_tabular_regressor"]
@@ -32,8 +27,8 @@ def make_tabular_regressor(
     Parameters
     ----------
     estimator : regressor, optional
-        Fitted on the preprocessed rows. By default an ensemble of nets,
-        ``DeepEnsembleRegressor()``.
+        Fitted on the preprocessed rows. By default
+        :class:`skal.nets.FoldEnsembleRegressor`.
     preprocessor : transformer, optional
         ``make_tabular_preprocessor()`` by default.
     scale_target : bool, default=True
@@ -83,8 +78,7 @@ def make_tabular_regressor(
     (4,)
     """
     if estimator is None:
-        net = NetRegressor(device=device)
-        estimator = DeepEnsembleRegressor(net, random_state=random_state)
+        estimator = FoldEnsembleRegressor(device=device, random_state=random_state)
     else:
         _check_default_only(random_state, device)
     pipeline = _pipeline(preprocessor, estimator)
@@ -105,8 +99,8 @@ def make_tabular_classifier(
     Parameters
     ----------
     estimator : classifier, optional
-        Fitted on the preprocessed rows. By default an ensemble of nets,
-        ``DeepEnsembleClassifier()``.
+        Fitted on the preprocessed rows. By default
+        :class:`skal.nets.FoldEnsembleClassifier`.
     preprocessor : transformer, optional
         ``make_tabular_preprocessor()`` by default.
     random_state : int, numpy RandomState or Generator, optional
@@ -147,8 +141,7 @@ def make_tabular_classifier(
     (4, 2)
     """
     if estimator is None:
-        net = NetClassifier(device=device)
-        estimator = DeepEnsembleClassifier(net, random_state=random_state)
+        estimator = FoldEnsembleClassifier(device=device, random_state=random_state)
     else:
         _check_default_only(random_state, device)
     return _pipeline(preprocessor, estimator)
