@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
@@ -36,6 +36,7 @@ from skal.nets.ensembles.others import (
 from skal.nets.tabular import TabularMLP
 from skal.nets.validation import check_inputs, check_weights, is_structured
 from skal.rng import seed_from
+from skal.rows import array_if_tensor
 from skal.validation import (
     check_bool,
     check_int,
@@ -59,6 +60,8 @@ _N_TREES = 100
 _LOOKED_AT = 1000
 #: Penalties of the ridge regression, for columns of unit scale.
 _PENALTIES = np.logspace(-2, 4, 13)
+#: Steps of float32 that a standard deviation of the target should have.
+_LEAST_STEPS = 100
 #: Of the solver of the logistic regression.
 _MAX_ITERATIONS = 1000
 
@@ -157,6 +160,25 @@ class FoldEnsemble(BaseEnsemble):
             check_int("max_steps", self.max_steps)
         if isinstance(self.others, str):
             check_option("others", self.others, ["auto"])
+        elif self.others is not None:
+            self._check_others()
+
+    def _check_others(self) -> None:
+        wanted = is_classifier if is_classifier(self) else is_regressor
+        kind = "classifier" if is_classifier(self) else "regressor"
+        if not isinstance(self.others, (list, tuple)):
+            raise TypeError(
+                f'others must be "auto", None or a list of {kind}s, got '
+                f"{type(self.others).__name__}."
+            )
+        for other in self.others:
+            if isinstance(other, type) or not wanted(other):
+                raise TypeError(f"others must be {kind}s, got {other!r}.")
+            if is_classifier(self) and not hasattr(other, "predict_proba"):
+                raise TypeError(
+                    f"{type(other).__name__} among others= has no predict_proba; put "
+                    "it into a CalibratedClassifierCV."
+                )
 
     def _fit(
         self,
@@ -175,6 +197,7 @@ class FoldEnsemble(BaseEnsemble):
         template = seeded_clone(estimator, seed_from(rng)).set_params(max_epochs=0)
         template.fit(X, y)
         task = self._task(template, X, y, fit_params, rng)
+        others = self._others(task, seed_from(rng))
         groups_of_nets, held_out, steps = [], [], []
         for periodic in self._architectures(task.dense):
             nets = [
@@ -187,13 +210,15 @@ class FoldEnsemble(BaseEnsemble):
             groups_of_nets.append(nets)
             held_out.append(outputs)
             steps += best
-        others = self._fit_others(task, seed_from(rng))
+        weight, n_columns = task.weight, held_out[0].shape[1]
+        along = {} if weight is None else {"sample_weight": weight}
         for other in others:
-            n_columns = held_out[0].shape[1]
+            other.fit(task.dense, task.target, **along)
             found = held_out_predictions(
-                other, task.dense, task.target, task.folds, n_columns, task.weight
+                other, task.dense, task.target, task.folds, n_columns, weight
             )
             held_out.append(found)
+        self._warn_of_failures(steps)
         weights, oof = self._average(np.stack(held_out), task)
         of_nets = np.repeat(weights[: len(groups_of_nets)], self.n_estimators)
         oof_prediction = np.full((task.n_given, *oof.shape[1:]), np.nan)
@@ -218,9 +243,7 @@ class FoldEnsemble(BaseEnsemble):
     ) -> _Task:
         """Validate rows and targets, and deal the rows out to folds."""
         rows = check_inputs(template, X, reset=False)
-        dense = np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
-        dense = dense.reshape(len(dense), -1)
-        target = template._held_out_target(rows, y)
+        target = self._target(template, rows, y)
         used, weight = np.arange(len(target)), fit_params.get("sample_weight")
         if weight is not None:
             weight = check_weights(weight, target)
@@ -240,10 +263,16 @@ class FoldEnsemble(BaseEnsemble):
         if by_class is not None:
             of_labels = by_class.numpy()[target[used]]
             weight = of_labels if weight is None else weight * of_labels
-        dense = dense[used].astype(np.float64)
         if weight is not None:
             weight = weight.astype(np.float32)
-        return _Task(dense, target[used], weight, folds, used, len(target))
+        return _Task(
+            dense=_as_table(rows)[used],
+            target=target[used],
+            weight=weight,
+            folds=folds,
+            used=used,
+            n_given=len(target),
+        )
 
     def _train(
         self, nets: list[Any], X: Any, y: Any, task: _Task
@@ -252,7 +281,7 @@ class FoldEnsemble(BaseEnsemble):
         for net in nets:
             net.fit(X, y)
             net.set_params(max_epochs="auto")
-        units, target = self._units(task.target), task.target
+        units, target = self._units(task), task.target
         if units is not None:
             shift, scale = units
             flat = target.reshape(len(target), -1)
@@ -284,42 +313,53 @@ class FoldEnsemble(BaseEnsemble):
             return [None]
         return [None, many] if isinstance(self.periodic, str) else [many]
 
-    def _fit_others(self, task: _Task, seed: int) -> list[Any]:
+    def _others(self, task: _Task, seed: int) -> list[Any]:
+        """Make the other estimators, not fitted yet."""
         few = len(task.target) < _FEWEST_FOR_OTHERS
         if self.others is None or few or len(np.unique(task.folds)) < 2:
             return []
-        if not isinstance(self.others, str):
-            others = [clone(other) for other in self.others]
-        else:
-            others = self._default_others(task, seed)
-        along = {} if task.weight is None else {"sample_weight": task.weight}
-        for other in others:
-            if along and not has_fit_parameter(other, "sample_weight"):
+        if is_classifier(self) and len(np.unique(task.target)) < 2:
+            return []  # not every classifier fits one class
+        if isinstance(self.others, str):
+            return self._default_others(task, seed)
+        for other in self.others:
+            if task.weight is not None and not has_fit_parameter(
+                other, "sample_weight"
+            ):
                 raise ValueError(
                     f"{type(other).__name__} among others= takes no sample_weight."
                 )
-        return [other.fit(task.dense, task.target, **along) for other in others]
+        return [clone(other) for other in self.others]
+
+    def _warn_of_failures(self, steps: list[int]) -> None:
+        failed = steps.count(0)
+        if failed:
+            warnings.warn(
+                f"Training without success: {failed} of the {len(steps)} nets of "
+                f"{type(self).__name__} had no finite loss. Scale X (StandardScaler), "
+                "or lower lr.",
+                TrainingWarning,
+                stacklevel=5,
+            )
 
     def _average(
         self, held_out: np.ndarray, task: _Task
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the weights of the models by their held-out predictions."""
-        known = np.isfinite(held_out).all((0, 2))
+        n_models = len(held_out)
+        finite = np.isfinite(held_out).all(2)
+        usable = finite.any(1)
+        known = finite[usable].all(0) & usable.any()
+        if not known.any():  # nothing is held out of a single fold
+            usable = usable if usable.any() else np.ones(n_models, bool)
+            return usable / usable.sum(), np.full(held_out.shape[1:], np.nan)
+        weight = None if task.weight is None else task.weight[known]
+        weights = np.zeros(n_models)
+        weights[usable] = self._weights(
+            held_out[np.ix_(usable, known)], task.target[known], weight
+        )
         oof = np.full(held_out.shape[1:], np.nan)
-        if not known.all() and len(known) > 1:
-            warnings.warn(
-                f"Training without success: members of {type(self).__name__} have no "
-                f"finite loss on {(~known).sum()} of {len(known)} rows. Scale X "
-                "(StandardScaler), or lower lr.",
-                TrainingWarning,
-                stacklevel=4,
-            )
-        if not known.any():
-            weights = np.zeros(len(held_out))
-            weights[0] = 1.0
-            return weights, oof
-        weights = self._weights(held_out[:, known], task.target[known])
-        oof[known] = np.tensordot(weights, held_out[:, known], 1)
+        oof[known] = np.tensordot(weights[usable], held_out[np.ix_(usable, known)], 1)
         return weights, oof
 
     def _predictions(self, X: Any, method: str) -> np.ndarray:
@@ -327,13 +367,18 @@ class FoldEnsemble(BaseEnsemble):
         found = [getattr(net, method)(X) for net in self.estimators_]
         if self.others_:
             rows = check_inputs(self.estimators_[0], X, reset=False)
-            dense = np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
-            dense = dense.reshape(len(dense), -1).astype(np.float64)
+            dense = _as_table(rows)
             n_columns = found[0].size // max(1, len(dense))
             for other in self.others_:
                 columns = predict_columns(other, dense, n_columns)
                 found.append(columns.reshape(found[0].shape))
         return np.stack(found, dtype=np.float64)
+
+
+def _as_table(rows: Any) -> np.ndarray:
+    """Convert validated rows to a float64 table."""
+    dense = np.asarray(rows.toarray() if sparse.issparse(rows) else rows)
+    return dense.reshape(len(dense), -1).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -380,7 +425,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
     Parameters
     ----------
     n_estimators : int, default=8
-        Number of folds and of nets.
+        Number of folds and of nets. Of a single one no row is held out.
     hidden_sizes : sequence of int, default=(128, 128, 128)
         Width of each hidden layer.
     periodic : bool or "auto", default=True
@@ -420,7 +465,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
     weights_ : ndarray of shape (n_nets + n_others,)
         Weight of each of `estimators_` and `others_` in the average; sum 1.
     n_steps_ : list of int
-        The best step of each net.
+        The best step of each net; 0 if its training failed.
     oof_prediction_ : ndarray of the shape of `y`
         Prediction of each row by models that were not trained on it; NaN for rows of
         weight 0. The weights of the average were chosen by these.
@@ -541,17 +586,36 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
             others.append(gaussian_process(task.dense, task.target))
         return others
 
-    def _units(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _target(self, template: Any, rows: Any, y: Any) -> np.ndarray:
+        checked: np.ndarray = template._held_out_target(rows, y)
+        # float32 would round targets of large mean before they are standardized.
+        return np.asarray(array_if_tensor(y), np.float64).reshape(checked.shape)
+
+    def _units(self, task: _Task) -> tuple[np.ndarray, np.ndarray]:
         """Get mean and standard deviation of each target; 1 if it is constant."""
-        flat = target.reshape(len(target), -1).astype(np.float64)
-        std = flat.std(0)
-        return flat.mean(0), np.where(std > 0, std, 1.0)
+        flat = task.target.reshape(len(task.target), -1)
+        mean = np.average(flat, axis=0, weights=task.weight)
+        std = np.sqrt(np.average((flat - mean) ** 2, axis=0, weights=task.weight))
+        rounding = np.abs(mean) * np.finfo(np.float64).eps * len(flat)
+        constant = std <= rounding
+        step = np.abs(mean) * np.finfo(np.float32).eps
+        if (_LEAST_STEPS * step > std)[~constant].any():
+            warnings.warn(
+                "The nets predict in float32, which is too coarse for targets of "
+                f"mean {mean.max():.3g} and standard deviation {std.min():.3g}: "
+                "subtract the mean (TransformedTargetRegressor).",
+                TrainingWarning,
+                stacklevel=6,
+            )
+        return mean, np.where(constant, 1.0, std)
 
     def _as_predictions(self, net: Any, outputs: Tensor) -> np.ndarray:
         return outputs.numpy()
 
-    def _weights(self, held_out: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return regression_weights(held_out, target.reshape(len(target), -1))
+    def _weights(
+        self, held_out: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
+        return regression_weights(held_out, target.reshape(len(target), -1), weight)
 
     def _of_held_out(
         self, template: Any, held_out: np.ndarray, task: _Task
@@ -584,7 +648,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
     Parameters
     ----------
     n_estimators : int, default=8
-        Number of folds and of nets.
+        Number of folds and of nets. Of a single one no row is held out.
     hidden_sizes : sequence of int, default=(128, 128, 128)
         Width of each hidden layer.
     periodic : bool or "auto", default=True
@@ -615,7 +679,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
     weights_ : ndarray of shape (n_nets + n_others,)
         Weight of each of `estimators_` and `others_` in the average; sum 1.
     n_steps_ : list of int
-        The best step of each net.
+        The best step of each net; 0 if its training failed.
     oof_prediction_ : ndarray of shape (m, n_classes)
         Probabilities for each row by models that were not trained on it; NaN for rows
         of weight 0. The weights of the average were chosen by these.
@@ -693,20 +757,25 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         return net.set_params(classes=self.classes, class_weight=self.class_weight)
 
     def _default_others(self, task: _Task, seed: int) -> list[Any]:
-        if len(np.unique(task.target)) < 2:
-            return []  # of which no logistic regression can be fitted
         forest = RandomForestClassifier(_N_TREES, random_state=seed)
         return [LogisticRegression(max_iter=_MAX_ITERATIONS), forest]
 
-    def _units(self, target: np.ndarray) -> None:
+    def _target(self, template: Any, rows: Any, y: Any) -> np.ndarray:
+        codes: np.ndarray = template._held_out_target(rows, y)
+        return codes
+
+    def _units(self, task: _Task) -> None:
         return None
 
     def _as_predictions(self, net: Any, outputs: Tensor) -> np.ndarray:
         proba: np.ndarray = net.outputs_to_proba(outputs).double().numpy()
         return proba
 
-    def _weights(self, held_out: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return classification_weights(held_out[:, np.arange(len(target)), target])
+    def _weights(
+        self, held_out: np.ndarray, target: np.ndarray, weight: np.ndarray | None
+    ) -> np.ndarray:
+        probabilities = held_out[:, np.arange(len(target)), target]
+        return classification_weights(probabilities, weight)
 
     def _of_held_out(
         self, template: Any, held_out: np.ndarray, task: _Task
