@@ -1,10 +1,13 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks import learners, learners_report
+from benchmarks import learners, learners_models, learners_report
 from benchmarks.learners_models import LEARNERS
 
 RIDGE, TREES = "ridge / logistic regression", "extra trees"
@@ -69,6 +72,34 @@ def test_learners_take_gaps_and_levels(tables, name, table):
     row = learners.fit_and_score(table, 0, 50, name).iloc[0]
     loss = row["rmse"] if table == "yacht" else 1 - row["accuracy"]
     assert loss < 0.6
+
+
+@pytest.mark.slow
+def test_gaussian_process_tells_ten_classes_apart():
+    X, y = load_digits(return_X_y=True, as_frame=True)
+    rows = np.random.default_rng(1).permutation(len(X))
+    train, test = rows[:100], rows[100:500]
+    make = LEARNERS["Gaussian process"].make
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = make("classification", 0, X.iloc[train], y.iloc[train])
+        model.fit(X.iloc[train], y.iloc[train])
+    # From an amplitude of 1 it is 0.70.
+    assert model.score(X.iloc[test], y.iloc[test]) > 0.85
+
+
+def test_gaussian_process_of_many_rows_keeps_the_scales_of_the_first(monkeypatch):
+    monkeypatch.setattr(learners_models, "MOST_TUNED", 40)
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(90, 2)), columns=["a", "b"])
+    y = np.sin(X["a"].to_numpy()) + 0.1 * rng.normal(size=90)
+    make = LEARNERS["Gaussian process"].make
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        few = make("regression", 0, X[:40], y[:40]).fit(X[:40], y[:40])
+        many = make("regression", 0, X, y).fit(X, y)
+    assert many[-1].kernel_ == few[-1].kernel_
+    assert len(many[-1].X_train_) == 90
 
 
 def test_log_loss_of_a_class_without_a_label():
