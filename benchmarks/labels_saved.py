@@ -152,7 +152,8 @@ def _campaign(player: str, plan: Plan, name: str, seed: int) -> pd.DataFrame:
             continue
         part, labels = X.iloc[labeled[:n]], y[labeled[:n]]
         for learner in ON_PICKS:
-            if not _takes(learner, task, n):
+            what = LEARNERS[learner]
+            if not (what.available() and what.takes(task, n)):
                 continue
             begin = process_time()
             model = fit(learner, seed, part, labels, task)
@@ -160,12 +161,6 @@ def _campaign(player: str, plan: Plan, name: str, seed: int) -> pd.DataFrame:
             row["loss"] = loss(model.predict(X_test), y_test, task)
             rows.append(row | {"seconds": process_time() - begin})
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _takes(learner: str, task: str, n: int) -> bool:
-    what = LEARNERS[learner]
-    most = what.most_labels[task == "classification"]
-    return what.available() and n <= most
 
 
 def _random(player: str, name: str, seed: int, n: int) -> pd.DataFrame:
@@ -200,7 +195,7 @@ def tasks_of(
         found += [
             (name, seed, f"random {n}", player_of(learner))
             for n, learner in product(plan.sizes, baseline)
-            if n <= most and _takes(learner, task, n)
+            if n <= most and LEARNERS[learner].takes(task, n)
         ]
     return found
 
@@ -241,13 +236,15 @@ def main(argv: list[str] | None = None) -> int:
     if args.quick:
         args.sets, args.seeds, plan = ["yacht", "glass"], 1, QUICK
     own = args.learner or next(name for name in OWN if LEARNERS[name].available())
+    baseline = list(args.baseline)
     for name in args.baseline:
-        if not LEARNERS[name].available():
+        if not (args.report_only or LEARNERS[name].available()):
             print(f"{name} is left out: {LEARNERS[name].needs} is not there.")
+            baseline.remove(name)
     stem = "labels_saved_quick" if args.quick else "labels_saved"
     file, failed = args.work / f"{stem}.csv", 0
     try:
-        tasks = tasks_of(plan, args.sets, args.seeds, own, args.strategy, args.baseline)
+        tasks = tasks_of(plan, args.sets, args.seeds, own, args.strategy, baseline)
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
@@ -258,11 +255,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{file} has no result of these sets.", file=sys.stderr)
         return 1
     command = "python -m benchmarks.labels_saved " + shlex.join(argv or sys.argv[1:])
-    print(
-        report(
-            data, command, _text(own, args.strategy, plan, args.baseline), args.output
-        )
-    )
+    print(report(data, command, _text(own, args.strategy, plan, baseline), args.output))
     return int(failed > 0)
 
 

@@ -114,8 +114,7 @@ def cells(
             continue
         for learner in learners:
             what = LEARNERS[learner]
-            most = what.most_labels[TABLES[name] == "classification"]
-            if n <= most and seed < what.seeds:
+            if what.takes(TABLES[name], n) and seed < what.seeds:
                 found.append((name, seed, n, learner, what.version))
     return found
 

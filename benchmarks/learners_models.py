@@ -88,6 +88,10 @@ class Learner(NamedTuple):
             return False
         return not name or hasattr(importlib.import_module(module), name)
 
+    def takes(self, task: str, n: int) -> bool:
+        """Whether it is fitted to n labels."""
+        return n <= self.most_labels[task == "classification"]
+
 
 # -- preprocessing ---------------------------------------------------------------------
 
