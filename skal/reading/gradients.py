@@ -149,6 +149,7 @@ class GradientReader:
             single = len(ends) == 2 and all(
                 isinstance(e, Tensor) and e.ndim for e in ends
             )
+            single = single and output.is_floating_point()
             passes.append((name, set(map(len, ends)) if single else {-1}))
 
         # Another dimension may have the length of one of the two by chance.
@@ -205,7 +206,9 @@ class GradientReader:
             ]
             try:
                 sums = _sums(layer, passes, kinds)
-            except UnsuitableLearnerError:  # torch.func cannot differentiate it alone
+            except Exception as error:  # whatever a layer raises if it runs alone
+                if is_out_of_memory(error):
+                    raise
                 watched.pop(name)
                 continue
             if not all(
