@@ -2,8 +2,8 @@
 A first campaign
 ================
 
-A net predicts the progression of diabetes from few labels: it starts with 20 patients
-and queries ten more, five times.
+A net learns to predict the progression of diabetes from few labels.  The campaign
+starts with 20 patients, and queries ten more in each of five rounds.
 """
 
 # %%
@@ -24,9 +24,9 @@ X, y = load_diabetes(return_X_y=True, as_frame=True)
 X_pool, X_test, y_pool, y_test = train_test_split(X, y, test_size=0.33, random_state=0)
 
 # %%
-# The model scales its inputs and, because nets need it, its target.  The learner fits
-# it immediately on the first 20 rows.  For regression on a table, LCMD is the strategy
-# to begin with.
+# The model scales its inputs and, because nets need it, its target.  The learner
+# immediately fits it on the first 20 rows.  For regression on a table, LCMD is the
+# strategy to start with.
 
 model = TransformedTargetRegressor(
     make_pipeline(StandardScaler(), NetRegressor(max_epochs=50, random_state=0)),
@@ -40,9 +40,9 @@ learner = ActiveLearner(
 )
 
 # %%
-# Query, label, teach.  `query` returns positions in the pool that was passed, and the
-# rows; the index of the rows gives their labels.  Here the labels are known; in a real
-# campaign, this is where someone is asked.
+# In each round, query rows, label them, and teach them to the learner.  `query` returns
+# the positions of the rows in the pool, and the rows themselves.  Here their labels are
+# known and are looked up by index; in a real campaign, an annotator provides them.
 
 unlabeled = X_pool.iloc[20:]
 n_labeled = [20]
@@ -56,7 +56,7 @@ for _ in range(5):
 
 # %%
 # A single campaign proves nothing.  :doc:`The next example <plot_2_compare_strategies>`
-# plays several, to find out whether a strategy does better than random picks.
+# runs several, to find out whether a strategy is better than random picks.
 
 figure, ax = plt.subplots(layout="constrained")
 ax.plot(n_labeled, errors, marker="o")

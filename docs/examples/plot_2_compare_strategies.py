@@ -2,13 +2,13 @@
 Comparing strategies
 ====================
 
-Three strategies play the same campaigns on handwritten digits, with the same splits,
-starts and seeds.  Their differences are therefore paired, and a few campaigns say more
-than many unpaired ones.
+This example compares three strategies on handwritten digits, with the same splits,
+starts and seeds.  Their differences are therefore paired, so that a few campaigns are
+more informative than many unpaired ones.
 """
 
 # %%
-# Four splits of 800 digits; a quarter of each is held out for testing.
+# There are four splits of 800 digits; a quarter of each is held out for testing.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedShuffleSplit
@@ -35,7 +35,7 @@ comparison = compare_strategies(
 # %%
 # `gain` is the mean difference in area under the learning curve from Random.  If its
 # interval includes 0, the verdict is "no gain".  `labels saved` is how many fewer
-# labels give the final score of Random.
+# labels a strategy needs to reach the final score of Random.
 
 print(comparison)
 

@@ -2,18 +2,18 @@
 Write your own strategy
 =======================
 
-A strategy answers three questions: what it reads from the model, how valuable a row is,
+A strategy defines three things: what it needs from the model, how valuable a row is,
 and how a batch is chosen.  It is a class that stores parameters and combines a few
-functions.  Its base class does the rest: checks, seeds, unwrapping of pipelines, and
-the return value that modAL expects.
+functions.  Its base class does the rest: it checks the input, handles random states,
+looks inside pipelines, and returns what modAL expects.
 """
 
 # %%
 # A score for each row
 # --------------------
-# If the rows with the highest scores are taken, a strategy only needs a score.  This
-# one is the entropy of probabilities raised to a power, which sharpens or flattens
-# them.
+# If the rows with the highest scores are to be picked, a strategy only needs to define
+# a score.  This one is the entropy of probabilities raised to a power, which sharpens
+# or flattens them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,16 +54,16 @@ model = LogisticRegression().fit(X[:20], y[:20])
 TemperedEntropy(power=3.0).select(model, X[20:], 3)
 
 # %%
-# It already is a scikit-learn object.
+# The strategy is already a scikit-learn object.
 
 clone(TemperedEntropy(power=3.0))
 
 # %%
 # A batch
 # -------
-# If the picks depend on each other, `_select` returns them with their scores.  This
-# strategy reads the features of a net, keeps the least certain tenth of the pool, and
-# spreads the batch over it.
+# If the picks depend on each other, a strategy implements `_select`, which returns them
+# with their scores.  This strategy uses the features of a net, keeps the least certain
+# tenth of the pool, and spreads the batch over it.
 
 
 class SpreadOverUncertain(QueryStrategy):

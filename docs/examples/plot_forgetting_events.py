@@ -3,9 +3,9 @@ Rows that are never forgotten
 =============================
 
 While a net learns, it forgets: a row that it classified correctly is misclassified in a
-later epoch.  Some rows are never forgotten once they are learned.  They add little to
-the others and can be left out (`Toneva et al., 2019
-<https://arxiv.org/abs/1812.05159>`_). This example prunes handwritten digits that way.
+later epoch.  Some rows are never forgotten once they are learned.  They contribute
+little and can be left out (`Toneva et al., 2019
+<https://arxiv.org/abs/1812.05159>`_).  This example prunes handwritten digits that way.
 """
 
 # %%
@@ -33,8 +33,8 @@ print(len(events.unforgettable_), "rows are never forgotten,")
 print(len(events.forgettable_), "are forgotten at least once, or never learned.")
 
 # %%
-# The rows that are forgotten most often, and some that never are.  The former may make
-# a human hesitate, too.
+# The rows that are forgotten most often, and some that never are.  The former may be
+# difficult for humans, too.
 
 forgotten = np.argsort(-events.n_forgotten_, kind="stable")[:8]
 figure, axes = plt.subplots(2, 8, figsize=(8, 2.6))
@@ -84,6 +84,6 @@ grouped = table.groupby(["share", "pruned rows"])["accuracy"]
 print(grouped.agg(["mean", "sem"]).round(4))
 
 # %%
-# Without 30 % or even 60 % of the rows, nearly all of them unforgettable, the net is as
-# good as with all rows, within the standard errors.  It is worse if random rows are
-# left out, and worse still if the most forgotten ones are.
+# If 30 % or even 60 % of the rows are left out, starting with the least forgotten ones,
+# the net is as good as with all rows, within the standard errors.  It is worse if
+# random rows are left out, and worst if the most forgotten ones are.
