@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
 
 from benchmarks.campaigns import collect, kept
 from benchmarks.learners_models import LEARNERS
@@ -63,8 +65,19 @@ def log_loss(probabilities: np.ndarray, classes: np.ndarray, y: np.ndarray) -> f
     )
 
 
-def mean_and_std(model: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
+def mean_and_std(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Predict, with the standard deviation if the model gives one."""
+    if isinstance(model, Pipeline):
+        return mean_and_std(model[-1], model[:-1].transform(X))
+    if isinstance(model, TransformedTargetRegressor):
+        mean, std = mean_and_std(model.regressor_, X)
+        if std is not None:
+            low, high = (
+                model.transformer_.inverse_transform(values[:, None])[:, 0]
+                for values in (mean - std, mean + std)
+            )
+            std = (high - low) / 2
+        return np.ravel(model.predict(X)), std
     try:
         mean, std = model.predict(X, return_std=True)
     except (TypeError, ValueError):

@@ -3,9 +3,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks import learners, learners_models, learners_report
 from benchmarks.learners_models import LEARNERS
@@ -123,6 +126,18 @@ def test_coverage_counts_only_where_there_is_a_deviation():
     assert "coverage" not in learners.scores(
         classes, X, X[:, 0] > 0.5, "classification"
     )
+
+
+def test_deviation_of_a_scaled_target_is_in_its_unit():
+    X = np.linspace(0, 1, 20)[:, None]
+    plain = GaussianProcessRegressor(alpha=0.5, optimizer=None)
+    scaled = TransformedTargetRegressor(plain, transformer=StandardScaler())
+    model = make_pipeline(FunctionTransformer(), scaled).fit(X, 5 * X[:, 0] + 3)
+    y = (X[:, 0] - X.mean()) / X.std()
+    mean, std = plain.fit(X, y).predict(X, return_std=True)
+    found = learners.mean_and_std(model, X)
+    np.testing.assert_allclose(found[0], 5 * (mean * X.std() + X.mean()) + 3)
+    np.testing.assert_allclose(found[1], 5 * std * X.std())
 
 
 def test_means_leave_out_incomplete_sets_and_near_counts_competitors():
