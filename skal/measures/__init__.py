@@ -1,4 +1,4 @@
-"""Pure functions from tensors to one score per row; higher is more wanted."""
+"""Pure functions from tensors to one score per row; higher is more valuable."""
 
 from skal.measures._contrast import contrast
 from skal.measures._density import mean_cosine, mean_nearness, not_negative

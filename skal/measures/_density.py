@@ -106,7 +106,7 @@ def not_negative(scores: Tensor) -> Tensor:
     Parameters
     ----------
     scores : Tensor of shape (m,)
-        Higher is more wanted.
+        Higher is more valuable.
 
     Returns
     -------

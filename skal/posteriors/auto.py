@@ -106,7 +106,7 @@ def predictive_std(
     posterior : Posterior or "auto"
         Source of the models; see `resolve_posterior`.
     random_state : int, RandomState, Generator or None
-        Draws the models.
+        Used to draw the models.
 
     Returns
     -------

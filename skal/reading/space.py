@@ -111,9 +111,9 @@ def read_space(
         Number of components that gradients are projected to; None keeps the gradients
         exact, in factors.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     rng : torch.Generator, optional
-        Draws the projection; needed for ``"gradients"`` only.
+        Used to draw the projection; needed for ``"gradients"`` only.
 
     Returns
     -------

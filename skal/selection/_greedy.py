@@ -29,7 +29,7 @@ class Picks(NamedTuple):
     indices : Tensor of shape (n,), int64
         Distinct rows.
     scores : Tensor of shape (n,)
-        Value for which each row was picked; higher is more wanted.
+        Score with which each row was picked; higher is more valuable.
     """
 
     indices: Tensor

@@ -16,7 +16,7 @@ __all__ = ["AdversarialStrategy"]
 
 
 class AdversarialStrategy(ScoreStrategy):
-    """Base class of strategies that train at the query, and keep ``history_``."""
+    """Base class of strategies that train networks in each query; sets ``history_``."""
 
     adversary_weight: float
     max_epochs: int
@@ -42,7 +42,7 @@ class AdversarialStrategy(ScoreStrategy):
         n_unlabeled: int,
         rng: torch.Generator,
     ) -> History:
-        """Train for some epochs; return what each of them returned."""
+        """Train for some epochs; return the losses of each epoch."""
         batches = Batches(n_labeled, n_unlabeled, self.batch_size, self.epoch_size, rng)
         name = type(self).__name__
         counter = tqdm(range(self.max_epochs), name, disable=not self.verbose)

@@ -13,12 +13,12 @@ __all__ = ["warn_if_alike"]
 
 
 def warn_if_alike(name: str, scores: Tensor, pool: Pool) -> None:
-    """Warn if all scores are equal, and say why, as far as the model shows it.
+    """Warn if all scores are equal, with the likely cause.
 
     Parameters
     ----------
     name : str
-        Of the strategy.
+        Name of the strategy.
     scores : Tensor of shape (m,)
     pool : Pool
     """

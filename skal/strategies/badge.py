@@ -23,7 +23,7 @@ class BADGE(QueryStrategy):
     head : str, optional
         Name of the last layer; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the rows after the first.
+        Used to draw all rows but the first.
 
     Notes
     -----
@@ -35,9 +35,9 @@ class BADGE(QueryStrategy):
     (not squared) when it was picked; for the first pick, the norm.  Labeled rows are
     not used.
 
-    Costs one forward pass.  Keeps features and outputs, m × (d + C) elements: gradients
-    stay in factors, and no vector of length C · d is computed.  The gradients of
-    several nets are concatenated.
+    The cost is one forward pass.  Features and outputs are kept, m × (d + C) elements:
+    gradients are stored as factors, and no vector of length C · d is computed.  The
+    gradients of several nets are concatenated.
 
     References
     ----------

@@ -49,20 +49,20 @@ class BALD(Disagreement):
         own target; by default a tenth of the mean predictive variance over the pool.
         With a single target it does not change the order of the rows.
     random_state : int, RandomState, Generator or None
-        Draws the models.
+        Used to draw the models.
 
     Notes
     -----
-    Scores the mutual information between label and model, :math:`H(\bar p) - \frac1K
-    \sum_k H(p_k)`, from 0 to :math:`\log C`: it is large where the models are confident
-    and disagree.  For regression, under a Gaussian, it is :math:`\frac12 \log\det(I +
-    \Sigma/\sigma^2)` with the covariance :math:`\Sigma` of the targets of the row over
-    the models.  For a committee of classifiers it equals query by committee with the
-    mean Kullback-Leibler divergence from the consensus [2]_, and can be imported as
-    ``KLDivergence``.  Rows near each other have similar scores, so that a large batch
+    The score is the mutual information between the label and the model, :math:`H(\bar
+    p) - \frac1K \sum_k H(p_k)`, from 0 to :math:`\log C`: it is large where the models
+    are confident and disagree.  For regression, under a Gaussian, it is :math:`\frac12
+    \log\det(I + \Sigma/\sigma^2)` with the covariance :math:`\Sigma` of the targets of
+    the row over the models.  For a committee of classifiers it equals query by
+    committee with the mean Kullback-Leibler divergence from the consensus [2]_, and can
+    be imported as ``KLDivergence``.  Similar rows have similar scores, so a large batch
     is redundant; `BatchBALD` avoids this.
 
-    Costs K forward passes over the pool, read in blocks.
+    The cost is K forward passes over the pool, which is read in blocks.
 
     References
     ----------
@@ -122,16 +122,16 @@ class BatchBALD(BALD):
         chooses.
     n_configurations : int, optional
         Classification: number of label configurations of the batch for which the joint
-        distribution is held.  With C classes it is exact up to :math:`b = \log_C`
-        ``n_configurations`` picks; from there on this number of configurations is
-        drawn.  Takes 8·(K + C)·``n_configurations`` bytes.  The default is 2000, with a
-        warning if a batch has more.
+        distribution is stored.  With C classes, the computation is exact up to :math:`b
+        = \log_C` ``n_configurations`` picks; for larger batches, this number of
+        configurations is drawn.  They take 8·(K + C)·``n_configurations`` bytes.  The
+        default is 2000, with a warning if the batch has more configurations.
     noise_variance : float, optional
         Regression: variance of a label about its model, in squared units of the model's
         own target; by default a tenth of the mean predictive variance over the pool.
-        The larger it is, the more a row near a pick may still be worth.
+        The larger it is, the more valuable is a row that is similar to a pick.
     random_state : int, RandomState, Generator or None
-        Draws the models and the configurations.
+        Used to draw the models and the configurations.
 
     Warns
     -----
@@ -146,14 +146,15 @@ class BatchBALD(BALD):
 
     Notes
     -----
-    Greedily maximizes :math:`I(y_1, \dots, y_b; \theta)`, to which a row near a pick
-    adds little; for regression it is :math:`\frac12 \log\det(I + \Sigma_B/\sigma^2)`
-    under a Gaussian.  The score of a pick is its gain in nats.  The first is that of
-    `BALD`, and the sum is the mutual information of the batch, at most :math:`\log K`:
-    if K is far below the size of the batch, the last rows can hardly be told apart.
+    Greedily maximizes :math:`I(y_1, \dots, y_b; \theta)`, to which a row similar to a
+    pick adds little; for regression under a Gaussian it is :math:`\frac12 \log\det(I +
+    \Sigma_B/\sigma^2)`.  The score of a pick is its gain in nats.  The score of the
+    first pick is that of `BALD`, and the sum of all scores is the mutual information of
+    the batch, at most :math:`\log K`: if K is far below the size of the batch, the
+    gains of the last picks hardly differ.
 
-    Keeps the outputs of the K models for the pool, 8·K·m·C bytes.  Gains never
-    increase, so that a row is scored again only while it may be the best: a pick mostly
+    The outputs of the K models for the pool are kept, 8·K·m·C bytes.  Gains never
+    increase, so a row is scored again only while it may be the best one: a pick usually
     costs a few hundred to a few thousand rows × ``n_configurations`` × K × C
     multiply-adds, and less once the labels of the picks distinguish the models.  When
     they do so completely, the rows with the largest `BALD` fill the batch, with a score
@@ -244,13 +245,13 @@ class PowerBALD(BALD):
         Exponent :math:`\beta` of the scores: small values are close to `Random`, large
         ones to `BALD`.
     random_state : int, RandomState, Generator or None
-        Draws the models and the rows.
+        Used to draw the models and the picks.
 
     Notes
     -----
-    Draws without replacement, with probabilities proportional to
-    :math:`\mathrm{BALD}(x)^\beta`.  It costs as little as `BALD`, without its
-    redundancy in large batches.  The score of a pick is that of `BALD`.
+    Rows are drawn without replacement, with probabilities proportional to
+    :math:`\mathrm{BALD}(x)^\beta`.  The cost is that of `BALD`, without its redundancy
+    in large batches.  The score of a pick is that of `BALD`.
 
     References
     ----------

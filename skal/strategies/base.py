@@ -35,7 +35,7 @@ class Selection(NamedTuple):
     indices : ndarray of shape (n,), int64
         Positions in the pool.
     scores : ndarray of shape (n,)
-        Score of each row; higher scores are more wanted.
+        Score of each row; higher scores are more valuable.
     """
 
     indices: np.ndarray
@@ -60,15 +60,15 @@ _REQUIREMENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 class QueryStrategy(BaseEstimator, ABC):
     """Base class of all query strategies.
 
-    A strategy is called as modAL does, ``strategy(learner, X_pool, n_instances)``, or
-    by `select`.  It is a scikit-learn object: its constructor stores parameters, and it
-    can be cloned, printed, pickled and searched over.
+    A strategy is called as in modAL, ``strategy(learner, X_pool, n_instances)``, or by
+    `select`.  It is a scikit-learn object: its constructor stores the parameters, and
+    it can be cloned, printed, pickled and used in a search.
 
     Notes
     -----
     A new strategy implements ``_select(pool, n, rng)``, or derives from `ScoreStrategy`
-    and implements ``_score(pool, rng)``.  Three class attributes state what it needs
-    of a learner, which is checked before it runs:
+    and implements ``_score(pool, rng)``.  Three class attributes state what the
+    strategy needs from a learner, which is checked before each query:
 
     ``_task``
         ``"any"``, ``"classification"`` or ``"regression"``.
@@ -78,10 +78,10 @@ class QueryStrategy(BaseEstimator, ABC):
     ``_requires_labeled``
         Whether the learner must hold labeled rows.
 
-    A ``random_state`` parameter is resolved here.  All strategies of skal have one, so
-    that loops over them can set it; those that draw nothing else order rows with equal
-    scores by it (``_draws_only_ties``), always in the same way if it is None.  So does
-    a strategy without the parameter.
+    A parameter ``random_state`` is resolved here.  All strategies of skal have one, so
+    that loops over strategies can set it.  Strategies that draw nothing else use it
+    only to order rows with equal scores (``_draws_only_ties``); if it is None, the
+    order is the same in each query, as it is for a strategy without the parameter.
     """
 
     _task: ClassVar[str] = "any"
@@ -101,12 +101,12 @@ class QueryStrategy(BaseEstimator, ABC):
     def __call__(
         self, learner: Any, X_pool: Any, n_instances: int = 1
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Query as modAL does.
+        """Pick rows of the pool, called as in modAL.
 
         Parameters
         ----------
         learner : ActiveLearner, Committee or estimator
-            The learner that asks.
+            The learner that queries.
         X_pool : array-like of shape (m, ...)
             Unlabeled rows.
         n_instances : int
@@ -116,8 +116,8 @@ class QueryStrategy(BaseEstimator, ABC):
         -------
         indices : ndarray of shape (n_instances,)
             Or ``(indices, scores)`` if the learner's `query` has a parameter
-            ``return_metrics``, as in modAL 0.4.2 and skal: there, a bare array of two
-            indices would be unpacked.
+            ``return_metrics``, as in modAL 0.4.2 and skal, which would unpack a bare
+            array of two indices.
         """
         indices, scores = self.select(learner, X_pool, n_instances)
         query = getattr(learner, "query", None)
@@ -161,9 +161,9 @@ class QueryStrategy(BaseEstimator, ABC):
         return Selection(picks.indices.numpy(), picks.scores.numpy())
 
     def _query(self, pool: Pool, n: int, outer: torch.Generator | None = None) -> Picks:
-        """Pick rows for a learner that was checked.
+        """Pick rows for a learner that has been checked.
 
-        A strategy that wraps others calls this one of theirs.
+        A strategy that wraps others calls this method of the wrapped strategies.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class QueryStrategy(BaseEstimator, ABC):
         n : int
             From 1 to ``len(pool)``.
         outer : torch.Generator, optional
-            Drawn from if the strategy sets no `random_state`.
+            Used if the `random_state` of the strategy is not set.
 
         Returns
         -------
@@ -206,7 +206,7 @@ class QueryStrategy(BaseEstimator, ABC):
         """Pick `n` distinct rows of the pool."""
 
     def _admit(self, pool: Pool) -> None:
-        """Raise if the learner lacks what this strategy needs, and name others."""
+        """Raise if the learner is unsuitable, and name strategies that suit it."""
         try:
             self._check_learner(pool)
         except UnsuitableLearnerError as error:
@@ -266,13 +266,13 @@ class QueryStrategy(BaseEstimator, ABC):
 class ScoreStrategy(QueryStrategy):
     """Base class of strategies that pick the rows with the highest scores.
 
-    Equal scores go in random order.
+    Rows with equal scores are picked in random order.
     """
 
     _alike_at_zero: ClassVar[bool] = False  # all rows are looked at
 
     def score_samples(self, learner: Any, X_pool: Any) -> np.ndarray:
-        """Score every row of the pool; higher scores are more wanted.
+        """Score every row of the pool; higher scores are more valuable.
 
         Parameters
         ----------
@@ -318,7 +318,7 @@ class ScoreStrategy(QueryStrategy):
 
     @abstractmethod
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        """Score the rows, ``(m,)``; higher scores are more wanted."""
+        """Score the rows, ``(m,)``; higher scores are more valuable."""
 
 
 def all_strategies() -> list[type[QueryStrategy]]:

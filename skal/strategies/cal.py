@@ -24,23 +24,24 @@ class CAL(ScoreStrategy):
     Parameters
     ----------
     n_neighbors : int
-        Number of labeled rows that a row is compared with; all if there are fewer.
+        Number of labeled rows that a row is compared with; all labeled rows if there
+        are fewer.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores; None gives the same one each time.
+        Used to order rows with equal scores; None gives the same order in each query.
 
     Notes
     -----
-    Scores :math:`\frac1k \sum_{j \in N(x)} \mathrm{KL}(p(x_j) \,\|\, p(x))` in nats,
-    over the k = `n_neighbors` labeled rows that are nearest in Euclidean distance of
-    the features scaled to unit length; of equally near rows, the first.  The
-    probabilities are those of the net; true labels are not used.  The scores of several
-    nets are averaged.
+    The score is :math:`\frac1k \sum_{j \in N(x)} \mathrm{KL}(p(x_j) \,\|\, p(x))` in
+    nats, over the k = `n_neighbors` labeled rows that are nearest by the Euclidean
+    distance of the features, scaled to unit length; of equally near rows, the first one
+    is used.  The probabilities are those of the net; the true labels are not used.  The
+    scores of several nets are averaged.
 
-    Costs one forward pass over pool and labeled rows, and a product of their features,
-    m × L × d multiply-adds for L labeled rows.  Keeps L × (d + C) elements, and reads
-    the pool batch by batch.
+    The cost is one forward pass over the pool and the labeled rows, and a product of
+    their features, m × L × d multiply-adds for L labeled rows.  L × (d + C) elements
+    are kept, and the pool is read batch by batch.
 
     References
     ----------

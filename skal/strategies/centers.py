@@ -67,34 +67,36 @@ class _Centers(QueryStrategy):
 
 
 class LCMD(_Centers):
-    """Largest cluster, maximum distance [1]_: best published results on tabular data.
+    """Largest cluster, maximum distance [1]_: the farthest row of the largest cluster.
 
     Parameters
     ----------
     space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
         Space in which rows are compared.  ``"gradients"``: gradients of the outputs
-        with respect to all parameters (for a classifier, of the loss at its own
+        with respect to all parameters (for a classifier, of the loss at the predicted
         label).  ``"last_layer"``: those with respect to the last layer, which are the
-        penultimate features with 1 appended.  ``"features"``: without the 1, which
-        matters only if there are no centers yet.  ``"inputs"``: rows as the net sees
-        them.  ``"auto"``: features of nets, otherwise inputs.  A callable is called
-        with ``(access, rows)``, a `skal.reading.access.NetAccess` and `skal.rows.Rows`,
-        and returns a tensor ``(rows, d)``.
+        penultimate features with 1 appended.  ``"features"``: the same without the 1,
+        which matters only for the first pick if there are no labeled rows.
+        ``"inputs"``: the rows as the net receives them.  ``"auto"``: features of nets,
+        otherwise inputs.  A callable is called with ``(access, rows)``, a
+        `skal.reading.access.NetAccess` and `skal.rows.Rows`, and returns a tensor
+        ``(rows, d)``.
     n_components : int or None
-        Number of components that gradients are projected to; None keeps gradients
-        exact, in factors.
+        Number of components to which gradients are projected; None uses exact
+        gradients, stored as factors.
     mode : {"auto", "P", "TP"}
-        Whether the labeled rows are centers from the beginning (TP) or not (P);
-        ``"auto"``: if the learner holds any.
+        Whether the labeled rows are centers from the beginning (TP) or not (P); with
+        ``"auto"``, they are if the learner holds any.
     condition_on_labels : bool or "auto"
         Whether distances are those of a Gaussian process conditioned on the labeled
         rows.
     noise_std : float
-        Standard deviation of the label noise there, for a mean training variance of 1.
+        Standard deviation of the label noise of this process, for a mean training
+        variance of 1.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the projection.
+        Used to draw the projection.
 
     Notes
     -----
@@ -102,10 +104,10 @@ class LCMD(_Centers):
     row farthest from its center in the cluster with the largest sum of squared
     distances.  Its score is that distance.
 
-    For ``"gradients"``, costs one forward pass and one backward pass for each output
-    over pool and labeled rows, and keeps (m + L) × n_components elements.  Then each
-    pick takes at most a pass over them, and labeled rows take a matrix product.  The
-    vectors of several nets are concatenated.
+    With ``"gradients"``, the cost is one forward pass, and one backward pass for each
+    output, over the pool and the labeled rows, and (m + L) × n_components elements are
+    kept.  Each pick then takes at most a pass over them, and the labeled rows take a
+    matrix product.  The vectors of several nets are concatenated.
 
     References
     ----------
@@ -138,14 +140,14 @@ class KMeansPP(_Centers):
     space, n_components, mode, condition_on_labels, noise_std, head
         As in `LCMD`.
     random_state : int, RandomState, Generator or None
-        Draws the projection and the rows.
+        Used to draw the projection and the picks.
 
     Notes
     -----
-    Draws x with a probability proportional to its squared distance from the nearest
-    center, labeled (mode TP) or picked; without centers, the first pick has the largest
-    norm.  The score of a pick is its distance when it was picked.  Costs as much as
-    `LCMD`.
+    A row is drawn with a probability proportional to its squared distance to the
+    nearest center, labeled (mode TP) or picked; without centers, the first pick has the
+    largest norm.  The score of a pick is its distance when it was picked.  The cost is
+    that of `LCMD`.
 
     References
     ----------
@@ -177,13 +179,13 @@ class MaxDist(_Centers):
     space, n_components, mode, condition_on_labels, noise_std, head
         As in `LCMD`.
     random_state : int, RandomState, Generator or None
-        Draws the projection.
+        Used to draw the projection.
 
     Notes
     -----
-    The next pick is the row farthest from every center, labeled (mode TP) or picked;
-    without centers, the first pick has the largest norm.  The score of a pick is its
-    distance when it was picked.  Costs as much as `LCMD`.
+    The next pick is the row farthest from its nearest center, labeled (mode TP) or
+    picked; without centers, the first pick has the largest norm.  The score of a pick
+    is its distance when it was picked.  The cost is that of `LCMD`.
 
     References
     ----------

@@ -21,28 +21,28 @@ class CoreSet(QueryStrategy):
     Parameters
     ----------
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     space : {"features", "gradients", "last_layer", "inputs", "auto"} or callable
         Space that is covered, as in `LCMD`; by default the penultimate features.
     n_components : int or None
-        Number of components that ``"gradients"`` are projected to; None keeps gradients
-        exact, in factors.
+        Number of components to which ``"gradients"`` are projected; None uses exact
+        gradients, stored as factors.
     random_state : int, RandomState, Generator or None
-        Draws the projection, for ``"gradients"`` only.
+        Used to draw the projection, for ``"gradients"`` only.
 
     Notes
     -----
     With rows z in the space, labeled rows L and picks S, the next pick is
     :math:`\arg\max_x \min_{c \in L \cup S} \lVert z_x - z_c \rVert`, which covers the
-    pool within twice the optimal radius.  If the learner holds no labeled rows, as a
-    bare estimator, the first pick is the row of the largest norm.  The score of a pick
-    is its distance to the nearest center when it was picked (its norm, if there was
-    none).
+    pool within twice the optimal radius.  If there are no labeled rows, as with an
+    estimator in place of a learner, the first pick is the row with the largest norm.
+    The score of a pick is its distance to the nearest center when it was picked (its
+    norm, if there was none).
 
-    Costs one forward pass over pool and labeled rows.  Keeps their features, m × d
-    elements.  Then each pick takes a pass over them, and labeled rows take a matrix
-    product.  ``"gradients"`` cost as much as in `LCMD`.  The vectors of several nets
-    are concatenated.
+    The cost is one forward pass over the pool and the labeled rows.  The features are
+    kept, m × d elements.  Each pick then takes a pass over them, and the labeled rows
+    take a matrix product.  The cost of ``"gradients"`` is that of `LCMD`.  The vectors
+    of several nets are concatenated.
 
     References
     ----------

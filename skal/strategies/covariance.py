@@ -57,23 +57,24 @@ class _Covariance(QueryStrategy):
 
 
 class MaxDet(_Covariance):
-    """MaxDet [1]_ [2]_: greedily, the batch with the largest covariance determinant.
+    """MaxDet [1]_ [2]_: greedy search for the batch of largest covariance determinant.
 
     Parameters
     ----------
     space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
         Space whose inner products are the covariances, as in `LCMD`.
     n_components : int or None
-        Number of components that ``"gradients"`` are projected to; not None for them.
+        Number of components to which ``"gradients"`` are projected; None is not allowed
+        for them.
     condition_on_labels : bool or "auto"
-        Whether the process is conditioned on the labeled rows; ``"auto"``: if the
-        learner holds any.
+        Whether the Gaussian process is conditioned on the labeled rows; with
+        ``"auto"``, it is if the learner holds any.
     noise_std : float
         Standard deviation of the label noise, for a mean training variance of 1.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the projection.
+        Used to draw the projection.
 
     Notes
     -----
@@ -81,9 +82,9 @@ class MaxDet(_Covariance):
     This is BatchBALD for a Gaussian process; conditioning on the labeled rows is the
     same as MaxDet-TP.
 
-    Reads and keeps as much as `LCMD`: the labels transform the vectors by blocks, in
-    float64, and what they become is not kept.  Takes m · d² multiply-adds for d
-    components, then m · d for each pick.
+    The cost of reading, and the memory, are those of `LCMD`: conditioning transforms
+    the vectors block by block, in float64, and the transformed vectors are not kept.
+    It takes m · d² multiply-adds for d components, and then m · d for each pick.
 
     References
     ----------
@@ -120,9 +121,9 @@ class MaxDiag(_Covariance):
 
     Notes
     -----
-    Picks the rows with the largest :math:`k(x, x)`, their scores.  They are often
-    similar: in published comparisons the method ranks behind random batches [2]_.
-    Costs as much as `MaxDet` to read.
+    Picks the rows with the largest :math:`k(x, x)`, which are their scores.  The picks
+    are often similar: in published comparisons the method ranks behind random batches
+    [2]_.  The cost of reading is that of `MaxDet`.
 
     References
     ----------
@@ -149,7 +150,7 @@ class MaxDiag(_Covariance):
 
 
 class BAIT(_Covariance):
-    r"""BAIT [1]_: greedily, the least uncertainty over all rows, by Fisher information.
+    r"""BAIT [1]_: rows that reduce the uncertainty about all rows, by Fisher information.
 
     Parameters
     ----------
@@ -157,29 +158,31 @@ class BAIT(_Covariance):
         As in `MaxDet`; `noise_std` applies to regressors.  For classifiers
         ``space="last_layer"`` is the published form.
     backward : bool
-        Whether to pick twice as many rows and then to drop those missed least
-        (BAIT-FB), instead of forward steps only (BAIT-F).
+        Whether to pick twice as many rows and then to drop those whose removal
+        increases the uncertainty least (BAIT-FB), instead of forward steps only
+        (BAIT-F).
     prior : float
         For classifiers: precision :math:`\lambda` of the weights before any label.
 
     Notes
     -----
-    For regressors the next pick reduces most the sum of the variances over pool and
-    labeled rows, by :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2 + \phi_x^\top \phi_x)`
-    in the features after the picks before, with :math:`\Sigma = \sum \phi \phi^\top`;
-    this is its score.  Reads, keeps and costs as much as `MaxDet`.
+    For regressors, the next pick is the row that most reduces the sum of the variances
+    over the pool and the labeled rows, by :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2
+    + \phi_x^\top \phi_x)` in the features after the picks before, with :math:`\Sigma =
+    \sum \phi \phi^\top`; this is its score.  The cost is that of `MaxDet`.
 
-    For classifiers a row has the Fisher information :math:`I_x = \sum_y p_y
+    For classifiers, a row has the Fisher information :math:`I_x = \sum_y p_y
     \nabla_\theta \log p_y \nabla_\theta \log p_y^\top`.  With its sum F over pool and
     labeled rows, and :math:`M = \lambda I + \sum I_s` over labeled rows and picks, the
-    next pick reduces most :math:`\mathrm{tr}(M^{-1} F)`, by its score.  In the paper
-    the sums over labels are means, so that :math:`\lambda` has more weight there.  The
-    traces of several nets are added.  With C classes and z of length d (features and
-    1), thus D = C · d parameters, ``"last_layer"`` costs a forward pass and C - 1
-    backward passes of the last layer, and keeps m × (d + 3 C²) + 4 D² elements;
-    ``"gradients"`` costs C - 1 backward passes of all layers, and keeps m × C ×
-    (n_components + 2 C).  Other spaces take their vectors for the inputs of the last
-    layer.  More than 2 GiB is refused.
+    next pick is the row that most reduces :math:`\mathrm{tr}(M^{-1} F)`; its score is
+    this reduction.  In the paper, the sums over labels are means, so that
+    :math:`\lambda` has more weight there.  The traces of several nets are added.  With
+    C classes and z of length d (features and 1), thus D = C · d parameters,
+    ``"last_layer"`` costs a forward pass and C - 1 backward passes of the last layer,
+    and keeps m × (d + 3 C²) + 4 D² elements; ``"gradients"`` costs C - 1 backward
+    passes of all layers, and keeps m × C × (n_components + 2 C).  Other spaces use
+    their vectors as the inputs of the last layer.  If more than 2 GiB would be needed,
+    an error is raised.
 
     References
     ----------
@@ -242,9 +245,10 @@ class FrankWolfe(_Covariance):
 
     Notes
     -----
-    Approximates the sum of all features by few of them, in Frank-Wolfe steps; see
-    `skal.selection.frank_wolfe`.  The score of a pick is the inner product of its
-    direction with the residual of the sum.  Reads, keeps and costs as much as `MaxDet`.
+    Approximates the sum of all features by a weighted sum of a few of them, in
+    Frank-Wolfe steps; see `skal.selection.frank_wolfe`.  The score of a pick is the
+    inner product of its direction with the residual of the sum.  The cost is that of
+    `MaxDet`.
 
     References
     ----------

@@ -94,14 +94,15 @@ class ConsensusEntropy(Disagreement):
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     random_state : int, RandomState, Generator or None
-        Draws the models.
+        Used to draw the models.
 
     Notes
     -----
-    Scores :math:`H(\bar p)`, the entropy of the mean of the models' probabilities.  It
-    is also large where all models are uncertain in the same way; `BALD` subtracts that
-    part.  For Bayesian nets it is known as predictive entropy [2]_, and can be imported
-    as ``PredictiveEntropy``.  Costs K forward passes over the pool, read in blocks.
+    The score is :math:`H(\bar p)`, the entropy of the mean of the models'
+    probabilities.  It is also large where all models are uncertain in the same way;
+    `BALD` subtracts that part.  For Bayesian nets it is known as predictive entropy
+    [2]_, and can be imported as ``PredictiveEntropy``.  The cost is K forward passes
+    over the pool, which is read in blocks.
 
     References
     ----------
@@ -139,8 +140,8 @@ class MeanStd(Disagreement):
 
     Notes
     -----
-    Scores :math:`\frac1C \sum_c \sqrt{\frac1K \sum_k (p_{kc} - \bar p_c)^2}`.  Costs K
-    forward passes over the pool, read in blocks.
+    The score is :math:`\frac1C \sum_c \sqrt{\frac1K \sum_k (p_{kc} - \bar p_c)^2}`.
+    The cost is K forward passes over the pool, which is read in blocks.
 
     References
     ----------
@@ -174,12 +175,12 @@ class VoteEntropy(Disagreement):
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     random_state : int, RandomState, Generator or None
-        Draws the models, and the order of rows with equal scores.
+        Used to draw the models, and to order rows with equal scores.
 
     Notes
     -----
-    Scores :math:`-\sum_c (V_c/K) \log (V_c/K)` with the votes :math:`V_c`.  Costs K
-    forward passes over the pool, read in blocks.
+    The score is :math:`-\sum_c (V_c/K) \log (V_c/K)` with the votes :math:`V_c`.  The
+    cost is K forward passes over the pool, which is read in blocks.
 
     References
     ----------
@@ -212,8 +213,9 @@ class VariationRatio(Disagreement):
 
     Notes
     -----
-    Scores :math:`1 - \max_c V_c / K` with the votes :math:`V_c`, a multiple of 1/K;
-    ties are broken at random.  Costs K forward passes over the pool, read in blocks.
+    The score is :math:`1 - \max_c V_c / K` with the votes :math:`V_c`, a multiple of
+    1/K; ties are broken at random.  The cost is K forward passes over the pool, which
+    is read in blocks.
 
     References
     ----------
@@ -244,19 +246,20 @@ class LabelDispersion(VariationRatio):
         ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
         callbacks of the net.
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores, of which there are many.
+        Used to order rows with equal scores, of which there are many.
 
     Notes
     -----
     With the predictions :math:`y_1, \dots, y_T` of the epochs and their mode
-    :math:`c^*`, scores :math:`1 - |\{t : y_t = c^*\}| / T`, a multiple of 1/T up to
-    :math:`1 - \lceil T/C \rceil / T`: the variation ratio over epochs.  Since weights
-    are kept, and not predictions, the pool may be any.  Costs T forward passes over it.
+    :math:`c^*`, the score is :math:`1 - |\{t : y_t = c^*\}| / T`, a multiple of 1/T up
+    to :math:`1 - \lceil T/C \rceil / T`: the variation ratio over epochs.  Since the
+    weights are stored, and not the predictions, the pool need not be known during
+    training.  The cost is T forward passes over the pool.
 
-    In the first epochs, all rows change their class.  Leave these out by ``warmup``, as
-    in the example: on optdigits, the mean accuracy of campaigns was .008 higher than
-    with all epochs.  By default, `WeightSnapshots` keeps the last 50 epochs only;
-    ``last=None`` keeps all.
+    In the first epochs, all rows change their class.  Leave these epochs out with
+    ``warmup``, as in the example: on optdigits, the mean accuracy of campaigns was .008
+    higher than with all epochs.  By default, `WeightSnapshots` keeps only the last 50
+    epochs; ``last=None`` keeps all of them.
 
     References
     ----------
@@ -294,16 +297,17 @@ class PredictiveVariance(Disagreement):
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     reduction : {"sum", "max"}
-        How the variances of several targets are combined; their scales matter.
+        How the variances of several targets are combined; the scales of the targets
+        matter.
     random_state : int, RandomState, Generator or None
-        Draws the models.
+        Used to draw the models.
 
     Notes
     -----
-    Scores :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`, in squared units of the
+    The score is :math:`\frac1K \sum_k (f_k(x) - \bar f(x))^2`, in squared units of the
     model's own target.  For a committee this is query by committee for regression [2]_,
-    and it can be imported as ``QBCVariance``.  Costs K forward passes over the pool,
-    read in blocks.
+    and it can be imported as ``QBCVariance``.  The cost is K forward passes over the
+    pool, which is read in blocks.
 
     References
     ----------
@@ -359,10 +363,10 @@ class VariationOfPrediction(PredictiveVariance):
 
     Notes
     -----
-    The analogue of `LabelDispersion`, which is for classification: scores
+    This is the analogue of `LabelDispersion` for regression: the score is
     :math:`\frac1T \sum_t (f_t(x) - \bar f(x))^2` over the epochs t that were kept.
-    Leave out the first ones, in which all rows change, by
-    ``WeightSnapshots(warmup=...)``.  Costs T forward passes over the pool.
+    Leave out the first epochs, in which the predictions of all rows change, with
+    ``WeightSnapshots(warmup=...)``.  The cost is T forward passes over the pool.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Picks without copies of rows that are picked or labeled already."""
+"""Picks without duplicates of rows that are already picked or labeled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Distinct"]
 
 
 class Distinct(WrappingStrategy):
-    """Picks of a strategy without copies of rows that are picked or labeled.
+    """Picks of a strategy without duplicates of picked or labeled rows.
 
     Parameters
     ----------
@@ -26,20 +26,21 @@ class Distinct(WrappingStrategy):
         Picks the rows; by default `Margin` for classifiers, `GreedySampling` for
         regressors.
     random_state : int, RandomState, Generator or None
-        Draws for the strategy if its own `random_state` is None.
+        Used by the strategy if its own `random_state` is None.
 
     Notes
     -----
-    Equal rows have equal scores, so that a batch of the highest scores consists of
-    copies where a pool has them; a label says the same for each.  Of equal rows the
-    strategy sees the first alone, and none that equals a labeled row.  Copies are
-    picked only when all other rows are: the strategy is then asked again.
+    Equal rows have equal scores, so a batch of the highest scores may consist of
+    duplicates, although one label is informative for all of them.  The strategy sees
+    only the first of several equal rows, and no row that equals a labeled row.
+    Duplicates are picked only once all other rows have been picked: the strategy then
+    makes another query.
 
-    Rows are compared as they are held, before any transformer.  Labels may differ
-    between equal rows, and their spread is not learned from one of each.  Strategies
-    that compare the rows of a batch, such as `LCMD`, pick no copies by themselves.
-
-    Costs a sort of the rows; those that the strategy sees are copied.
+    Rows are compared as they are stored, before any transformer.  If the labels of
+    equal rows differ, their spread cannot be learned from one row of each kind.
+    Strategies that compare the rows of a batch, such as `LCMD`, do not pick duplicates
+    in any case.  The cost is that of sorting the rows; the rows that the strategy sees
+    are copied.
 
     Examples
     --------

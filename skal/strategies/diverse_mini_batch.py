@@ -34,26 +34,26 @@ class DiverseMiniBatch(WrappingStrategy):
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the first centers of k-means, and for `strategy` if its own `random_state`
-        is None.
+        Used to draw the first centers of k-means, and by `strategy` if its own
+        `random_state` is None.
 
     Notes
     -----
-    Among the ``factor × n`` rows x with the highest scores s, k-means makes n clusters
+    Among the ``factor × n`` rows x with the highest scores s, k-means finds n clusters
     :math:`S_i` that minimize :math:`\sum_i \sum_{x \in S_i} s_x \lVert z_x - \mu_i
-    \rVert^2`; the row of each cluster that is nearest to its center is picked.  Scores
-    are used as weights as they are, or minus the lowest of the pool if that is
-    negative.
+    \rVert^2`; the row of each cluster that is nearest to its center is picked.  The
+    scores are used as weights; if any score of the pool is negative, the lowest one is
+    subtracted first.
 
-    The batch is made as a whole: picks are ordered by score, and one row more may
-    change all of them.  If the candidates have fewer than n distinct points, the
-    highest scores among the others fill the batch.
+    The batch is selected as a whole and ordered by score; a batch of one more row may
+    consist of entirely different rows.  If the candidates have fewer than n distinct
+    points, the remaining candidates with the highest scores fill the batch.
 
-    Costs as much as `strategy` on the pool; then reads the vectors of the candidates,
-    and passes over them a few times with n × d operations a row (in mini-batches from
-    some thousand picks on).
+    The cost is that of `strategy` on the pool, of reading the vectors of the
+    candidates, and of a few passes over them with n × d operations per row (in
+    mini-batches if several thousand rows are picked).
 
     References
     ----------

@@ -28,7 +28,7 @@ _ROWS = 512
 
 
 class EGL(ScoreStrategy):
-    r"""Expected gradient length [1]_ [2]_: labels that would change a classifier most.
+    r"""Expected gradient length [1]_ [2]_: rows whose labels would change a net most.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class EGL(ScoreStrategy):
     head : str, optional
         Name of the last layer; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores; None gives the same one each time.
+        Used to order rows with equal scores; None gives the same order in each query.
 
     Notes
     -----
-    Scores the length of the gradient of the loss that a label would cause, in
-    expectation over the net's own probabilities:
+    The score is the length of the gradient of the loss that a label would cause, in
+    expectation over the probabilities that the net predicts:
 
     .. math::
         \sum_y p_y(x) \lVert \nabla_\theta (-\log p_y(x)) \rVert = \sum_y \lVert
@@ -54,10 +54,11 @@ class EGL(ScoreStrategy):
     several nets are averaged.  Labeled rows, class weights and weight decay are not
     used.
 
-    Costs one forward pass over the pool for the last layer of a softmax.  Otherwise it
-    costs C backward passes in addition, of the last layer only for ``"last_layer"``,
-    and a forward pass for each group of labels if there are many classes.  Gradients
-    stay in factors, a few rows at a time: memory does not grow with the pool.
+    The cost is one forward pass over the pool for the last layer of a softmax.  In all
+    other cases, there are C backward passes in addition (of the last layer only for
+    ``"last_layer"``), and a forward pass for each group of labels if there are many
+    classes.  Gradients are stored as factors, for a few rows at a time, so the memory
+    does not grow with the pool.
 
     References
     ----------
@@ -177,7 +178,7 @@ def _groups(
 
 
 def _gradients_of(to_proba: Callable[[Tensor], Tensor], labels: range) -> Directions:
-    """Gradients of the probabilities of some labels by the raw outputs, float64."""
+    """Gradients of some probabilities with respect to the raw outputs, float64."""
 
     def directions(outputs: Tensor) -> Tensor:
         with torch.enable_grad():

@@ -18,7 +18,7 @@ __all__ = ["EMCM"]
 
 
 class EMCM(PosteriorStrategy):
-    r"""Expected model change [1]_: labels that would change a regressor most.
+    r"""Expected model change [1]_: rows whose labels would change a regressor most.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ class EMCM(PosteriorStrategy):
     head : str, optional
         Name of the last layer; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the models.
+        Used to draw the models.
 
     Notes
     -----
-    Scores the length of the gradient of half the squared error, in expectation over the
-    labels that K models predict:
+    The score is the length of the gradient of half the squared error, in expectation
+    over the labels that K models predict:
 
     .. math::
         \frac1K \sum_k \lVert \nabla_\theta f(x)^\top (f(x) - f_k(x)) \rVert
@@ -47,9 +47,9 @@ class EMCM(PosteriorStrategy):
     committee or ensemble is f in turn, and the scores are averaged.  Labeled rows are
     not used.
 
-    Costs K + 1 forward passes over the pool, and a forward and a backward pass for each
-    of T targets, of the last layer only for ``"last_layer"``.  Keeps m × T × (T + 1)
-    elements, and nothing of size m × K or m × m.
+    The cost is K + 1 forward passes over the pool, and a forward and a backward pass
+    for each of T targets (of the last layer only for ``"last_layer"``).  m × T × (T +
+    1) elements are kept, and nothing of size m × K or m × m.
 
     References
     ----------

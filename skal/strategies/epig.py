@@ -17,7 +17,7 @@ __all__ = ["EPIG"]
 
 
 class EPIG(PosteriorStrategy):
-    r"""EPIG [1]_: expected information of a label about the predictions of interest.
+    r"""EPIG [1]_: expected information of a label about predictions of interest.
 
     Parameters
     ----------
@@ -28,21 +28,23 @@ class EPIG(PosteriorStrategy):
         Rows whose predictions are of interest; by default `n_targets` rows drawn from
         the pool.
     n_targets : int
-        Number of rows to draw if `X_target` is None; all if the pool has fewer.
+        Number of rows to draw if `X_target` is None; all rows if the pool has fewer.
     noise_variance : float, optional
         Regression: as in `BALD`, with the default taken over the targets.
     random_state : int, RandomState, Generator or None
-        Draws the models and the targets.
+        Used to draw the models and the target rows.
 
     Notes
     -----
-    Scores the mutual information of the labels of a row and of a target, averaged over
-    the targets, :math:`\mathrm{E}_{x_*} I(y; y_* \mid x, x_*)`; for regression under a
-    Gaussian, :math:`-\frac12 \log(1 - \rho^2)` with the correlation of the two labels.
-    `BALD` also prefers rows that tell about parts of the model that no prediction
-    needs.
+    The score is the mutual information of the label of a row and the label of a target
+    row, averaged over the target rows, :math:`\mathrm{E}_{x_*} I(y; y_* \mid x, x_*)`;
+    for regression under a Gaussian, :math:`-\frac12 \log(1 - \rho^2)` with the
+    correlation of the two labels. In contrast, `BALD` also prefers rows that are
+    informative about parts of the model that are irrelevant to the predictions of
+    interest.
 
-    Costs K forward passes over pool and targets, and m·t·K·C² multiply-adds.
+    The cost is K forward passes over the pool and the target rows, and m·t·K·C²
+    multiply-adds.
 
     References
     ----------

@@ -44,15 +44,15 @@ class GreedySampling(QueryStrategy):
     - iGS: :math:`\min_s \lVert x - x_s \rVert \lVert f(x) - y_s \rVert`
 
     over rows s that are labeled or picked, with the prediction as the label of a picked
-    row.  If the learner holds no labeled rows, as a bare estimator, the first pick is
-    the row nearest to the mean of the inputs (GSx, iGS) or of the predictions (GSy), as
-    in the paper; its score is infinity.  Scale inputs that have different units.
+    row.  If there are no labeled rows, as with an estimator in place of a learner, the
+    first pick is the row nearest to the mean of the inputs (GSx, iGS) or of the
+    predictions (GSy), as in the paper; its score is infinity.  Scale inputs that have
+    different units.
 
-    Suits any regressor; costs one prediction for each row.  The predictions of a
-    committee are averaged; inputs are rows as its first member sees them, and the
-    labeled rows of all members count.  Keeps m ×
-    d elements, and never all distances to the labeled rows; each pick takes a pass over
-    the inputs.
+    Suits any regressor.  The cost is one prediction for each row.  The predictions of a
+    committee are averaged; the inputs are the rows as its first member receives them,
+    and the labeled rows of all members are used.  m × d elements are kept, but never
+    all distances to the labeled rows; each pick takes a pass over the inputs.
 
     References
     ----------

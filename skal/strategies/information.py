@@ -34,9 +34,9 @@ def read_information(
     pool : Pool
     space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
         ``"gradients"``: information about all parameters, projected to `n_components`.
-        ``"last_layer"``: about those of the last layer.  Others: about those of an
-        additional linear layer, from the vectors of `skal.reading.space.read_space` to
-        the outputs of the net.
+        ``"last_layer"``: information about the parameters of the last layer.  Others:
+        information about the parameters of an additional linear layer, from the vectors
+        of `skal.reading.space.read_space` to the outputs of the net.
     n_components : int or None
     head : str, optional
     rng : torch.Generator

@@ -27,30 +27,31 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
         Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
         regressors.
     beta : float
-        Exponent of the density, at least 0; with 0 the density does not count.
+        Exponent of the density, at least 0; with 0 the density has no effect.
     metric : {"cosine", "euclidean"}
         Similarity of rows: their cosine, which suits rows without negative elements,
-        such as texts and the features of a ReLU; or 1 / (1 + distance).
+        such as tf-idf rows and the outputs of a ReLU; or 1 / (1 + distance).
     n_reference : int, optional
         Number of rows, drawn at random, that represent the pool if `metric` is
-        ``"euclidean"``; None takes all, in m² × d operations.
+        ``"euclidean"``; None uses all rows, which takes m² × d operations.
     space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the reference, and for `strategy` if its own `random_state` is None.
+        Used to draw the reference rows, and by `strategy` if its own `random_state` is
+        None.
 
     Notes
     -----
-    Scores :math:`s_x \bigl(\frac1m \sum_u \mathrm{sim}(x, u)\bigr)^\beta` over all rows
-    u of the pool.  The scores s of `strategy` are used as they are, or minus the lowest
-    of the pool if that is negative; a negative mean cosine counts as 0.
+    The score is :math:`s_x \bigl(\frac1m \sum_u \mathrm{sim}(x, u)\bigr)^\beta` over
+    all rows u of the pool.  If any score s of `strategy` is negative, the lowest one of
+    the pool is subtracted first.  A negative mean cosine counts as 0.
 
-    Costs as much as `strategy`, and keeps m × d elements.  The mean cosine is a product
-    with the mean of the unit vectors, in two passes; the mean of 1 / (1 + distance)
-    takes m × `n_reference` × d multiply-adds in blocks.
+    The cost is that of `strategy`, and m × d elements are kept.  The mean cosine is a
+    product with the mean of the unit vectors, in two passes; the mean of 1 / (1 +
+    distance) takes m × `n_reference` × d multiply-adds in blocks.
 
     References
     ----------

@@ -102,8 +102,8 @@ class LDM(ScoreStrategy):
     Parameters
     ----------
     n_reference : int
-        Number M of rows, drawn from the pool, on which the disagreement of two
-        hypotheses is counted; all rows if the pool has fewer.
+        Number M of rows, drawn from the pool, by which the disagreement of two
+        hypotheses is measured; all rows if the pool has fewer.
     n_unchanged : int
         Number s of consecutive draws without a decrease after which the next scale is
         tried.
@@ -113,26 +113,26 @@ class LDM(ScoreStrategy):
     stop : {"reference", "pool", "row"}
         Whose decrease restarts the count of `n_unchanged`: that of any of the M rows,
         of any row of the pool, as in the authors' program, or, for each row, its own,
-        as in the paper.  Up to M rows the first two are the same; beyond that the
-        second takes ever longer.
+        as in the paper.  If the pool has at most M rows, the first two are the same;
+        for larger pools, the second one takes much longer.
     head : str, optional
-        Name of the last Linear, if it is not the last one that is run.
+        Name of the last layer; by default the last Linear that runs.
     random_state : int, RandomState, Generator or None
-        Draws the hypotheses.
+        Used to draw the hypotheses.
 
     Notes
     -----
     The metric of a row is the smallest share of inputs on which a hypothesis that
     changes the class of the row disagrees with the net, :math:`L(x) = \inf \{\rho(h, g)
-    : h(x) \neq g(x)\}`, estimated under Gaussian noise on weights and bias of the
-    head.  A reference row is left out of its own share.  Scores are :math:`-L`, and
-    equal scores, which are common, go in random order.  Rows that no draw changes have
-    :math:`L = 1`.
-    Diversity is not considered; see `LDMSeeding`.
+    : h(x) \neq g(x)\}`, estimated under Gaussian noise on weights and bias of the head.
+    A reference row is left out of the share that is computed for this row.  Scores are
+    :math:`-L`, and rows with equal scores, which are common, are in random order.  Rows
+    that no draw changes have :math:`L = 1`.  Diversity is not considered; see
+    `LDMSeeding`.
 
-    Costs one forward pass and keeps the features, m × d elements; then (number of
-    draws) × (M + rows still open) × d × C multiply-adds.  The metrics of several nets
-    are averaged.
+    The cost is one forward pass, and then (number of draws) × (M + number of undecided
+    rows) × d × C multiply-adds.  The features are kept, m × d elements.  The metrics of
+    several nets are averaged.
 
     References
     ----------
@@ -184,7 +184,7 @@ class LDMSeeding(QueryStrategy):
         Whether :math:`L_q` below is the (q+1)-th smallest metric, as in the authors'
         program, or the q-th, as in the paper.
     random_state : int, RandomState, Generator or None
-        Draws the hypotheses and the rows.
+        Used to draw the hypotheses and the picks.
 
     Notes
     -----
@@ -196,7 +196,7 @@ class LDMSeeding(QueryStrategy):
     the picks s, where d is the cosine distance of the features.  Labeled rows are not
     used.  The score of a pick is :math:`-L`.
 
-    Costs q passes over the features in addition to `LDM`; nothing of size m × m is
+    The cost is that of `LDM` and q passes over the features; nothing of size m × m is
     kept.
 
     References

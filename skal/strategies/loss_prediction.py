@@ -20,23 +20,24 @@ class LossPrediction(ScoreStrategy):
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores; None gives the same one each time.
+        Used to order rows with equal scores; None gives the same order in each query.
 
     Notes
     -----
-    For a :class:`skal.nets.LossPredictionClassifier` or
+    The learner must be a :class:`skal.nets.LossPredictionClassifier` or
     :class:`skal.nets.LossPredictionRegressor`, which learn to rank the losses of rows
     during training.
 
-    Scores a row by its predicted loss :math:`\hat l(x)`, which has no unit and no zero:
-    only the order of the rows is learned.  Label noise counts as much as what the net
-    does not know yet, so that rows which cannot be predicted are picked, too.
+    The score is the predicted loss :math:`\hat l(x)`, which has neither a unit nor a
+    meaningful zero: only the order of the rows is learned.  The loss does not
+    distinguish label noise from a lack of knowledge, so rows whose labels cannot be
+    predicted are picked, too.
 
     The scores of several nets are averaged: a constant added to all rows does not
     change the order, and the margin, which is the same unless it was set, gives them
     one scale.
 
-    Costs one forward pass over the pool for each net; keeps m elements.
+    The cost is one forward pass over the pool for each net; m elements are kept.
 
     References
     ----------

@@ -35,10 +35,11 @@ class MAL(AdversarialStrategy):
     temperature : float
         Temperature T of the cosine classifier.
     entropy_weight : float
-        Weight of the entropy of the pool, which the encoder minimizes and the
-        classifier maximizes.
+        Weight of the entropy of the predictions for the pool, which the encoder
+        minimizes and the classifier maximizes.
     adversary_weight : float
-        Weight of hiding from the discriminator which rows are labeled.
+        Weight of the loss by which the encoder hides from the discriminator which rows
+        are labeled.
     max_epochs : int
     batch_size : int
         Number of rows in a mini-batch, of labeled and of unlabeled rows.
@@ -50,13 +51,13 @@ class MAL(AdversarialStrategy):
     lr : float
         Learning rate of Adam.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     device : str, optional
         Device of the training; by default that of the learner's net.
     verbose : int
         Whether to show a progress bar.
     random_state : int, RandomState, Generator or None
-        Draws weights and mini-batches.
+        Used to draw weights and mini-batches.
 
     Attributes
     ----------
@@ -64,7 +65,7 @@ class MAL(AdversarialStrategy):
         Curves of the last query, one dict for each epoch: ``"classification_loss"``,
         ``"entropy"`` of the pool in nats, ``"discriminator_loss"`` and ``"auc"``, the
         probability that the discriminator gives a labeled row a higher value than a row
-        of the pool.  For a committee, those of its last net.
+        of the pool.  For a committee, the curves of its last net.
 
     Raises
     ------
@@ -72,7 +73,7 @@ class MAL(AdversarialStrategy):
         If there are no labeled rows or only one class among them, or the training
         diverges.
     UnsuitableLearnerError
-        If the net takes anything but one tensor.
+        If the input of the net is not a single tensor.
 
     Notes
     -----
@@ -81,14 +82,14 @@ class MAL(AdversarialStrategy):
     classifier C compares them with a vector for each class, :math:`p(x) =
     \mathrm{softmax}(\cos(w_c, F(x))/T)`.  Both are trained on the labels; on the pool F
     minimizes the entropy of p and C maximizes it, in one backward pass with the
-    gradient reversed between them.  A discriminator D learns which features are of
-    labeled rows, and F hides it, as in `VAAL`.
+    gradient reversed between them.  A discriminator D learns to recognize the features
+    of labeled rows, and F learns to deceive it, as in `VAAL`.
 
-    Scores the mean of two ranks in the pool, from 0 to 1: those of :math:`-\log D` and
-    of the entropy.  The net of the learner is not changed.  Costs ``max_epochs`` × 3
-    forward and backward passes of the net over ``epoch_size`` rows, and keeps the pool
-    as the net takes it.  The nets of a committee are trained one by one, and their
-    ranks averaged.
+    The score is the mean of two ranks in the pool, from 0 to 1: those of :math:`-\log
+    D` and of the entropy.  The net of the learner is not changed.  The cost is
+    ``max_epochs`` × 3 forward and backward passes of the net over ``epoch_size`` rows,
+    and the pool is kept as input of the net.  The nets of a committee are trained one
+    after the other, and their ranks are averaged.
 
     References
     ----------

@@ -35,53 +35,55 @@ class NoiseStability(QueryStrategy):
     n_draws : int
         Number K of draws of the weights.
     noise_scale : float
-        Length :math:`\zeta` of a step over the norm of the weights.
+        Length :math:`\zeta` of a step, relative to the norm of the weights.
     scaling : {"per_tensor", "global"}
-        Whether each weight tensor is moved by its own norm, with biases fixed, as in
-        the authors' program, or all parameters together, as in the paper.
+        Whether each weight tensor is moved relative to its own norm, with biases fixed,
+        as in the authors' program, or all parameters together relative to their joint
+        norm, as in the paper.
     outputs : {"auto", "probabilities", "features", "predictions"}
-        Output whose deviations are taken.  ``"auto"``: probabilities of a classifier,
-        predictions of a regressor.  ``"features"``: the penultimate features.
+        Output whose deviations are computed.  ``"auto"``: the probabilities of a
+        classifier, the predictions of a regressor.  ``"features"``: the penultimate
+        features.
     normalize : bool or "auto"
-        Whether to divide the deviations of a row by the norm of its output; ``"auto"``:
-        if the outputs are probabilities.
+        Whether to divide the deviations of a row by the norm of its output; with
+        ``"auto"``, only if the outputs are probabilities.
     centers : {"auto", "origin", "labeled"}
-        Initial centers of the selection: no deviation at all, or the deviations of the
-        labeled rows.  ``"auto"``: labeled rows if a regressor holds any, otherwise the
-        origin.
+        Initial centers of the selection: the origin, which means no deviation, or the
+        deviations of the labeled rows.  ``"auto"``: the labeled rows for a regressor
+        with labeled rows, otherwise the origin.
     selection : {"k_center", "lcmd"}
-        Whether the row farthest from every center is picked, or the farthest row of the
-        cluster with the largest sum of squared distances, as in `LCMD`.
+        Whether to pick the row farthest from its nearest center, or the farthest row of
+        the cluster with the largest sum of squared distances, as in `LCMD`.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the weights.
+        Used to draw the weights.
 
     Notes
     -----
     With draws :math:`\Delta\theta_k`, the deviation :math:`\delta(x)` of a row is the
     vector of all :math:`f(x; \theta + \Delta\theta_k) - f(x; \theta)`, k = 1 to K,
-    optionally over :math:`\lVert f(x; \theta) \rVert`.  The batch is picked by greedy
-    k-center on :math:`\delta` (Euclidean), by default with the origin as the only
-    initial center for classifiers, where the first pick has the largest deviation, and
-    with the labeled rows for regressors.  The score of a pick is its distance to the
-    nearest center when it was picked.
+    optionally divided by :math:`\lVert f(x; \theta) \rVert`.  The batch is picked by
+    greedy k-center on :math:`\delta` (Euclidean), by default with the origin as the
+    only initial center for classifiers, where the first pick has the largest deviation,
+    and with the labeled rows for regressors.  The score of a pick is its distance to
+    the nearest center when it was picked.
 
     For small :math:`\zeta` and without normalization the inner products of
-    :math:`\delta` estimate those of the Jacobians of f, so that
-    :math:`\lVert \delta(x) \rVert` ranks rows by the norm of their Jacobian.
-    Probabilities have norms from :math:`1/\sqrt{C}` to 1, and normalizing them changes
-    little.  The norm of a prediction may be near 0, and then says nothing of the
-    weights: normalized regression loses to random picks on scaled tables.
+    :math:`\delta` estimate those of the Jacobians of f, so that :math:`\lVert \delta(x)
+    \rVert` ranks rows by the norm of their Jacobian.  Probabilities have norms from
+    :math:`1/\sqrt{C}` to 1, and normalizing them changes little.  The norm of a
+    prediction may be near 0, regardless of the weights: with normalized deviations,
+    regression on scaled tables is worse than with random picks.
 
-    The authors' program, which takes the normalized features of a regressor, is
-    ``outputs="features", normalize=True, centers="origin"``; the paper's regression is
-    ``scaling="global", centers="origin"``.
+    The authors' program, which uses the normalized features of a regressor, corresponds
+    to ``outputs="features", normalize=True, centers="origin"``; regression as described
+    in the paper, to ``scaling="global", centers="origin"``.
 
-    Several targets should be on one scale, as their deviations are compared.
+    Several targets should have the same scale, because their deviations are compared.
 
-    Costs K + 1 forward passes over the pool, and over the labeled rows if they are
-    centers, and keeps m × K × (number of outputs or features) float32 elements.  The
+    The cost is K + 1 forward passes over the pool, and over the labeled rows if they
+    are centers; m × K × (number of outputs or features) float32 elements are kept.  The
     deviations of several nets are concatenated.
 
     References

@@ -25,41 +25,41 @@ class ProbCover(QueryStrategy):
     Parameters
     ----------
     radius : float or "auto"
-        Radius of the balls, in units of the space; ``"auto"``: the largest for which
-        the share `purity` of the balls contains rows of one cluster only.
+        Radius of the balls, in units of the space; ``"auto"``: the largest radius for
+        which a share of `purity` of the balls contains rows of one cluster only.
     purity : float
         Above 0 and up to 1; not used if `radius` is given.
     n_clusters : int, optional
         Number of clusters that stand for classes when the radius is chosen; by default
         the number of classes of a classifier, 10 for a regressor.
     n_reference : int
-        Number of rows, drawn at random, by whose balls the radius is chosen.
+        Number of rows, drawn at random, whose balls are used to choose the radius.
     space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the first centers of k-means and the reference rows, for the radius, and
-        one of the rows that cover equally many.
+        Used to draw the first centers of k-means and the reference rows, if the radius
+        is ``"auto"``, and to choose among rows that cover equally many rows.
 
     Notes
     -----
-    A row z covers all rows that are nearer to it than the radius :math:`\delta`.
-    Labeled rows cover from the beginning.  The next pick is the row that covers most of
-    what is not covered yet, :math:`\arg\max_z |\{u \in U : \lVert z_u - z \rVert <
-    \delta\}|`, its score.  Once all rows are covered, the remaining picks are the rows
-    farthest from every labeled and picked row, as in `CoreSet`, with a score of 0; a
-    smaller radius avoids this.
+    A row z covers all rows that are nearer to it than the radius :math:`\delta`.  The
+    rows near labeled rows are covered from the beginning.  The next pick is the row
+    that covers the most uncovered rows, :math:`\arg\max_z |\{u \in U : \lVert z_u - z
+    \rVert < \delta\}|`, its score.  Once all rows are covered, the remaining picks are
+    the rows farthest from all labeled and picked rows, as in `CoreSet`, with a score of
+    0; a smaller radius avoids this.
 
     The paper uses features that were learned without labels, on the unit sphere: pass
-    them as inputs, with ``space="inputs"``.  k-means on pool and labeled rows gives the
-    clusters that replace its labels.
+    them as inputs, with ``space="inputs"``.  The clusters that replace the labels are
+    found by k-means on the pool and the labeled rows.
 
-    Costs one forward pass over pool and labeled rows, and keeps their vectors twice, (m
-    + L) × d elements.  The radius takes k-means and (m + L) × d operations for each
-    reference row; the picks take between m²·d/2 and 2·m²·d multiply-adds, in blocks:
-    neither a matrix of size m × m nor a graph is kept.
+    The cost is one forward pass over the pool and the labeled rows; their vectors are
+    kept twice, (m + L) × d elements each.  The choice of the radius takes k-means and
+    (m + L) × d operations for each reference row; the picks take between m²·d/2 and
+    2·m²·d multiply-adds, in blocks: neither a matrix of size m × m nor a graph is kept.
 
     References
     ----------

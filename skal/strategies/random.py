@@ -19,12 +19,13 @@ class Random(ScoreStrategy):
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        An int picks the same rows of the same pool each time.
+        Used to draw the rows; with an int, the same rows of the same pool are picked in
+        each query.
 
     Notes
     -----
-    Suits every learner.  The model is not read and need not be fitted; the rows are
-    read once to check that the model can take them.
+    Suits every learner.  The model is not used and need not be fitted; the rows are
+    read once to check that the model can accept them.
 
     Examples
     --------

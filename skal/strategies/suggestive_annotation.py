@@ -23,31 +23,32 @@ class SuggestiveAnnotation(Disagreement):
     ----------
     posterior : Posterior or "auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
-        chooses.  In the paper they are an ensemble on bootstrapped rows.
+        chooses.  In the paper, they are an ensemble trained on bootstrap samples.
     factor : float
         Number of candidates for each row picked, at least 1: the factor × n most
-        uncertain rows (rounded up, at most the pool).  The paper uses 2; with 1 only
-        the order is chosen.
+        uncertain rows (rounded up, at most the pool).  The paper uses 2; with 1, only
+        the order of the picks is chosen.
     space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the models.
+        Used to draw the models.
 
     Notes
     -----
     The uncertainty of a row, returned by `score_samples`, is the variance of the
     models' outputs (probabilities, or predictions in units of the model's own target),
     averaged over classes or targets.  Among the ``factor × n`` most uncertain rows, the
-    next pick adds most to :math:`F(S) = \sum_u \max_{s \in S} (1 + \cos(z_u, z_s))`
-    over the rows u of the whole pool, which is its score: greedily within 1 - 1/e of
-    the optimum.  Labeled rows are not used, as in the paper.
+    next pick is the row that adds most to :math:`F(S) = \sum_u \max_{s \in S} (1 +
+    \cos(z_u, z_s))` over the rows u of the whole pool; its score is this increase.
+    Greedy selection reaches at least 1 - 1/e of the optimum.  Labeled rows are not
+    used, as in the paper.
 
-    Costs K forward passes over the pool, read in blocks, and one for the features, of
-    which m × d elements are kept, twice; then between m × d and factor × n × m × d
-    multiply-adds for each pick, mostly near the lower end.
+    The cost is K forward passes over the pool, which is read in blocks, one forward
+    pass for the features, of which m × d elements are kept twice, and then between m ×
+    d and factor × n × m × d multiply-adds for each pick, mostly near the lower end.
 
     References
     ----------

@@ -20,7 +20,7 @@ from skal.strategies.wrapping import WrappingStrategy
 
 __all__ = ["suggestion", "suitable_strategies", "summary"]
 
-#: The strategies to try first, by what a comparison on tables and images showed.
+#: The strategies to try first, by the results of comparisons on tables and images.
 _FIRST = {
     "classification": (
         *("Margin", "BADGE", "BALD", "Entropy", "LeastConfident", "LCMD", "BAIT"),
@@ -43,14 +43,15 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     learner : ActiveLearner, Committee or estimator
         Fitted.
     X : rows, optional
-        At least one row as in the pool.  By default labeled rows of the learner, or
-        random numbers if it holds none but knows its number of features.
+        At least one row like those of the pool.  By default, labeled rows of the
+        learner are used, or random numbers if it holds none but knows its number of
+        features.
 
     Returns
     -------
     strategies : dict of str to str
-        Names and one-line summaries: first those to try first for the task of the
-        learner, then the others by name.
+        Names and one-line summaries: first the strategies that are recommended for the
+        task of the learner, then the others by name.
 
     Raises
     ------
@@ -65,9 +66,9 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
 
     Notes
     -----
-    Each strategy picks one of up to eight rows, with its default parameters, which
-    takes a few seconds for all of them.  Neither the learner nor global generators are
-    changed.
+    Each strategy picks one of up to eight rows with its default parameters; for all
+    strategies together, this takes a few seconds.  Neither the learner nor global
+    generators are changed.
 
     Examples
     --------

@@ -24,12 +24,12 @@ class TESSAR(QueryStrategy):
         Space in which rows are compared, as in `LCMD`; by default the penultimate
         features, as in the paper.
     n_components : int or None
-        Number of components that ``"gradients"`` are projected to; not None for them.
+        Number of components to which ``"gradients"`` are projected; None is not allowed
+        for them.
     sigmas : array-like, optional
-        Scales of the noise on labeled rows, over the median distance of pool rows,
-        those that coincide with a labeled row left out, to the nearest labeled row; by
-        default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots,
-        9`.
+        Scales of the noise on labeled rows, relative to the median distance of the rows
+        of the pool to their nearest labeled row (rows that coincide with a labeled row
+        are left out); by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots, 9`.
     n_copies : int
         Number of noisy copies of all labeled rows for each scale.
     n_reference : int
@@ -38,9 +38,9 @@ class TESSAR(QueryStrategy):
         Rank among the smallest metrics, counted from 1, of :math:`L_q` below; by
         default the number of rows to pick, as in the paper.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the noise, the reference rows and the projection.
+        Used to draw the noise, the reference rows and the projection.
 
     Notes
     -----
@@ -48,17 +48,17 @@ class TESSAR(QueryStrategy):
     least disagree metric :math:`L_x` is the smallest share of rows that change cells
     when the labeled rows are moved such that x does: it is small near the faces of
     cells.  With the distance :math:`D_x` to the nearest labeled row, the next pick has
-    the largest :math:`\gamma_x D_x \sum_u D_u^2` over the rows u of its cell, its
-    score, with :math:`\gamma_x = \exp(-\max(L_x - L_q, 0) / L_q)`, where :math:`L_q` is
-    the n-th smallest metric if n rows are picked.  Even the first pick therefore
-    depends on n, unless `rank` is set.  A pick then counts as a labeled row, and
-    everything is updated before the next.  If the learner holds no labeled rows, the
-    first pick has the largest norm.  `skal.selection.tessar` lists what the paper
-    leaves open.
+    the largest :math:`\gamma_x D_x \sum_u D_u^2` over the rows u of its cell, which is
+    its score, with :math:`\gamma_x = \exp(-\max(L_x - L_q, 0) / L_q)`, where
+    :math:`L_q` is the n-th smallest metric if n rows are picked.  Even the first pick
+    therefore depends on n, unless `rank` is set.  A pick then counts as a labeled row,
+    and everything is updated before the next.  If the learner holds no labeled rows,
+    the first pick has the largest norm.  `skal.selection.tessar` lists details that the
+    paper leaves open.
 
-    Costs one forward pass over pool and labeled rows, then N · m · (L + n) · d
-    multiply-adds for N copies; keeps m × (d + N) elements.  The vectors of several nets
-    are concatenated.
+    The cost is one forward pass over the pool and the labeled rows, and then N · m · (L
+    + n) · d multiply-adds for N copies; m × (d + N) elements are kept.  The vectors of
+    several nets are concatenated.
 
     References
     ----------

@@ -22,28 +22,29 @@ class TypiClust(QueryStrategy):
     Parameters
     ----------
     n_neighbors : int
-        Number k of neighbors that make a row typical; half the rows of the cluster if
-        that is less.
+        Number k of neighbors by which the typicality of a row is measured; half the
+        rows of the cluster if that is less.
     n_clusters : int, optional
-        By default the number of labeled rows and rows to pick, up to `max_clusters`.
+        By default the number of labeled rows plus the number of rows to pick, up to
+        `max_clusters`.
     max_clusters : int
         Not used if `n_clusters` is given.
     space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise the inputs as the model sees them.
     head : str, optional
-        Name of the module whose input are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
-        Draws the first centers of k-means.
+        Used to draw the first centers of k-means.
 
     Notes
     -----
     K-means divides pool and labeled rows into clusters.  Each pick comes from the
-    cluster with the fewest rows labeled or picked, and among several from the largest
-    (clusters of five rows or fewer come last).  It is the row left there with the
-    largest typicality, :math:`\left(\frac1k \sum_j \lVert z - z_j \rVert\right)^{-1}`
-    over its k nearest neighbors among the unlabeled rows of the cluster, which is its
-    score.
+    cluster with the fewest labeled or picked rows, and from the largest one if there
+    are several (clusters of five rows or fewer come last).  It is the remaining row of
+    this cluster with the largest typicality, :math:`\left(\frac1k \sum_j \lVert z - z_j
+    \rVert\right)^{-1}` over its k nearest neighbors among the unlabeled rows of the
+    cluster, which is its score.
 
     The authors' program differs in details: it takes the mean of squared distances,
     computes it anew among the rows left after each pick from a cluster, goes through
@@ -51,13 +52,13 @@ class TypiClust(QueryStrategy):
     five rows or fewer.
 
     The paper uses features that were learned without labels: pass them as inputs, with
-    ``space="inputs"``.  The features of a net that was fitted on few labels reflect
-    what it has learned from these.
+    ``space="inputs"``.  The features of a net that was trained on few labels depend on
+    what it has learned from these labels.
 
-    Costs one forward pass over pool and labeled rows, and keeps their vectors twice, (m
-    + L) × d elements.  K-means passes over (m + L) × clusters × d operations a few
-    times (in mini-batches if that is much), and the typical rows of a cluster take the
-    square of its size × d.
+    The cost is one forward pass over the pool and the labeled rows; their vectors are
+    kept twice, (m + L) × d elements each.  K-means takes a few passes of (m + L) ×
+    clusters × d operations (in mini-batches if that is many), and the typicality of the
+    rows of a cluster takes the square of its size × d.
 
     References
     ----------

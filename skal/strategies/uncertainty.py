@@ -39,13 +39,13 @@ class LeastConfident(_Uncertainty):
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores; None gives the same one each time.
+        Used to order rows with equal scores; None gives the same order in each query.
 
     Notes
     -----
-    Scores :math:`1 - \max_c p(c \mid x)`, summed over the outputs of a multi-output
-    classifier.  Suits any classifier with `predict_proba`; costs one pass over the
-    pool.
+    The score is :math:`1 - \max_c p(c \mid x)`, summed over the outputs of a
+    multi-output classifier.  Suits any classifier with `predict_proba`; the cost is one
+    pass over the pool.
 
     References
     ----------
@@ -68,18 +68,19 @@ class LeastConfident(_Uncertainty):
 
 
 class Margin(_Uncertainty):
-    """Margin sampling [1]_: the two most probable classes are close.
+    """Margin sampling [1]_: the two most probable classes are nearly equally probable.
 
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores; None gives the same one each time.
+        Used to order rows with equal scores; None gives the same order in each query.
 
     Notes
     -----
-    Scores :math:`p_{(2)} - p_{(1)}`, the second largest probability minus the largest
-    (0 is the most uncertain), summed over the outputs of a multi-output classifier.
-    Suits any classifier with `predict_proba`; costs one pass over the pool.
+    The score is :math:`p_{(2)} - p_{(1)}`, the second largest probability minus the
+    largest (0 means most uncertain), summed over the outputs of a multi-output
+    classifier.  Suits any classifier with `predict_proba`; the cost is one pass over
+    the pool.
 
     References
     ----------
@@ -107,13 +108,13 @@ class Entropy(_Uncertainty):
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Draws the order of rows with equal scores; None gives the same one each time.
+        Used to order rows with equal scores; None gives the same order in each query.
 
     Notes
     -----
-    Scores :math:`-\sum_c p(c \mid x) \log p(c \mid x)` in nats, summed over the outputs
-    of a multi-output classifier.  Suits any classifier with `predict_proba`; costs one
-    pass over the pool.
+    The score is :math:`-\sum_c p(c \mid x) \log p(c \mid x)` in nats, summed over the
+    outputs of a multi-output classifier.  Suits any classifier with `predict_proba`;
+    the cost is one pass over the pool.
 
     References
     ----------

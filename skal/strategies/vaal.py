@@ -29,7 +29,8 @@ class VAAL(AdversarialStrategy):
     beta : float
         Weight of the divergence of the codes from a standard normal.
     adversary_weight : float
-        Weight :math:`\lambda` of hiding from the discriminator.
+        Weight :math:`\lambda` of the loss by which the autoencoder hides from the
+        discriminator which rows are labeled.
     max_epochs : int
     batch_size : int
         Number of rows in a mini-batch, of labeled and of unlabeled rows.
@@ -50,7 +51,7 @@ class VAAL(AdversarialStrategy):
     verbose : int
         Whether to show a progress bar.
     random_state : int, RandomState, Generator or None
-        Draws weights, mini-batches and codes.
+        Used to draw weights, mini-batches and codes.
 
     Attributes
     ----------
@@ -72,21 +73,21 @@ class VAAL(AdversarialStrategy):
     Notes
     -----
     An autoencoder is trained on labeled rows and the pool such that a discriminator D,
-    trained against it, takes all rows for labeled:
+    trained against it, considers all rows labeled:
 
     .. math:: \ell(x_L) + \ell(x_U) - \lambda\,(\log D(\mu_L) + \log D(\mu_U)),
        \qquad \ell(x) = \|x - \hat x\|^2/d + \frac{\beta}{d}\,\mathrm{KL}(q(z|x) \,\|\,
        N(0, I))
 
     with :math:`\mu` the mean of the code of a row, in two steps for each step of D.
-    Scores :math:`-\log D(\mu)`.  The model and the labels are not used.  The program of
-    the paper sums the divergence over the rows of a mini-batch and does not divide it
-    by d; on tables this leaves the codes empty.
+    The score is :math:`-\log D(\mu)`.  The model and the labels are not used.  The
+    authors' program sums the divergence over the rows of a mini-batch and does not
+    divide it by d; on tables, the codes then contain no information.
 
-    Rows are taken as the model sees them (for a committee, its first member),
-    flattened, and standardized by their mean and deviation.  Costs ``max_epochs`` × 4
-    forward and backward passes of the small networks over ``epoch_size`` rows, and
-    keeps the pool as float32.
+    The rows are used as the model receives them (for a committee, its first member),
+    flattened, and standardized by their mean and standard deviation.  The cost is
+    ``max_epochs`` × 4 forward and backward passes of the small networks over
+    ``epoch_size`` rows; the pool is kept as float32.
 
     References
     ----------

@@ -31,25 +31,27 @@ class ViaProxy(WrappingStrategy):
     proxy : estimator, optional
         Estimator for the learner's task, or a Committee of such; a copy is fitted on
         the labeled rows at each query.  By default a `NetClassifier` or `NetRegressor`
-        with one hidden layer of 64 units and a learning rate of 0.01, within the
-        transformers of the learner's own pipeline.
+        with one hidden layer of 64 units and a learning rate of 0.01, in a pipeline
+        with the transformers of the learner.
     strategy : QueryStrategy, optional
         Picks the rows, with the proxy as learner; by default `Margin` for classifiers,
         `GreedySampling` for regressors.
     random_state : int, RandomState, Generator or None
-        Seeds each ``random_state`` of the proxy that is None, and draws for the
-        strategy if its own is None.
+        Used to seed each ``random_state`` of the proxy that is None, and by the
+        strategy if its own `random_state` is None.
 
     Notes
     -----
     The proxy is cloned and fitted on ``X_training`` and ``y_training`` of the learner
-    as they are, and the strategy sees it in place of the learner, labeled rows
-    included.  The learner's own model is not read, and need not be fitted.  The picks
-    suit the large model as far as both agree on which rows are hard [1]_.
+    as they are, and the strategy queries the proxy in place of the learner, with the
+    same labeled rows.  The model of the learner is not used, and need not be fitted.
+    The picks suit the large model to the extent that both agree on which rows are
+    difficult [1]_.
 
-    Costs a fit of the proxy, and what the strategy costs with it.  Nothing is kept
-    between queries.  The default proxy reads one table or array with the transformers
-    of the learner before it; pass a proxy for any other rows.
+    The cost is that of a fit of the proxy, and of the strategy with the proxy.  Nothing
+    is kept between queries.  The default proxy requires rows of a single table or
+    array, to which the transformers of the learner are applied; pass a proxy for any
+    other rows.
 
     References
     ----------

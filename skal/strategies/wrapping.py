@@ -38,11 +38,11 @@ class WrappingStrategy(QueryStrategy):
 
     Notes
     -----
-    A subclass names these parameters in ``_wraps``, each with the class that it must be
-    an instance of.  The learner is checked for each of them before a query.
-    ``_wrapped(name, pool)`` returns the strategy of a parameter, whose ``_query(pool,
-    n, rng)`` picks rows; ``_wrapped_scores(name, pool, rng)`` returns the scores of a
-    `ScoreStrategy`.  ``_default`` replaces None.
+    A subclass names these parameters in ``_wraps``, each with the class of which it
+    must be an instance.  Before a query, the learner is checked for each of the wrapped
+    strategies.  ``_wrapped(name, pool)`` returns the strategy of a parameter, whose
+    ``_query(pool, n, rng)`` picks rows; ``_wrapped_scores(name, pool, rng)`` returns
+    the scores of a `ScoreStrategy`.  ``_default`` replaces None.
 
     A wrapped strategy draws from its own ``random_state`` if it is set, otherwise from
     that of the wrapper.  Its parameters are nested: ``strategy__n_draws``.
@@ -125,18 +125,18 @@ class Subsample(WrappingStrategy):
         Picks the rows; by default `Margin` for classifiers, `GreedySampling` for
         regressors.
     max_rows : int or float
-        Number of rows to draw, or the share of the pool, above 0 and up to 1.  At least
-        as many rows as are picked are drawn, and at most all.
+        Number of rows to draw, or the share of the pool, above 0 and up to 1.  The
+        number is at least that of the rows to pick, and at most that of the pool.
     random_state : int, RandomState, Generator or None
-        Draws the rows, and for the strategy if its own `random_state` is None.
+        Used to draw the rows, and by the strategy if its own `random_state` is None.
 
     Notes
     -----
     The rows are drawn uniformly, without replacement, anew at each query, and keep the
-    order of the pool.  What is read, the suitable learners and the scores are those of
-    the strategy.  Its cost grows with `max_rows` instead of the size of the pool, so
-    that a method of many passes can be used on any pool.  The rows drawn are copied; of
-    a memmap or a dask array, nothing else is read.
+    order of the pool.  The suitable learners and the scores are those of the strategy.
+    Its cost grows with `max_rows` instead of the size of the pool, so a method of many
+    passes can be used on any pool.  The rows drawn are copied; of a memmap or a dask
+    array, no other rows are read.
 
     Examples
     --------
@@ -197,17 +197,17 @@ class Prefilter(WrappingStrategy):
         highest scores (rounded up, at most the pool) are kept.  With 1 the strategy
         only chooses the order.
     random_state : int, RandomState, Generator or None
-        Draws for the two strategies if their own `random_state` is None.
+        Used by the two strategies if their own `random_state` is None.
 
     Notes
     -----
-    Uncertain rows are often alike, and diverse rows often certain.  The filter drops
-    the rows that are least uncertain, and the strategy the rows that are alike.  Rows
-    with equal scores are kept in pool order, and the strategy sees the candidates in
-    pool order.  The scores of the picks are those of `strategy`.
+    Uncertain rows are often similar to each other, and diverse rows are often certain.
+    The filter discards the rows that are least uncertain, and the strategy discards
+    similar rows.  Rows with equal scores are kept in pool order, and the strategy sees
+    the candidates in pool order.  The scores of the picks are those of `strategy`.
 
-    Costs what `by` costs on the pool and what `strategy` costs on factor × n rows,
-    which are copied.
+    The cost is that of `by` on the pool and of `strategy` on factor × n rows, which are
+    copied.
 
     References
     ----------
@@ -325,19 +325,19 @@ class Mixture(_OfTwo):
     share : float
         Probability, from 0 to 1, that a row is picked by `other`.
     random_state : int, RandomState, Generator or None
-        Draws which strategy picks, and for the strategies if their own `random_state`
-        is None.
+        Used to draw which strategy picks each row, and by the strategies if their own
+        `random_state` is None.
 
     Notes
     -----
-    With `Random` as `other`, this is :math:`\epsilon`-greedy sampling [1]_: some rows
-    are labeled that the model would never ask for, which reveals mistakes in regions
-    where it is certain.
+    With `Random` as `other`, this is :math:`\epsilon`-greedy sampling [1]_: some
+    labeled rows are not those that the strategy would pick, which reveals mistakes in
+    regions where the model is certain.
 
     Each strategy picks a batch of the full size, independently of the other.  For each
     row in turn, the strategy drawn contributes its best row that is not yet in the
     batch.  The score of a row is that of its strategy; the scores of the two need not
-    be comparable.  Costs what both cost.  Mixtures can be nested.
+    be comparable.  The cost is that of both strategies.  Mixtures can be nested.
 
     References
     ----------
@@ -386,19 +386,20 @@ class Alternate(_OfTwo):
     every : int
         One row in `every` (at least 2) is picked by `other`, the rest by `strategy`.
     random_state : int, RandomState, Generator or None
-        Draws for the two strategies if their own `random_state` is None.
+        Used by the two strategies if their own `random_state` is None.
 
     Notes
     -----
     Rows are counted from the first label: with L labeled rows, row k = 1, 2, ... of the
     batch is picked by `other` if L + k is a multiple of `every`.  The turns therefore
     continue from query to query, even for batches of one row, although the strategy
-    keeps no state.  A bare estimator counts as having no labeled rows.
+    keeps no state.  An estimator in place of a learner counts as having no labeled
+    rows.
 
     Each strategy picks a batch of the full size, independently of the other, and
     contributes in its turn its best row that is not yet in the batch.  The score of a
-    row is that of its strategy; the scores of the two need not be comparable.  Costs
-    what both cost.
+    row is that of its strategy; the scores of the two need not be comparable.  The cost
+    is that of both strategies.
 
     Examples
     --------
