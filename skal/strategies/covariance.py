@@ -150,7 +150,7 @@ class MaxDiag(_Covariance):
 
 
 class BAIT(_Covariance):
-    r"""BAIT [1]_: rows that reduce the uncertainty about all rows, by Fisher information.
+    r"""BAIT [1]_: rows that reduce uncertainty about all rows, by Fisher information.
 
     Parameters
     ----------
