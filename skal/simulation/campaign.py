@@ -42,8 +42,8 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
     """A labeling campaign, simulated on data whose labels are known.
 
     `fit` hides the labels, fits the estimator on a few labeled rows, and then reveals,
-    query by query, the labels that the strategy asks for. `score` is the mean of the
-    learning curve on the rows that it is given. As an estimator, a simulation works
+    query by query, the labels of the rows that the strategy picks. `score` is the mean
+    of the learning curve on the rows passed to it. As an estimator, a simulation works
     with `cross_validate`, `GridSearchCV` and `clone`.
 
     Parameters
@@ -68,22 +68,23 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
     scoring : str, callable or None, default=None
         As in scikit-learn; None uses the estimator's own `score`.
     n_candidates : int, optional
-        Offer the strategy a random subset of this size at each query; by default, the
-        whole pool.
+        Number of rows, drawn at random from the pool, from which the strategy picks in
+        each query; by default, the whole pool.
     random_state : int, RandomState, Generator or None, default=None
-        Seeds the start, and every parameter named ``random_state`` of the estimator
-        and the strategy, at any depth and whatever its value; a strategy gets a new
-        seed for each query. With None, these parameters are left as they are.
+        Used to draw the start, and to seed every parameter named ``random_state`` of
+        the estimator and the strategy, at any depth and whatever its value; a strategy
+        gets a new seed for each query. With None, these parameters are left as they
+        are.
     verbose : int, default=0
         Show a progress bar if positive.
     keep : {"all", "last", "none"}, default="all"
-        Fitted estimators to keep. `score` and `learning_curve` need "all"; `predict`
-        needs "last" or "all". The state of optimizers is never kept, which for Adam is
-        twice the size of the net.
+        Which fitted estimators are kept. `score` and `learning_curve` need "all";
+        `predict` needs "last" or "all". The state of optimizers, which for Adam is
+        twice the size of the net, is never kept.
     callback : callable, optional
-        Called as ``callback(step)`` after each fit with a
-        `skal.simulation.PlayedStep`: for logs, checkpoints and early stopping.
-        If it returns True, the campaign ends, and the attributes have fewer steps.
+        Called as ``callback(step)`` after each fit with a `skal.simulation.PlayedStep`,
+        for example for logs, checkpoints and early stopping. If it returns True, the
+        campaign ends, and the attributes have fewer steps.
 
     Attributes
     ----------
@@ -108,11 +109,11 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    If `random_state` is given, the global random generators are seeded for each fit
-    and each query, and restored afterwards, so that estimators without a
-    ``random_state``, such as a plain skorch net, give reproducible results too. The
-    threads of a process share these generators, so campaigns in threads wait for each
-    other; joblib's default backend uses processes.
+    If `random_state` is given, the global random generators are seeded for each fit and
+    each query, and restored afterwards, so that estimators without a ``random_state``,
+    such as a plain skorch net, give reproducible results, too. The threads of a process
+    share these generators, so campaigns in different threads wait for each other;
+    joblib's default backend uses processes.
 
     Examples
     --------

@@ -58,7 +58,7 @@ def compare_strategies(
     estimator : estimator
         The model to train, or a learner, as in `ActiveLearningSimulation`.
     strategies : dict of str to callable
-        Query strategies, by the names to show.
+        Query strategies, by the names under which they are shown.
     X, y : array-likes
         All rows and their labels.
     cv : int, splitter or iterable, default=5
@@ -73,9 +73,9 @@ def compare_strategies(
         As in `ActiveLearningSimulation`; positions in `initial` refer to `X` and must
         be training rows of every fold.
     scoring : str, callable, list, dict or None, default=None
-        As in scikit-learn's `cross_validate`; None uses the estimator's own `score`. Of
-        several scorers, the result shows the first, and ``comparison.of(name)``
-        another one.
+        As in scikit-learn's `cross_validate`; None uses the estimator's own `score`.
+        With several scorers, the result shows the first one, and
+        ``comparison.of(name)`` another one.
     random_state : int, RandomState, Generator or None, default=None
         Seeds everything, including estimators and strategies.
     n_jobs : int, optional
@@ -84,12 +84,12 @@ def compare_strategies(
     verbose : int, default=0
         Show a progress bar over all campaigns if positive.
     store : str or path, optional
-        A folder that keeps each campaign as soon as it is finished. After an interrupt
-        or a crash, the same call goes on from there, with the same result. Strategies
-        can be added; for anything else that changes, use another folder.
+        A folder in which each campaign is saved as soon as it is finished. After an
+        interrupt or a crash, the same call continues from there, with the same result.
+        Strategies can be added; if anything else changes, use another folder.
     callback : callable, optional
         Called as ``callback(step)`` after each step of each campaign, in its process,
-        with a `skal.simulation.PlayedStep`: for logs and checkpoints. If it
+        with a `skal.simulation.PlayedStep`, for example for logs and checkpoints. If it
         returns True, the campaign ends.
 
     Returns
@@ -104,11 +104,12 @@ def compare_strategies(
         If there is no strategy, a fold is too small for the budget, or `store` holds
         another comparison. Nothing has been fitted then.
     UnsuitableLearnerError, CampaignError
-        If strategies cannot query on the first start; all of them are named, and
-        nothing was played. For this, the estimator is fitted once more.
+        If strategies cannot query on the start of the first run, which is tried before
+        any campaign, with one additional fit of the estimator. The message names all of
+        these strategies.
     CampaignError
-        If campaigns failed. The message names strategy, fold and step of each; the
-        attribute ``comparison`` has the campaigns that were finished.
+        If campaigns failed. The message names the strategy, the fold and the step of
+        each; the attribute ``comparison`` holds the finished campaigns.
 
     Notes
     -----
@@ -116,8 +117,8 @@ def compare_strategies(
     the same start and the same seeds: their scores at the first step are equal, and
     differences between them are paired.
 
-    Each estimator is scored as soon as it is fitted; none is kept. Where a callback
-    ends campaigns early, areas cover the steps that all strategies of a run have.
+    Each estimator is scored as soon as it is fitted, and is not kept. If a callback
+    ends campaigns early, areas cover only the steps that all strategies of a run have.
 
     Examples
     --------
@@ -243,7 +244,7 @@ def _reference(strategies: Mapping[str, Any]) -> str:
 def _check_first_queries(
     campaign: Campaign, estimator: Any, strategies: Mapping[str, Any]
 ) -> None:
-    """Raise if a strategy fails in its first query, before anything is played."""
+    """Raise if a strategy fails in its first query, before any campaign is run."""
     if campaign.n_queries == 0:
         return
     errors = campaign.first_query_errors(estimator, strategies)
@@ -252,7 +253,7 @@ def _check_first_queries(
     lines = [f"{k!r}: {type(e).__name__}: {e}" for k, e in errors.items()]
     message = (
         f"{len(errors)} of {len(strategies)} strategies cannot query on the first "
-        "start, so nothing was played.\n" + "\n".join(lines)
+        "start, so no campaign was run.\n" + "\n".join(lines)
     )
     first = next(iter(errors.values()))
     if all(isinstance(error, UnsuitableLearnerError) for error in errors.values()):
@@ -266,7 +267,7 @@ def _failed(
     """Make the error of a comparison of which some campaigns failed."""
     kept = "The others are finished: see the attribute `comparison` of this error."
     if store is not None:
-        kept += f" They are in {str(store)!r}, from where the same call goes on."
+        kept += f" They are in {str(store)!r}; the same call continues from there."
     lines = "\n".join(map(str, failures))
     message = f"{len(failures)} of {n_runs} campaigns failed. {kept}\n{lines}"
     return CampaignError(message, comparison, failures)

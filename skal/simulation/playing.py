@@ -1,4 +1,4 @@
-"""One campaign of a comparison: played, scored, reported and kept."""
+"""One campaign of a comparison: it is run, scored, reported and saved."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def play(
     callback: Callable[[PlayedStep], Any] | None,
     store: CampaignStore | None,
 ) -> list[dict[str, Any]] | CampaignFailure:
-    """Play a campaign and score each step on the test rows.
+    """Run a campaign and score each step on the test rows.
 
     Parameters
     ----------

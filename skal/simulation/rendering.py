@@ -15,8 +15,8 @@ __all__ = ["Summary", "as_html", "as_markdown", "as_text"]
 class Summary(pd.DataFrame):
     """The table of `StrategyComparison.summary`, shown with all its intervals.
 
-    pandas hides the columns in the middle of a wide table. What is made of this table,
-    such as a selection of columns, is a plain DataFrame.
+    pandas hides the columns in the middle of a wide table. Results of operations on
+    this table, such as a selection of columns, are plain DataFrames.
     """
 
     @property

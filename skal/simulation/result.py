@@ -132,7 +132,8 @@ class StrategyComparison:
         Number of test rows divided by the number of training rows, averaged over
         folds.
     reference : str or None
-        Strategy that others are compared with by default; the first if it is None.
+        Strategy with which the others are compared by default; the first one if it is
+        None.
     labels : dict of str to ScoreLabel
         All scores by the name of their scorer; see `of`.
 
@@ -271,8 +272,9 @@ class StrategyComparison:
         Parameters
         ----------
         reference : str, optional
-            Strategy that the others are compared with; by default ``self.reference``,
-            which is the first random strategy, or the first one.
+            Strategy with which the others are compared; by default ``self.reference``,
+            which is the first `Random` strategy, or the first strategy if there is
+            none.
         confidence : float, default=0.95
             Confidence level of the intervals.
         corrected : bool, default=False
@@ -288,9 +290,9 @@ class StrategyComparison:
             ``gain_high`` and ``p_value`` of the area, where higher is always better;
             ``verdict``: ``"gain"``, ``"loss"``, or ``"no gain"`` if the interval
             includes 0; ``labels_saved``, ``labels_saved_low`` and
-            ``labels_saved_high``: how many fewer labels give the reference's final
-            score, NaN if it is not reached; ``query_time``, in seconds per query.
-            Its repr shows all of them.
+            ``labels_saved_high``: how many fewer labels the strategy needs to reach the
+            final score of the reference, NaN if it does not reach it; ``query_time``,
+            in seconds per query. Its repr shows all of them.
 
         Raises
         ------
@@ -303,7 +305,8 @@ class StrategyComparison:
         (`skal.simulation.statistics.paired_difference`), without correction for
         multiple comparisons: of twenty strategies equal to the reference, one is
         expected to show a gain or a loss. `skal.simulation.statistics.labels_saved`
-        describes the labels saved. Only runs that both strategies finished count.
+        describes the labels saved. Only runs that both strategies have finished are
+        used.
         """
         reference = self._reference(reference)
         areas = self.areas()
@@ -343,7 +346,7 @@ class StrategyComparison:
     def labels_saved(
         self, reference: str | None = None, *, confidence: float = 0.95
     ) -> pd.DataFrame:
-        """Estimate how many fewer labels give the final score of a reference.
+        """Estimate how many fewer labels are needed to reach a reference's final score.
 
         Parameters
         ----------

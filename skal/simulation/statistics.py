@@ -154,7 +154,7 @@ def labels_saved(
     confidence: float = 0.95,
     n_resamples: int = 1000,
 ) -> LabelsSaved:
-    r"""Estimate how many fewer labels give the final score of a reference.
+    r"""Estimate how many fewer labels are needed to reach a reference's final score.
 
     Parameters
     ----------
@@ -170,19 +170,19 @@ def labels_saved(
     Returns
     -------
     saved : LabelsSaved
-        NaN if the score is not reached; the interval is NaN if there is a single run.
-        A bound is minus infinity where the score may not be reached within the budget.
+        NaN if the score is not reached; the interval is NaN if there is a single run. A
+        bound is minus infinity if the score may not be reached within the budget.
 
     Notes
     -----
-    Mean curves are made monotone by isotonic regression, which takes noise out of
-    their ends, and interpolated linearly. The target is the last value of the
+    Mean curves are made monotone by isotonic regression, which reduces the noise at
+    their ends, and are interpolated linearly. The target is the last value of the
     reference, and the labels saved are those at which the reference first reaches it,
     minus those at which the other curve does.
 
-    The interval is that of the bootstrap over runs, between percentiles that are moved
-    outwards for few runs [1]_: to those of a normal distribution at
-    :math:`\sqrt{n / (n - 1)}` times the quantile of Student's t distribution.
+    The interval is a bootstrap interval over runs. Its percentiles are expanded for
+    small numbers of runs [1]_, to those of a normal distribution at :math:`\sqrt{n / (n
+    - 1)}` times the quantile of Student's t distribution.
 
     References
     ----------

@@ -22,14 +22,14 @@ __all__ = ["CampaignStore", "describe"]
 
 
 class CampaignStore:
-    """Keeps each finished campaign in a file, so that a comparison can go on.
+    """Saves each finished campaign in a file, so that a comparison can be continued.
 
     Parameters
     ----------
     folder : str or path
-        Made if it does not exist.
+        Created if it does not exist.
     settings : dict of str to object
-        What the results depend on; see `describe`.
+        Everything that the results depend on; see `describe`.
     strategies : mapping of str to strategy
         Others may be added in a later call.
     folds : sequence of pairs of ndarray
@@ -40,8 +40,8 @@ class CampaignStore:
     Attributes
     ----------
     folds, seeds
-        Those of the first call: a splitter or a comparison without `random_state`
-        draws others in the next one.
+        Those of the first call; a splitter or a comparison without `random_state` would
+        draw different ones in the next call.
 
     Raises
     ------
