@@ -60,7 +60,7 @@ def wide(rows: Tensor, matrix: Tensor | None = None) -> Tensor:
 
 
 def sq_norms(features: Tensor, matrix: Tensor | None = None) -> Tensor:
-    """Squared norms of the rows, ``(m,)``; `matrix` as of `wide`."""
+    """Squared norms of the rows, ``(m,)``; `matrix` as in `wide`."""
     result = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
         result[part] = wide(features[part], matrix).square().sum(dim=1)
@@ -72,7 +72,7 @@ def inner_products(
 ) -> Tensor:
     """Inner products of t float64 directions with all rows, ``(t, m)``.
 
-    `matrix` as of `wide`; it is applied to the directions, which are few.
+    `matrix` as in `wide`; it is applied to the directions, which are few.
     """
     if matrix is not None:
         directions = wide(directions, matrix.mT if matrix.ndim else matrix)
@@ -85,7 +85,7 @@ def inner_products(
 
 
 def row_sum(features: Tensor, matrix: Tensor | None = None) -> Tensor:
-    """Sum of the rows, ``(d,)``; `matrix` as of `wide`."""
+    """Sum of the rows, ``(d,)``; `matrix` as in `wide`."""
     total = features.new_zeros((1, features.shape[1]), dtype=torch.float64)
     for part in blocks(*features.shape):
         total += features[part].double().sum(dim=0)
@@ -95,7 +95,7 @@ def row_sum(features: Tensor, matrix: Tensor | None = None) -> Tensor:
 def transformed(
     features: Tensor, matrix: Tensor, dtype: torch.dtype = torch.float64
 ) -> Tensor:
-    """Products of the rows with `matrix`, as of `wide`, in some dtype, ``(m, e)``."""
+    """Products of the rows with `matrix`, as in `wide`, in some dtype, ``(m, e)``."""
     width = matrix.shape[1] if matrix.ndim else features.shape[1]
     result = features.new_empty((len(features), width), dtype=dtype)
     for part in blocks(len(features), max(features.shape[1], width)):
@@ -106,7 +106,7 @@ def transformed(
 def quadratic_forms(
     features: Tensor, form: Tensor, matrix: Tensor | None = None
 ) -> Tensor:
-    """``x @ form @ x`` of each row x, ``(m,)``; `matrix` as of `wide`."""
+    """``x @ form @ x`` of each row x, ``(m,)``; `matrix` as in `wide`."""
     result = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
         rows = wide(features[part], matrix)
@@ -115,7 +115,7 @@ def quadratic_forms(
 
 
 def second_moments(features: Tensor, matrix: Tensor | None = None) -> Tensor:
-    """Sum of the outer products of the rows with themselves; `matrix` as of `wide`."""
+    """Sum of the outer products of the rows with themselves; `matrix` as in `wide`."""
     d = matrix.shape[1] if matrix is not None and matrix.ndim else features.shape[1]
     total = features.new_zeros((d, d), dtype=torch.float64)
     for part in blocks(*features.shape):

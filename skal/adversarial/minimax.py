@@ -39,8 +39,8 @@ class MinimaxGame:
     -----
     Encoder F and classifier C minimize the cross-entropy of the labeled rows.  On
     unlabeled rows F minimizes, and C maximizes, the entropy of :math:`C(F(x))`, in one
-    backward pass with the gradient reversed between them.  The discriminator learns
-    which features are of labeled rows, and F hides it, as in `VAEGame`.
+    backward pass with the gradient reversed between them.  The discriminator learns to
+    recognize the features of labeled rows, and F learns to deceive it, as in `VAEGame`.
     """
 
     def __init__(

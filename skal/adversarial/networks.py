@@ -90,9 +90,10 @@ class BetaVAE(nn.Module):
         Returns
         -------
         loss : Tensor
-            Squared error, averaged over rows and features, plus :math:`\beta / d`
-            times the divergence from the standard normal, averaged over rows.  For
-            :math:`\beta = 1` this is the evidence bound with variance 1/2, per feature.
+            Squared error, averaged over rows and features, plus :math:`\beta / d` times
+            the divergence from the standard normal, averaged over rows.  For
+            :math:`\beta = 1` this is the negative evidence lower bound with variance
+            1/2, per feature.
         mean : Tensor of shape (b, latent_dim)
         """
         mean, log_var = self.encoder(x).chunk(2, dim=1)

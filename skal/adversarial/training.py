@@ -117,7 +117,7 @@ class DivergedError(ValueError):
 def train(
     epoch: Callable[[], dict[str, float]], counter: Iterable[int], patience: int
 ) -> History:
-    """Train until the ``"auc"`` of the epochs stops to increase.
+    """Train until the ``"auc"`` of the epochs stops increasing.
 
     Parameters
     ----------

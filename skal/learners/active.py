@@ -44,13 +44,13 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     Parameters
     ----------
     estimator : estimator
-        Any scikit-learn estimator, net, Pipeline or search. It is fitted in place,
-        not cloned: pass ``clone(estimator)`` to learn with it in another learner.
+        Any scikit-learn estimator, net, Pipeline or search. It is fitted in place, not
+        cloned: pass ``clone(estimator)`` to use it in several learners.
     query_strategy : callable, default=uncertainty_sampling of modAL
         Called as ``query_strategy(learner, X_pool, ...)``: a strategy of
         ``skal.strategies``, one of modAL's functions, or any callable that returns
-        indices or (indices, metrics). The default needs ``predict_proba``: pass
-        another one for a regressor.
+        indices or (indices, metrics). The default needs ``predict_proba``: pass another
+        strategy for a regressor.
     X_training : rows of shape (n, ...), optional
         The first labeled rows; the estimator is fitted on them immediately.
     y_training : array-like of shape (n,) or (n, n_outputs), optional
@@ -58,19 +58,20 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     bootstrap_init : bool, default=False
         Use a bootstrap sample of the rows for the first fit.
     on_transformed : bool, default=False
-        Let modAL's ranked batch compute distances between rows transformed by all
-        steps of a Pipeline but the last.
+        Whether modAL's ranked batch computes distances between rows that are
+        transformed by all steps of a Pipeline but the last.
     force_all_finite : bool, default=True
-        Refuse NaN and infinite values in labeled rows. NaN is accepted all the same
-        if the estimator's tags say that it takes missing values; in a DataFrame, it
-        is left to the estimator.
+        Whether to raise an error for NaN and infinite values in labeled rows. NaN is
+        accepted nonetheless if the tags of the estimator say that it accepts missing
+        values; in a DataFrame, NaN is left to the estimator.
     random_state : int, RandomState, Generator or None, default=None
-        Draws the bootstrap samples. An int draws the same sample each time.
+        Used to draw the bootstrap samples. With an int, the same sample is drawn each
+        time.
     on_duplicate : {"warn", "raise", "ignore"}, default="warn"
-        What `teach` does with rows of pandas that are labeled already: those with
-        the same index label and the same values as an earlier row.
+        What `teach` does with rows of a pandas object that have already been labeled:
+        those with the same index label and the same values as an earlier row.
     **fit_kwargs
-        Passed to the fit on `X_training`, and not allowed without it.
+        Passed to the fit on `X_training`; not allowed without it.
 
     Attributes
     ----------
@@ -85,9 +86,9 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
 
     Notes
     -----
-    If the estimator raises in `fit` or `teach`, learner and estimator are restored to
-    their previous state. To this end, a copy of the fitted estimator is kept while it
-    trains.
+    If the estimator raises an error in `fit` or `teach`, the learner and the estimator
+    are restored to their previous state. For this purpose, a copy of the fitted
+    estimator is kept while it trains.
 
     Labeled rows are state, not parameters: `get_params` does not return them, and
     ``clone`` returns an unfitted learner without rows, as cross-validation needs.
@@ -179,8 +180,8 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
         Raises
         ------
         ValueError
-            If there are no rows, or `X` and `y` differ in length. Nothing is changed
-            then, nor if the estimator raises.
+            If there are no rows, or `X` and `y` differ in length. Nothing is changed in
+            this case, nor if the estimator raises an error.
         """
         self._check(X, y)
         warn_if_permuted(X, y)
@@ -204,22 +205,23 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
             DataFrame are matched by name; if the estimator does not need one, it may
             be missing, and additional columns are dropped.
         y : array-like of shape (n,) or (n, n_outputs)
-            Labels are matched to rows by position, or by index if both `X` and `y`
-            are of pandas.
+            Labels are matched to rows by position, or by index if both `X` and `y` are
+            pandas objects.
         bootstrap : bool, default=False
             Fit on a bootstrap sample.
         only_new : bool, default=False
             Fit on the new rows alone, for estimators whose ``fit`` continues from the
-            last one. The new rows are added to the training data all the same.
+            last one. The new rows are added to the training data nonetheless.
         **fit_kwargs
             Passed to the estimator.
 
         Raises
         ------
         ValueError
-            If there are no rows, `X` and `y` differ in length or in index, the rows
-            do not match those so far, or some are labeled already and `on_duplicate`
-            is "raise". Nothing is changed then, nor if the estimator raises.
+            If there are no rows, `X` and `y` differ in length or in index, the rows do
+            not match those so far, or some rows have already been labeled and
+            `on_duplicate` is "raise". Nothing is changed in this case, nor if the
+            estimator raises an error.
         """
         self._check(X, y)
         y = align_labels(X, y)

@@ -25,9 +25,10 @@ __all__ = ["CEALLearner", "pseudo_label"]
 class CEALLearner(ActiveLearner):
     r"""CEAL [1]_: labels for uncertain rows, pseudo-labels for certain ones.
 
-    `query` picks rows to label with the strategy, and sets aside the rows of which
-    the classifier is certain, with the classes it predicts. The next `teach` fits on
-    the labeled rows and on these, once: pseudo-labels are never stored as labels.
+    `query` picks the rows to label with the strategy, and also stores the rows about
+    which the classifier is certain, with the classes that it predicts. The next `teach`
+    fits on the labeled rows and on these rows, once: pseudo-labels are never stored as
+    labels.
 
     Parameters
     ----------
@@ -71,12 +72,13 @@ class CEALLearner(ActiveLearner):
     classifier becomes certain of more rows, and the lower threshold compensates for
     that.
 
-    `query` costs one additional `predict_proba` of the pool, read in blocks; the rows
-    set aside are copied. An estimator that has not been fitted gives no pseudo-labels.
-    Without a `query` before it, `teach` uses labeled rows only. A ``sample_weight``
-    passed to `teach` applies to the labeled rows; rows with pseudo-labels have weight
-    1. Teach the rows that were picked: any other row that has a pseudo-label is in
-    that fit twice.
+    `query` costs one additional call of `predict_proba` on the pool, which is read in
+    blocks; the rows with pseudo-labels are copied. An estimator that has not been
+    fitted assigns no pseudo-labels. Without a `query` before it, `teach` uses labeled
+    rows only. A ``sample_weight`` passed to `teach` applies to the labeled rows; rows
+    with pseudo-labels have weight
+    1. Teach the rows that were picked: if any other row with a pseudo-label is taught,
+       it is used twice in this fit.
 
     References
     ----------
@@ -182,8 +184,8 @@ class CEALLearner(ActiveLearner):
         Raises
         ------
         ValueError
-            If the rows are invalid. Nothing is changed then, nor if the estimator
-            raises.
+            If the rows are invalid. Nothing is changed in this case, nor if the
+            estimator raises an error.
         """
         super().teach(X, y, bootstrap, only_new, **fit_kwargs)
         self.n_rounds += self.y_pseudo is not None
@@ -196,7 +198,7 @@ class CEALLearner(ActiveLearner):
         return_metrics: bool = False,
         **query_kwargs: Any,
     ) -> tuple[Any, ...]:
-        """Call the strategy once, and set aside rows with pseudo-labels.
+        """Call the strategy once, and find the rows to pseudo-label.
 
         Parameters
         ----------
@@ -246,7 +248,7 @@ class CEALLearner(ActiveLearner):
 def pseudo_label(
     estimator: Any, X: Any, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Find the rows of which a classifier is certain, and the classes it predicts.
+    r"""Find the rows about which a classifier is certain, with the classes it predicts.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
     finite : bool
         Refuse NaN and infinite values.
     allow_nan : bool
-        Accept NaN in `X` all the same. In a DataFrame it is always accepted, as a
+        Accept NaN in `X` nonetheless. In a DataFrame it is always accepted, as a
         missing value that a first step may impute.
 
     Raises
@@ -86,7 +86,7 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
 
 
 def _check_labels(y: Any) -> None:
-    """Raise if a label is missing: NaN, None, or that of a nullable type."""
+    """Raise if a label is missing: NaN, None, or a missing value of a nullable type."""
     if sp.issparse(y) or isinstance(y, Dataset) or getattr(y, "is_meta", False):
         return
     values = as_pandas(y) if is_other_table(y) else array_if_tensor(y)
@@ -115,7 +115,7 @@ def align_labels(X: Any, y: Any) -> Any:
     Returns
     -------
     y : as given
-        Reordered by index if both are of pandas and their indexes hold the same
+        Reordered by index if both are pandas objects and their indexes hold the same
         labels in another order.
 
     Raises
@@ -126,8 +126,8 @@ def align_labels(X: Any, y: Any) -> Any:
     Notes
     -----
     Labels are matched by position if `X` or `y` has no index, if one of them has the
-    default index 0, ..., n - 1, or if the indexes cannot be compared because one
-    consists of numbers and the other of strings, say.
+    default index 0, ..., n - 1, or if the indexes cannot be compared, for example
+    because one consists of numbers and the other of strings.
     """
     if not _have_index(X, y) or X.index.equals(y.index):
         return y
@@ -182,8 +182,8 @@ def check_duplicates(X: Any, n_new: int, on_duplicate: str) -> None:
     Parameters
     ----------
     X : rows of shape (n, ...)
-        All labeled rows, of which the last `n_new` are new. Only rows of pandas are
-        checked: a row is a duplicate if an earlier one has the same index label and
+        All labeled rows, of which the last `n_new` are new. Only rows of pandas objects
+        are checked: a row is a duplicate if an earlier one has the same index label and
         the same values.
     n_new : int
     on_duplicate : {"warn", "raise", "ignore"}
@@ -200,8 +200,8 @@ def check_duplicates(X: Any, n_new: int, on_duplicate: str) -> None:
     if duplicates.empty:
         return
     message = (
-        f"{len(duplicates)} of the {n_new} rows taught are labeled already (by index: "
-        f"{_first_few(duplicates)}), so they count twice in training."
+        f"{len(duplicates)} of the {n_new} rows taught have already been labeled (by "
+        f"index: {_first_few(duplicates)}), so they count twice in training."
     )
     if on_duplicate == "raise":
         raise ValueError(message)

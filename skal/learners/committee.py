@@ -39,18 +39,19 @@ class Committee(BaseCommittee, ModALCommittee):
     Parameters
     ----------
     learner_list : list of ActiveLearner
-        The members, each with another estimator object. Their classes may differ:
-        votes and probabilities are over the union of the classes, and a member
-        assigns probability 0 to a class that it has not seen.
+        The members, each with its own estimator object. Their classes may differ: votes
+        and probabilities refer to the union of the classes, and a member assigns
+        probability 0 to a class that it has not seen.
     query_strategy : callable, default=vote_entropy_sampling of modAL
     on_transformed : bool, default=False
-        Let modAL's ranked batch compute distances between transformed rows.
+        Whether modAL's ranked batch computes distances between transformed rows.
     random_state : int, RandomState, Generator or None, default=None
-        Draws the bootstrap samples, a different one for each member. An int draws the
-        same ones each time: pass a RandomState to call `rebag` more than once.
+        Used to draw the bootstrap samples, a different one for each member. With an
+        int, the same samples are drawn each time: pass a RandomState to call `rebag`
+        more than once.
     on_duplicate : {"warn", "raise", "ignore"}, default="warn"
-        What `teach` does with rows of pandas that are labeled already: those with
-        the same index label and the same values as an earlier row.
+        What `teach` does with rows of a pandas object that have already been labeled:
+        those with the same index label and the same values as an earlier row.
 
     Attributes
     ----------
@@ -139,8 +140,8 @@ class Committee(BaseCommittee, ModALCommittee):
         Raises
         ------
         ValueError
-            If the probabilities of a member do not have one column per class, as of a
-            net with more outputs than classes seen in training.
+            If the probabilities of a member do not have one column per class, as those
+            of a net with more outputs than classes seen in training.
         """
         classes = self._fitted_classes()
         answers = self._predict_members("predict_proba", X, **predict_proba_kwargs)
@@ -181,16 +182,17 @@ class CommitteeRegressor(BaseCommittee, ModALCommitteeRegressor):
     Parameters
     ----------
     learner_list : list of ActiveLearner
-        The members, each with another estimator object.
+        The members, each with its own estimator object.
     query_strategy : callable, default=max_std_sampling of modAL
     on_transformed : bool, default=False
-        Let modAL's ranked batch compute distances between transformed rows.
+        Whether modAL's ranked batch computes distances between transformed rows.
     random_state : int, RandomState, Generator or None, default=None
-        Draws the bootstrap samples, a different one for each member. An int draws the
-        same ones each time: pass a RandomState to call `rebag` more than once.
+        Used to draw the bootstrap samples, a different one for each member. With an
+        int, the same samples are drawn each time: pass a RandomState to call `rebag`
+        more than once.
     on_duplicate : {"warn", "raise", "ignore"}, default="warn"
-        What `teach` does with rows of pandas that are labeled already: those with
-        the same index label and the same values as an earlier row.
+        What `teach` does with rows of a pandas object that have already been labeled:
+        those with the same index label and the same values as an earlier row.
 
     Attributes
     ----------

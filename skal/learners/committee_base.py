@@ -61,8 +61,8 @@ class BaseCommittee(QueryMixin, DiagramMixin):
         Raises
         ------
         ValueError
-            If the rows are invalid. No member is changed then, nor if one of them
-            fails to fit.
+            If the rows are invalid. No member is changed in this case, nor if one of
+            them fails to fit.
         """
         self._check(X, y)
         warn_if_permuted(X, y)
@@ -84,21 +84,20 @@ class BaseCommittee(QueryMixin, DiagramMixin):
         ----------
         X : rows of shape (n, ...)
         y : array-like of shape (n,) or (n, n_outputs)
-            Labels are matched to rows by position, or by index if both `X` and `y`
-            are of pandas.
+            Labels are matched to rows by position, or by index if both `X` and `y` are
+            pandas objects.
         bootstrap : bool, default=False
             Fit each member on its own bootstrap sample.
         only_new : bool, default=False
-            Fit on the new rows alone; they are added to the training data all the
-            same.
+            Fit on the new rows alone; they are added to the training data nonetheless.
         **fit_kwargs
             Passed to the estimators.
 
         Raises
         ------
         ValueError
-            If the rows are invalid. No member is changed then, nor if one of them
-            fails to fit.
+            If the rows are invalid. No member is changed in this case, nor if one of
+            them fails to fit.
         """
         self._check(X, y)
         y = align_labels(X, y)

@@ -52,7 +52,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
     ----------
     features : Tensor of shape (m, d)
     reference : Tensor of shape (M,), int64, optional
-        Distinct rows from which the mean is estimated; by default all.
+        Distinct rows from which the mean is estimated; by default, all rows.
 
     Returns
     -------

@@ -20,7 +20,7 @@ def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
     probs : Tensor of shape (K, m, C)
         Probabilities of K models.
     target_probs : Tensor of shape (K, t, C)
-        Of the same models, for the rows that predictions are wanted for.
+        Of the same models, for the rows whose predictions are of interest.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def gaussian_epig(
     predictions : Tensor of shape (K, m, T)
         Of K models.
     target_predictions : Tensor of shape (K, t, T)
-        Of the same models, for the rows that predictions are wanted for.
+        Of the same models, for the rows whose predictions are of interest.
     noise_variance : float
         Variance :math:`\sigma^2` of a label about the model's prediction.
 

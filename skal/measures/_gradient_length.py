@@ -96,7 +96,7 @@ def gradient_gram(layers: Sequence[Layer], n_directions: int = 1) -> Tensor:
 
 
 def expected_model_change(residuals: Tensor, gram: Tensor) -> Tensor:
-    r"""Mean length of the gradient of the squared loss over the labels models expect.
+    r"""Mean length of the squared loss's gradient over the labels that models predict.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def expected_model_change(residuals: Tensor, gram: Tensor) -> Tensor:
 
 
 def softmax_gradient_length(probs: Tensor) -> Tensor:
-    r"""Mean length, over the labels, of the cross-entropy gradient by the logits.
+    r"""Mean length of the cross-entropy gradient in the logits, over the labels.
 
     Parameters
     ----------

@@ -36,8 +36,9 @@ def least_disagree_metric(
     """Estimate the least disagree metric (LDM) of each row.
 
     The LDM of x is the smallest share of inputs that change their class if the head of
-    the net is perturbed until x changes its class.  It is small for the rows wanted,
-    unlike all other measures, because it is a metric; strategies rank by its negative.
+    the net is perturbed until x changes its class.  Unlike all other measures, it is
+    small for valuable rows, because it is a metric; strategies rank rows by its
+    negative.
 
     Parameters
     ----------
@@ -62,12 +63,12 @@ def least_disagree_metric(
         share that it is given: a head that flips it and k reference rows in all counts
         as ``(k - 1) / (M - 1)``.
     stop : {"reference", "pool", "row"}, default="reference"
-        Which lowered estimate restarts the count of `n_unchanged`: that of any
+        Whose lowered estimate restarts the count of `n_unchanged`: that of any
         reference row, of any row of the pool, or, in a count for each row, that of the
         row (as in the algorithm of the paper; a row is done once its count is full).
         The first two are the same if the reference rows are those of interest.  With
-        more rows than that, ``"pool"`` takes ever longer, since nearly every head
-        lowers some row of many; ``"reference"`` does not.
+        more rows, ``"pool"`` takes much longer, because nearly every head lowers the
+        estimate of some row; ``"reference"`` does not.
     batch_size : int, default=32
         Perturbed heads evaluated at once; changes only speed and memory.
 

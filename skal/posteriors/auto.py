@@ -111,8 +111,8 @@ def predictive_std(
     Returns
     -------
     std : Tensor of shape (m, C), float64
-        Over the models, without the noise of labels; for a classifier, of the
-        probability of each class.
+        Standard deviation over the models, without label noise; for a classifier, that
+        of the probability of each class.
 
     Raises
     ------

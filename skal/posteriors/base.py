@@ -113,8 +113,8 @@ class Draws:
     -----
     The weights or the seeds of dropout masks are drawn at construction.  The outputs
     for a row therefore depend neither on its block or batch nor on the order of
-    reading: joint measures can compare rows, and EPIG can read other rows with the same
-    models.
+    reading: joint measures can compare rows, and EPIG can evaluate other rows with the
+    same models.
     """
 
     def __init__(self, pool: Pool, readers: Sequence[Reader], source: str) -> None:

@@ -35,7 +35,7 @@ class BayesWeights(NetPosterior):
 
     the same for all rows; other layers keep their weights.
 
-    K forward passes over the rows.
+    The cost is K forward passes over the rows.
 
     References
     ----------

@@ -43,13 +43,14 @@ class LastLayerLaplace(NetPosterior):
 
     the Gauss-Newton Hessian: :math:`\Lambda_n = \operatorname{diag}(p_n) - p_n
     p_n^\top` for cross-entropy, times the weight of the row's class, and
-    :math:`\operatorname{diag}(1 / \sigma_t^2)` for regression, with
-    :math:`\sigma_t^2` the mean squared residual of target t, which is Bayesian linear
-    regression on the features.  Weights of single rows are not known to a learner, and
-    count as 1.  For the head of a classifier with more than 2048 weights, H is the
-    Kronecker product of the mean :math:`\Lambda_n` and :math:`\sum_n z_n z_n^\top`.
+    :math:`\operatorname{diag}(1 / \sigma_t^2)` for regression, with :math:`\sigma_t^2`
+    the mean squared residual of target t, which is Bayesian linear regression on the
+    features.  A learner does not store sample weights, so these count as 1.  For the
+    head of a classifier with more than 2048 weights, H is the Kronecker product of the
+    mean :math:`\Lambda_n` and :math:`\sum_n z_n z_n^\top`.
 
-    One forward pass over the labeled rows, and K over the rows that are read.
+    The cost is one forward pass over the labeled rows, and K forward passes over the
+    rows that are read.
 
     References
     ----------
@@ -107,7 +108,7 @@ def _linear_head(
 
 
 def _curvature(net: Member, outputs: Tensor) -> Tensor:
-    """Compute the Hessian of each row's loss by its outputs, ``(n, C, C)``."""
+    """Compute the Hessian of each row's loss in the outputs, ``(n, C, C)``."""
     estimator = net.access.net
     eye = torch.eye(outputs.shape[1], dtype=outputs.dtype, device=outputs.device)
     if not is_classifier(estimator):
@@ -124,7 +125,7 @@ def _curvature(net: Member, outputs: Tensor) -> Tensor:
         curvature = (p * (1 - p))[:, :, None] * eye
     else:
         raise UnsuitableLearnerError(
-            "LastLayerLaplace needs a net trained by CrossEntropyLoss or "
+            "LastLayerLaplace needs a net trained with CrossEntropyLoss or "
             f"BCEWithLogitsLoss, got {type(criterion).__name__}."
         )
     weights = _class_weights(estimator, max(2, outputs.shape[1]))

@@ -75,19 +75,19 @@ class MCDropout(NetPosterior):
     A draw is a net with some units removed: a mask over the features of each dropout
     layer, drawn once and applied to all rows, whatever their block or batch.  The
     outputs of two rows in a draw then come from the same model, which joint measures
-    such as BatchBALD require [2]_.  The k-th model multiplies features by
-    :math:`m_k / (1 - p)`, :math:`m_k \sim \text{Bernoulli}(1 - p)`.
-    `torch.nn.Dropout1d` to ``3d`` drop whole channels, and alpha dropout preserves mean
-    and variance as it does in training.  A layer that is run several times in a pass
-    has a mask for each run.
+    such as BatchBALD require [2]_.  The k-th model multiplies features by :math:`m_k /
+    (1 - p)`, :math:`m_k \sim \text{Bernoulli}(1 - p)`.  `torch.nn.Dropout1d` to ``3d``
+    drop whole channels, and alpha dropout preserves mean and variance as it does in
+    training.  A layer that runs several times in a forward pass has a mask for each
+    run.
 
     Other layers are in eval mode: batch normalization is frozen.  Only dropout layers
     of `torch.nn` are found, not ``torch.nn.functional.dropout`` in a ``forward`` or the
-    ``dropout=`` of `torch.nn.LSTM` or of attention; a subclass with a forward pass of
-    its own is refused.  The first dimension of the input of a dropout layer must be
+    ``dropout=`` of `torch.nn.LSTM` or of attention; a subclass with its own forward
+    pass raises an error.  The first dimension of the input of a dropout layer must be
     that of the rows.
 
-    K forward passes over the rows.
+    The cost is K forward passes over the rows.
 
     References
     ----------

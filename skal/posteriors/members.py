@@ -33,13 +33,14 @@ class Members(Posterior):
     * the parts of a random forest, extra trees, bagging or voting;
     * the ``estimators_`` of an ensemble from outside scikit-learn, such as skal's.
 
-    Columns are matched by class: a class that a member has not seen has probability 0
-    with it.  A member without `predict_proba` is certain of the class that it predicts.
-    Members of a committee of regressors predict in the units of the learner, whatever
-    the target transformers of each.  Nothing is drawn; the weights of a voting ensemble
-    are ignored.
+    Columns are matched by class: a member assigns probability 0 to a class that it has
+    not seen.  A member without `predict_proba` is certain of the class that it
+    predicts.  The predictions of a committee of regressors are in the units of the
+    learner, whatever the target transformers of its members.  Nothing is drawn; the
+    weights of a voting ensemble are ignored.
 
-    Boosting and stacking are refused: their parts are not models of the target.
+    Boosting and stacking raise an error, because their parts are not models of the
+    target.
 
     Examples
     --------

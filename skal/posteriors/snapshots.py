@@ -25,13 +25,15 @@ class Snapshots(NetPosterior):
     Parameters
     ----------
     n_draws : int, optional
-        Number of snapshots to use, at least 2: the last ones.  All by default.
+        Number of snapshots to use, at least 2; the last ones are used.  By default, all
+        are used.
 
     Notes
     -----
     The callback `skal.nets.WeightSnapshots` of the net keeps its weights, and its
     parameters determine after which epochs.  The pool need not be known during
-    training.  Nothing is drawn.  One forward pass over the rows for each snapshot.
+    training.  Nothing is drawn.  The cost is one forward pass over the rows for each
+    snapshot.
 
     Examples
     --------

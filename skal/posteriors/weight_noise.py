@@ -85,15 +85,15 @@ class WeightNoise(NetPosterior):
         Number K of draws of the weights of each net.
     noise_scale : float
         Length of the step relative to the norm of the weights.  With 1e-3, the default
-        of `skal.strategies.NoiseStability`, hardly any predicted label changes, and
-        votes tie.
+        of `skal.strategies.NoiseStability`, hardly any predicted label changes, so that
+        votes are tied.
     scaling : {"per_tensor", "global"}
         As in `perturb_weights`.
 
     Notes
     -----
     This is not a Bayesian posterior: the spread of a row's outputs measures how
-    strongly they depend on the weights.  K forward passes over the rows.
+    strongly they depend on the weights.  The cost is K forward passes over the rows.
 
     Examples
     --------

@@ -25,7 +25,7 @@ __all__ = ["Member", "Pool"]
 
 
 class Pool:
-    """A learner and the rows that it may ask labels for.
+    """A learner and the unlabeled rows that it may query.
 
     Parameters
     ----------

@@ -100,16 +100,16 @@ def read_space(
     pool : Pool
     space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
         ``"gradients"``: gradients of the outputs of a net (for a classifier, of the
-        loss at its own label) with respect to all parameters.  ``"last_layer"``: the
-        features with 1 appended, the gradients of a regressor with respect to its last
-        layer.  ``"features"``: the input of the head.  ``"inputs"``: rows as the model
-        sees them.  ``"auto"``: features if every model is a net or an ensemble of
+        loss at the predicted label) with respect to all parameters.  ``"last_layer"``:
+        the features with 1 appended, the gradients of a regressor with respect to its
+        last layer.  ``"features"``: the input of the head.  ``"inputs"``: rows as the
+        model sees them.  ``"auto"``: features if every model is a net or an ensemble of
         nets, otherwise inputs.  A callable is called with ``(access, rows)``, a
         `skal.reading.access.NetAccess` and `skal.rows.Rows`, and returns a tensor
         ``(rows, d)``.
     n_components : int or None
-        Number of components that gradients are projected to; None keeps the gradients
-        exact, in factors.
+        Number of components to which gradients are projected; None uses exact
+        gradients, stored as factors.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     rng : torch.Generator, optional
@@ -182,7 +182,7 @@ def reader_of(
     n_components: int | None = None,
     rng: torch.Generator | None = None,
 ) -> Reader:
-    """Make the reader of a space of one net; parameters as of `read_space`."""
+    """Make the reader of a space of one net; parameters as in `read_space`."""
     if callable(space):
         return partial(_call, space, access)
     if space == "inputs":
@@ -421,7 +421,7 @@ def covariance_transform(
 ) -> Tensor:
     """Matrix ``(d, d)`` or scale ``()`` from vectors to those of `covariance_features`.
 
-    Parameters and errors as of `covariance_features`.
+    Parameters and errors as in `covariance_features`.
     """
     check_positive("noise_std", noise_std)
     known = conditions_on_labels(condition_on_labels, space.labeled is not None)

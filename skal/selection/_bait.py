@@ -41,15 +41,16 @@ def bait(
     labeled : Tensor of shape (L, d), optional
         Labeled rows in the same space, whose variance counts as well.
     backward : bool
-        Pick twice as many rows, and drop those that are missed least (BAIT-FB).
+        Pick twice as many rows, and drop those whose removal increases the variance
+        least (BAIT-FB).
     transform : Tensor of shape (d, e) or (), float64, optional
-        Matrix or scale by which pool and labeled rows are multiplied, block by block,
-        so that the products are never kept.
+        Matrix or scale by which the pool and the labeled rows are multiplied, block by
+        block, so that the products are not kept.
 
     Returns
     -------
     picks : Picks
-        Scores are how much each pick took from the sum of variances, divided by
+        Scores are the reduction of the sum of variances by each pick, divided by
         :math:`\sigma^2`, float64.
 
     Raises
@@ -66,10 +67,10 @@ def bait(
     .. math::
         \arg\max_x \frac{\phi_x^\top M F M \phi_x}{\sigma^2 + \phi_x^\top M \phi_x}.
 
-    Each pick changes both quadratic forms of all rows by products with two vectors:
-    2 · m · d multiply-adds, those of up to 32 picks in one matrix product, after
-    (2 m + L) · d² at the beginning, and as many again for a transform.  In float64.
-    Ties go in pool order.
+    Each pick changes both quadratic forms of all rows by products with two vectors: 2 ·
+    m · d multiply-adds, those of up to 32 picks in one matrix product, after (2 m + L)
+    · d² at the beginning, and as many again for a transform.  Computed in float64.
+    Ties are broken in pool order.
 
     References
     ----------

@@ -35,16 +35,16 @@ def batch_bald(
     rng : torch.Generator
         On the CPU.
     n_configurations : int
-        Most configurations of the labels of the picks.  As long as the :math:`C^b`
-        configurations of b picks are not more, all are kept; beyond, this many are
-        sampled.
+        Maximum number of configurations of the labels of the picks.  As long as the
+        :math:`C^b` configurations of b picks do not exceed it, all are kept; beyond
+        that, this number of configurations is sampled.
 
     Returns
     -------
     picks : Picks
         Scores are the gains in mutual information, in nats; the first is `bald`.  Ties
-        go in pool order.  Once the labels of the picks tell all models apart, no row
-        gains anything, and the rows of the largest `bald` follow.
+        are broken in pool order.  Once the labels of the picks distinguish all models,
+        no row has a gain above 0, and the rows with the largest `bald` follow.
 
     Raises
     ------
@@ -65,13 +65,13 @@ def batch_bald(
 
     The gain of a row never rises as the batch grows (it is submodular), so only rows
     whose last known gain exceeds the best one found are evaluated again.  This is exact
-    as long as all configurations are kept, and up to sampling noise beyond.
+    as long as all configurations are kept, and has sampling noise otherwise.
 
     Evaluating a row takes ``S * K * C`` multiply-adds and ``S * C`` logarithms for S
     configurations; memory beyond `probs` is ``8 * S * (K + C)`` bytes and a block.
     Sampled configurations whose posteriors agree to :math:`2^{-20}` are evaluated as
-    one.  So S falls as the labels tell the models apart, and a large batch under few
-    models costs little.
+    one.  S therefore decreases as the labels distinguish the models, and a large batch
+    with few models costs little.
 
     References
     ----------
@@ -273,7 +273,7 @@ def gaussian_batch_bald(predictions: Tensor, n: int, noise_variance: float) -> P
     -------
     picks : Picks
         Scores are the gains in mutual information, in nats; the first is
-        `gaussian_bald`. Ties go in pool order.
+        `gaussian_bald`.  Ties are broken in pool order.
 
     Raises
     ------

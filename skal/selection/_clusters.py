@@ -25,7 +25,7 @@ def typicality(features: Tensor, n_neighbors: int) -> Tensor:
     ----------
     features : Tensor of shape (m, d)
     n_neighbors : int
-        At least 1; more than the m - 1 others count as m - 1.
+        At least 1; at most m - 1 neighbors are used.
 
     Returns
     -------
@@ -136,8 +136,8 @@ def typi_clust(
     -----
     Each pick is the most typical row left in the cluster with the fewest labeled or
     picked rows, and in the largest of several such clusters.  Clusters of five rows or
-    fewer, including the labeled, follow when the others are used up.  Ties go in the
-    order of clusters and rows.
+    fewer, including the labeled, follow when all other clusters are exhausted.  Ties
+    are broken in the order of clusters and rows.
 
     Takes m_c²·d multiply-adds for each cluster, of m_c rows, that is picked from.
 
@@ -223,15 +223,17 @@ def representatives(
         Cluster of each row, from 0 to C - 1.
     centers : Tensor of shape (C, d)
     scores : Tensor of shape (m,)
-        Of equally near rows the one of the highest score is picked, then the first.
+        Of equally near rows, the one with the highest score is picked, or the first of
+        several.
     n : int
         From 0 to m.
 
     Returns
     -------
     picks : Picks
-        By score, highest first.  With more clusters than `n`, those of the highest
-        scores are picked; with fewer, the rows of the highest scores left follow.
+        By score, highest first.  With more clusters than `n`, the rows with the highest
+        scores are picked; with fewer, the remaining rows with the highest scores
+        follow.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def frank_wolfe(features: Tensor, n: int, transform: Tensor | None = None) -> Pi
     Parameters
     ----------
     features : Tensor of shape (m, d)
-        Commonly `skal.spaces.posterior_features`.
+        Usually those of `skal.spaces.posterior_features`.
     n : int
         From 0 to m.
     transform : Tensor of shape (d, e) or (), float64, optional
@@ -43,10 +43,10 @@ def frank_wolfe(features: Tensor, n: int, transform: Tensor | None = None) -> Pi
     With :math:`\phi = \sum_x \phi_x`, :math:`s = \sum_x \lVert \phi_x \rVert` and the
     approximation :math:`a`, at first 0, the next pick is :math:`\arg\max_x \langle \phi
     - a, \phi_x / \lVert \phi_x \rVert \rangle`, and a moves toward :math:`s \, \phi_x /
-    \lVert \phi_x \rVert` as far as it comes closest to :math:`\phi`.  Rows picked
-    before are left out, so that n steps pick n rows.  Rows of zeros come last; ties go
-    in pool order.  In float64: m · d multiply-adds a pick, those of up to 32 picks in
-    one matrix product.
+    \lVert \phi_x \rVert` to the point closest to :math:`\phi`.  Rows picked before are
+    left out, so that n steps pick n rows.  Rows of zeros come last; ties are broken in
+    pool order.  Computed in float64: m · d multiply-adds per pick, those of up to 32
+    picks in one matrix product.
 
     References
     ----------

@@ -64,7 +64,7 @@ class Greedy(ABC):
     Attributes
     ----------
     value : Tensor of shape (m,)
-        What each row is worth now; the entries of rows picked before are ignored.
+        The current value of each row; the entries of rows picked before are ignored.
     open : Tensor of shape (m,)
         A copy of `value` for `choose`, with -inf for the rows picked before.
     is_rounded : bool
@@ -108,7 +108,7 @@ class Greedy(ABC):
         Returns
         -------
         picks : Picks
-            Equal values go in pool order unless `choose` decides otherwise.
+            Ties are broken in pool order unless `choose` decides otherwise.
 
         Raises
         ------
@@ -138,8 +138,8 @@ class LookAhead(Greedy):
     Notes
     -----
     An update of all rows by one pick is a pass over their features, at the speed of the
-    memory.  So the next picks are forecast among a few rows of large values, and their
-    updates of all rows are computed in one matrix product, at the speed of the
+    memory.  The next picks are therefore forecast among a few rows of large values, and
+    their updates of all rows are computed in one matrix product, at the speed of the
     processor.  Each forecast is compared with the largest value of all rows before it
     is used.  Wrong forecasts are dropped; they change the speed and nothing else.
     """

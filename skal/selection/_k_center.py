@@ -27,8 +27,8 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
     Returns
     -------
     picks : Picks
-        Scores are squared distances to the nearest center when picked (the squared
-        norm for a first pick without centers).  Equal distances go in pool order.
+        Scores are squared distances to the nearest center when picked (the squared norm
+        for a first pick without centers).  Ties are broken in pool order.
 
     Raises
     ------

@@ -28,8 +28,8 @@ def kmeans_pp(
     rng : torch.Generator
         On the CPU.
     centers : Embedding, optional
-        Labeled rows in the same space (mode TP).  Without them the first pick is the
-        row of the largest norm (mode P, as in BADGE).
+        Labeled rows in the same space (mode TP).  Without them, the first pick is the
+        row with the largest norm (mode P, as in BADGE).
 
     Returns
     -------
@@ -44,9 +44,9 @@ def kmeans_pp(
 
     Notes
     -----
-    The next pick is x with a probability proportional to :math:`\min_c d(x, c)^2` over
-    the centers and picks c.  Rows that coincide with a center have probability 0; they
-    come last, in pool order.
+    The next pick is row x with a probability proportional to :math:`\min_c d(x, c)^2`
+    over the centers and picks c.  Rows that coincide with a center have probability 0;
+    they come last, in pool order.
 
     Takes at most n passes over the embedding, and far fewer where several rows are
     compared at once.

@@ -40,11 +40,11 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     Notes
     -----
     The cover of S is :math:`F(S) = \sum_u \max_{s \in S} (1 + \cos(z_u, z_s))` over all
-    rows u; the 1 makes F(∅) = 0 and changes no pick.  F is submodular, so gains only
-    fall, and the gain of a candidate is computed again only when its last gain would
-    make it the next pick (lazy greedy).  The picks are those of plain greedy selection,
-    within a factor 1 - 1/e of the best cover.  A cosine with a row of zeros is 0.  Ties
-    go in pool order.
+    rows u; the 1 makes F(∅) = 0 and changes no pick.  F is submodular, so gains never
+    increase, and the gain of a candidate is computed again only when its last gain
+    would make it the next pick (lazy greedy).  The picks are those of plain greedy
+    selection, within a factor 1 - 1/e of the best cover.  A cosine with a row of zeros
+    is 0.  Ties are broken in pool order.
 
     Between m · d · n and m · d · K · n multiply-adds; nothing of size m × K is kept.
 

@@ -25,8 +25,8 @@ def max_det(
     Parameters
     ----------
     features : Tensor of shape (m, d)
-        Their inner products are the kernel.  For mode P after training, and for mode
-        TP, those of `skal.spaces.posterior_features`: the two are the same.
+        Their inner products are the kernel.  For mode P conditioned on the labels,
+        which is the same as mode TP, those of `skal.spaces.posterior_features`.
     n : int
         From 0 to m.
     noise_std : float
@@ -51,10 +51,10 @@ def max_det(
     The next pick is :math:`\arg\max_x k(x, x) - k_{xS} (K_{SS} + \sigma^2 I)^{-1}
     k_{Sx}`, the variance of a Gaussian process given noisy labels of the picks S.  This
     maximizes :math:`\log\det(K_{SS} + \sigma^2 I)` greedily, and is BatchBALD of such a
-    process.  Ties go in pool order.
+    process.  Ties are broken in pool order.
 
-    In float64: m · d multiply-adds a pick, those of up to 32 picks in one matrix
-    product.
+    Computed in float64: m · d multiply-adds per pick, those of up to 32 picks in one
+    matrix product.
 
     References
     ----------

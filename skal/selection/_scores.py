@@ -23,8 +23,8 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     n : int
         From 0 to m.
     rng : torch.Generator, optional
-        Puts equal scores in random order; by default they go in pool order.  Drawn from
-        only if scores are equal.
+        Used to put rows with equal scores in random order; by default they are in pool
+        order.  Nothing is drawn if no scores are equal.
 
     Returns
     -------

@@ -28,7 +28,8 @@ def seeding_weights(
     quantile : {"program", "paper"}
         Whether :math:`L_q` is the (n+1)-th or the n-th smallest metric.
     order : Tensor of shape (m,), int64, optional
-        Rows by their metric, smallest first; by default equal metrics go in pool order.
+        Rows by their metric, smallest first; by default rows with equal metrics are in
+        pool order.
 
     Returns
     -------

@@ -42,13 +42,13 @@ def tessar(
         is the row of the largest norm.
     sigmas : Tensor of shape (V,), optional
         Standard deviations of the noise on the centers, divided by the median distance
-        of the rows, those that coincide with a center left out, to their nearest
-        center; by default :math:`10^{-3.6 + 0.4 k}` for
-        :math:`k = 0, \dots, 9`.
+        of the rows to their nearest center (rows that coincide with a center are left
+        out); by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots, 9`.
     n_copies : int
-        Noisy copies of the centers for each of `sigmas`.
+        Number of noisy copies of the centers for each of `sigmas`.
     n_reference : int
-        Rows, drawn from all, by which the disagreement of a copy is measured.
+        Number of rows, drawn at random, by which the disagreement of a copy is
+        measured.
     rank : int, optional
         Rank of :math:`L_q` among the metrics, 1 for the smallest; by default `n`.
 
@@ -76,10 +76,10 @@ def tessar(
         \sum_{u : h(u) = h(x)} D_u^2,
 
     where :math:`L_q` is the n-th smallest :math:`L` of all rows (the smallest positive
-    one if that is 0).  So even the first pick depends on n; fix `rank` to prevent this.
-    The pick becomes a center, with different noise in each copy, and L, D, cells and
-    weights are brought up to date.  Ties go in pool order; rows that coincide with a
-    center come last, in pool order.
+    one if that is 0).  Even the first pick therefore depends on n; set `rank` to
+    prevent this.  The pick becomes a center, with different noise in each copy, and L,
+    D, the cells and the weights are updated.  Ties are broken in pool order; rows that
+    coincide with a center come last, in pool order.
 
     The paper leaves open the scales (here relative), the number of copies, that L_q is
     computed anew for each pick, and that equal centers count as one.  The constant that

@@ -16,7 +16,7 @@ __all__ = ["Dense", "Embedding", "cannot_compare"]
 class Embedding(ABC):
     """Rows of a space, of which selectors see only norms and distances.
 
-    So gradients may stay factored, and nothing of size m × m is needed.
+    Gradients may therefore be stored as factors, and nothing of size m × m is needed.
     """
 
     @abstractmethod
@@ -37,8 +37,8 @@ class Embedding(ABC):
     def nearest(self, centers: Embedding) -> tuple[Tensor, Tensor]:
         """Squared distance of each row to its nearest center, and that center's number.
 
-        Both are ``(m,)``.  Of equally near centers the first counts.  Raises TypeError
-        if `centers` are of another kind.
+        Both are ``(m,)``.  Of equally near centers, the first one counts.  Raises
+        TypeError if `centers` is an embedding of another type.
         """
 
     def lower_bounds(self, rows: Tensor) -> Tensor:

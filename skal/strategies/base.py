@@ -290,7 +290,7 @@ class ScoreStrategy(QueryStrategy):
             return self._scores(pool).cpu().numpy()
 
     def _scores(self, pool: Pool, outer: torch.Generator | None = None) -> Tensor:
-        """Score a pool for a learner that was checked; parameters as of `_query`."""
+        """Score a pool for a learner that was checked; parameters as in `_query`."""
         with self._drawing(outer) as rng:
             return self._checked_scores(pool, rng)
 
