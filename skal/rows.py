@@ -82,7 +82,7 @@ def n_rows(X: Any) -> int:
         if len(shape) == 0:
             raise TypeError(f"Rows were expected, got the single value {X!r}.")
         return int(shape[0])
-    return len(X)
+    return len(X if hasattr(X, "__len__") else np.asarray(X))
 
 
 def row_shape(X: Any) -> tuple[int, ...]:

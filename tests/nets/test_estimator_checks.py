@@ -35,9 +35,9 @@ SMALL: dict[str, Any] = {"max_epochs": 10, "lr": 0.05, "batch_size": 32}
 ESTIMATORS = [
     NetClassifier(),
     NetRegressor(),
-    # A small loss module: the checks fit a hundred times.
-    LossPredictionClassifier(width=8),
-    LossPredictionRegressor(width=8),
+    # A small loss module, and few epochs: the checks fit a hundred times.
+    LossPredictionClassifier(width=8, max_epochs=50),
+    LossPredictionRegressor(width=8, max_epochs=50),
     # One ensemble of each task, and one that trains its net itself. The others pass,
     # too, but take minutes.
     make("DeepEnsembleClassifier", n_estimators=2, **SMALL),

@@ -39,6 +39,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor, ensembles
 from skal.posteriors import Members, resolve_posterior
 from skal.reading.pool import Pool
+from tests.nets.ensembles.helpers import CLASSIFIERS, REGRESSORS
 from tests.posteriors.helpers import TARGET, X, Y, collect, draw, fit, unchanged
 
 NAMES = np.array(["a", "b", "c", "d"])
@@ -311,16 +312,21 @@ def test_members_with_different_numbers_of_targets_are_refused():
 
 # -- skal's ensembles of nets --------------------------------------------------------
 
-CLASSIFIERS = [name for name in ensembles.__all__ if name.endswith("Classifier")]
-REGRESSORS = [name for name in ensembles.__all__ if name.endswith("Regressor")]
 QUICK = {"max_epochs": 4, "module__hidden_sizes": (8,), "random_state": 0}
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+def quick(name, net):
+    """Make an ensemble of two; a fold ensemble makes its nets itself."""
+    kind = getattr(ensembles, name)
+    if name.startswith("Fold"):
+        return kind(2, hidden_sizes=(8,), max_steps=20, others=None, random_state=0)
+    return kind(net, n_estimators=2, random_state=0)
+
+
+@pytest.mark.parametrize("name", [*CLASSIFIERS, "FoldEnsembleClassifier"])
 def test_members_of_classifiers_average_to_what_the_ensemble_says(name):
     net = NetClassifier(**QUICK, module__dropout=0.2)
-    ensemble = getattr(ensembles, name)(net, n_estimators=2, random_state=0)
-    ensemble.fit(X, LABELS)
+    ensemble = quick(name, net).fit(X, LABELS)
     assert isinstance(resolve_posterior("auto", Pool(ensemble, X)), Members)
     draws = draw(Members(), ensemble)
     assert draws.classes.tolist() == ["a", "b", "c"]
@@ -328,10 +334,10 @@ def test_members_of_classifiers_average_to_what_the_ensemble_says(name):
     np.testing.assert_allclose(mean, ensemble.predict_proba(X), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", [*REGRESSORS, "FoldEnsembleRegressor"])
 def test_members_of_regressors_average_to_what_the_ensemble_says(name):
     net = NetRegressor(**QUICK, module__dropout=0.2)
-    ensemble = getattr(ensembles, name)(net, n_estimators=2, random_state=0)
+    ensemble = quick(name, net)
     model = TransformedTargetRegressor(
         make_pipeline(StandardScaler(), ensemble), transformer=StandardScaler()
     ).fit(X, 100 * TARGET[:, 0])
