@@ -1,4 +1,4 @@
-"""Columns of numbers, scaled robustly and bounded smoothly."""
+"""Columns of numbers, scaled robustly."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ from sklearn.utils.validation import validate_data
 from skal._cells import first_text
 from skal.tabular.frames import columns_of_frame
 
-__all__ = ["RobustBoundedScaler", "as_numbers"]
+__all__ = ["RobustAsinhScaler", "as_numbers"]
 
 
-class RobustBoundedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Scales numbers by median and quartiles, and bounds them smoothly.
+class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Scales numbers by median and quartiles, and lets large ones grow slowly.
 
     Parameters
     ----------
-    bound : float or None
-        A scaled value ``z`` becomes ``z / sqrt(1 + (z / bound) ** 2)``. None leaves it
-        unbounded.
+    linear_range : float or None
+        A scaled value ``z`` becomes ``linear_range * asinh(z / linear_range)``: it
+        grows linearly up to about there, and as a logarithm beyond. None leaves it
+        linear.
 
     Attributes
     ----------
     center_ : array of shape (d,)
         Medians.
     scale_ : array of shape (d,)
-        The factors: one over the interquartile range; where that is 0, two over the
-        range; in constant columns 0.
+        The factors: 1.349 over the interquartile range, so that a normal distribution
+        gets unit variance; where that range is 0, two over the range; in constant
+        columns 0.
 
     Notes
     -----
-    Missing values are ignored in `fit` and stay missing. The median becomes 0.
+    Missing values are ignored in `fit` and stay missing. The median becomes 0. Values
+    beyond 11,000 times the scale are clipped.
     """
 
-    def __init__(self, bound: float | None = 3.0) -> None:
-        self.bound = bound
+    def __init__(self, linear_range: float | None = 1.0) -> None:
+        self.linear_range = linear_range
 
-    def fit(self, X: Any, y: Any = None) -> RobustBoundedScaler:
+    def fit(self, X: Any, y: Any = None) -> RobustAsinhScaler:
         """Compute medians and quartiles."""
         validate_data(self, X, skip_check_array=True)
         values = as_numbers(X)
@@ -51,25 +54,26 @@ class RobustBoundedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         )
         # Halves, whose difference does not overflow.
         with np.errstate(over="ignore", divide="ignore"):
-            by_quartiles = 0.5 / (third / 2 - first / 2)
+            by_quartiles = _NORMAL / 2 / (third / 2 - first / 2)
             by_range = 1 / (high / 2 - low / 2)
         scale = np.where(third > first, by_quartiles, by_range)
         self.center_, self.scale_ = center, np.where(high > low, scale, 0.0)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Scale and bound."""
+        """Scale, and let large numbers grow slowly."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (as_numbers(X) - self.center_) * self.scale_
         scaled = np.clip(scaled, -_LARGEST, _LARGEST)
-        if self.bound is None:
+        if self.linear_range is None:
             return scaled
-        # hypot does not square, which would overflow.
-        return scaled / np.hypot(1.0, scaled / self.bound)
+        return self.linear_range * np.arcsinh(scaled / self.linear_range)
 
 
-#: Beyond it sums of values overflow.
-_LARGEST = 1e300
+#: Interquartile range of a standard normal distribution.
+_NORMAL = 1.349
+#: Scaled values beyond it are taken for errors; its asinh is 10.
+_LARGEST = np.sinh(10.0)
 
 
 def as_numbers(X: Any) -> np.ndarray:

@@ -10,14 +10,14 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 from skal.tabular.columns import ColumnsOf
 from skal.tabular.dates import DateParts
 from skal.tabular.levels import Ranks, Texts
-from skal.tabular.numbers import RobustBoundedScaler
+from skal.tabular.numbers import RobustAsinhScaler
 
 __all__ = ["make_tabular_preprocessor"]
 
 
 def make_tabular_preprocessor(
     *,
-    bound: float | None = 3.0,
+    linear_range: float | None = 1.0,
     min_frequency: int | float | None = None,
     max_categories: int | None = 50,
 ) -> ColumnTransformer:
@@ -25,9 +25,10 @@ def make_tabular_preprocessor(
 
     Parameters
     ----------
-    bound : float or None, default=3.0
-        Smooth bound on scaled numbers: ``z`` becomes ``z / sqrt(1 + (z / bound)**2)``.
-        None leaves them unbounded.
+    linear_range : float or None, default=1.0
+        A number ``z``, scaled to unit variance, becomes
+        ``linear_range * asinh(z / linear_range)``: it grows linearly up to about there,
+        and as a logarithm beyond. None leaves it linear.
     min_frequency : int, float or None, default=None
         Levels with fewer rows in `fit` (a float: with a smaller share of them) form one
         level. By default a level may have a single row.
@@ -42,9 +43,9 @@ def make_tabular_preprocessor(
         it:
 
         - ``number``: numbers and durations. Scaled by median and interquartile range
-          (by half the range, if the quartiles are equal) and bounded. Missing values
-          become the median, and one more column says where, if values are missing in
-          `fit`.
+          (by half the range, if the quartiles are equal); large ones grow slowly.
+          Missing values become the median, and one more column says where, if values
+          are missing in `fit`.
         - ``ordered``: ordered categories. The rank among the declared levels, as a
           number.
         - ``date``: dates, also strings such as ``"2024-05-31"`` or
@@ -72,9 +73,9 @@ def make_tabular_preprocessor(
     Raises
     ------
     ValueError
-        If `bound` is not positive. In `fit`, if a column holds free text (at least 95 %
-        of ten or more values are distinct, of eight or more words each), or if all
-        columns identify rows. Whenever a number is infinite, or a column of numbers has
+        If `linear_range` is not positive. In `fit`, if a column holds free text (at
+        least 95 % of ten or more values are distinct, of eight or more words each), or
+        if all columns identify rows. Whenever a number is infinite, or a column of numbers has
         a cell of another type.
 
     See Also
@@ -84,19 +85,15 @@ def make_tabular_preprocessor(
     Notes
     -----
     With few labeled rows a column is often nearly constant in `fit`, and typical values
-    of other rows are hundreds of its scales away. Without the bound a single such value
-    dominates a net's prediction, and with it the error over all rows. Scale and bound
-    are those of RealMLP [1]_.
+    of other rows are hundreds of its scales away. If they stayed linear, a single such
+    value would dominate a net's prediction, and with it the error over all rows. A
+    bound as that of RealMLP, ``z / sqrt(1 + (z / 3)**2)``, would make large values
+    almost equal: the errors of nets fitted to 50 rows of a table with heavy tails
+    (``cpu_act``) were 30 % larger.
 
     A number that is a code, such as a postal code, is a level only if it is a string or
     a category. If nothing but constant columns is left, these are kept, so that a model
     predicts the mean.
-
-    References
-    ----------
-    .. [1] Holzmüller, Grinsztajn, Steinwart, "Better by default: strong pre-tuned MLPs
-       and boosted trees on tabular data", NeurIPS 2024.
-       https://arxiv.org/abs/2407.04491
 
     Examples
     --------
@@ -110,8 +107,10 @@ def make_tabular_preprocessor(
     >>> preprocessor.get_feature_names_out()[:3].tolist()
     ['number__area', 'number__missingindicator_area', 'binary__kind']
     """
-    if bound is not None and not bound > 0:
-        raise ValueError(f"bound must be positive or None, got {bound!r}.")
+    if linear_range is not None and not linear_range > 0:
+        raise ValueError(
+            f"linear_range must be positive or None, got {linear_range!r}."
+        )
     one_hot = OneHotEncoder(
         min_frequency=min_frequency,
         max_categories=max_categories,
@@ -119,9 +118,13 @@ def make_tabular_preprocessor(
         sparse_output=False,
     )
     steps = {
-        "number": (RobustBoundedScaler(bound), _zeros(add_indicator=True)),
-        "ordered": (Ranks(), RobustBoundedScaler(bound), _zeros(add_indicator=True)),
-        "date": (DateParts(), RobustBoundedScaler(bound), _zeros()),
+        "number": (RobustAsinhScaler(linear_range), _zeros(add_indicator=True)),
+        "ordered": (
+            Ranks(),
+            RobustAsinhScaler(linear_range),
+            _zeros(add_indicator=True),
+        ),
+        "date": (DateParts(), RobustAsinhScaler(linear_range), _zeros()),
         "binary": (Ranks(), MinMaxScaler((-1, 1)), _zeros(add_indicator=True)),
         "level": (Texts(), one_hot),
     }

@@ -60,7 +60,7 @@ def test_models_are_plain_compositions() -> None:
     classifier = make_tabular_classifier(random_state=7)
     assert type(classifier) is Pipeline
     assert classifier["estimator"].random_state == 7
-    own = make_tabular_preprocessor(bound=None)
+    own = make_tabular_preprocessor(linear_range=None)
     for make in (make_tabular_regressor, make_tabular_classifier):
         made = make(preprocessor=own)
         pipeline = getattr(made, "regressor", made)
@@ -83,7 +83,9 @@ def test_the_device_reaches_the_nets(make: Any) -> None:
 
 def test_default_regressor_learns_and_is_reproducible() -> None:
     X, y = _table(80)
-    model = make_tabular_regressor(random_state=0).fit(X[:60], y[:60])
+    model = make_tabular_regressor(random_state=0)
+    model.set_params(regressor__estimator__max_steps=100)
+    model.fit(X[:60], y[:60])
     predictions = model.predict(X[60:])
     assert np.sqrt(np.mean((predictions - y[60:]) ** 2)) < y.std()
     again = clone(model).fit(X[:60], y[:60])
@@ -95,7 +97,8 @@ def test_default_regressor_learns_and_is_reproducible() -> None:
 def test_default_classifier_learns_and_is_reproducible() -> None:
     X, y = _table(80)
     labels = np.where(y > np.median(y), "dear", "cheap")
-    model = make_tabular_classifier(random_state=0).fit(X[:60], labels[:60])
+    model = make_tabular_classifier(random_state=0)
+    model.set_params(estimator__max_steps=100).fit(X[:60], labels[:60])
     proba = model.predict_proba(X[60:])
     assert proba.shape == (20, 2)
     assert list(model.classes_) == ["cheap", "dear"]
@@ -107,7 +110,7 @@ def test_default_classifier_learns_and_is_reproducible() -> None:
 def test_they_take_part_in_searches_and_cross_validation() -> None:
     X, y = _table()
     grid: dict[str, Any] = {
-        "regressor__preprocessor__number__robustboundedscaler__bound": [None, 3.0],
+        "regressor__preprocessor__number__robustasinhscaler__linear_range": [None, 1.0],
         "regressor__estimator__alpha": [0.1, 1.0],
     }
     search = GridSearchCV(make_tabular_regressor(Ridge()), grid, cv=3).fit(X, y)
@@ -159,12 +162,14 @@ def test_learners_query_tables_as_they_are(library: str) -> None:
 def test_default_models_are_queried() -> None:
     X, y = _table()
     regressor = make_tabular_regressor(random_state=0)
+    regressor.set_params(regressor__estimator__max_steps=50)
     positions, _ = ActiveLearner(regressor, LCMD(random_state=0), X[:20], y[:20]).query(
         X[20:], n_instances=3
     )
     assert len(set(positions.tolist())) == 3
     labels = np.where(y > np.median(y), "dear", "cheap")
     classifier = make_tabular_classifier(random_state=0)
+    classifier.set_params(estimator__max_steps=50)
     learner = ActiveLearner(classifier, Margin(), X[:20], labels[:20])
     positions, _ = learner.query(X[20:], n_instances=3)
     proba = np.sort(learner.predict_proba(X[20:]), axis=1)

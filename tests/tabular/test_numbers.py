@@ -4,47 +4,55 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skal.tabular.numbers import RobustBoundedScaler, as_numbers
+from skal.tabular.numbers import RobustAsinhScaler, as_numbers
 
 
-def test_numbers_are_scaled_by_median_and_quartiles_and_bounded() -> None:
+def test_numbers_are_scaled_by_median_and_quartiles() -> None:
     column = np.array([1.0, 2.0, 3.0, 4.0, 100.0])  # quartiles 2 and 4
-    scaled = RobustBoundedScaler(None).fit_transform(column[:, None])[:, 0]
-    np.testing.assert_allclose(scaled, (column - 3) / 2)
-    bounded = RobustBoundedScaler(3.0).fit_transform(column[:, None])[:, 0]
-    np.testing.assert_allclose(bounded, scaled / np.sqrt(1 + (scaled / 3) ** 2))
+    scaled = RobustAsinhScaler(None).fit_transform(column[:, None])[:, 0]
+    np.testing.assert_allclose(scaled, (column - 3) * 1.349 / 2)
+    for c in (1.0, 3.0):
+        slow = RobustAsinhScaler(c).fit_transform(column[:, None])[:, 0]
+        ratio = scaled / c
+        expected = c * np.log(ratio + np.sqrt(ratio**2 + 1))
+        np.testing.assert_allclose(slow, expected, atol=1e-12)
+
+
+def test_normal_numbers_get_unit_variance() -> None:
+    normal = np.random.default_rng(0).normal(5, 7, size=(20_000, 1))
+    assert RobustAsinhScaler(None).fit_transform(normal).std() == pytest.approx(1, 0.02)
 
 
 def test_half_the_range_is_the_scale_if_the_quartiles_are_equal() -> None:
     column = np.array([[0.0]] * 8 + [[10.0]])
-    scaler = RobustBoundedScaler(None).fit(column)
+    scaler = RobustAsinhScaler(None).fit(column)
     np.testing.assert_allclose(
         scaler.transform([[0.0], [5.0], [-10.0]]).T, [[0, 1, -2]]
     )
 
 
 def test_constant_and_missing_columns_become_zero_for_all_rows() -> None:
-    scaler = RobustBoundedScaler().fit(np.array([[7.0, np.nan]] * 3))
+    scaler = RobustAsinhScaler().fit(np.array([[7.0, np.nan]] * 3))
     np.testing.assert_array_equal(scaler.transform([[7.0, 1.0], [9.0, -5.0]]), 0)
 
 
 def test_missing_values_are_ignored_and_stay() -> None:
     column = np.array([[1.0], [np.nan], [2.0], [3.0], [np.nan]])
-    scaler = RobustBoundedScaler().fit(column)
+    scaler = RobustAsinhScaler().fit(column)
     np.testing.assert_array_equal(scaler.center_, [2.0])
     missing = np.isnan(scaler.transform(column))
     np.testing.assert_array_equal(missing, np.isnan(column))
 
 
 def test_extreme_numbers_stay_finite_and_in_order() -> None:
-    scaler = RobustBoundedScaler().fit(np.array([[1e-300], [2e-300], [3e-300]]))
+    scaler = RobustAsinhScaler().fit(np.array([[1e-300], [2e-300], [3e-300]]))
     extreme = np.array([[-1.7e308], [-1.0], [2e-300], [1.0], [1.7e308]])
-    np.testing.assert_allclose(scaler.transform(extreme).T, [[-3, -3, 0, 3, 3]])
+    np.testing.assert_allclose(scaler.transform(extreme).T, [[-10, -10, 0, 10, 10]])
     wide = np.array([[-1.7e308], [0.0], [1.7e308]])
-    out = RobustBoundedScaler().fit_transform(wide)[:, 0]
+    out = RobustAsinhScaler().fit_transform(wide)[:, 0]
     assert np.isfinite(out).all()
     np.testing.assert_array_equal(np.sign(out), [-1, 0, 1])
-    assert np.isfinite(RobustBoundedScaler(None).fit_transform(extreme)).all()
+    assert np.isfinite(RobustAsinhScaler(None).fit_transform(extreme)).all()
 
 
 @pytest.mark.parametrize(
