@@ -98,7 +98,7 @@ def _check_labels(y: Any) -> None:
     if missing.any():
         raise ValueError(
             f"y has no label (NaN or None) in {int(missing.sum())} of {len(missing)} "
-            f"rows, the first is row {int(missing.argmax())}. Rows without a label "
+            f"rows; the first is row {int(missing.argmax())}. Rows without a label "
             "belong to the pool: skal.datasets.split_labeled separates them."
         )
 
@@ -228,7 +228,7 @@ def _check_finite(X: Any, name: str, allow_nan: bool) -> None:
     if bad is not None:
         what = "infinite values" if allow_nan else "NaN or infinite values"
         raise ValueError(
-            f"{name} holds {what} in {int(bad.sum())} rows, the first is row "
+            f"{name} holds {what} in {int(bad.sum())} rows; the first is row "
             f"{int(np.argmax(bad))}. Remove or fill them, or construct the learner "
             "with force_all_finite=False if the estimator takes them."
         )

@@ -33,14 +33,14 @@ def warn_if_untrained(net: Any) -> None:
     kind, losses = type(net).__name__, [epoch["train_loss"] for epoch in epochs]
     if not isfinite(losses[-1]):
         problem = (
-            f"Training without success: the loss of {kind} is {losses[-1]} after "
+            f"Training failed: the loss of {kind} is {losses[-1]} after "
             f"{len(epochs)} epochs. Scale X and y (StandardScaler, "
             "TransformedTargetRegressor), or lower lr. With NLLLoss or BCELoss, the "
             "module must return probabilities, not logits."
         )
     elif _never_fell(net, losses):
         problem = (
-            f"Training without success: the loss of {kind} was {losses[0]:.3g} in its "
+            f"Training failed: the loss of {kind} was {losses[0]:.3g} in its "
             f"first epoch, and never below that in the other {len(epochs) - 1}. Scale "
             "X and y (StandardScaler, TransformedTargetRegressor), or change lr."
         )
@@ -80,5 +80,5 @@ def _too_few_steps(net: Any, epochs: list[Any]) -> str:
     return (
         f"Too little training: {type(net).__name__} has made {_n_steps(net, epochs)} "
         f"steps of its optimizer in {len(epochs)} epochs, and is close to its initial "
-        f"weights. A strategy cannot tell from such a net what to label. {remedy}."
+        f"weights. Picks based on such a net are not meaningful. {remedy}."
     )

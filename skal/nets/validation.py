@@ -126,7 +126,7 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
         ]
         if missing:  # numpy would convert NaN beside strings to the string 'nan'
             raise ValueError(
-                f"Input y contains NaN or None: {len(missing)} of {len(y)} labels, the "
+                f"Input y contains NaN or None: {len(missing)} of {len(y)} labels; the "
                 f"first is that of row {missing[0]}."
             )
     y = column_or_1d(_require_target(net, X, y), warn=True)

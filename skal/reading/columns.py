@@ -75,7 +75,7 @@ def match_columns(
         raise ValueError(
             f"The columns of {name} are not those that the model was trained on: "
             f"missing {missing[:20]}, additional {additional[:20]}. "
-            f"{type(estimator_of(learner)).__name__} does not take such rows: "
+            f"{type(estimator_of(learner)).__name__} does not accept such rows: "
             f"{' '.join(str(refusal).split())}"
         ) from refusal
     if not additional:

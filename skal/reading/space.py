@@ -209,9 +209,9 @@ def read_inputs(rows: Rows) -> Tensor:
     if not bool(finite.all()):
         raise ValueError(
             f"{int((~finite).sum())} of {len(finite)} rows of {rows.name} contain NaN "
-            "or infinity, which the model takes, but they have no distances (the first "
-            f"is row {int(finite.int().argmin())}). Impute or drop them, for example "
-            "with sklearn.impute.SimpleImputer as a step of the Pipeline."
+            "or infinity, which the model accepts, but they have no distances (the "
+            f"first is row {int(finite.int().argmin())}). Impute or drop them, for "
+            "example with sklearn.impute.SimpleImputer as a step of the Pipeline."
         )
     inputs = torch.cat(blocks)
     if extent(*blocks) > _LARGEST_INPUT:

@@ -219,7 +219,7 @@ def _warn_of_sampling(outputs: Tensor, n: int) -> None:
     mebibytes = 8 * _N_CONFIGURATIONS * (n_models + n_classes) / 2**20
     warnings.warn(
         f"The joint distribution of {n} labels of {n_classes} classes is too large to "
-        f"hold. It is exact for {exact} picks; from there on {_N_CONFIGURATIONS} label "
+        f"store. It is exact for {exact} picks; after that, {_N_CONFIGURATIONS} label "
         f"configurations are drawn under the {n_models} models, {mebibytes:.1f} MiB. "
         "Set n_configurations to choose their number and to silence this warning.",
         UserWarning,

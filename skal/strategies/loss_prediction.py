@@ -69,7 +69,7 @@ class LossPrediction(ScoreStrategy):
             if not hasattr(access.net, "forward_loss"):
                 raise UnsuitableLearnerError(
                     "LossPrediction reads the losses that a net predicts, and "
-                    f"{type(access.net).__name__} was not trained to: take "
+                    f"{type(access.net).__name__} was not trained to predict them: use "
                     "skal.nets.LossPredictionClassifier or LossPredictionRegressor."
                 )
 

@@ -162,7 +162,7 @@ class MAL(AdversarialStrategy):
         if len(classes) < 2:
             raise ValueError(
                 f"The labeled rows are all of the class {classes.tolist()[0]!r}: MAL "
-                "needs two to tell apart. Label some rows by Random first."
+                "needs at least two classes. Label some rows picked by Random first."
             )
         device = self.device or access.net.device
         labeled = _inputs(access, member.labeled).to(device)

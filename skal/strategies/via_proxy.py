@@ -202,6 +202,6 @@ def _fit(proxy: Any, X: Any, y: Any) -> None:
     except Exception as error:
         raise ValueError(
             f"The proxy {type(proxy).__name__} could not be fitted on the {n_rows(X)} "
-            "labeled rows; pass a proxy that can be. "
+            "labeled rows; pass one that can be fitted on them. "
             f"{type(error).__name__}: {error}"
         ) from error

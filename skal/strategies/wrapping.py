@@ -273,7 +273,7 @@ def n_candidates(factor: Any, n: int, m: int) -> int:
     number = isinstance(factor, Real) and not isinstance(factor, bool)
     if not number or not 1 <= factor < math.inf:
         raise ValueError(
-            "factor must be a number of at least 1, of candidates for each row picked, "
+            "factor must be a number of at least 1 (candidates for each row picked), "
             f"got {factor!r}."
         )
     if factor >= m:

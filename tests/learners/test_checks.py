@@ -27,7 +27,7 @@ def test_bad_values_are_counted_and_located(kind):
     check(convert(X, kind), y)
     bad = X.copy()
     bad[2, 1] = bad[2, 3] = bad[4, 0] = np.nan
-    with pytest.raises(ValueError, match=r"NaN .* in 2 rows, the first is row 2"):
+    with pytest.raises(ValueError, match=r"NaN .* in 2 rows; the first is row 2"):
         check(convert(bad, kind), y)
     check(convert(bad, kind), y, allow_nan=True)
     bad[4, 1] = np.inf
@@ -86,7 +86,7 @@ def test_is_fitted():
 def test_a_missing_label_does_not_become_a_string():
     X = np.eye(3)
     with pytest.raises(
-        ValueError, match=r"y has no label .* in 1 of 3 rows, the first is row 1"
+        ValueError, match=r"y has no label .* in 1 of 3 rows; the first is row 1"
     ):
         check_labeled(X, ["a", float("nan"), "b"], finite=True, allow_nan=False)
     with pytest.raises(ValueError, match="single value 'cat'"):

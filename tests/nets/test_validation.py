@@ -230,8 +230,8 @@ def test_targets_are_required_and_may_come_from_a_dataset(check: Any) -> None:
         (np.where(CODES == 0, np.nan, CODES), "NaN"),
         (np.c_[CODES, CODES], "1d array"),
         (CODES + 1j, "Complex"),
-        (["a", float("nan"), "b"], "1 of 3 labels, the first is that of row 1"),
-        (["a", None, "b"], "1 of 3 labels, the first is that of row 1"),
+        (["a", float("nan"), "b"], "1 of 3 labels; the first is that of row 1"),
+        (["a", None, "b"], "1 of 3 labels; the first is that of row 1"),
     ],
 )
 def test_bad_labels(y: Any, message: str) -> None:
