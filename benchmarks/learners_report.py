@@ -229,10 +229,11 @@ def _part(data: pd.DataFrame, measure: Measure, folder: Path) -> list[str]:
         "Mean over the sets that all learners of a column have; lower is better.",
         markdown(size_table(table, measure)),
     ]
-    if not set(FEW) & set(table.index.unique("n")):
+    few = [n for n in FEW if n in table.index.unique("n")]
+    if not few:
         return parts
     parts += [
-        f"Mean of n = {', '.join(map(str, FEW))}. Rank, 'best on' (among competitors "
+        f"Mean of n = {', '.join(map(str, few))}. Rank, 'best on' (among competitors "
         "and itself) and the picture: over sets on which all learners have these n, "
         f"without {', '.join(NOT_RANKED)}, whose rows are also in ames. Near: share of "
         f"sets on which the mean over seeds is {measure.near_text} of the best "
