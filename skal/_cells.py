@@ -15,13 +15,13 @@ from skal._tables import as_pandas, column_names, is_other_table
 
 __all__ = ["column_label", "first_text", "naming_cells"]
 
-#: What numpy says of a text that it cannot convert.
+#: What numpy says about a string that it cannot convert.
 _NOT_A_NUMBER = re.compile(r"could not convert string to float: (?:np\.str_\()?'(.*)'")
 
 
 @contextmanager
 def naming_cells(X: Any, name: str) -> Iterator[None]:
-    """Run a block; name row and column of a cell in an error that only quotes it.
+    """Run a block; name the row and column of a cell in an error that only quotes it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _find(X: Any, wanted: Callable[[Any], bool]) -> tuple[int, Any, Any] | None:
     found = np.array([[wanted(cell) for cell in row] for row in cells], dtype=bool)
     if not found.any():
         return None
-    # A column of levels may hold the same text rightly: the one with fewest texts.
+    # A categorical column may hold the same string: choose the one with fewest strings.
     columns = np.flatnonzero(found.any(axis=0)).tolist()
     k = min(columns, key=lambda k: sum(not _is_number(cell) for cell in cells[:, k]))
     row = int(found[:, k].argmax())

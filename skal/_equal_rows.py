@@ -17,7 +17,7 @@ __all__ = ["row_codes"]
 
 
 def row_codes(X: Any) -> np.ndarray:
-    """Assign numbers to rows, the same to equal ones.
+    """Assign numbers to rows, such that equal rows have the same number.
 
     Parameters
     ----------

@@ -13,10 +13,10 @@ __all__ = ["CampaignError", "TrainingWarning", "UnsuitableLearnerError"]
 class UnsuitableLearnerError(TypeError, ValueError):
     """The learner does not suit the query strategy.
 
-    Raised when a strategy for classification is used with a regressor or the reverse,
-    when the learner lacks the probabilities or the net that a strategy reads, or when
-    its net lacks a layer that is needed.  A subclass of `TypeError` and `ValueError`,
-    so that code written for either catches it.
+    Raised when a strategy for classification is used with a regressor or vice versa,
+    when the learner lacks the probabilities or the net that a strategy needs, or when
+    its net lacks a required layer.  A subclass of `TypeError` and `ValueError`, so that
+    code written for either catches it.
 
     Examples
     --------
@@ -46,8 +46,9 @@ class CampaignError(ValueError):
 class TrainingWarning(ConvergenceWarning):
     """A net has hardly been trained, or its training failed.
 
-    Raised at the end of a `fit` of fewer than 30 steps of the optimizer, or whose loss
-    is not finite or never fell. A subclass of scikit-learn's `ConvergenceWarning`.
+    Raised at the end of a `fit` that made fewer than 30 steps of the optimizer, or
+    whose loss is not finite or never decreased. A subclass of scikit-learn's
+    `ConvergenceWarning`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Modes of torch in which skal works, whatever those around a query or a fit."""
+"""Modes of torch in which skal works, whatever modes the caller has set."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OUTER = threading.local()
 def training_modes() -> Iterator[None]:
     """Run a block with gradients on, and new tensors on the CPU.
 
-    The modes belong to the thread and are as before afterwards: that of
-    `torch.no_grad` and `torch.inference_mode`, in which gradients are missing, and that
-    of `torch.set_default_device`, which rows, indices and generators do not follow.
+    The modes belong to the thread and are restored afterwards: those of `torch.no_grad`
+    and `torch.inference_mode`, in which there are no gradients, and that of
+    `torch.set_default_device`, which does not suit rows, indices and generators.
 
     Examples
     --------

@@ -25,8 +25,8 @@ def resolve_rng(random_state: Any = None) -> torch.Generator:
     ----------
     random_state : int, numpy RandomState, numpy Generator, torch Generator or None
         An int gives the same generator each time.  One seed is drawn from a numpy
-        generator.  A torch generator is returned as it is.  None uses fresh entropy of
-        the operating system, not the global generators.
+        generator.  A torch generator is returned as it is.  None takes a new seed from
+        the operating system, not from the global generators.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def seed_from(rng: torch.Generator) -> int:
 
 
 class _Holders:
-    """The threads within `preserve_global_rng`, which all share the generators."""
+    """The threads within `preserve_global_rng`, which share the global generators."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -124,8 +124,8 @@ def preserve_global_rng(
     Notes
     -----
     The generators belong to the process, not to a thread.  If blocks of several threads
-    overlap, the last one to end restores what was before the first, and what is drawn
-    from the generators within them cannot be repeated.
+    overlap, the last one to end restores the state before the first one, and random
+    numbers drawn within them are not reproducible.
     """
     states, alone = _HOLDERS.enter()
     try:

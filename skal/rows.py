@@ -132,7 +132,7 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
         return Subset(X, [int(i) for i in indices])
     if isinstance(X, np.ndarray) or hasattr(X, "compute"):
         return X[indices]
-    # Containers on a disk, such as those of h5py, want rising positions.
+    # Containers on disk, such as those of h5py, require ascending positions.
     rising, places = np.unique(indices, return_inverse=True)
     return X[rising][places]
 
@@ -304,8 +304,9 @@ class Rows:
     -----
     A block takes about a sixteenth of scikit-learn's ``working_memory`` (64 MiB by
     default), so ``sklearn.config_context(working_memory=...)`` bounds the memory.
-    Transformers may make many columns of one: after them, the size of a block follows
-    from what the one before it took, where sparse rows count by what they store.
+    Transformers may turn one column into many.  After them, the size of a block is
+    derived from the memory that the previous block took, where sparse rows count by the
+    elements that they store.
     """
 
     def __init__(

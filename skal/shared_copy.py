@@ -107,9 +107,10 @@ def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
     references, random generators.  `copy.deepcopy` leaves functions as they are, so
     that a closure would run the layers of the original.
 
-    Still shared: what a function reaches by a global name or a class by a closure of
-    its methods, objects that define how they are pickled or copied, and tensors.  A
-    module that writes into a tensor in eval mode writes into the original's.
+    The following are still shared: objects that a function refers to by a global name,
+    or a class by a closure of its methods; objects that define how they are pickled or
+    copied; and tensors.  A module that writes into a tensor in eval mode writes into
+    the original's.
 
     Tensors made in `torch.inference_mode` are copied, as no gradient can be taken of
     them.  A `torch.jit.ScriptModule` is copied with its tensors.

@@ -24,10 +24,10 @@ __all__ = [
 class BayesLinear(nn.Module):
     r"""Linear layer with a Gaussian posterior over its weights.
 
-    In training mode, each forward pass draws new weights, one draw for the whole
-    batch. In eval mode, the layer uses the means and is deterministic. A module that
-    uses a layer several times in a pass needs one draw for all of them: skal's nets see
-    to it, and a training loop of your own runs the module within `one_draw`.
+    In training mode, each forward pass draws new weights, one draw for the whole batch.
+    In eval mode, the layer uses the means and is deterministic. A module that uses a
+    layer several times in a forward pass needs one draw for all of them: skal's nets
+    ensure this, and a custom training loop should run the module within `one_draw`.
 
     Parameters
     ----------
@@ -194,9 +194,9 @@ class BayesianMLP(nn.Module):
     Notes
     -----
     skal's nets add the divergence of the posterior from the prior to the loss. With
-    wide layers and few labels, the divergence outweighs the data and the net stays
-    near the prior; use a narrower net or a smaller `prior_scale`. Standard deviations
-    are learned slowly; use a larger `lr` or more epochs than for `MLP`.
+    wide layers and few labels, the divergence outweighs the data and the net stays near
+    the prior; use a narrower net or a smaller `prior_scale`. Standard deviations are
+    learned slowly; use a larger `lr` or more epochs than for an `MLP`.
 
     The posterior contracts with the number of rows, and not with their weights: the
     loss of a batch is a weighted *mean*, so a `sample_weight` of 10 for every row

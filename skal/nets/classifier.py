@@ -38,8 +38,9 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the rows in each `fit`. "auto" takes 50, or as many as 300
-        training steps have, if that is more: with few rows, 50 passes are few steps.
+        Number of passes over the rows in each `fit`. "auto" stands for 50 passes, or
+        for as many as are needed for 300 training steps if that is more: with few rows,
+        50 passes are only a few steps.
     batch_size : int, default=128
         Number of rows in a training step; -1 for all. Tables are predicted in larger
         batches.
@@ -50,9 +51,10 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         Weight of each class in the loss; classes missing from a dict have weight 1.
         "balanced" stands for ``m / (n_classes * count)``.
     train_split : callable, optional
-        skorch's split into training and validation rows. By default all rows train.
-        A separate validation set, by skorch's ``predefined_split(dataset)``, has
-        labels as `y` has, all of them among the classes.
+        skorch's split into training and validation rows. By default, all rows are used
+        for training. A separate validation set, by skorch's
+        ``predefined_split(dataset)``, must have labels like those of `y`, all of which
+        are among the classes.
     callbacks : list, optional
         skorch's callbacks. During training they see the classes as 0, 1, 2, ...
     warm_start : bool, default=False

@@ -31,7 +31,7 @@ class Head(NamedTuple):
     module_outputs : Any
         What `run` returned.
     n_runs : int
-        How often it was run.
+        Number of times it was run.
     """
 
     name: str

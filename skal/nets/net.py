@@ -66,9 +66,10 @@ def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
 class BaseNet(BatchingNet):
     """Base class of skal's nets.
 
-    Adds to skorch: inputs are checked before anything changes, and a `fit` that fails
-    leaves the net as it was; `random_state` seeds each draw; modules are sized from X
-    and y; rows can be weighted; arrays are sliced into batches.
+    In addition to skorch, inputs are checked before anything changes, and a `fit` that
+    fails leaves the net unchanged; `random_state` seeds all random draws; the size of
+    modules is derived from X and y; rows can be weighted; arrays are sliced into
+    batches.
 
     A subclass inherits from one of skorch's nets as well, which comes second among its
     bases, and defines `_check_target`, `_held_out_target`, `_n_outputs` and `_match`.
@@ -168,8 +169,9 @@ class BaseNet(BatchingNet):
         Warns
         -----
         TrainingWarning
-            If the net has made fewer than 30 steps, as with few rows and epochs, or
-            its loss is not finite or never fell. `partial_fit` does not warn.
+            If the net has made fewer than 30 training steps, as with few rows and
+            epochs, or its loss is not finite or never decreased. `partial_fit` does not
+            warn.
         """
         self._fit(X, y, sample_weight, fit_params)
         warn_if_untrained(self)

@@ -38,13 +38,15 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int or "auto", default="auto"
-        Number of passes over the rows in each `fit`. "auto" takes 50, or as many as 300
-        training steps have, if that is more: with few rows, 50 passes are few steps.
+        Number of passes over the rows in each `fit`. "auto" stands for 50 passes, or
+        for as many as are needed for 300 training steps if that is more: with few rows,
+        50 passes are only a few steps.
     batch_size : int, default=128
         Number of rows in a training step; -1 for all. Tables are predicted in larger
         batches.
     train_split : callable, optional
-        skorch's split into training and validation rows. By default all rows train.
+        skorch's split into training and validation rows. By default, all rows are used
+        for training.
     callbacks : list, optional
         skorch's callbacks.
     warm_start : bool, default=False

@@ -43,7 +43,7 @@ def match_columns(
         The training rows; without them the names are those that the estimator saw.
     learner : learner or estimator
         Fitted.  It decides about missing and additional columns: a pipeline may not
-        need the ones and ignore the others.
+        need the missing ones and may ignore the additional ones.
     name : str
         What the rows are called in an error.
 

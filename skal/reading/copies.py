@@ -1,4 +1,4 @@
-"""Copies of fitted estimators, whose predictions leave the nets in them as they are."""
+"""Copies of fitted estimators, whose predictions do not change the original nets."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def copy_to_read(estimator: Any, memo: dict[int, Any] | None = None) -> Any:
     Returns
     -------
     copied : estimator
-        Its nets have modules of their own, in eval mode, which share the tensors; see
-        `skal.shared_copy`.  All else is shared.  The estimator itself, if it holds no
-        net.
+        Its nets have separate modules, in eval mode, which share the tensors; see
+        `skal.shared_copy`.  Everything else is shared.  If the estimator contains no
+        net, it is returned itself.
 
     Notes
     -----

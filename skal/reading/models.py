@@ -102,10 +102,10 @@ class Member:
     def is_ensemble(self) -> bool:
         """Whether the model consists of plausible models.
 
-        The parts of forests, bagging and voting are, and those that an ensemble from
-        outside scikit-learn lists in ``estimators_``.  The parts of boosting, stacking
-        or a one-versus-rest classifier are not: they predict something else than the
-        target.
+        This is true of forests, bagging and voting, and of an ensemble from outside
+        scikit-learn that lists its models in ``estimators_``.  It is not true of
+        boosting, stacking or a one-versus-rest classifier, whose parts predict
+        something other than the target.
         """
         if isinstance(self.estimator, (*_VOTING, *_FIT_ON_ARRAYS)):
             return True
@@ -303,8 +303,8 @@ def _sums_differ(proba: np.ndarray) -> bool:
 def _as_distributions(proba: np.ndarray, name: str) -> np.ndarray:
     """Return `proba`, ``(m, C)``, once its rows are distributions or NaN.
 
-    Some models give probability 0 to all classes for a row far from all others: none
-    is then more probable than another.
+    Some models assign probability 0 to all classes for a row far from all others: no
+    class is then more probable than another.
     """
     if proba.ndim != 2:
         raise ValueError(

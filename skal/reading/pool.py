@@ -76,8 +76,8 @@ class Pool:
     def members(self) -> list[Member]:
         """The fitted models: one for a learner, several for a committee.
 
-        Where the members of a committee hold different labeled rows, each of them sees
-        all of these, in its own way.
+        If the members of a committee hold different labeled rows, the labeled rows of
+        each member are those of all members, transformed by its own pipeline.
 
         Raises
         ------
@@ -162,8 +162,9 @@ class Pool:
     def proba(self) -> list[torch.Tensor]:
         """Predict class probabilities, float64, one ``(m, C)`` for each output.
 
-        Those of a committee are the mean of its members', with columns matched by
-        class; a class that a member has not seen has probability 0 with it.
+        The probabilities of a committee are the mean over its members, with columns
+        matched by class; a member assigns probability 0 to a class that it has not
+        seen.
         """
         members = self.members
         if len(members) == 1:

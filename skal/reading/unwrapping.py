@@ -160,7 +160,7 @@ def transform_inputs(learner: Any, X: Any) -> Any:
 
 
 def as_input(X: Any, estimator: Any) -> Any:
-    """Convert rows to a kind that an estimator accepts, copied only where necessary.
+    """Convert rows to a type that an estimator accepts; copy only where necessary.
 
     Tensors lose their gradient, and become arrays for scikit-learn's own estimators.
     Sparse rows become csr or csc matrices, which every estimator can index.  Any other

@@ -44,17 +44,17 @@ class ForgettingEvents(Callback):
 
     Notes
     -----
-    Predictions are those of the training step, before it changes the weights and with
-    dropout, so they cost nothing. `fit` starts to count anew. `partial_fit`, and `fit`
-    with ``warm_start=True``, go on counting if their rows and labels are those of the
-    call before, and start anew if not; positions refer to these rows.
+    Predictions are those of the training step, with dropout and before the weights are
+    updated, so they cost nothing. `fit` resets the counts. `partial_fit`, and `fit`
+    with ``warm_start=True``, continue to count if their rows and labels are those of
+    the previous call, and reset the counts otherwise; positions refer to these rows.
 
     In an ensemble, each member has a copy of the callback, among its ``callbacks_``.
     The members of a split-head or snapshot ensemble are trained in one run, so their
     counts are equal; with several heads, the prediction is that of their mean.
 
     The net must be a :class:`~skal.nets.NetClassifier` trained on arrays with its
-    default iterator, whose batches know their rows.
+    default iterator, whose batches contain the positions of their rows.
 
     References
     ----------

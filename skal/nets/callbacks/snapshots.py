@@ -30,7 +30,7 @@ class WeightSnapshots(Callback):
         Number of initial epochs without snapshots. In these, a net changes the class
         of every row, which says little about the row.
     last : int or None, default=50
-        Maximal number of snapshots; older ones are discarded. None keeps all.
+        Maximum number of snapshots; older ones are discarded. None keeps all.
 
     Attributes
     ----------
@@ -49,8 +49,9 @@ class WeightSnapshots(Callback):
     `fit` discards earlier snapshots. `partial_fit`, and `fit` with ``warm_start=True``,
     continue to count epochs and keep snapshots.
 
-    The members of a split-head ensemble have the epochs of the run, each with its own
-    head; those of a snapshot ensemble have the epochs of their own cycle.
+    The members of a split-head ensemble have the snapshots of all epochs of the run,
+    each with its own head; the members of a snapshot ensemble have those of their own
+    cycle.
 
     Examples
     --------

@@ -282,8 +282,8 @@ class LossPredictionClassifier(LossPredictionNet, NetClassifier):
         Weight of the ranking loss relative to the loss of the task.
     detach_after : float, default=0.6
         Fraction of the epochs of a fit, rounded to whole epochs, after which the
-        ranking loss no longer changes the module of the task. With 1 it always does,
-        with 0 never.
+        ranking loss no longer changes the module of the task. With 1, it always does;
+        with 0, it never does.
     **kwargs : dict
         All other parameters of :class:`~skal.nets.NetClassifier`: ``lr``,
         ``max_epochs``, ``batch_size``, ``device``, ``random_state``, etc.
@@ -368,8 +368,8 @@ class LossPredictionRegressor(LossPredictionNet, NetRegressor):
         Weight of the ranking loss relative to the loss of the task.
     detach_after : float, default=0.6
         Fraction of the epochs of a fit, rounded to whole epochs, after which the
-        ranking loss no longer changes the module of the task. With 1 it always does,
-        with 0 never.
+        ranking loss no longer changes the module of the task. With 1, it always does;
+        with 0, it never does.
     **kwargs : dict
         All other parameters of :class:`~skal.nets.NetRegressor`: ``lr``,
         ``max_epochs``, ``batch_size``, ``device``, ``random_state``, etc.
