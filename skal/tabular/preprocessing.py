@@ -75,8 +75,8 @@ def make_tabular_preprocessor(
     ValueError
         If `linear_range` is not positive. In `fit`, if a column holds free text (at
         least 95 % of ten or more values are distinct, of eight or more words each), or
-        if all columns identify rows. Whenever a number is infinite, or a column of numbers has
-        a cell of another type.
+        if all columns identify rows. Whenever a number is infinite, or a column of
+        numbers has a cell of another type.
 
     See Also
     --------

@@ -84,7 +84,8 @@ def test_the_device_reaches_the_nets(make: Any) -> None:
 def test_default_regressor_learns_and_is_reproducible() -> None:
     X, y = _table(80)
     model = make_tabular_regressor(random_state=0)
-    model.set_params(regressor__estimator__max_steps=100)
+    model.set_params(regressor__estimator__max_steps=60)
+    model.set_params(regressor__estimator__others=None)
     model.fit(X[:60], y[:60])
     predictions = model.predict(X[60:])
     assert np.sqrt(np.mean((predictions - y[60:]) ** 2)) < y.std()
@@ -98,7 +99,8 @@ def test_default_classifier_learns_and_is_reproducible() -> None:
     X, y = _table(80)
     labels = np.where(y > np.median(y), "dear", "cheap")
     model = make_tabular_classifier(random_state=0)
-    model.set_params(estimator__max_steps=100).fit(X[:60], labels[:60])
+    model.set_params(estimator__max_steps=60, estimator__others=None)
+    model.fit(X[:60], labels[:60])
     proba = model.predict_proba(X[60:])
     assert proba.shape == (20, 2)
     assert list(model.classes_) == ["cheap", "dear"]
@@ -162,14 +164,14 @@ def test_learners_query_tables_as_they_are(library: str) -> None:
 def test_default_models_are_queried() -> None:
     X, y = _table()
     regressor = make_tabular_regressor(random_state=0)
-    regressor.set_params(regressor__estimator__max_steps=50)
+    regressor.set_params(regressor__estimator__max_steps=30)
     positions, _ = ActiveLearner(regressor, LCMD(random_state=0), X[:20], y[:20]).query(
         X[20:], n_instances=3
     )
     assert len(set(positions.tolist())) == 3
     labels = np.where(y > np.median(y), "dear", "cheap")
     classifier = make_tabular_classifier(random_state=0)
-    classifier.set_params(estimator__max_steps=50)
+    classifier.set_params(estimator__max_steps=30)
     learner = ActiveLearner(classifier, Margin(), X[:20], labels[:20])
     positions, _ = learner.query(X[20:], n_instances=3)
     proba = np.sort(learner.predict_proba(X[20:]), axis=1)
