@@ -36,7 +36,7 @@ def resolve_rng(random_state: Any = None) -> torch.Generator:
     Raises
     ------
     ValueError
-        If `random_state` is of another kind, or negative.
+        If `random_state` is of another type, or negative.
 
     Examples
     --------

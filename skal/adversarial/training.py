@@ -142,7 +142,7 @@ def train(
                 raise DivergedError(
                     f"The adversarial training diverged: {name} is {value} in epoch "
                     f"{k + 1}. Lower lr, or look for extreme values among the inputs. "
-                    "The learner is as it was."
+                    "The learner is unchanged."
                 )
         if history[-1]["auc"] > best + _MIN_INCREASE:
             best, since = history[-1]["auc"], 0

@@ -20,7 +20,7 @@ class DiagramMixin:
 
     @property
     def _repr_html_(self) -> Any:
-        # IPython asks for the attribute; scikit-learn's setting decides if it is there.
+        # IPython looks it up; it exists if the setting of scikit-learn is "diagram".
         if get_config()["display"] != "diagram":
             raise AttributeError("_repr_html_ needs the setting display='diagram'.")
         return self._diagram

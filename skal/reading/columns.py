@@ -61,7 +61,7 @@ def match_columns(
     if known is None or got is None or len(set(got)) < len(got):
         return Matched(X, None)
     common = [column for column in known if column in set(got)]
-    if not common:  # names of another kind: columns are matched by position
+    if not common:  # names of another type: columns are matched by position
         return Matched(X, None)
     if got == known:
         return Matched(X, known)

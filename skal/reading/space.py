@@ -405,7 +405,8 @@ def covariance_features(
     Raises
     ------
     ValueError
-        If labels are asked for and there are none, or gradients were not projected.
+        If `condition_on_labels` is True and there are no labeled rows, or if gradients
+        were not projected.
     """
     features, labeled = space.vectors()
     transform = covariance_transform(space, noise_std, condition_on_labels)
@@ -437,7 +438,7 @@ def conditions_on_labels(condition_on_labels: bool | str, has_labeled: bool) -> 
     Raises
     ------
     ValueError
-        If labels are asked for and there are none.
+        If `condition_on_labels` is True and there are no labeled rows.
     """
     check_bool("condition_on_labels", condition_on_labels, auto=True)
     if condition_on_labels != "auto" and condition_on_labels and not has_labeled:

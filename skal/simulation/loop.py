@@ -41,7 +41,7 @@ def set_random_states(estimator: Any, rng: torch.Generator) -> None:
     Parameters
     ----------
     estimator : object
-        Left unchanged if it has no ``get_params``, as a function.
+        Left unchanged if it has no ``get_params``, such as a function.
     rng : torch.Generator
         Source of the seeds, which are drawn in the order of the parameters' names.
     """
