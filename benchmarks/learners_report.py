@@ -88,9 +88,20 @@ def by_set(table: pd.DataFrame, sizes: Sequence[int] = FEW) -> pd.DataFrame:
     A learner is missing on a set if it lacks one of the sizes that any other has.
     """
     table = table[table.index.get_level_values("n").isin(sizes)]
-    means = table.groupby(["set", "n"]).mean()
+    means = table.groupby(["set", "n"]).apply(_balanced_mean)
     whole = means.notna().groupby("set").all()
     return means.groupby("set").mean().where(whole)
+
+
+def _balanced_mean(seeds: pd.DataFrame) -> pd.Series:
+    """Mean over seeds; a learner without some is corrected by how hard its seeds are.
+
+    That is by what the learners with all seeds lose on them.
+    """
+    difficulty = seeds.dropna(axis="columns").mean(axis=1)
+    if difficulty.isna().any():  # no learner has all
+        return seeds.mean()
+    return seeds.sub(difficulty - difficulty.mean(), axis=0).mean()
 
 
 def common(sets: pd.DataFrame) -> pd.DataFrame:

@@ -168,3 +168,13 @@ def test_means_leave_out_incomplete_sets_and_near_counts_competitors():
     assert line["near, n = 100"] == "100 %"
     assert line[f"minus {own}"] == f"{-np.log(1.04 * 1.06) / 3:+.2f}"
     assert line["mean rank"] == "1.2"  # yacht 1.5, concrete 1: energy lacks the trees
+
+
+def test_learners_with_fewer_seeds_are_compared_on_those():
+    rows = [(0, RIDGE, 1.0), (1, RIDGE, 3.0), (0, TREES, 2.0)]
+    data = pd.DataFrame(rows, columns=["seed", "learner", "log_loss"])
+    data = data.assign(set="glass", n=100)
+    table = learners_report.losses(data, learners_report.MEASURES[2])
+    means = learners_report.by_set(table).loc["glass"]
+    assert means[RIDGE] == 2
+    assert means[TREES] == 3  # worse by 1 on seed 0, as the only one that both have
