@@ -40,7 +40,7 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     beyond 11,000 times the scale are clipped.
     """
 
-    def __init__(self, linear_range: float | None = 1.0) -> None:
+    def __init__(self, linear_range: float | None = 2.0) -> None:
         self.linear_range = linear_range
 
     def fit(self, X: Any, y: Any = None) -> RobustAsinhScaler:
@@ -72,7 +72,7 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 #: Interquartile range of a standard normal distribution.
 _NORMAL = 1.349
-#: Scaled values beyond it are taken for errors; its asinh is 10.
+#: Scaled values beyond it are taken for errors.
 _LARGEST = np.sinh(10.0)
 
 

@@ -23,7 +23,7 @@ ELAPSED = 1.5 * np.arange(40)
         WHEN.dt.tz_localize("UTC"),
         WHEN.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
         WHEN.dt.to_period("h"),
-        pd.Series(list(WHEN.dt.to_pydatetime()), dtype=object),
+        pd.Series([when.to_pydatetime() for when in WHEN], dtype=object),
     ],
     ids=lambda column: str(column.dtype),
 )
