@@ -353,6 +353,16 @@ class Rows:
         """Make rows of the first row alone, without a check for NaN."""
         return Rows(take_slice(self.X, slice(1)), self.transformers, allow_nan=True)
 
+    def take(self, indices: np.ndarray) -> Rows:
+        """Make rows of those at some positions, without a check for NaN."""
+        return Rows(
+            take_rows(self.X, indices),
+            self.transformers,
+            allow_nan=True,
+            name=self.name,
+            width=self.width,
+        )
+
     @property
     def block_size(self) -> int:
         """Number of rows in the first block."""

@@ -228,13 +228,33 @@ class NetAccess:
                 for result, part in zip(results, parts, strict=True):
                     result[block] = part
         for result in results:
-            # One pass, unless the sum overflows.
-            if not (result.sum().isfinite() or result.isfinite().all()):
-                raise UnsuitableLearnerError(
-                    f"The outputs of {type(self.module).__name__} for {rows.name} are "
-                    "not finite. Did its training diverge?"
-                )
+            self._check_finite(result, rows)
         return tuple(results) if isinstance(found, tuple) else results[0]
+
+    def stream(
+        self,
+        rows: Rows,
+        read: Callable[[Any], tuple[Tensor, ...]],
+        size: int | None = None,
+    ) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+        """Yield ``(slice, result)`` in order; what `collect` returns is not kept.
+
+        Parameters and errors as of `collect`.
+        """
+        for block, batch in self.batches(rows, size):
+            with torch.inference_mode(False), torch.no_grad():
+                parts = read(batch)
+            for part in parts:
+                self._check_finite(part, rows)
+            yield block, parts
+
+    def _check_finite(self, result: Tensor, rows: Rows) -> None:
+        # One pass, unless the sum overflows.
+        if not (result.sum().isfinite() or result.isfinite().all()):
+            raise UnsuitableLearnerError(
+                f"The outputs of {type(self.module).__name__} for {rows.name} are "
+                "not finite. Did its training diverge?"
+            )
 
     @property
     def chunk_size(self) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from skal._numerics.blocks import blocks
-from skal.selection._greedy import Greedy, Picks, check_n
+from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 
-__all__ = ["Information", "fisher_bait"]
+__all__ = ["Information", "InformationRows", "fisher_bait"]
 
 
 class Information(NamedTuple):
@@ -29,12 +29,47 @@ class Information(NamedTuple):
     inputs: Tensor
     outputs: Tensor
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """m, i, K and o."""
+        (m, i), (_, k, o) = self.inputs.shape, self.outputs.shape
+        return m, i, k, o
+
+    def take(self, rows: Tensor) -> Information:
+        """Return the information of the rows of these numbers."""
+        return Information(*(x[rows] for x in self))
+
+    def blocks(self, width: int) -> Iterator[tuple[slice, Information]]:
+        """Yield rows in order, in blocks whose temporaries are small.
+
+        Parameters
+        ----------
+        width : int
+            Elements of the largest temporary, per row.
+        """
+        for part in blocks(len(self.inputs), width):
+            yield part, Information(*(x[part] for x in self))
+
+
+class InformationRows(Protocol):
+    """Where the information of rows comes from: `Information`, or what reads it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """m, i, K and o, as of `Information`."""
+
+    def take(self, rows: Tensor) -> Information:
+        """Return the information of the rows of these numbers."""
+
+    def blocks(self, width: int) -> Iterator[tuple[slice, Information]]:
+        """Yield all rows in order, as `Information.blocks`."""
+
 
 def fisher_bait(
-    rows: Sequence[Information],
+    rows: Sequence[InformationRows],
     n: int,
     prior: float = 1.0,
-    labeled: Sequence[Information] | None = None,
+    labeled: Sequence[InformationRows] | None = None,
     condition_on_labels: bool = True,
     backward: bool = False,
 ) -> Picks:
@@ -43,7 +78,8 @@ def fisher_bait(
     Parameters
     ----------
     rows : sequence of Information, each of m rows
-        One for each net.
+        One for each net; or objects with its methods `take` and `blocks` and its
+        `shape`, which read m rows anew whenever they are asked for them.
     n : int
         From 0 to m.
     prior : float
@@ -78,8 +114,10 @@ def fisher_bait(
 
     The traces of several nets are summed.  Each pick changes both K × K matrices of a
     row by products with 2 K vectors: m · K · (i · o + K · o) multiply-adds, after m ·
-    D² at the beginning.  Keeps m · (i + K · o + 2 K²) + 4 D² elements for a net, and
-    never the m · K · D of the vectors.  In float64.  Ties go in pool order.
+    D² at the beginning.  Those of up to 32 picks are computed in one pass over the
+    rows, for picks that are forecast among a few rows, and again in the next pass.
+    Keeps 2 m · K² + 4 D² elements for a net beside the rows, and never the m · K · D
+    of the vectors.  In float64.  Ties go in pool order.
 
     References
     ----------
@@ -95,7 +133,7 @@ def fisher_bait(
     >>> fisher_bait([rows], 2, prior=0.01).indices
     tensor([1, 0])
     """
-    m = len(rows[0].inputs)
+    m = rows[0].shape[0]
     check_n(n, m)
     others = [None] * len(rows) if labeled is None else labeled
     nets = [
@@ -103,28 +141,53 @@ def fisher_bait(
         for own, other in zip(rows, others, strict=True)
     ]
     n_forward = min(m, 2 * n) if backward else n
-    indices, scores = _Gains(nets).pick(n_forward, update_last=backward)
-    if not backward:
+    indices, scores = _Gains(nets, n_forward).pick(n_forward)
+    if not backward or n == 0:
         return Picks(indices, scores)
-    losses = _Losses([net.part(indices) for net in nets])
+    losses = _Losses([net.after(indices) for net in nets])
     kept = torch.ones_like(indices, dtype=torch.bool)
     kept[losses.pick(n_forward - n).indices] = False
     return Picks(indices[kept], scores[kept])
 
 
-class _Gains(Greedy):
+class _Gains(LookAhead):
     """What each row would take from the trace, summed over nets."""
+
+    def __init__(self, nets: list[_Net], n: int) -> None:
+        super().__init__(n)
+        self.nets = nets
+        self.value = _sum([_gain(net.known, net.spread) for net in nets])
+        self.ahead: list[tuple[tuple[_Move, ...], Tensor]] = []
+
+    def look_ahead(self, rows: Tensor, n: int) -> Tensor:
+        parts = [net.part(rows) for net in self.nets]
+        picks = _FewGains(parts).pick(n, update_last=True)
+        values = self.value.new_zeros(n, len(self.value))
+        for net, part in zip(self.nets, parts, strict=True):
+            net.add_gains(part.moves, values)
+        moves = zip(*(part.moves for part in parts), strict=True)
+        self.ahead = list(zip(moves, values, strict=True))
+        return rows[picks.indices]
+
+    def take(self) -> None:
+        moves, self.value = self.ahead.pop(0)
+        for net, move in zip(self.nets, moves, strict=True):
+            net.take(move)
+
+
+class _FewGains(Greedy):
+    """The same for a few of the rows, pick by pick."""
 
     is_rounded = True
 
-    def __init__(self, nets: list[_Net]) -> None:
+    def __init__(self, nets: list[_Part]) -> None:
         self.nets = nets
-        self.value = _sum([net.gain() for net in nets])
+        self.value = _sum([_gain(net.known, net.spread) for net in nets])
 
     def update(self, i: int) -> None:
         for net in self.nets:
             net.move(i, 1)
-        self.value = _sum([net.gain() for net in self.nets])
+        self.value = _sum([_gain(net.known, net.spread) for net in self.nets])
 
 
 class _Losses(Greedy):
@@ -132,7 +195,7 @@ class _Losses(Greedy):
 
     is_rounded = True
 
-    def __init__(self, nets: list[_Net]) -> None:
+    def __init__(self, nets: list[_Part]) -> None:
         self.nets = nets
         self.value = -_sum([net.loss() for net in nets])
 
@@ -142,48 +205,84 @@ class _Losses(Greedy):
         self.value = -_sum([net.loss() for net in self.nets])
 
 
+class _Move(NamedTuple):
+    """What a pick changes, for one net."""
+
+    step: Tensor  # (D, K), by whose square M⁻¹ falls
+    onto: Tensor  # M⁻¹ F step
+    weight: Tensor  # step' F step
+    sign: int  # 1 if information is added, -1 if it is taken away
+
+
 class _Net:
     """Information on the parameters of a net, and what its rows would add."""
 
     def __init__(
         self,
-        rows: Information,
+        rows: InformationRows,
         prior: float,
-        labeled: Information | None,
+        labeled: InformationRows | None,
         condition_on_labels: bool,
     ) -> None:
         self.rows = rows
         self.fisher = _information(rows)
         precision = prior * torch.eye(len(self.fisher)).to(self.fisher)
-        if labeled is not None:
+        if labeled is not None and labeled.shape[0]:
             seen = _information(labeled)
             self.fisher += seen
             precision = precision + seen if condition_on_labels else precision
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
-        self._look()
+        # Both matrices of each row, (m, K, K).
+        self.known, self.spread = _matrices(rows, self.inverse, self.fisher)
+        self.pending: list[_Move] = []  # picks that the matrices do not know yet
 
-    def _look(self) -> None:
-        """Compute both matrices of each row, ``(m, K, K)``."""
-        self.known = _quadratic(self.rows, self.inverse)  # V' M⁻¹ V
-        spread = self.inverse @ self.fisher @ self.inverse
-        self.spread = _quadratic(self.rows, spread)  # V' M⁻¹ F M⁻¹ V
+    def part(self, indices: Tensor) -> _Part:
+        """Return the same for some of the rows, to pick from by themselves."""
+        rows = _as_double(self.rows.take(indices))
+        known, spread = self.known[indices], self.spread[indices]
+        for _ in _moved(rows, self.pending, known, spread):
+            pass
+        return _Part(rows, self.fisher, self.inverse.clone(), known, spread)
 
-    def part(self, indices: Tensor) -> _Net:
-        """Return the same for some of the rows."""
-        part = object.__new__(_Net)
-        part.rows = Information(*(x[indices] for x in self.rows))
-        part.fisher, part.inverse = self.fisher, self.inverse
-        part._look()
+    def after(self, picks: Tensor) -> _Part:
+        """Return the same for all picks; the last one is not taken yet."""
+        part = self.part(picks)
+        part.move(len(picks) - 1, 1)
+        part.known, part.spread = _matrices(part.rows, part.inverse, part.fisher)
         return part
 
-    def gain(self) -> Tensor:
-        """Return what each row would take from the trace, ``(m,)``."""
-        one = torch.eye(self.known.shape[1]).to(self.known)
-        gains = self.known.new_empty(len(self.known))
-        for part in blocks(len(gains), one.numel()):
-            solved = torch.linalg.solve(one + self.known[part], self.spread[part])
-            gains[part] = _trace(solved)
-        return gains.clamp_(min=0)
+    def add_gains(self, moves: list[_Move], values: Tensor) -> None:
+        """Add what each row would take from the trace after each move, ``(t, m)``."""
+        n_vectors = 2 * self.known.shape[1] * (len(self.pending) + len(moves))
+        for part, block in _blocks(self.rows, n_vectors):
+            known, spread = self.known[part], self.spread[part]
+            for _ in _moved(block, self.pending, known, spread):
+                pass
+            known, spread = known.clone(), spread.clone()
+            for k, _ in enumerate(_moved(block, moves, known, spread)):
+                values[k, part] += _gain(known, spread)
+        self.pending = []
+
+    def take(self, move: _Move) -> None:
+        """Bring the information up to date with a pick."""
+        self.inverse.addmm_(move.step, move.step.T, alpha=-move.sign)
+        self.pending.append(move)
+
+
+class _Part:
+    """A few rows of a net, kept up to date pick by pick."""
+
+    def __init__(
+        self,
+        rows: Information,
+        fisher: Tensor,
+        inverse: Tensor,
+        known: Tensor,
+        spread: Tensor,
+    ) -> None:
+        self.rows, self.fisher, self.inverse = rows, fisher, inverse
+        self.known, self.spread = known, spread
+        self.moves: list[_Move] = []
 
     def loss(self) -> Tensor:
         """Return what the trace would grow by without each row, ``(m,)``."""
@@ -193,19 +292,43 @@ class _Net:
 
     def move(self, i: int, sign: int) -> None:
         """Add the information of row `i` (sign 1), or take it away (sign -1)."""
-        vectors = torch.einsum("ko,i->oik", self.rows.outputs[i], self.rows.inputs[i])
-        moved = self.inverse @ vectors.flatten(0, 1).double()  # M⁻¹ V
-        values, axes = _eigen(vectors.flatten(0, 1).double().T @ moved, sign)
-        step = moved @ (axes / values.sqrt())  # M⁻¹ changes by its square
+        inputs, outputs = self.rows
+        vectors = torch.einsum("ko,i->oik", outputs[i], inputs[i]).flatten(0, 1)
+        moved = self.inverse @ vectors  # M⁻¹ V
+        values, axes = _eigen(vectors.T @ moved, sign)
+        step = moved @ (axes / values.sqrt())
         turned = self.fisher @ step
-        onto = self.inverse @ turned
-        weight = step.T @ turned
-        for part, block in _blocks(self.rows, 2 * len(values)):
-            along, across = _times(block, torch.cat([step, onto], dim=1)).chunk(2, -1)
-            self.known[part] -= sign * (along @ along.mT)
-            across = along @ (sign * across - along @ (weight / 2)).mT
-            self.spread[part] -= across + across.mT
+        move = _Move(step, self.inverse @ turned, step.T @ turned, sign)
+        for _ in _moved(self.rows, [move], self.known, self.spread):
+            pass
         self.inverse.addmm_(step, step.T, alpha=-sign)
+        self.moves.append(move)
+
+
+def _moved(
+    rows: Information, moves: list[_Move], known: Tensor, spread: Tensor
+) -> Iterator[None]:
+    """Change both matrices of rows in place by one move after the other."""
+    if not moves:
+        return
+    vectors = [torch.cat([move.step, move.onto], dim=1) for move in moves]
+    products = _times(rows, torch.cat(vectors, dim=1)).chunk(len(moves), -1)
+    for move, product in zip(moves, products, strict=True):
+        along, across = product.chunk(2, -1)
+        known -= move.sign * (along @ along.mT)
+        across = along @ (move.sign * across - along @ (move.weight / 2)).mT
+        spread -= across + across.mT
+        yield
+
+
+def _gain(known: Tensor, spread: Tensor) -> Tensor:
+    """Return what each row would take from the trace, ``(m,)``."""
+    one = torch.eye(known.shape[1]).to(known)
+    gains = known.new_empty(len(known))
+    for part in blocks(len(gains), one.numel()):
+        solved = torch.linalg.solve(one + known[part], spread[part])
+        gains[part] = _trace(solved)
+    return gains.clamp_(min=0)
 
 
 def _eigen(known: Tensor, sign: int) -> tuple[Tensor, Tensor]:
@@ -215,43 +338,67 @@ def _eigen(known: Tensor, sign: int) -> tuple[Tensor, Tensor]:
     return values.clamp(min=torch.finfo(values.dtype).eps), vectors
 
 
-def _blocks(rows: Information, n_vectors: int) -> Iterator[tuple[slice, Information]]:
+def _blocks(
+    rows: InformationRows, n_vectors: int
+) -> Iterator[tuple[slice, Information]]:
     """Cut rows into blocks by the size of their products with some vectors."""
-    (m, n_inputs), (_, k, n_outputs) = rows.inputs.shape, rows.outputs.shape
-    for part in blocks(m, max(n_outputs * n_vectors, k * n_outputs, n_inputs)):
-        yield part, Information(*(x[part].double() for x in rows))
+    _, i, k, o = rows.shape
+    n_products = k * n_vectors if i == 1 else o * n_vectors
+    for part, block in rows.blocks(max(n_products, k * o, i)):
+        yield part, _as_double(block)
+
+
+def _as_double(rows: Information) -> Information:
+    return Information(*(x.double() for x in rows))
 
 
 def _times(rows: Information, vectors: Tensor) -> Tensor:
     """Inner products of the vectors of rows with t others, ``(b, K, t)``."""
-    (b, i), o, t = rows.inputs.shape, rows.outputs.shape[2], vectors.shape[1]
+    b, i, k, o = rows.shape
+    t = vectors.shape[1]
+    if i == 1:
+        return ((rows.outputs * rows.inputs[:, :, None]).flatten(0, 1) @ vectors).view(
+            b, k, t
+        )
     by_input = vectors.view(o, i, t).transpose(0, 1).reshape(i, o * t)
     return rows.outputs @ (rows.inputs @ by_input).view(b, o, t)
 
 
+def _matrices(
+    rows: InformationRows, inverse: Tensor, fisher: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``V' M⁻¹ V`` and ``V' M⁻¹ F M⁻¹ V`` of each row, ``(m, K, K)``, in one pass."""
+    m, i, k, o = rows.shape
+    known, spread = inverse.new_empty((2, m, k, k))
+    onto = inverse @ fisher @ inverse
+    for part, block in _blocks(rows, k if i == 1 else max(o, i)):
+        known[part] = _quadratic(block, inverse)
+        spread[part] = _quadratic(block, onto)
+    return known, spread
+
+
 def _quadratic(rows: Information, matrix: Tensor) -> Tensor:
-    """``V' matrix V`` of each row, ``(m, K, K)``."""
-    i, (m, n_vectors, o) = rows.inputs.shape[1], rows.outputs.shape
-    result = matrix.new_empty((m, n_vectors, n_vectors))
-    for part, (z, g) in _blocks(rows, n_vectors if i == 1 else max(o, i)):
-        if i == 1:
-            g = g * z[:, :, None]
-            moved = g @ matrix
-        else:
-            by_output = [
-                (z @ block).view(len(z), o, i) @ z[:, :, None]
-                for block in matrix.split(i)
-            ]
-            moved = g @ torch.cat(by_output, dim=2).mT
-        result[part] = moved @ g.mT
+    """``V' matrix V`` of each row of a block, ``(b, K, K)``."""
+    (b, i, k, o), (z, g) = rows.shape, rows
+    if i == 1:
+        g = g * z[:, :, None]
+        moved = (g.flatten(0, 1) @ matrix).view(b, k, o)
+    else:
+        by_output = [
+            (z @ block).view(b, o, i) @ z[:, :, None] for block in matrix.split(i)
+        ]
+        moved = g @ torch.cat(by_output, dim=2).mT
+    result = moved @ g.mT
     return (result + result.mT) / 2
 
 
-def _information(rows: Information) -> Tensor:
+def _information(rows: InformationRows) -> Tensor:
     """Sum of the information of rows, ``(D, D)``, float64."""
-    i, o = rows.inputs.shape[1], rows.outputs.shape[2]
-    total = torch.zeros((o * i,) * 2, dtype=torch.float64, device=rows.inputs.device)
+    _, i, _, o = rows.shape
+    total: Tensor | None = None
     for _, (z, g) in _blocks(rows, max(o, i)):
+        if total is None:
+            total = z.new_zeros((o * i,) * 2)
         if i == 1:
             flat = (g * z[:, :, None]).flatten(0, 1)
             total.addmm_(flat.T, flat)
@@ -259,7 +406,7 @@ def _information(rows: Information) -> Tensor:
         weight = g.mT @ g
         for k, block in enumerate(total.split(i)):
             block.addmm_(z.T, (weight[:, k, :, None] * z[:, None, :]).flatten(1))
-    return total
+    return torch.zeros((o * i,) * 2).double() if total is None else total
 
 
 def _trace(matrices: Tensor) -> Tensor:

@@ -69,14 +69,21 @@ class Sketch:
         self._projections: list[tuple[Projection, Projection]] | None = None
 
     def __call__(self, layers: Sequence[Factors]) -> Tensor:
-        """Return the sketches of rows, ``(b, p)``, stored column by column."""
+        """Return the sketches of rows, ``(b, p)``, stored column by column.
+
+        K rows of `outputs` for each row of `inputs`, one after the other, give K
+        sketches, ``(b * K, p)``.
+        """
         if self._projections is None:
             self._projections = self._draw(layers)
         result = None
         for (a, g), (project_a, project_g) in zip(
             layers, self._projections, strict=True
         ):
-            product = project_a(a).mul_(project_g(g))
+            product = project_g(g)
+            several = len(g) // max(1, len(a))
+            apart = product.T.unflatten(1, (len(a), several))
+            apart.mul_(project_a(a).T[:, :, None])
             result = product if result is None else result.add_(product)
         if result is None:
             raise ValueError("layers must hold the factors of at least one layer.")

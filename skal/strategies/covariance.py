@@ -180,9 +180,15 @@ class BAIT(_Covariance):
     C classes and z of length d (features and 1), thus D = C · d parameters,
     ``"last_layer"`` costs a forward pass and C - 1 backward passes of the last layer,
     and keeps m × (d + 3 C²) + 4 D² elements; ``"gradients"`` costs C - 1 backward
-    passes of all layers, and keeps m × C × (n_components + 2 C).  Other spaces use
-    their vectors as the inputs of the last layer.  If more than 2 GiB would be needed,
-    an error is raised.
+    passes of all layers, and keeps m × C × (n_components + 2 C).  Vectors that would
+    take more than 64 MiB are not kept, but read again for up to 32 picks at a time.
+    Other spaces use their vectors as the inputs of the last layer.  If more than 2 GiB
+    would be needed, an error is raised.
+
+    For classifiers, ``"gradients"`` takes m · C · n_components² multiply-adds before
+    the first pick and m · C² · n_components for each, in float64: many minutes for
+    50,000 rows of 10 classes.  For such pools, let `Prefilter` choose the rows, or use
+    ``"last_layer"``.
 
     References
     ----------

@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from skal._numerics.blocks import block_size
 from skal.reading.access import NetAccess, as_columns, index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.reading.space import SpaceLike, reader_of, resolve_space
-from skal.rows import Rows
+from skal.rows import ChainedRows, Rows
 from skal.selection import Information
+from skal.selection._fisher_bait import InformationRows
 from skal.spaces import Factors, Sketch
 
 __all__ = ["information_directions", "read_information"]
 
 #: Maximum number of elements kept for one net: 2 GiB in float64.
 _LIMIT = 2**28
-Read = Callable[[Rows], Information]
+#: Elements of the vectors of rows, 64 MiB in float32, above which they are read anew.
+_KEPT = 2**24
+Read = Callable[[Rows], InformationRows]
+
+
+class _Anew:
+    """Information that is read from the net whenever it is asked for.
+
+    Parameters
+    ----------
+    access : NetAccess
+    read : callable
+        Reads a batch.
+    rows : Rows
+    one : Information
+        Of one of the rows.
+    """
+
+    def __init__(
+        self,
+        access: NetAccess,
+        read: Callable[[Any], Information],
+        rows: Rows,
+        one: Information,
+    ) -> None:
+        self._access, self._read, self._rows = access, read, rows
+        self._size = _batch_size(access, one)
+        self.shape = (len(rows), *one.shape[1:])
+
+    def take(self, rows: Tensor) -> Information:
+        """Return the information of the rows of these numbers."""
+        chosen = self._rows.take(rows.cpu().numpy())
+        return Information(*self._access.collect(chosen, self._read, self._size))
+
+    def blocks(self, width: int) -> Iterator[tuple[slice, Information]]:
+        """Yield all rows in order, as `Information.blocks`."""
+        read = self._access.stream(self._rows, self._read, self._size)
+        for where, parts in read:
+            for part, block in Information(*parts).blocks(width):
+                yield slice(where.start + part.start, where.start + part.stop), block
 
 
 def read_information(
     pool: Pool, space: SpaceLike, n_components: int | None, head: str | None, rng: Any
-) -> tuple[list[Information], list[Information] | None]:
+) -> tuple[list[InformationRows], list[InformationRows] | None]:
     """Read pool and labeled rows, one `Information` for each net of the learner.
+
+    Vectors of the pool that would take more than 64 MiB are not kept: they are read
+    anew whenever they are asked for.
 
     Parameters
     ----------
@@ -43,7 +87,7 @@ def read_information(
 
     Returns
     -------
-    rows, labeled : list of Information
+    rows, labeled : list of InformationRows
         None for `labeled` if a net has no labeled rows.
 
     Raises
@@ -57,7 +101,8 @@ def read_information(
             "This strategy needs gradients as vectors. Set n_components to their "
             'length, such as 512, or use space="last_layer".'
         )
-    rows, labeled = [], []
+    rows: list[InformationRows] = []
+    labeled: list[InformationRows] = []
     for member, access in pool.nets(head):
         read = _reader(access, space, n_components, rng)
         rows.append(read(member.rows))
@@ -115,39 +160,49 @@ def _reader(
             return Information(empty, columns.mT)
 
         inputs = features(rows)
-        columns = _collect(access, outputs, rows, width=inputs.shape[1]).outputs
+        width = inputs.shape[1]
+        _check_size(len(rows), _first(access, outputs, rows), width, keeps=True)
+        _, columns = access.collect(rows, outputs, access.chunk_size)
         return Information(inputs.to(columns.device), columns)
 
     return read
 
 
 def _collect(
-    access: NetAccess,
-    read: Callable[[Any], Information],
-    rows: Rows,
-    width: int | None = None,
+    access: NetAccess, read: Callable[[Any], Information], rows: Rows
+) -> InformationRows:
+    """Read all rows, or leave them to be read anew if they would take much memory."""
+    one = _first(access, read, rows)
+    _, i, k, o = one.shape
+    keeps = len(rows) * (i + k * o) <= _KEPT or isinstance(rows, ChainedRows)
+    _check_size(len(rows), one, i, keeps)
+    if not keeps:
+        return _Anew(access, read, rows, one)
+    return Information(*access.collect(rows, read, _batch_size(access, one)))
+
+
+def _batch_size(access: NetAccess, one: Information) -> int:
+    """Return the rows of a batch whose vectors take little memory."""
+    _, i, k, o = one.shape
+    return min(access.chunk_size, block_size(i + k * o))
+
+
+def _first(
+    access: NetAccess, read: Callable[[Any], Information], rows: Rows
 ) -> Information:
-    """Read all rows, unless they would take too much memory."""
-    looked = False
-
-    def checked(batch: Any) -> Information:
-        nonlocal looked
-        if not looked:  # with one row, since a batch may be too large
-            one = read(index_batch(batch, slice(1)))
-            _check_size(len(rows), one, width or one.inputs.shape[1])
-            looked = True
-        return read(batch)
-
-    inputs, outputs = access.collect(rows, checked, access.chunk_size)
-    return Information(inputs, outputs)
+    """Read a single row, since a batch may be too large."""
+    _, batch = next(access.batches(rows))
+    with torch.inference_mode(False), torch.no_grad():
+        return read(index_batch(batch, slice(1)))
 
 
-def _check_size(m: int, part: Information, width: int) -> None:
-    n_vectors, o = part.outputs.shape[1:]
-    n_elements = m * (width + n_vectors * (o + 2 * n_vectors)) + 4 * (o * width) ** 2
+def _check_size(m: int, one: Information, width: int, keeps: bool) -> None:
+    _, _, k, o = one.shape
+    per_row = 2 * k**2 + (width + k * o if keeps else 0)
+    n_elements = m * per_row + 4 * (o * width) ** 2
     if n_elements > _LIMIT:
         raise ValueError(
-            f"The information of {m} rows with {n_vectors + 1} classes on {o * width} "
+            f"The information of {m} rows with {k + 1} classes on {o * width} "
             f"parameters takes {n_elements / 2**27:.1f} GiB, more than 2. Query a part "
             "of the pool (skal.strategies.Subsample or Prefilter), or project "
             'gradients to few components (space="gradients", n_components=128).'
@@ -178,17 +233,11 @@ def _all_layers(
     def read(batch: Any) -> Information:
         n_vectors = _n_vectors(access, directions, batch)
 
-        def by_vector(layers: list[Factors]) -> Tensor:
-            single = [
-                Factors(
-                    inputs.repeat_interleave(n_vectors, dim=0),
-                    outputs.unflatten(1, (n_vectors, -1)).flatten(0, 1),
-                )
-                for inputs, outputs in layers
-            ]
-            return project(single).unflatten(0, (-1, n_vectors))
-
-        outputs = by_vector(reader(batch))
+        layers = [
+            Factors(inputs, outputs.unflatten(1, (n_vectors, -1)).flatten(0, 1))
+            for inputs, outputs in reader(batch)
+        ]
+        outputs = project(layers).unflatten(0, (-1, n_vectors))
         return Information(outputs.new_ones(len(outputs), 1), outputs)
 
     return read

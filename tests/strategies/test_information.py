@@ -213,6 +213,29 @@ def test_bad_input():
         BAIT(condition_on_labels="yes").select(learner, POOL, 1)
 
 
+@pytest.mark.parametrize("space", ["gradients", "last_layer"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_reading_anew_changes_nothing(space, backward, monkeypatch):
+    X_pool = make_data("classification", 90, seed=2)[0]
+    labels = ActiveLearner(make_net("classification"), X_training=X, y_training=Y)
+    learner = Committee([labels, make_learner(random_state=1)])
+    strategy = BAIT(space, backward=backward, random_state=0)
+    expected = strategy.select(learner, X_pool, 25)
+    read = []
+    collected = NetAccess.collect
+
+    def noted(self, rows, read_batch, size=None):
+        read.append(len(rows))
+        return collected(self, rows, read_batch, size)
+
+    monkeypatch.setattr("skal.strategies.information._KEPT", 0)
+    monkeypatch.setattr(NetAccess, "collect", noted)
+    picks = strategy.select(learner, X_pool, 25)
+    assert 90 not in read, "vectors of the pool are not kept"
+    assert picks.indices.tolist() == expected.indices.tolist()
+    np.testing.assert_allclose(picks.scores, expected.scores, rtol=1e-4)
+
+
 def test_too_much_is_refused_by_one_row(monkeypatch):
     learner, seen = make_learner(), []
     directions = information_directions
