@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
@@ -122,6 +123,8 @@ def test_every_container_gives_the_same(container: str) -> None:
     elif container == "list":
         rows = X.to_numpy(dtype=object).tolist()
     else:
+        if sklearn.__version__.startswith("1.6."):
+            pytest.skip("no tables of pyarrow; polars of that time crashes on dates")
         module = pytest.importorskip(container)
         columns = {
             name: column.astype(object).where(column.notna(), None).tolist()
