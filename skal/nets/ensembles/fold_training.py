@@ -19,8 +19,8 @@ __all__ = ["Schedule", "deal_folds", "train_on_folds"]
 
 #: Steps between two looks at the held-out rows.
 _EVERY = 10
-#: Steps without a better one of any net after which training ends.
-_PATIENCE = 150
+#: Share of the steps without a better one of any net after which training ends.
+_PATIENCE = 0.3
 #: Share of the steps in which the learning rate rises.
 _WARMUP = 0.1
 #: Rows of each net in a held-out batch, and passes over the rows at least, by default.
@@ -154,7 +154,7 @@ def train_on_folds(
 
     Notes
     -----
-    Training ends early if no net has become better in 150 steps.
+    Training ends early if no net has become better in three tenths of the steps.
 
     A net whose fold is empty takes its weights of the step that is best for the others
     on average.  If no net has both rows to learn from and rows held out, as with a
@@ -175,7 +175,7 @@ def train_on_folds(
         optimizer.step()
         if (step + 1) % _EVERY == 0 or step + 1 == schedule.n_steps:
             best.update(step + 1)
-            if best.waits(step + 1):
+            if best.waited(step + 1) >= _PATIENCE * schedule.n_steps:
                 break
     stack.parameters = best.parameters
     stack.unstack([net.module_ for net in nets])
@@ -286,9 +286,9 @@ class _Best:
             chosen = better[:, None] & torch.from_numpy(self.rows.is_held)
             self.outputs[torch.from_numpy(self.rows.held)[chosen]] = outputs[chosen]
 
-    def waits(self, step: int) -> bool:
-        """Whether no net has become better for long."""
-        return bool(self.judged.any()) and step - int(self.steps.max()) >= _PATIENCE
+    def waited(self, step: int) -> int:
+        """Count the steps since a net has become better, if one is judged."""
+        return step - int(self.steps.max()) if bool(self.judged.any()) else 0
 
     def _judge(self) -> tuple[Tensor, Tensor]:
         """Compute the loss (K,) and the outputs (K, h, ...) on the held-out rows."""

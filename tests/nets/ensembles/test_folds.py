@@ -20,7 +20,7 @@ from sklearn.svm import LinearSVC
 
 from skal.exceptions import TrainingWarning
 from skal.nets import FoldEnsembleClassifier, FoldEnsembleRegressor
-from skal.nets.ensembles import folds
+from skal.nets.ensembles import fold_base, folds
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4))
@@ -90,9 +90,9 @@ def test_held_out_predictions_are_those_of_the_net_of_the_fold(
     task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dealt = []
-    deal = folds.deal_folds
+    deal = fold_base.deal_folds
     monkeypatch.setattr(
-        folds, "deal_folds", lambda *a: dealt.append(deal(*a)) or dealt[-1]
+        fold_base, "deal_folds", lambda *a: dealt.append(deal(*a)) or dealt[-1]
     )
     ensemble = make(task).fit(X, target(task))
     for k, net in enumerate(ensemble.estimators_):
@@ -434,7 +434,7 @@ def test_an_interrupt_leaves_the_ensemble_as_it_was(
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folds, where, interrupt)
+    monkeypatch.setattr(fold_base, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         ensemble.fit(X[:20], -Y[:20])
     assert vars(ensemble) == before
