@@ -75,10 +75,9 @@ class CEALLearner(ActiveLearner):
     `query` costs one additional call of `predict_proba` on the pool, which is read in
     blocks; the rows with pseudo-labels are copied. An estimator that has not been
     fitted assigns no pseudo-labels. Without a `query` before it, `teach` uses labeled
-    rows only. A ``sample_weight`` passed to `teach` applies to the labeled rows; rows
-    with pseudo-labels have weight
-    1. Teach the rows that were picked: if any other row with a pseudo-label is taught,
-       it is used twice in this fit.
+    rows only. A ``sample_weight`` passed to `teach` applies to the labeled rows; the
+    weight of rows with pseudo-labels is 1. Teach the rows that were picked: if any
+    other row with a pseudo-label is taught, it is used twice in this fit.
 
     References
     ----------
