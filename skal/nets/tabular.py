@@ -49,7 +49,7 @@ class PeriodicEmbedding(nn.Module):
     r"""Puts learned periodic functions of single columns beside the columns.
 
     Column x becomes x and :math:`W \cos(2 \pi f x + p) + b`, with frequencies f,
-    phases p, a matrix W and a vector b of its own.
+    phases p, a matrix W and a vector b that are learned for each column.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def fisher_bait(
     ----------
     rows : sequence of Information, each of m rows
         One for each net; or objects with its methods `take` and `blocks` and its
-        `shape`, which read m rows anew whenever they are asked for them.
+        `shape`, which read the m rows again on every call.
     n : int
         From 0 to m.
     prior : float
@@ -89,7 +89,8 @@ def fisher_bait(
     condition_on_labels : bool
         Whether the information of the labeled rows is known from the beginning.
     backward : bool
-        Pick twice as many rows, and drop those that are missed least.
+        Whether to pick twice as many rows, and then drop those whose removal increases
+        the trace least.
 
     Returns
     -------
@@ -116,8 +117,8 @@ def fisher_bait(
     row by products with 2 K vectors: m · K · (i · o + K · o) multiply-adds, after m ·
     D² at the beginning.  Those of up to 32 picks are computed in one pass over the
     rows, for picks that are forecast among a few rows, and again in the next pass.
-    Keeps 2 m · K² + 4 D² elements for a net beside the rows, and never the m · K · D
-    of the vectors.  In float64.  Ties go in pool order.
+    Memory: 2 m · K² + 4 D² elements for each net beside the rows, never the m · K · D
+    of the vectors.  Computed in float64.  Ties are resolved in pool order.
 
     References
     ----------

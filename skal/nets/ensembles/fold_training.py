@@ -267,7 +267,7 @@ class _Best:
         """Compare the present weights of each net with its best ones."""
         if bool(self.judged.any()):
             losses, outputs = self._judge()
-            # A net with no fold of its own goes by the mean of the others, but those
+            # A net whose fold is empty goes by the mean of the others, but those
             # whose training failed.
             finite = losses[self.judged & losses.isfinite()]
             losses[~self.judged] = finite.mean() if len(finite) else math.inf

@@ -1,4 +1,4 @@
-"""Fold ensembles: nets trained at once, each stopped and judged by its own fold."""
+"""Fold ensembles: nets trained at once, each stopped and judged by its fold."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MAX_ITERATIONS = 1000
 
 
 class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
-    """Nets for tables of few rows, each stopped and judged by a fold of its own.
+    """Nets for tables of few rows, each stopped and judged by its fold.
 
     The recommended learner for 30 to some thousand labels. The nets are trained
     simultaneously; a Gaussian process, a forest and a ridge regression join the
@@ -264,7 +264,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
 
 
 class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
-    """Nets for tables of few rows, each stopped and judged by a fold of its own.
+    """Nets for tables of few rows, each stopped and judged by its fold.
 
     The recommended learner for 30 to some thousand labels. The nets are trained
     simultaneously; a logistic regression and a forest join the average as far as they

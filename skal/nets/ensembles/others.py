@@ -20,7 +20,7 @@ __all__ = [
 
 #: Steps of the search for hyperparameters: the likelihood changes little afterwards.
 _MAX_ITERATIONS = 50
-#: Inputs up to which each has a length scale of its own.
+#: Columns up to which each has a separate length scale.
 _MOST_SCALES = 100
 #: Pull of the weights towards equal ones, relative to the error of the best model.
 _SHRINKAGE = 0.03
