@@ -24,7 +24,7 @@ FILES = [
 #: What a learner has to provide, by family; the order is that of the tables.
 FAMILIES = {
     "any": "any estimator",
-    "proba": "`predict_proba`",
+    "proba": "`predict_proba`, or for some `decision_function`",
     "models": "several plausible models (a posterior)",
     "net": "a skorch net",
     "strategies": "what the wrapped strategy needs",
@@ -44,7 +44,9 @@ def family(strategy: type) -> str:
     parameters = inspect.signature(strategy).parameters
     if "posterior" in parameters:
         return "models"
-    return strategy._requires or "any"
+    return {None: "any", "decision": "proba"}.get(
+        strategy._requires, strategy._requires
+    )
 
 
 def members(name: str) -> list[type]:

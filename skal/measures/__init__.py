@@ -20,12 +20,19 @@ from skal.measures._gradient_length import (
     softmax_gradient_length,
 )
 from skal.measures._ldm import least_disagree_metric
-from skal.measures._uncertainty import entropy, least_confidence, margin
+from skal.measures._uncertainty import (
+    decision_margin,
+    entropy,
+    least_confidence,
+    margin,
+    smallest_decision,
+)
 
 __all__ = [
     "bald",
     "consensus_entropy",
     "contrast",
+    "decision_margin",
     "entropy",
     "epig",
     "expected_model_change",
@@ -42,6 +49,7 @@ __all__ = [
     "mean_std",
     "not_negative",
     "predictive_variance",
+    "smallest_decision",
     "softmax_gradient_length",
     "variation_ratio",
     "vote_entropy",

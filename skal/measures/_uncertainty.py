@@ -1,17 +1,23 @@
-"""Uncertainty of one predictive distribution per row."""
+"""Uncertainty of one predictive distribution, or of one decision, per row."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["entropy", "least_confidence", "margin"]
+__all__ = [
+    "decision_margin",
+    "entropy",
+    "least_confidence",
+    "margin",
+    "smallest_decision",
+]
 
 
-def _check_probs(probs: Tensor) -> None:
-    if probs.ndim != 2 or probs.shape[1] < 1:
+def _check_columns(values: Tensor, name: str = "probs") -> None:
+    if values.ndim != 2 or values.shape[1] < 1:
         raise ValueError(
-            f"probs must have shape (rows, classes), got {tuple(probs.shape)}."
+            f"{name} must have shape (rows, classes), got {tuple(values.shape)}."
         )
 
 
@@ -35,7 +41,7 @@ def least_confidence(probs: Tensor) -> Tensor:
     >>> least_confidence(torch.tensor([[0.5, 0.5], [0.75, 0.25]]))
     tensor([0.5000, 0.2500])
     """
-    _check_probs(probs)
+    _check_columns(probs)
     return 1 - probs.amax(dim=1)
 
 
@@ -60,7 +66,7 @@ def margin(probs: Tensor) -> Tensor:
     >>> margin(torch.tensor([[0.5, 0.5], [0.75, 0.25]]))
     tensor([ 0.0000, -0.5000])
     """
-    _check_probs(probs)
+    _check_columns(probs)
     if probs.shape[1] == 1:
         return -probs[:, 0]
     top = probs.topk(2, dim=1).values
@@ -87,5 +93,60 @@ def entropy(probs: Tensor) -> Tensor:
     >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
     tensor([0.6931, 0.0000])
     """
-    _check_probs(probs)
+    _check_columns(probs)
     return torch.special.entr(probs).sum(dim=1)
+
+
+def decision_margin(values: Tensor) -> Tensor:
+    """Negative gap between the two largest decision values.
+
+    Parameters
+    ----------
+    values : Tensor of shape (m, C)
+        Values of a `decision_function`, one for each class; one column for two classes,
+        positive for one of them and negative for the other.
+
+    Returns
+    -------
+    scores : Tensor of shape (m,)
+        ``v_second - v_first``, at most 0; ``-abs(v)`` of a single column.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import decision_margin
+    >>> decision_margin(torch.tensor([[2.0, 1.5, -1.0], [3.0, -3.0, 0.0]]))
+    tensor([-0.5000, -3.0000])
+    >>> decision_margin(torch.tensor([[-0.25], [2.0]]))
+    tensor([-0.2500, -2.0000])
+    """
+    _check_columns(values, "values")
+    if values.shape[1] == 1:
+        return -values[:, 0].abs()
+    return margin(values)
+
+
+def smallest_decision(values: Tensor) -> Tensor:
+    """Negative of the largest decision value.
+
+    Parameters
+    ----------
+    values : Tensor of shape (m, C)
+        As in `decision_margin`.
+
+    Returns
+    -------
+    scores : Tensor of shape (m,)
+        ``-max_c v_c``; ``-abs(v)`` of a single column, which stands for ``(-v, v)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import smallest_decision
+    >>> smallest_decision(torch.tensor([[2.0, 1.5, -1.0], [-3.0, -2.0, -2.5]]))
+    tensor([-2.,  2.])
+    """
+    _check_columns(values, "values")
+    if values.shape[1] == 1:
+        return -values[:, 0].abs()
+    return -values.amax(dim=1)

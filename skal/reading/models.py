@@ -27,6 +27,7 @@ from skal._tables import column_names, take_columns
 from skal.nets.criteria import is_binary
 from skal.reading.access import NetAccess
 from skal.reading.copies import copy_to_read
+from skal.reading.decisions import decision_values
 from skal.reading.unwrapping import accepts_nan, is_sklearn_own, unwrap
 from skal.rows import Rows, array_if_tensor, as_dense, take_slice
 
@@ -216,6 +217,10 @@ class Member:
         for k, output in enumerate(outputs_):
             outputs_[k] = _as_distributions(output, type(self.estimator).__name__)
         return [torch.from_numpy(output) for output in outputs_]
+
+    def decisions(self) -> list[torch.Tensor]:
+        """Compute the decision values of the pool; see `decision_values`."""
+        return decision_values(self.to_read, self.rows)
 
     def is_multilabel(self, block: Any, proba: np.ndarray) -> bool:
         """Whether the columns of `predict_proba` are labels, not classes.

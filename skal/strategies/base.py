@@ -18,6 +18,7 @@ from torch import Tensor
 from skal._cells import naming_cells
 from skal.exceptions import UnsuitableLearnerError
 from skal.modes import own_modes
+from skal.reading.decisions import decides
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
@@ -54,6 +55,12 @@ _REQUIREMENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "predict_proba",
         lambda member: hasattr(member.estimator, "predict_proba"),
     ),
+    "decision": (
+        "predict_proba, or decision_function and classes_",
+        lambda member: (
+            hasattr(member.estimator, "predict_proba") or decides(member.estimator)
+        ),
+    ),
 }
 
 
@@ -74,7 +81,8 @@ class QueryStrategy(BaseEstimator, ABC):
         ``"any"``, ``"classification"`` or ``"regression"``.
     ``_requires``
         ``"net"`` if every model must be a skorch net or an ensemble of nets,
-        ``"proba"`` if every model must have `predict_proba`, None otherwise.
+        ``"proba"`` if every model must have `predict_proba`, ``"decision"`` if it must
+        have this or `decision_function`, None otherwise.
     ``_requires_labeled``
         Whether the learner must hold labeled rows.
 
@@ -232,9 +240,12 @@ class QueryStrategy(BaseEstimator, ABC):
         what, has = _REQUIREMENTS[self._requires]
         for member in pool.members:
             if not has(member):
+                hint = ""
+                if self._requires == "proba" and decides(member.estimator):
+                    hint = " Margin and LeastConfident read its decision_function."
                 raise UnsuitableLearnerError(
                     f"{name} needs {what}, and {type(member.estimator).__name__} does "
-                    "not have it."
+                    f"not have it.{hint}"
                 )
 
     def _check_picks(self, picks: Picks, n: int, m: int) -> Picks:

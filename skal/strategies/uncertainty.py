@@ -1,4 +1,4 @@
-"""Uncertainty sampling: the probabilities of the classifier itself."""
+"""Uncertainty sampling: probabilities or decision values of the classifier itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.measures import entropy, least_confidence, margin
+from skal.exceptions import UnsuitableLearnerError
+from skal.measures import (
+    decision_margin,
+    entropy,
+    least_confidence,
+    margin,
+    smallest_decision,
+)
 from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
 
@@ -33,7 +40,35 @@ class _Uncertainty(ScoreStrategy):
         """Score rows of probabilities, ``(m, C)``."""
 
 
-class LeastConfident(_Uncertainty):
+class _DecisionUncertainty(_Uncertainty):
+    """The same, or by `decision_function` where there are no probabilities."""
+
+    _requires: ClassVar[str | None] = "decision"
+
+    def _check_learner(self, pool: Pool) -> None:
+        super()._check_learner(pool)
+        without = [m for m in pool.members if not hasattr(m.estimator, "predict_proba")]
+        if without and len(pool.members) > 1:
+            raise UnsuitableLearnerError(
+                f"{type(without[0].estimator).__name__} in a committee has no "
+                "predict_proba, and values of decision_function have no scale that the "
+                "members share. Use VoteEntropy, which counts votes, or put the member "
+                "into a CalibratedClassifierCV."
+            )
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        if hasattr(pool.members[0].estimator, "predict_proba"):
+            return super()._score(pool, rng)
+        (member,) = pool.members
+        values = member.decisions()
+        return torch.stack([self._measure_decision(part) for part in values]).sum(0)
+
+    @abstractmethod
+    def _measure_decision(self, values: Tensor) -> Tensor:
+        """Score rows of decision values, ``(m, C)``, or ``(m, 1)`` for two classes."""
+
+
+class LeastConfident(_DecisionUncertainty):
     r"""Least confident sampling [1]_: the most probable class has a low probability.
 
     Parameters
@@ -44,8 +79,13 @@ class LeastConfident(_Uncertainty):
     Notes
     -----
     The score is :math:`1 - \max_c p(c \mid x)`, summed over the outputs of a
-    multi-output classifier.  Suits any classifier with `predict_proba`; the cost is one
-    pass over the pool.
+    multi-output classifier; each label of a multi-label classifier is an output of two
+    classes.  The cost is one pass over the pool.
+
+    Without `predict_proba`, the values of `decision_function` are read as they are,
+    without calibration: the score is :math:`-\max_c f_c(x)`, or :math:`-|f(x)|` for two
+    classes and for each label.  This suits a linear classifier or an SVM; in a
+    committee, every member must have `predict_proba`.
 
     References
     ----------
@@ -66,9 +106,12 @@ class LeastConfident(_Uncertainty):
     def _measure(self, probs: Tensor) -> Tensor:
         return least_confidence(probs)
 
+    def _measure_decision(self, values: Tensor) -> Tensor:
+        return smallest_decision(values)
 
-class Margin(_Uncertainty):
-    """Margin sampling [1]_: the two most probable classes are nearly equally probable.
+
+class Margin(_DecisionUncertainty):
+    r"""Margin sampling [1]_: the two most probable classes are nearly equally probable.
 
     Parameters
     ----------
@@ -79,13 +122,21 @@ class Margin(_Uncertainty):
     -----
     The score is :math:`p_{(2)} - p_{(1)}`, the second largest probability minus the
     largest (0 means most uncertain), summed over the outputs of a multi-output
-    classifier.  Suits any classifier with `predict_proba`; the cost is one pass over
-    the pool.
+    classifier; each label of a multi-label classifier is an output of two classes.  The
+    cost is one pass over the pool.
+
+    Without `predict_proba`, the values of `decision_function` are read as they are,
+    without calibration: the score is the second largest value minus the largest, or
+    :math:`-|f(x)|` for two classes and for each label, as for support vector machines
+    [2]_.  In a committee, every member must have `predict_proba`: decision values of
+    different models have no common scale.
 
     References
     ----------
     .. [1] Scheffer, Decomain and Wrobel, "Active hidden Markov models for information
        extraction", IDA 2001. https://doi.org/10.1007/3-540-44816-0_31
+    .. [2] Tong and Koller, "Support vector machine active learning with applications to
+       text classification", JMLR 2001. https://www.jmlr.org/papers/v2/tong01a.html
 
     Examples
     --------
@@ -101,6 +152,9 @@ class Margin(_Uncertainty):
     def _measure(self, probs: Tensor) -> Tensor:
         return margin(probs)
 
+    def _measure_decision(self, values: Tensor) -> Tensor:
+        return decision_margin(values)
+
 
 class Entropy(_Uncertainty):
     r"""Entropy sampling [1]_: the class probabilities have a high entropy.
@@ -113,8 +167,9 @@ class Entropy(_Uncertainty):
     Notes
     -----
     The score is :math:`-\sum_c p(c \mid x) \log p(c \mid x)` in nats, summed over the
-    outputs of a multi-output classifier.  Suits any classifier with `predict_proba`;
-    the cost is one pass over the pool.
+    outputs of a multi-output classifier; each label of a multi-label classifier is an
+    output of two classes.  Suits any classifier with `predict_proba`; the cost is one
+    pass over the pool.
 
     References
     ----------

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 
-from skal.measures import entropy, least_confidence, margin
+from skal.measures import (
+    decision_margin,
+    entropy,
+    least_confidence,
+    margin,
+    smallest_decision,
+)
 
 MEASURES = [least_confidence, margin, entropy]
 
@@ -62,3 +68,18 @@ def test_one_class_has_no_rival():
 def test_shape_is_checked(measure):
     with pytest.raises(ValueError, match=r"\(rows, classes\), got \(3,\)"):
         measure(torch.ones(3))
+
+
+def test_decisions_by_hand():
+    values = torch.tensor([[1.0, -2.0, 0.5], [-4.0, -1.0, -1.0]])
+    assert decision_margin(values).tolist() == [-0.5, 0.0]
+    assert smallest_decision(values).tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("measure", [decision_margin, smallest_decision])
+def test_one_column_is_the_value_of_two_classes(measure):
+    values = torch.tensor([[0.5], [-2.0], [0.0]])
+    assert measure(values).tolist() == [-0.5, -2.0, 0.0]
+    torch.testing.assert_close(measure(-values), measure(values))
+    with pytest.raises(ValueError, match=r"values must have shape \(rows, classes\)"):
+        measure(values[:, 0])

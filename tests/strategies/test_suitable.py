@@ -19,6 +19,7 @@ from skal.nets import LossPredictionRegressor
 from skal.strategies import (
     BADGE,
     LCMD,
+    Entropy,
     GreedySampling,
     Margin,
     Random,
@@ -85,7 +86,7 @@ def test_the_best_come_first():
         ("svr", LCMD()),
         ("svr", Margin()),
         ("logistic", BADGE()),
-        ("ridge classifier", Margin()),
+        ("ridge classifier", Entropy()),
         ("regressor", LCMD()),
         ("net", GreedySampling()),
     ],

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import entropy
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -200,13 +200,6 @@ def test_certain_probabilities_have_no_nan():
     np.testing.assert_array_equal(Entropy().score_samples(model, POOL), 0)
     np.testing.assert_array_equal(LeastConfident().score_samples(model, POOL), 0)
     np.testing.assert_array_equal(Margin().score_samples(model, POOL), -1)
-
-
-def test_a_classifier_without_probabilities():
-    with pytest.raises(
-        UnsuitableLearnerError, match=r"Margin needs.*RidgeClassifier.*Random"
-    ):
-        Margin().select(RidgeClassifier().fit(X, Y), POOL)
 
 
 def test_a_committee_of_skorchs_nets_that_missed_a_class():
