@@ -80,6 +80,7 @@ from skal.strategies import (
     QBCVariance,
     QueryStrategy,
     Random,
+    Stochastic,
     Subsample,
     SuggestiveAnnotation,
     TypiClust,
@@ -236,6 +237,7 @@ FOR_ANY: Entries = {
     "ProbCover": lambda: ProbCover(random_state=0),
     "Random": lambda: Random(random_state=0),
     "Distinct": lambda: Distinct(random_state=0),
+    "Stochastic": lambda: Stochastic(random_state=0),
     "Subsample": lambda: Subsample(max_rows=60, random_state=0),
     "SuggestiveAnnotation": lambda: SuggestiveAnnotation(random_state=0),
     "TypiClust": lambda: TypiClust(random_state=3),
@@ -381,6 +383,12 @@ SETTINGS: Entries = {
     "Mixture[half]": lambda: Mixture(CoreSet(), Random(), share=0.5, random_state=1),
     "Prefilter[LCMD of the variance]": lambda: Prefilter(
         LCMD(), BALD(MCDropout(10)), factor=5, random_state=1
+    ),
+    "Stochastic[softmax]": lambda: Stochastic(
+        BALD(MCDropout(10)), 20.0, "softmax", random_state=1
+    ),
+    "Stochastic[softrank]": lambda: Stochastic(
+        BALD(MCDropout(10)), 2.0, "softrank", random_state=2
     ),
     "Subsample[share of the rows]": lambda: Subsample(LCMD(), 0.5, random_state=1),
     "DiverseMiniBatch[inputs]": lambda: DiverseMiniBatch(

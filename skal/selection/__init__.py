@@ -13,7 +13,7 @@ from skal.selection._lcmd import lcmd
 from skal.selection._max_cover import max_cover
 from skal.selection._max_det import max_det
 from skal.selection._prob_cover import prob_cover
-from skal.selection._scores import interleave, power_bald, top_k
+from skal.selection._scores import gumbel_top_k, interleave, top_k
 from skal.selection._seeding import seeding
 from skal.selection._tessar import tessar
 
@@ -26,6 +26,7 @@ __all__ = [
     "fisher_bait",
     "frank_wolfe",
     "gaussian_batch_bald",
+    "gumbel_top_k",
     "interleave",
     "k_center",
     "k_nearest",
@@ -33,7 +34,6 @@ __all__ = [
     "lcmd",
     "max_cover",
     "max_det",
-    "power_bald",
     "prob_cover",
     "representatives",
     "seeding",

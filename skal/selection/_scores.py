@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from skal.selection._greedy import Picks, check_n
-from skal.validation import check_positive
+from skal.validation import check_not_negative, check_option
 
-__all__ = ["interleave", "power_bald", "top_k"]
+__all__ = ["KINDS", "gumbel_top_k", "interleave", "top_k"]
 
 
 def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
@@ -64,21 +64,35 @@ def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
     return Picks(indices, scores[indices])
 
 
-def power_bald(
-    scores: Tensor, n: int, rng: torch.Generator, *, power: float = 1.0
+#: How scores become weights.
+KINDS = ("power", "softmax", "softrank")
+
+
+def gumbel_top_k(
+    scores: Tensor,
+    n: int,
+    rng: torch.Generator,
+    *,
+    beta: float = 1.0,
+    kind: str = "power",
 ) -> Picks:
-    r"""Draw rows without replacement, in proportion to a power of their scores [1]_.
+    r"""Draw rows without replacement, with probabilities that grow with scores [1]_.
 
     Parameters
     ----------
     scores : Tensor of shape (m,)
-        Non-negative, such as those of `bald`.
+        Finite, except for ``"softrank"``; not negative for ``"power"``.
     n : int
         From 0 to m.
     rng : torch.Generator
         On the CPU.
-    power : float
-        :math:`\beta`; the higher it is, the closer the draws are to the highest scores.
+    beta : float
+        :math:`\beta`, at least 0.  The higher it is, the closer the draws are to the
+        highest scores; 0 draws uniformly.
+    kind : {"power", "softmax", "softrank"}
+        Each row is drawn with :math:`P(x) \propto s_x^\beta` (power), :math:`P(x)
+        \propto e^{\beta s_x}` (softmax) or :math:`P(x) \propto r_x^{-\beta}`
+        (softrank), where r is 1 for the highest score, 2 for the next one, and so on.
 
     Returns
     -------
@@ -88,14 +102,15 @@ def power_bald(
     Raises
     ------
     ValueError
-        If `n` is out of range, a score is negative or not finite, or the power is not
-        positive.
+        If a parameter is out of range, or a score is NaN, or not allowed by `kind`.
 
     Notes
     -----
-    Picks the rows of the largest :math:`\beta \log s_x + g_x` with standard Gumbel
-    :math:`g_x`; this equals drawing rows one after the other with :math:`P(x) \propto
-    s_x^\beta`.  Rows of score 0 come last, in random order.
+    Picks the rows of the largest :math:`v_x + g_x / \beta` with standard Gumbel
+    :math:`g_x` and :math:`v_x = \log s_x`, :math:`s_x` or :math:`-\log r_x`; this
+    equals drawing one row after the other, each in proportion to the weights of those
+    left.  With ``"power"`` and a positive :math:`\beta`, rows of score 0 come last, in
+    random order.  Equal scores are ranked in random order by ``"softrank"``.
 
     References
     ----------
@@ -106,30 +121,49 @@ def power_bald(
     Examples
     --------
     >>> import torch
-    >>> from skal.selection import power_bald
+    >>> from skal.selection import gumbel_top_k
     >>> rng = torch.Generator().manual_seed(0)
-    >>> power_bald(torch.tensor([0.0, 5.0, 0.0]), 2, rng).indices[0]
+    >>> gumbel_top_k(torch.tensor([0.0, 5.0, 0.0]), 2, rng).indices[0]
     tensor(1)
     """
     check_n(n, len(scores))
-    check_positive("power", power)
-    valid = scores.isfinite() & (scores >= 0)
-    if not bool(valid.all()):
-        row = int((~valid).nonzero()[0])
-        raise ValueError(
-            "scores must be finite and not negative, got "
-            f"{float(scores[row])} in row {row}."
-        )
+    check_not_negative("beta", beta)
+    check_option("kind", kind, KINDS)
+    values = _log_weights(scores, kind, rng)
     uniform = torch.rand(len(scores), generator=rng, dtype=torch.float64)
     tiny = torch.finfo(torch.float64).tiny
     gumbel = -(-uniform.clamp(min=tiny).log()).clamp(min=tiny).log()
     gumbel = gumbel.to(scores.device)
-    positive = scores > 0
-    keys = torch.where(positive, power * scores.double().log() + gumbel, gumbel)
-    # By key; then, by a stable sort, scores above 0 before those of 0.
+    weighty = values > -torch.inf
+    if beta == 0:
+        keys, weighty = gumbel, torch.ones_like(weighty)
+    else:
+        keys = torch.where(weighty, values + gumbel / beta, gumbel)
+    # By key; then, by a stable sort, rows of a positive weight before those without.
     order = keys.argsort(descending=True, stable=True)
-    order = order[(~positive[order]).to(torch.uint8).argsort(stable=True)][:n]
+    order = order[(~weighty[order]).to(torch.uint8).argsort(stable=True)][:n]
     return Picks(order, scores[order])
+
+
+def _log_weights(scores: Tensor, kind: str, rng: torch.Generator) -> Tensor:
+    """Logarithms of the weights for a beta of 1, float64."""
+    if kind == "softrank":
+        ranked = top_k(scores, len(scores), rng).indices
+        values = torch.empty_like(scores, dtype=torch.float64)
+        ranks = torch.arange(1, len(scores) + 1, device=scores.device)
+        values[ranked] = -ranks.double().log()
+        return values
+    valid = scores.isfinite()
+    if kind == "power":
+        valid &= scores >= 0
+    if not bool(valid.all()):
+        row = int((~valid).nonzero()[0])
+        what = "finite and not negative" if kind == "power" else "finite"
+        raise ValueError(
+            f"scores must be {what} for kind={kind!r}, got {float(scores[row])} in row "
+            f'{row}. kind="softrank" takes any scores.'
+        )
+    return scores.double().log() if kind == "power" else scores.double()
 
 
 def interleave(batches: Sequence[Picks], turns: Tensor) -> Picks:

@@ -36,6 +36,7 @@ from skal.strategies.mal import MAL
 from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.prob_cover import ProbCover
 from skal.strategies.random import Random
+from skal.strategies.stochastic import Stochastic
 from skal.strategies.suggestive_annotation import SuggestiveAnnotation
 from skal.strategies.suitable import suitable_strategies
 from skal.strategies.tessar import TESSAR
@@ -97,6 +98,7 @@ __all__ = [
     "Random",
     "ScoreStrategy",
     "Selection",
+    "Stochastic",
     "Subsample",
     "SuggestiveAnnotation",
     "TypiClust",

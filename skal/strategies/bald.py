@@ -11,7 +11,7 @@ from torch import Tensor
 from skal.measures import bald, gaussian_bald
 from skal.posteriors import Draws
 from skal.reading.pool import Pool
-from skal.selection import Picks, batch_bald, gaussian_batch_bald, power_bald
+from skal.selection import Picks, batch_bald, gaussian_batch_bald, gumbel_top_k
 from skal.strategies.disagreement import Disagreement
 from skal.validation import check_int, check_positive
 
@@ -251,7 +251,8 @@ class PowerBALD(BALD):
     -----
     Rows are drawn without replacement, with probabilities proportional to
     :math:`\mathrm{BALD}(x)^\beta`.  The cost is that of `BALD`, without its redundancy
-    in large batches.  The score of a pick is that of `BALD`.
+    in large batches.  The score of a pick is that of `BALD`.  `Stochastic` does the
+    same with any scores.
 
     References
     ----------
@@ -283,4 +284,4 @@ class PowerBALD(BALD):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_positive("power", self.power)
         scores = self._checked_scores(pool, rng)
-        return power_bald(scores, n, rng, power=self.power)
+        return gumbel_top_k(scores, n, rng, beta=self.power)

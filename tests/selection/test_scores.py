@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skal.selection import Picks, interleave, power_bald, top_k
+from skal.selection import Picks, gumbel_top_k, interleave, top_k
 from tests.statistics import assert_follows
 
 
@@ -78,39 +78,99 @@ def test_nan_is_refused_and_counted():
         top_k(torch.tensor([0.0, torch.nan, 1.0, torch.nan]), 1)
 
 
-# -- drawn by a power of the scores --------------------------------------------------
+# -- drawn by their scores ------------------------------------------------------------
+
+KINDS = ("power", "softmax", "softrank")
 
 
-@pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
-def test_draws_one_after_the_other_without_replacement(power):
+def weights_of(scores: np.ndarray, beta: float, kind: str) -> np.ndarray:
+    """Weights of distinct scores, by their definition."""
+    if kind == "power":
+        return scores**beta
+    if kind == "softmax":
+        return np.exp(beta * scores)
+    return np.array([1 + (scores > s).sum() for s in scores]) ** -beta
+
+
+def plackett_luce(weights: np.ndarray, n: int) -> dict[tuple[int, ...], float]:
+    """Probability of each sequence of n rows drawn one after the other."""
+    law = {}
+    for rows in itertools.permutations(range(len(weights)), n):
+        left, probability = weights.sum(), 1.0
+        for row in rows:
+            probability *= weights[row] / left
+            left -= weights[row]
+        law[rows] = probability
+    return law
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
+def test_draws_one_after_the_other_without_replacement(kind, beta):
     scores = np.array([0.1, 0.7, 0.3, 0.5])
-    weights = scores**power
-    law = {
-        (a, b): weights[a] / weights.sum() * weights[b] / (weights.sum() - weights[a])
-        for a, b in itertools.permutations(range(4), 2)
-    }
+    if kind != "power":
+        scores -= 0.4
+    law = plackett_luce(weights_of(scores, beta, kind), 3)
     rng, tensor = gen(1), torch.from_numpy(scores)
     drawn = [
-        tuple(power_bald(tensor, 2, rng, power=power).indices.tolist())
+        tuple(gumbel_top_k(tensor, 3, rng, beta=beta, kind=kind).indices.tolist())
         for _ in range(4000)
     ]
     assert_follows(drawn, law)
 
 
-def test_a_scale_changes_nothing():
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_beta_all_rows_are_drawn_alike(kind):
+    scores, rng = torch.tensor([0.0, 9.0, 2.0]), gen(2)
+    drawn = [
+        tuple(gumbel_top_k(scores, 2, rng, beta=0, kind=kind).indices.tolist())
+        for _ in range(1500)
+    ]
+    pairs = itertools.permutations(range(3), 2)
+    assert_follows(drawn, dict.fromkeys(pairs, 1 / 6))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beta", [1e6, 1e300])
+def test_with_a_large_beta_the_highest_scores_are_picked(kind, beta):
+    scores = torch.rand(40, generator=gen(3)) + 0.01
+    picks = gumbel_top_k(scores, 40, gen(4), beta=beta, kind=kind)
+    assert torch.equal(picks.indices, top_k(scores, 40).indices)
+    assert torch.equal(picks.scores, scores[picks.indices])
+
+
+def test_a_scale_changes_no_power_and_a_shift_no_softmax():
     scores = torch.rand(50, generator=gen(), dtype=torch.float64)
-    one, two = (power_bald(s, 20, gen(2)).indices for s in (scores, 1e-9 * scores))
-    assert torch.equal(one, two)
+    for kind, other in [("power", 1e-9 * scores), ("softmax", scores - 7)]:
+        one, two = (gumbel_top_k(s, 20, gen(2), kind=kind) for s in (scores, other))
+        assert torch.equal(one.indices, two.indices)
 
 
-@pytest.mark.parametrize("power", [0.01, 1.0, 8.0])
-def test_scores_of_zero_come_last_in_a_random_order(power):
+def test_softrank_reads_the_order_alone_and_takes_any_scores():
+    scores = torch.rand(50, generator=gen(), dtype=torch.float64)
+    other = scores.exp() - 1.5
+    other[scores.argmax()] = torch.inf
+    one, two = (gumbel_top_k(s, 20, gen(2), kind="softrank") for s in (scores, other))
+    assert torch.equal(one.indices, two.indices)
+
+
+def test_softrank_ranks_equal_scores_at_random():
+    scores, rng = torch.tensor([2.0, 2.0, 1.0]), gen(6)
+    drawn = [
+        int(gumbel_top_k(scores, 1, rng, kind="softrank").indices) for _ in range(2000)
+    ]
+    law = np.array([1, 1 / 2, 1 / 3]) / (11 / 6)
+    assert_follows(drawn, {0: law[:2].mean(), 1: law[:2].mean(), 2: law[2]})
+
+
+@pytest.mark.parametrize("beta", [0.01, 1.0, 8.0])
+def test_scores_of_zero_come_last_in_a_random_order(beta):
     scores = torch.tensor([0.0, 1e-3, 0.0, 2.0, 0.0])
     rng, tails = gen(3), []
     for _ in range(600):
-        picks = power_bald(scores, 5, rng, power=power).indices.tolist()
+        picks = gumbel_top_k(scores, 5, rng, beta=beta).indices.tolist()
         assert set(picks[:2]) == {1, 3}
-        few = power_bald(scores, 2, rng, power=power).indices.tolist()
+        few = gumbel_top_k(scores, 2, rng, beta=beta).indices.tolist()
         assert set(few) == {1, 3}
         tails.append(tuple(picks[2:]))
     assert_follows(tails, dict.fromkeys(itertools.permutations((0, 2, 4)), 1 / 6))
@@ -118,24 +178,31 @@ def test_scores_of_zero_come_last_in_a_random_order(power):
 
 def test_all_rows_once_with_the_scores_given():
     scores = torch.rand(30, generator=gen())
-    picks = power_bald(scores, 30, gen(1))
+    picks = gumbel_top_k(scores, 30, gen(1))
     assert sorted(picks.indices.tolist()) == list(range(30))
     assert torch.equal(picks.scores, scores[picks.indices])
 
 
+NAN, INF = float("nan"), float("inf")
+
+
 @pytest.mark.parametrize(
-    ("scores", "n", "power", "message"),
+    ("scores", "n", "parameters", "message"),
     [
-        ([0.1, 0.2], 3, 1.0, "n must be between 0 and 2"),
-        ([0.1, 0.2], 1, 0.0, "power must be a number above 0"),
-        ([0.1, -0.2], 1, 1.0, "got -0.2.* in row 1"),
-        ([float("nan"), 0.2], 1, 1.0, "got nan in row 0"),
-        ([0.1, float("inf")], 1, 1.0, "got inf in row 1"),
+        ([0.1, 0.2], 3, {}, "n must be between 0 and 2"),
+        ([0.1, 0.2], 1, {"beta": -1.0}, "beta must be a number of at least 0"),
+        ([0.1, 0.2], 1, {"beta": INF}, "beta must be a number of at least 0"),
+        ([0.1, 0.2], 1, {"kind": "rank"}, "kind must be one of"),
+        ([0.1, -0.2], 1, {}, "got -0.2.* in row 1.*softrank"),
+        ([NAN, 0.2], 1, {}, "got nan in row 0"),
+        ([0.1, INF], 1, {}, "got inf in row 1"),
+        ([0.1, -INF], 1, {"kind": "softmax"}, "got -inf in row 1"),
+        ([0.1, NAN], 1, {"kind": "softrank"}, "1 of 2 scores are NaN"),
     ],
 )
-def test_power_bald_refuses(scores, n, power, message):
+def test_draws_refuse(scores, n, parameters, message):
     with pytest.raises(ValueError, match=message):
-        power_bald(torch.tensor(scores), n, gen(), power=power)
+        gumbel_top_k(torch.tensor(scores), n, gen(), **parameters)
 
 
 # -- several batches in turn ----------------------------------------------------------

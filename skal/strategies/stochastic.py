@@ -1,0 +1,102 @@
+"""Batches drawn at random, with probabilities that grow with the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skal.measures import not_negative
+from skal.reading.pool import Pool
+from skal.selection import Picks, gumbel_top_k
+from skal.strategies.base import ScoreStrategy
+from skal.strategies.wrapping import WrappingStrategy
+
+__all__ = ["Stochastic"]
+
+
+class Stochastic(WrappingStrategy, ScoreStrategy):
+    r"""Stochastic batches [1]_: rows drawn with probabilities that grow with scores.
+
+    Parameters
+    ----------
+    strategy : ScoreStrategy, optional
+        Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
+        regressors.
+    beta : float
+        Exponent or inverse temperature :math:`\beta`, at least 0: small values are
+        close to `Random`, large ones to `strategy`.
+    kind : {"power", "softmax", "softrank"}
+        How probabilities follow from the scores; see Notes.
+    random_state : int, RandomState, Generator or None
+        Used to draw the picks, and by `strategy` if its own `random_state` is None.
+
+    Notes
+    -----
+    The highest scores of a pool belong to similar rows, which tell the model the same;
+    and the scores change as soon as the first label of the batch is known.  Drawing
+    the rows avoids both at no cost.  They are drawn without replacement, each with a
+    probability proportional to
+
+    - :math:`s_x^\beta` (power), where a score of 0 means that a row is worthless.  The
+      scale of the scores does not matter.  If any score of the pool is negative, as
+      those of `Margin` are, the lowest one is subtracted first.  Rows of weight 0 come
+      last;
+    - :math:`e^{\beta s_x}` (softmax), where differences of scores matter and their
+      unit is that of :math:`1/\beta`;
+    - :math:`r_x^{-\beta}` (softrank) with the rank r, 1 for the highest score, where
+      only the order matters.  Any scores will do.
+
+    This is the same as picking the largest of :math:`\log s_x`, :math:`s_x` or
+    :math:`-\log r_x` after noise :math:`g_x / \beta` from a standard Gumbel
+    distribution was added.  The paper finds all three as good as `BatchBALD` or better,
+    and recommends the power with :math:`\beta = 1`.  ``Stochastic(BALD(), beta)`` is
+    `PowerBALD`.
+
+    The score of a pick, and those that `score_samples` returns, are the scores of
+    `strategy`, without noise.  A strategy that wraps this one and reads its scores,
+    such as `Prefilter` with ``by=``, is therefore not affected by the draws.  The cost
+    is that of `strategy`.
+
+    References
+    ----------
+    .. [1] Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron and Gal,
+       "Stochastic batch acquisition: a simple baseline for deep active learning", TMLR
+       2023. https://arxiv.org/abs/2106.12059
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from skal.strategies import PredictiveVariance, Stochastic
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> forest = RandomForestRegressor(20, random_state=0).fit(X[::9], y[::9])
+    >>> strategy = Stochastic(PredictiveVariance(), random_state=0)
+    >>> strategy.select(forest, X, 4).indices.shape
+    (4,)
+    """
+
+    _wraps: ClassVar[Mapping[str, type[Any]]] = {"strategy": ScoreStrategy}
+
+    def __init__(
+        self,
+        strategy: ScoreStrategy | None = None,
+        beta: float = 1.0,
+        kind: str = "power",
+        random_state: Any = None,
+    ) -> None:
+        self.strategy = strategy
+        self.beta = beta
+        self.kind = kind
+        self.random_state = random_state
+
+    def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
+        return self._wrapped_scores("strategy", pool, rng)
+
+    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        scores = self._score(pool, rng)
+        weights = not_negative(scores) if self.kind == "power" else scores
+        drawn = gumbel_top_k(weights, n, rng, beta=self.beta, kind=self.kind).indices
+        return Picks(drawn, scores[drawn])
