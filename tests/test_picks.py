@@ -72,6 +72,7 @@ from skal.strategies import (
     MeanStd,
     Mixture,
     NoiseStability,
+    PerCost,
     PowerBALD,
     PredictiveEntropy,
     PredictiveVariance,
@@ -212,6 +213,11 @@ def own(access: Any, rows: Any) -> Any:
     return 3 * access.features(rows)[:, ::2]
 
 
+def cost(rows: Any) -> Any:
+    """Price of a label that rises with the third column."""
+    return np.exp(rows[:, 2] / 4)
+
+
 Entries = dict[str, Callable[[], QueryStrategy]]
 
 # Everything that may be renamed stands from here to TABLE.  Names say in words what
@@ -232,6 +238,7 @@ FOR_ANY: Entries = {
     "MaxDist": lambda: MaxDist(random_state=0),
     "Mixture": lambda: Mixture(random_state=6),
     "NoiseStability": lambda: NoiseStability(random_state=0),
+    "PerCost": lambda: PerCost(costs=cost, random_state=0),
     "PowerBALD": lambda: PowerBALD(random_state=0),
     "Prefilter": lambda: Prefilter(factor=4, random_state=0),
     "ProbCover": lambda: ProbCover(random_state=0),

@@ -34,6 +34,7 @@ from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
 from skal.strategies.mal import MAL
 from skal.strategies.noise_stability import NoiseStability
+from skal.strategies.per_cost import PerCost
 from skal.strategies.prob_cover import ProbCover
 from skal.strategies.random import Random
 from skal.strategies.stochastic import Stochastic
@@ -88,6 +89,7 @@ __all__ = [
     "MeanStd",
     "Mixture",
     "NoiseStability",
+    "PerCost",
     "PowerBALD",
     "PredictiveEntropy",
     "PredictiveVariance",
