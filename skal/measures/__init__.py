@@ -4,6 +4,7 @@ from skal.measures._contrast import contrast
 from skal.measures._density import mean_cosine, mean_nearness, not_negative
 from skal.measures._disagreement import (
     bald,
+    bald_of_variance,
     consensus_entropy,
     gaussian_bald,
     kl_divergence,
@@ -12,7 +13,7 @@ from skal.measures._disagreement import (
     variation_ratio,
     vote_entropy,
 )
-from skal.measures._epig import epig, gaussian_epig
+from skal.measures._epig import epig, epig_of_covariance, gaussian_epig
 from skal.measures._gradient_length import (
     expected_model_change,
     gradient_gram,
@@ -30,11 +31,13 @@ from skal.measures._uncertainty import (
 
 __all__ = [
     "bald",
+    "bald_of_variance",
     "consensus_entropy",
     "contrast",
     "decision_margin",
     "entropy",
     "epig",
+    "epig_of_covariance",
     "expected_model_change",
     "gaussian_bald",
     "gaussian_epig",

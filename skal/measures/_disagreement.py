@@ -13,6 +13,7 @@ from skal.measures._uncertainty import entropy
 
 __all__ = [
     "bald",
+    "bald_of_variance",
     "consensus_entropy",
     "gaussian_bald",
     "kl_divergence",
@@ -158,6 +159,32 @@ def gaussian_bald(predictions: Tensor, noise_variance: float) -> Tensor:
     covariance = torch.einsum("kmt,kms->mts", centered, centered) / len(predictions)
     eye = torch.eye(predictions.shape[2], dtype=torch.float64, device=centered.device)
     return torch.linalg.slogdet(eye + covariance / noise_variance).logabsdet / 2
+
+
+def bald_of_variance(variance: Tensor, noise_variance: float) -> Tensor:
+    r"""Mutual information between the targets of a row and a Gaussian prediction.
+
+    Parameters
+    ----------
+    variance : Tensor of shape (m, T)
+        Variances :math:`s_t^2` of the predicted function, without label noise; the
+        targets are independent of each other.
+    noise_variance : float
+        Variance :math:`\sigma^2` of a label around the function.
+
+    Returns
+    -------
+    scores : Tensor of shape (m,)
+        :math:`\frac12 \sum_t \log(1 + s_t^2 / \sigma^2)` in nats.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.measures import bald_of_variance
+    >>> bald_of_variance(torch.tensor([[0.0], [3.0]]), 1.0)
+    tensor([0.0000, 0.6931], dtype=torch.float64)
+    """
+    return torch.log1p(variance.double() / noise_variance).sum(dim=1) / 2
 
 
 def _vote_shares(probs: Tensor) -> Tensor:

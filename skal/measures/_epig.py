@@ -9,7 +9,7 @@ from skal._numerics.blocks import blocks
 from skal.measures._disagreement import consensus_entropy
 from skal.measures._uncertainty import entropy
 
-__all__ = ["epig", "gaussian_epig"]
+__all__ = ["epig", "epig_of_covariance", "gaussian_epig"]
 
 
 def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
@@ -76,14 +76,39 @@ def gaussian_epig(
     n_draws, m, n_outputs = predictions.shape
     x = predictions.double() - predictions.double().mean(dim=0)
     z = target_predictions.double() - target_predictions.double().mean(dim=0)
-    var_x = x.square().mean(dim=0) + noise_variance  # (m, T)
-    var_z = z.square().mean(dim=0) + noise_variance
+    var_x, var_z = x.square().mean(dim=0), z.square().mean(dim=0)
     scores = torch.zeros(m, dtype=torch.float64, device=predictions.device)
     for output in range(n_outputs):
+        one = slice(output, output + 1)
         for rows in blocks(m, z.shape[1]):
             covariance = x[:, rows, output].T @ z[:, :, output] / n_draws
-            explained = covariance.square() / (
-                var_x[rows, output, None] * var_z[None, :, output]
+            scores[rows] += epig_of_covariance(
+                covariance[:, :, None], var_x[rows, one], var_z[:, one], noise_variance
             )
-            scores[rows] += -torch.log1p(-explained).mean(dim=1) / 2
     return scores
+
+
+def epig_of_covariance(
+    covariance: Tensor, variance: Tensor, target_variance: Tensor, noise_variance: float
+) -> Tensor:
+    r"""Score by EPIG for regression, by the covariances of Gaussian predictions.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (m, t, T)
+        Of the predicted function at m rows and at t rows of interest, without label
+        noise; the T outputs are independent of each other.
+    variance : Tensor of shape (m, T)
+    target_variance : Tensor of shape (t, T)
+    noise_variance : float
+        Variance :math:`\sigma^2` of a label about the function.
+
+    Returns
+    -------
+    scores : Tensor of shape (m,)
+        Mean over targets of :math:`-\frac12 \log(1 - \rho^2)` in nats, with the
+        correlation :math:`\rho` of the two labels; summed over the T outputs.
+    """
+    total = (variance + noise_variance)[:, None] * (target_variance + noise_variance)
+    explained = covariance.square() / total
+    return -torch.log1p(-explained).mean(dim=1).sum(dim=1) / 2

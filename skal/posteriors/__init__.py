@@ -3,6 +3,8 @@
 from skal.posteriors.auto import predictive_std, resolve_posterior
 from skal.posteriors.base import Draws, Posterior
 from skal.posteriors.bayes_weights import BayesWeights
+from skal.posteriors.distribution import PredictiveDistribution
+from skal.posteriors.gaussian import GaussianPredictions
 from skal.posteriors.laplace import LastLayerLaplace
 from skal.posteriors.mc_dropout import MCDropout
 from skal.posteriors.members import Members
@@ -12,10 +14,12 @@ from skal.posteriors.weight_noise import WeightNoise, perturb_weights
 __all__ = [
     "BayesWeights",
     "Draws",
+    "GaussianPredictions",
     "LastLayerLaplace",
     "MCDropout",
     "Members",
     "Posterior",
+    "PredictiveDistribution",
     "Snapshots",
     "WeightNoise",
     "perturb_weights",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from torch import Tensor
@@ -13,6 +15,8 @@ from skal.modes import own_modes
 from skal.nets.bayesian import bayesian_layers
 from skal.posteriors.base import Posterior
 from skal.posteriors.bayes_weights import BayesWeights
+from skal.posteriors.distribution import PredictiveDistribution, has_distribution
+from skal.posteriors.gaussian import GaussianPredictions, spread
 from skal.posteriors.mc_dropout import MCDropout, dropout_layers
 from skal.posteriors.members import Members, check_several, has_members
 from skal.posteriors.snapshots import Snapshots, find_snapshots
@@ -33,9 +37,12 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
         1. `Members`: the learner is a committee or an ensemble;
         2. `BayesWeights`: the module of its net has Bayesian layers;
         3. `Snapshots`: its callbacks include `WeightSnapshots`;
-        4. `MCDropout`: its module has dropout layers.
+        4. `MCDropout`: its module has dropout layers;
+        5. `PredictiveDistribution`: it is a regressor that is not a net, and gives a
+           distribution itself, as a Gaussian process does.
 
-        `WeightNoise` and `LastLayerLaplace` are never chosen.
+        So members are preferred to a distribution: they are models that can be
+        compared.  `WeightNoise`, `LastLayerLaplace` and `Bagged` are never chosen.
     pool : Pool
         Its learner is fitted.
 
@@ -86,6 +93,8 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
             "posterior=WeightNoise()."
         )
     check_several(pool)
+    if has_distribution(estimator):
+        return PredictiveDistribution()
     raise UnsuitableLearnerError(
         f"{type(estimator).__name__} is a single model, so there are no models to "
         "disagree. Use a Committee, a random forest, bagging, voting, or a net with "
@@ -96,7 +105,7 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
 def predictive_std(
     learner: Any, X: Any, posterior: Posterior | str = "auto", random_state: Any = None
 ) -> Tensor:
-    """Compute the standard deviation of the predictions of plausible models.
+    """Compute how uncertain the predictions of a learner are.
 
     Parameters
     ----------
@@ -111,8 +120,10 @@ def predictive_std(
     Returns
     -------
     std : Tensor of shape (m, C), float64
-        Standard deviation over the models, without label noise; for a classifier, that
-        of the probability of each class.
+        Standard deviation over the models, or of the distribution that the learner
+        gives, in the units of its predictions; for a classifier, that of the
+        probability of each class.  Label noise is not in it, except in the distribution
+        of labels that NGBoost, CatBoost's `RMSEWithUncertainty` or quantiles give.
 
     Raises
     ------
@@ -131,5 +142,24 @@ def predictive_std(
     rng = resolve_rng(random_state)
     with own_modes(), preserve_global_rng(seed_from(rng), if_alone=True):
         pool = Pool(learner, X)
-        draws = resolve_posterior(posterior, pool).draw(pool, rng)
-        return torch.cat([part.std(dim=0, correction=0) for _, part in draws.blocks()])
+        found = resolve_posterior(posterior, pool).read(pool, rng)
+        member = found.pool.members[0]
+        undo = member.from_shared_units
+        if isinstance(found, GaussianPredictions):
+            return torch.cat([_std(mean, var, undo) for _, mean, var in found.blocks()])
+        parts = []
+        for _, outputs in found.blocks():
+            if found.task == "regression" and member.n_shared:
+                flat = undo(outputs.flatten(0, 1).cpu().numpy())
+                outputs = torch.as_tensor(flat).double().reshape(outputs.shape)
+            parts.append(outputs.std(dim=0, correction=0))
+        return torch.cat(parts)
+
+
+def _std(
+    mean: Tensor, variance: Tensor, undo: Callable[[np.ndarray], np.ndarray]
+) -> Tensor:
+    """Compute standard deviations of Gaussians in the units of the learner."""
+    std = variance.sqrt()
+    _, scale = spread(mean.numpy(), std.numpy(), undo)
+    return std * torch.from_numpy(scale).abs()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import require_probabilities
 from skal.reading.pool import Pool
 from skal.rows import Rows, read_together, take_slice
+
+if TYPE_CHECKING:
+    from skal.posteriors.gaussian import GaussianPredictions
 
 __all__ = ["Draws", "Posterior", "Reader"]
 
@@ -54,6 +57,20 @@ class Posterior(BaseEstimator, ABC):
         UnsuitableLearnerError
             If the learner offers no such models; the message says what to add.
         """
+
+    def read(self, pool: Pool, rng: torch.Generator) -> Draws | GaussianPredictions:
+        """Draw K models or, where there are none, read Gaussian predictions.
+
+        Parameters
+        ----------
+        pool, rng
+            As in `draw`.
+
+        Returns
+        -------
+        found : Draws or GaussianPredictions
+        """
+        return self.draw(pool, rng)
 
 
 class Reader(ABC):
@@ -95,6 +112,8 @@ class Draws:
 
     Attributes
     ----------
+    pool : Pool
+        The pool given; its members may be others than those of the learner.
     n_draws : int
         K.
     task : {"classification", "regression"}
@@ -118,6 +137,7 @@ class Draws:
     """
 
     def __init__(self, pool: Pool, readers: Sequence[Reader], source: str) -> None:
+        self.pool = pool
         self._readers = list(readers)
         self._rows = [member.rows for member in pool.members]
         self.n_draws = sum(reader.n_draws for reader in self._readers)

@@ -280,10 +280,11 @@ class Member:
 
     def to_shared_units(self, predictions: np.ndarray) -> np.ndarray:
         """Transform predictions ``(b, targets)`` to the units that models share."""
-        for transformer in reversed(self.target_transformers[self.n_shared :]):
-            undone = transformer.inverse_transform(predictions)
-            predictions = np.asarray(undone).reshape(len(predictions), -1)
-        return predictions
+        return _undo(self.target_transformers[self.n_shared :], predictions)
+
+    def from_shared_units(self, predictions: np.ndarray) -> np.ndarray:
+        """Transform predictions from the units that models share to the learner's."""
+        return _undo(self.target_transformers[: self.n_shared], predictions)
 
 
 class _AsArray:
@@ -336,3 +337,10 @@ def _transform(transformers: tuple[Any, ...], targets: Any) -> np.ndarray:
         values = np.asarray(transformer.transform(values), dtype=np.float64)
         values = values.reshape(len(values), -1)
     return values
+
+
+def _undo(transformers: tuple[Any, ...], predictions: np.ndarray) -> np.ndarray:
+    for transformer in reversed(transformers):
+        undone = transformer.inverse_transform(predictions)
+        predictions = np.asarray(undone).reshape(len(predictions), -1)
+    return predictions

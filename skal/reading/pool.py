@@ -72,6 +72,20 @@ class Pool:
         X = take_rows(self.X, np.asarray(torch.as_tensor(indices).cpu()))
         return Pool(self.learner, X, "the part of the pool that is looked at")
 
+    def rows_of(self, X: Any, name: str) -> list[Rows]:
+        """Make rows of another container, as each of the members sees them.
+
+        Parameters
+        ----------
+        X : container of rows
+        name : str
+            What the rows are called in an error.
+        """
+        members = Pool(self.learner, X).members
+        for member in members:
+            member.rows.name = name
+        return [member.rows for member in members]
+
     @cached_property
     def members(self) -> list[Member]:
         """The fitted models: one for a learner, several for a committee.

@@ -2,7 +2,11 @@
 
 from skal._numerics.neighbors import KNearest, k_nearest
 from skal.selection._bait import bait
-from skal.selection._batch_bald import batch_bald, gaussian_batch_bald
+from skal.selection._batch_bald import (
+    batch_bald,
+    batch_bald_of_covariance,
+    gaussian_batch_bald,
+)
 from skal.selection._clusters import representatives, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
@@ -23,6 +27,7 @@ __all__ = [
     "Picks",
     "bait",
     "batch_bald",
+    "batch_bald_of_covariance",
     "fisher_bait",
     "frank_wolfe",
     "gaussian_batch_bald",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from skal._numerics.blocks import block_size, blocks
-from skal.measures import bald, entropy
-from skal.selection._greedy import Greedy, Picks, check_n
+from skal.measures import bald, bald_of_variance, entropy
+from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 from skal.validation import check_int, check_positive
 
-__all__ = ["batch_bald", "gaussian_batch_bald"]
+__all__ = ["batch_bald", "batch_bald_of_covariance", "gaussian_batch_bald"]
 
 #: Most memory of the configurations, in bytes.
 _MOST_BYTES = 1 << 32
@@ -342,3 +344,119 @@ class _GaussianGains(Greedy):
             identity = torch.eye(n_targets).to(gram)
             gains = torch.linalg.slogdet(identity + gram).logabsdet / 2
         self.value = gains.clamp(min=0)
+
+
+def batch_bald_of_covariance(
+    variance: Tensor,
+    covariance: Callable[[Tensor | None, Tensor], Tensor],
+    n: int,
+    noise_variance: float,
+) -> Picks:
+    r"""Pick greedily by the mutual information of labels and Gaussian predictions.
+
+    Parameters
+    ----------
+    variance : Tensor of shape (m, T), float64
+        Of the predicted function at each row, without label noise; the T targets are
+        independent of each other.
+    covariance : callable
+        ``covariance(rows, columns)`` returns the covariances ``(r, c, T)`` of the
+        function at some rows with that at others, positions of shape (r,) and (c,);
+        ``rows=None`` stands for all m.
+    n : int
+        From 0 to m.
+    noise_variance : float
+        Variance :math:`\sigma^2` of a label around the function, above 0.
+
+    Returns
+    -------
+    picks : Picks
+        Scores are the gains in mutual information, in nats; the first is
+        `skal.measures.bald_of_variance`.  Ties are broken in pool order.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range, or the noise variance is not positive.
+
+    Notes
+    -----
+    The mutual information of a batch B is :math:`\frac12 \log\det(I + K_B /
+    \sigma^2)` for each target.  A pivoted Cholesky decomposition keeps one column of m
+    elements for each pick and target; covariances of all rows are asked for with a few
+    rows at a time, which are forecast to be picked next.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import batch_bald_of_covariance
+    >>> K = torch.tensor([[9.0, 8.9, 0.0], [8.9, 9.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> K = K.double()[:, :, None]
+    >>> def covariance(rows, columns):
+    ...     return (K if rows is None else K[rows])[:, columns]
+    >>> variance = K.diagonal().T
+    >>> batch_bald_of_covariance(variance, covariance, 2, 0.5).indices
+    tensor([0, 2])
+    """
+    check_positive("noise_variance", noise_variance)
+    check_n(n, len(variance))
+    return _CovarianceGains(variance, covariance, n, noise_variance).pick(n)
+
+
+class _CovarianceGains(LookAhead):
+    """Gains in mutual information given the picks, of Gaussian predictions."""
+
+    def __init__(
+        self,
+        variance: Tensor,
+        covariance: Callable[[Tensor | None, Tensor], Tensor],
+        n: int,
+        noise: float,
+    ) -> None:
+        super().__init__(n)
+        self.variance, self.covariance, self.noise = variance, covariance, noise
+        self.value = bald_of_variance(variance, noise)
+        # A pick takes the square of its column from the variance of each row.
+        self.columns = variance.new_zeros((n, *variance.shape))
+        self.n_known = 0
+
+    def look_ahead(self, rows: Tensor, n: int) -> Tensor:
+        picks = rows[_FewCovarianceGains(self, rows).pick(n).indices]
+        with_all = self.covariance(None, picks)
+        for k, pick in enumerate(picks):
+            column = self.columns[self.n_known + k]
+            column.copy_(with_all[:, k])
+            _condition(self.columns[: self.n_known + k], column, int(pick), self.noise)
+        return picks
+
+    def take(self) -> None:
+        column = self.columns[self.n_known]
+        self.n_known += 1
+        self.variance = (self.variance - column.square()).clamp_(min=0)
+        self.value = bald_of_variance(self.variance, self.noise)
+
+
+class _FewCovarianceGains(Greedy):
+    """The same for a few of the rows, pick by pick."""
+
+    is_rounded = True
+
+    def __init__(self, whole: _CovarianceGains, rows: Tensor) -> None:
+        self.noise, self.variance = whole.noise, whole.variance[rows]
+        self.known = whole.columns[: whole.n_known, rows]
+        self.kernel = whole.covariance(rows, rows)
+        self.value = whole.value[rows]
+
+    def update(self, i: int) -> None:
+        column = self.kernel[:, i].clone()
+        _condition(self.known, column, i, self.noise)
+        self.known = torch.cat([self.known, column[None]])
+        self.variance = (self.variance - column.square()).clamp_(min=0)
+        self.value = bald_of_variance(self.variance, self.noise)
+
+
+def _condition(known: Tensor, column: Tensor, i: int, noise: float) -> None:
+    """Turn covariances ``(m, T)`` with row `i` into its column, given those before."""
+    for before in known:
+        column -= before * before[i]
+    column /= (column[i].clamp(min=0) + noise).sqrt()

@@ -8,14 +8,28 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.measures import bald, gaussian_bald
-from skal.posteriors import Draws
+from skal.exceptions import UnsuitableLearnerError
+from skal.measures import bald, bald_of_variance, gaussian_bald
+from skal.posteriors import Draws, GaussianPredictions
 from skal.reading.pool import Pool
-from skal.selection import Picks, batch_bald, gaussian_batch_bald, gumbel_top_k
+from skal.selection import (
+    Picks,
+    batch_bald,
+    batch_bald_of_covariance,
+    gaussian_batch_bald,
+    gumbel_top_k,
+)
 from skal.strategies.disagreement import Disagreement
 from skal.validation import check_int, check_positive
 
-__all__ = ["BALD", "BatchBALD", "KLDivergence", "PowerBALD", "resolve_noise"]
+__all__ = [
+    "BALD",
+    "BatchBALD",
+    "KLDivergence",
+    "PowerBALD",
+    "noise_of_gaussian",
+    "resolve_noise",
+]
 
 #: Number of label configurations by default.
 _N_CONFIGURATIONS = 2000
@@ -32,8 +46,42 @@ def resolve_noise(noise_variance: float | None, predictions: Tensor) -> float:
     if noise_variance is not None:
         check_positive("noise_variance", noise_variance)
         return float(noise_variance)
-    variance = float(predictions.var(dim=0, correction=0).mean()) / 10
-    return variance if variance > 0 else 1.0  # models that agree: any will do
+    return _noise_of(predictions.var(dim=0, correction=0))
+
+
+def _noise_of(variance: Tensor) -> float:
+    noise = float(variance.mean()) / 10
+    return noise if noise > 0 else 1.0  # models that agree: any will do
+
+
+def noise_of_gaussian(
+    noise_variance: float | None, found: GaussianPredictions, variance: Tensor
+) -> float:
+    """Resolve the variance of labels about Gaussian predictions.
+
+    Parameters
+    ----------
+    noise_variance : float or None
+    found : GaussianPredictions
+    variance : Tensor of shape (m, T)
+        Of the predictions, whose mean the default is a tenth of.
+    """
+    if noise_variance is not None:
+        check_positive("noise_variance", noise_variance)
+        return float(noise_variance)
+    if found.of_labels:
+        raise UnsuitableLearnerError(
+            f"{found.source} gives the variance of labels, in which their noise is "
+            "contained; what the model does not know is the rest. Set noise_variance, "
+            "if it is the same for all rows, or use PredictiveVariance, or a posterior "
+            "of several models such as Bagged()."
+        )
+    return _noise_of(variance)
+
+
+def of_function(found: GaussianPredictions, variance: Tensor, noise: float) -> Tensor:
+    """Take known noise off the variances of labels."""
+    return (variance - noise).clamp(min=0) if found.of_labels else variance
 
 
 class BALD(Disagreement):
@@ -59,7 +107,9 @@ class BALD(Disagreement):
     \log\det(I + \Sigma/\sigma^2)` with the covariance :math:`\Sigma` of the targets of
     the row over the models.  For a committee of classifiers it equals query by
     committee with the mean Kullback-Leibler divergence from the consensus [2]_, and can
-    be imported as ``KLDivergence``.  Similar rows have similar scores, so a large batch
+    be imported as ``KLDivergence``.  Where the learner gives a distribution instead of
+    models (`skal.posteriors.PredictiveDistribution`), :math:`\Sigma` has its variances
+    on the diagonal.  Similar rows have similar scores, so a large batch
     is redundant; `BatchBALD` avoids this.
 
     The cost is K forward passes over the pool, which is read in blocks.
@@ -95,7 +145,12 @@ class BALD(Disagreement):
         self.noise_variance = noise_variance
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        return self._score_draws(self._draw(pool, rng))
+        found = self._read(pool, rng)
+        if isinstance(found, GaussianPredictions):
+            variance = found.variance()
+            noise = noise_of_gaussian(self.noise_variance, found, variance)
+            return bald_of_variance(of_function(found, variance, noise), noise)
+        return self._score_draws(found)
 
     def _score_draws(self, draws: Draws) -> Tensor:
         if draws.task == "regression":
@@ -153,6 +208,10 @@ class BatchBALD(BALD):
     the batch, at most :math:`\log K`: if K is far below the size of the batch, the
     gains of the last picks hardly differ.
 
+    For the covariances of a Gaussian process or a Bayesian linear model,
+    :math:`\Sigma_B` is that of its predictions; those of the picks with the pool are
+    computed in blocks.
+
     The outputs of the K models for the pool are kept, 8·K·m·C bytes.  Gains never
     increase, so a row is scored again only while it may be the best one: a pick usually
     costs a few hundred to a few thousand rows × ``n_configurations`` × K × C
@@ -191,7 +250,11 @@ class BatchBALD(BALD):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         if self.n_configurations is not None:
             check_int("n_configurations", self.n_configurations)
-        draws = self._draw(pool, rng)
+        draws = self._read(pool, rng, jointly=True)
+        if isinstance(draws, GaussianPredictions):
+            variance = draws.variance()
+            noise = noise_of_gaussian(self.noise_variance, draws, variance)
+            return batch_bald_of_covariance(variance, draws.covariance, n, noise)
         outputs = draws.collect()
         _check_finite(outputs)
         if draws.task == "classification":

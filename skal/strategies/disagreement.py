@@ -16,7 +16,13 @@ from skal.measures import (
     variation_ratio,
     vote_entropy,
 )
-from skal.posteriors import Draws, Posterior, Snapshots, resolve_posterior
+from skal.posteriors import (
+    Draws,
+    GaussianPredictions,
+    Posterior,
+    Snapshots,
+    resolve_posterior,
+)
 from skal.reading.pool import Pool
 from skal.strategies.base import ScoreStrategy
 from skal.validation import check_option
@@ -53,16 +59,42 @@ class PosteriorStrategy(ScoreStrategy):
         self.random_state = random_state
 
     def _draw(self, pool: Pool, rng: torch.Generator) -> Draws:
+        """Draw K models."""
+        return self._checked(self._resolved(pool).draw(pool, rng))
+
+    def _read(
+        self, pool: Pool, rng: torch.Generator, *, jointly: bool = False
+    ) -> Draws | GaussianPredictions:
+        """Draw K models or, where there are none, read Gaussian predictions.
+
+        Parameters
+        ----------
+        pool, rng
+        jointly : bool
+            Whether rows are compared, which needs covariances.
+        """
+        found = self._checked(self._resolved(pool).read(pool, rng))
+        if jointly and isinstance(found, GaussianPredictions) and not found.is_joint:
+            raise UnsuitableLearnerError(
+                f"{type(self).__name__} compares rows, and {found.source} knows the "
+                "variance of each prediction but not how two of them vary together. "
+                "Use PredictiveVariance, BALD or PowerBALD, or posterior=Bagged()."
+            )
+        return found
+
+    def _resolved(self, pool: Pool) -> Posterior:
         posterior = self.posterior
         if isinstance(posterior, str) and posterior == "auto" and self._auto:
             posterior = self._auto()
-        draws = resolve_posterior(posterior, pool).draw(pool, rng)
-        if self._task not in ("any", draws.task):
+        return resolve_posterior(posterior, pool)
+
+    def _checked(self, found: Any) -> Any:
+        if self._task not in ("any", found.task):
             raise UnsuitableLearnerError(
                 f"{type(self).__name__} is for {self._task}, and the models are for "
-                f"{draws.task}."
+                f"{found.task}."
             )
-        return draws
+        return found
 
 
 class Disagreement(PosteriorStrategy):
@@ -70,16 +102,27 @@ class Disagreement(PosteriorStrategy):
 
     Notes
     -----
-    A subclass implements ``_measure(outputs)``.  The pool is read block by block.
+    A subclass implements ``_measure(outputs)`` and, if it is for regression,
+    ``_measure_variance(variance)``.  The pool is read block by block.
     """
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        draws = self._draw(pool, rng)
-        return torch.cat([self._measure(outputs) for _, outputs in draws.blocks()])
+        found = self._read(pool, rng)
+        if isinstance(found, GaussianPredictions):
+            return self._measure_variance(found.variance())
+        return torch.cat([self._measure(outputs) for _, outputs in found.blocks()])
 
     @abstractmethod
     def _measure(self, outputs: Tensor) -> Tensor:
         """Score rows of outputs, ``(K, b, C)``."""
+
+    def _measure_variance(self, variance: Tensor) -> Tensor:
+        """Score rows of which only the variance of each target is known, ``(m, T)``."""
+        raise UnsuitableLearnerError(
+            f"{type(self).__name__} compares several models, and the learner gives the "
+            "variance of its predictions. Use PredictiveVariance or BALD, or "
+            "posterior=Bagged()."
+        )
 
 
 # -- class probabilities -------------------------------------------------------------
@@ -289,7 +332,7 @@ class LabelDispersion(VariationRatio):
 
 
 class PredictiveVariance(Disagreement):
-    r"""Predictive variance [1]_: variance of the predictions of several models.
+    r"""Predictive variance [1]_: variance over models, or as the learner gives it.
 
     Parameters
     ----------
@@ -308,6 +351,10 @@ class PredictiveVariance(Disagreement):
     model's own target.  For a committee this is query by committee for regression [2]_,
     and it can be imported as ``QBCVariance``.  The cost is K forward passes over the
     pool, which is read in blocks.
+
+    Where the learner gives a distribution instead of models, such as a Gaussian process
+    or `BayesianRidge`, the score is its variance
+    (`skal.posteriors.PredictiveDistribution`).
 
     References
     ----------
@@ -344,6 +391,9 @@ class PredictiveVariance(Disagreement):
 
     def _measure(self, outputs: Tensor) -> Tensor:
         return predictive_variance(outputs, self.reduction)
+
+    def _measure_variance(self, variance: Tensor) -> Tensor:
+        return variance.sum(1) if self.reduction == "sum" else variance.amax(1)
 
 
 #: The name of `PredictiveVariance` for a committee.

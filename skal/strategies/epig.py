@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skal.measures import epig, gaussian_epig
+from skal.measures import epig, epig_of_covariance, gaussian_epig
+from skal.posteriors import GaussianPredictions
 from skal.reading.pool import Pool
-from skal.strategies.bald import resolve_noise
+from skal.strategies.bald import noise_of_gaussian, resolve_noise
 from skal.strategies.disagreement import PosteriorStrategy
 from skal.validation import check_int
 
@@ -39,9 +40,11 @@ class EPIG(PosteriorStrategy):
     The score is the mutual information of the label of a row and the label of a target
     row, averaged over the target rows, :math:`\mathrm{E}_{x_*} I(y; y_* \mid x, x_*)`;
     for regression under a Gaussian, :math:`-\frac12 \log(1 - \rho^2)` with the
-    correlation of the two labels. In contrast, `BALD` also prefers rows that are
-    informative about parts of the model that are irrelevant to the predictions of
-    interest.
+    correlation of the two labels.  Where the learner gives a joint distribution instead
+    of models, as a Gaussian process does, its covariances are used
+    (`skal.posteriors.PredictiveDistribution`).  In contrast, `BALD` also prefers rows
+    that are informative about parts of the model that are irrelevant to the predictions
+    of interest.
 
     The cost is K forward passes over the pool and the target rows, and m·t·K·C²
     multiply-adds.
@@ -80,14 +83,13 @@ class EPIG(PosteriorStrategy):
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_int("n_targets", self.n_targets)
-        draws = self._draw(pool, rng)
+        draws = self._read(pool, rng, jointly=True)
+        if isinstance(draws, GaussianPredictions):
+            return self._score_gaussian(draws, rng)
         if self.X_target is not None:
-            members = Pool(pool.learner, self.X_target).members
-            for member in members:
-                member.rows.name = "X_target"
-            targets = draws.collect([member.rows for member in members])
+            targets = draws.collect(draws.pool.rows_of(self.X_target, "X_target"))
         else:
-            chosen = torch.randperm(len(pool), generator=rng)[: self.n_targets]
+            chosen = self._choose(len(pool), rng)
             targets = self._collect_some(draws, chosen, len(pool))
         if draws.task == "regression":
             noise = resolve_noise(self.noise_variance, targets)
@@ -95,6 +97,25 @@ class EPIG(PosteriorStrategy):
         else:
             parts = [epig(p, targets) for _, p in draws.blocks()]
         return torch.cat(parts)
+
+    def _score_gaussian(
+        self, found: GaussianPredictions, rng: torch.Generator
+    ) -> Tensor:
+        if self.X_target is not None:
+            targets = found.pool.rows_of(self.X_target, "X_target")
+        else:
+            targets = found.rows_at(self._choose(len(found.pool), rng).sort().values)
+        of_targets = found.variance(targets)
+        noise = noise_of_gaussian(self.noise_variance, found, of_targets)
+        variance = found.variance()
+        parts = [
+            epig_of_covariance(covariance, variance[block], of_targets, noise)
+            for block, covariance in found.covariances(targets)
+        ]
+        return torch.cat(parts)
+
+    def _choose(self, m: int, rng: torch.Generator) -> Tensor:
+        return torch.randperm(m, generator=rng)[: self.n_targets]
 
     def _collect_some(self, draws: Any, chosen: Tensor, m: int) -> Tensor:
         """Read the outputs for some rows of the pool, ``(K, t, C)``, in pool order."""

@@ -90,3 +90,6 @@ class SuggestiveAnnotation(Disagreement):
 
     def _measure(self, outputs: Tensor) -> Tensor:
         return outputs.var(dim=0, correction=0).mean(dim=1)
+
+    def _measure_variance(self, variance: Tensor) -> Tensor:
+        return variance.mean(dim=1)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import entropy, multivariate_normal
+from scipy.stats import entropy, multivariate_normal, norm
 
-from skal.measures import bald, epig, gaussian_epig
+from skal.measures import (
+    bald,
+    bald_of_variance,
+    epig,
+    epig_of_covariance,
+    gaussian_epig,
+)
 
 RNG = np.random.default_rng(0)
 PROBS = torch.as_tensor(RNG.dirichlet(np.ones(3) * 0.4, size=(5, 7)))
@@ -67,3 +73,26 @@ def test_gaussian_mutual_information(small_blocks, block):
                 information.append(sum(alone) - together)
             total += np.mean(information)
         assert float(scores[i]) == pytest.approx(total)
+
+
+def test_covariances_say_what_the_models_do():
+    x = torch.as_tensor(RNG.normal(size=(6, 5, 2)))
+    z = torch.as_tensor(RNG.normal(size=(6, 3, 2)))
+    away_x, away_z = x - x.mean(0), z - z.mean(0)
+    covariance = torch.einsum("kmt,kst->mst", away_x, away_z) / 6
+    scores = epig_of_covariance(
+        covariance, x.var(0, correction=0), z.var(0, correction=0), 0.2
+    )
+    torch.testing.assert_close(scores, gaussian_epig(x, z, 0.2))
+
+
+def test_bald_of_a_variance_is_a_difference_of_entropies():
+    variance = torch.as_tensor(RNG.exponential(size=(5, 2)))
+    expected = [
+        sum(
+            norm(0, (v + 0.2) ** 0.5).entropy() - norm(0, 0.2**0.5).entropy()
+            for v in row
+        )
+        for row in variance.tolist()
+    ]
+    np.testing.assert_allclose(bald_of_variance(variance, 0.2), expected)

@@ -11,7 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skal.measures import bald, gaussian_bald
-from skal.selection import batch_bald, gaussian_batch_bald
+from skal.selection import (
+    batch_bald,
+    batch_bald_of_covariance,
+    gaussian_batch_bald,
+)
 from skal.selection._batch_bald import _GRID, _Configurations
 
 
@@ -319,3 +323,61 @@ def test_the_predictions_stay():
 def test_gaussian_bad_arguments(shape, n, noise, message):
     with pytest.raises(ValueError, match=message):
         gaussian_batch_bald(torch.ones(shape), n, noise)
+
+
+# -- by covariances -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("m", [30, 700])
+def test_covariances_give_the_picks_of_the_models(m):
+    predictions = torch.from_numpy(np.random.default_rng(m).normal(size=(40, m, 1)))
+    away = (predictions - predictions.mean(0))[:, :, 0]
+    dense = (away.T @ away / 40)[:, :, None]
+    asked = []
+
+    def covariance(rows: torch.Tensor | None, columns: torch.Tensor) -> torch.Tensor:
+        asked.append(len(columns) if rows is None else 0)
+        return (dense if rows is None else dense[rows])[:, columns]
+
+    n = 30
+    picks = batch_bald_of_covariance(dense.diagonal().T, covariance, n, NOISE)
+    expected = gaussian_batch_bald(predictions, n, NOISE)
+    assert picks.indices.tolist() == expected.indices.tolist()
+    torch.testing.assert_close(picks.scores, expected.scores)
+    assert max(asked) < m  # never with all rows at once
+
+
+def test_targets_are_independent():
+    rng = np.random.default_rng(0)
+    roots = torch.from_numpy(rng.normal(size=(2, 25, 6)))
+    dense = (roots @ roots.mT).permute(1, 2, 0)
+    picks = batch_bald_of_covariance(
+        torch.stack([dense[:, :, t].diagonal() for t in (0, 1)], dim=1),
+        lambda rows, columns: (dense if rows is None else dense[rows])[:, columns],
+        7,
+        NOISE,
+    )
+    batch: list[int] = []
+    for i, score in zip(*map(torch.Tensor.tolist, picks), strict=True):
+
+        def gain(j: int, batch: list[int] = batch) -> float:
+            def total(rows: list[int]) -> float:
+                part = dense[rows][:, rows] / NOISE
+                eye = torch.eye(len(rows)).double()
+                return sum(float((eye + part[:, :, t]).logdet()) / 2 for t in (0, 1))
+
+            return total([*batch, j]) - (total(batch) if batch else 0)
+
+        gains = [gain(j) for j in range(25) if j not in batch]
+        assert gain(i) == pytest.approx(max(gains))
+        assert score == pytest.approx(max(gains))
+        batch.append(i)
+
+
+@pytest.mark.parametrize(("n", "noise"), [(4, 0.5), (-1, 0.5), (2, 0.0)])
+def test_bad_arguments_of_covariances(n, noise):
+    dense = torch.eye(3).double()[:, :, None]
+    with pytest.raises(ValueError, match=r"n must be|noise_variance must be"):
+        batch_bald_of_covariance(
+            torch.ones(3, 1).double(), lambda _, columns: dense[:, columns], n, noise
+        )
