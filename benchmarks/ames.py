@@ -41,7 +41,7 @@ from torch import nn
 from benchmarks.campaigns import collect, play_simulation
 from benchmarks.report import comparison_table, environment, markdown
 from skal.datasets import load_ames, load_house_prices
-from skal.nets import NetRegressor
+from skal.nets import MLP, NetRegressor
 from skal.simulation import StrategyComparison
 from skal.simulation.result import ScoreLabel
 from skal.strategies import CoreSet, NoiseStability, Random
@@ -126,6 +126,7 @@ def _program_net() -> NetRegressor:
     schedule = LRScheduler("MultiStepLR", milestones=[160], gamma=0.1)
     return NetRegressor(
         ProgramNet,
+        optimizer=torch.optim.Adam,
         lr=1e-3,
         max_epochs=500,
         batch_size=64,
@@ -152,7 +153,13 @@ def _honest_net() -> TransformedTargetRegressor:
     return TransformedTargetRegressor(
         make_pipeline(
             make_tabular_preprocessor(),
-            NetRegressor(lr=1e-3, batch_size=32, max_epochs=50),
+            NetRegressor(
+                MLP,
+                optimizer=torch.optim.Adam,
+                lr=1e-3,
+                batch_size=32,
+                max_epochs=50,
+            ),
         ),
         transformer=StandardScaler(),
         check_inverse=False,

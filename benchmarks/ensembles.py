@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.nets import make_table, time_rounds
 from benchmarks.report import markdown, write_report
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.nets.ensembles import (
     DeepEnsembleClassifier,
     DeepEnsembleRegressor,
@@ -72,6 +72,9 @@ def measure(task: str, options: argparse.Namespace) -> list[str]:
     Net, Deep, Snapshot, SplitHead, Diverse = KINDS[task]
     n = options.members
     parameters = {
+        "module": MLP,
+        "optimizer": torch.optim.Adam,
+        "lr": 1e-3,
         "module__hidden_sizes": tuple(options.hidden),
         "batch_size": options.batch_size,
         "max_epochs": options.epochs,

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.campaigns import Entry, Split, Study, main
 from benchmarks.sets import draw, load_small
-from skal.nets import LossPredictionClassifier, LossPredictionRegressor
+from skal.nets import MLP, LossPredictionClassifier, LossPredictionRegressor
 from skal.posteriors import MCDropout
 from skal.strategies import (
     MAL,
@@ -35,6 +36,8 @@ CLASSIFICATION = ("letter", "pendigits", "mnist")
 REGRESSION = ("concrete", "energy", "power_plant", "kin8nm", "cpu_act")
 POOL, TEST = 2000, 1000
 NET: dict[str, Any] = {
+    "module": MLP,
+    "optimizer": torch.optim.Adam,
     "module__hidden_sizes": (128, 64),
     "module__dropout": 0.1,
     "lr": 3e-3,

@@ -122,7 +122,12 @@ def main(arguments: list[str] | None = None) -> None:
     y = rng.integers(N_CLASSES, size=options.rows)
     X_new = rng.standard_normal((options.predict_rows, N_FEATURES), dtype=np.float32)
     net = NetClassifier(
-        batch_size=BATCH, max_epochs=options.epochs, module__hidden_sizes=HIDDEN
+        MLP,
+        optimizer=torch.optim.Adam,
+        lr=1e-3,
+        batch_size=BATCH,
+        max_epochs=options.epochs,
+        module__hidden_sizes=HIDDEN,
     )
     other = skorch_net(options.epochs)
     fit = time_rounds(

@@ -29,7 +29,7 @@ from benchmarks.processes import (
 )
 from benchmarks.processes import write_problem as write
 from benchmarks.report import environment, markdown
-from skal.nets import NetClassifier
+from skal.nets import MLP, NetClassifier
 
 QUERIES = {
     "skal": [
@@ -61,7 +61,7 @@ def write_problem(work: Path, rows: int, n_draws: int, batch: int) -> None:
     weights = []
     for seed in range(N_NETS):
         net = NetClassifier(
-            module__hidden_sizes=(128,), module__dropout=0.2, random_state=seed
+            MLP, module__hidden_sizes=(128,), module__dropout=0.2, random_state=seed
         ).fit(X[:N_LABELED], y[:N_LABELED])
         weights.append(net.module_.state_dict())
     write(work, X, y, N_LABELED, weights, batch, n_draws)

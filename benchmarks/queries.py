@@ -29,7 +29,7 @@ from benchmarks.processes import (
     write_problem,
 )
 from benchmarks.report import environment, markdown
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import MLP, NetClassifier, NetRegressor
 
 SCRIPTS = {
     "skal": "of_skal.py",
@@ -147,7 +147,7 @@ def write_problems(work: Path, rows: int, args: argparse.Namespace) -> None:
     )
     X = X.astype(np.float32)
     classifier = NetClassifier(
-        module__hidden_sizes=(128,), module__dropout=0.2, random_state=0
+        MLP, module__hidden_sizes=(128,), module__dropout=0.2, random_state=0
     ).fit(X[:500], y[:500])
     weights = classifier.module_.state_dict()
     batch = args.batch[0]
@@ -156,7 +156,7 @@ def write_problems(work: Path, rows: int, args: argparse.Namespace) -> None:
     X = np.random.default_rng(0).normal(size=(rows + 256, 32)).astype(np.float32)
     y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2]
     regressor = NetRegressor(
-        module__hidden_sizes=(512, 512), module__dropout=0.1, random_state=0
+        MLP, module__hidden_sizes=(512, 512), module__dropout=0.1, random_state=0
     ).fit(X[:256], y[:256])
     weights = regressor.module_.state_dict()
     for batch in args.sketch_batch:

@@ -176,6 +176,7 @@ def make_net(data: Split, how: Protocol) -> NetRegressor:
     """Make the net, with the rows that it is validated on."""
     return NetRegressor(
         ScaledMLP,
+        optimizer=torch.optim.Adam,
         lr=0.375,
         max_epochs=how.max_epochs,
         batch_size=256,

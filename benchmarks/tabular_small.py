@@ -41,6 +41,7 @@ from benchmarks.tabular_runs import (
     mean_logs,
 )
 from skal.nets import (
+    MLP,
     DeepEnsembleRegressor,
     LossPredictionRegressor,
     NetRegressor,
@@ -65,6 +66,8 @@ N_QUERIES = 15
 MOST_ROWS = 2000
 EPOCHS = 60
 NET: dict[str, Any] = {
+    "module": MLP,
+    "optimizer": torch.optim.Adam,
     "module__hidden_sizes": (64, 64),
     "module__dropout": 0.05,
     "lr": 1e-2,

@@ -12,9 +12,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import torch
+
 from benchmarks.campaigns import ByEnsemble, Entry, Study, main
 from benchmarks.sets import POOL, TEST, draw
-from skal.nets import DeepEnsembleClassifier, NetClassifier, WeightSnapshots
+from skal.nets import MLP, DeepEnsembleClassifier, NetClassifier, WeightSnapshots
 from skal.posteriors import MCDropout, Members
 from skal.strategies import (
     BALD,
@@ -27,6 +29,8 @@ from skal.strategies import (
 )
 
 NET: dict[str, Any] = {
+    "module": MLP,
+    "optimizer": torch.optim.Adam,
     "module__hidden_sizes": (128,),
     "module__dropout": 0.2,
     "lr": 3e-3,

@@ -20,7 +20,7 @@ from sklearn.linear_model import LinearRegression
 import skal.strategies
 from skal import ActiveLearner, NetClassifier, NetRegressor
 from skal._numerics.matmul import linear
-from skal.nets import DeepEnsembleClassifier
+from skal.nets import MLP, DeepEnsembleClassifier
 from skal.posteriors import MCDropout, Members
 from skal.strategies import BALD, BatchBALD, PredictiveEntropy
 
@@ -51,12 +51,17 @@ INPUTS: dict[str, dict[str, Any]] = {"GreedySampling": {"criterion": "inputs"}}
 
 def _classifier(problem: Problem) -> Any:
     return NetClassifier(
-        module__hidden_sizes=(128,), module__dropout=0.2, max_epochs=1, random_state=0
+        MLP,
+        module__hidden_sizes=(128,),
+        module__dropout=0.2,
+        max_epochs=1,
+        random_state=0,
     )
 
 
 def _regressor(problem: Problem) -> Any:
     return NetRegressor(
+        MLP,
         module__hidden_sizes=(512, 512),
         module__dropout=0.1,
         max_epochs=1,
@@ -85,14 +90,20 @@ def _batch(
 
 def _net(problem: Problem) -> NetClassifier:
     net = NetClassifier(
-        module__hidden_sizes=(128,), module__dropout=0.2, max_epochs=1, random_state=0
+        MLP,
+        module__hidden_sizes=(128,),
+        module__dropout=0.2,
+        max_epochs=1,
+        random_state=0,
     ).fit(problem.X_labeled, problem.y_labeled)
     net.module_.load_state_dict(problem.weights[0])
     return net
 
 
 def _ensemble(problem: Problem) -> DeepEnsembleClassifier:
-    net = NetClassifier(module__hidden_sizes=(128,), module__dropout=0.2, max_epochs=1)
+    net = NetClassifier(
+        MLP, module__hidden_sizes=(128,), module__dropout=0.2, max_epochs=1
+    )
     ensemble = DeepEnsembleClassifier(net, len(problem.weights), random_state=0)
     ensemble.fit(problem.X_labeled, problem.y_labeled)
     for member, weights in zip(ensemble.estimators_, problem.weights, strict=True):

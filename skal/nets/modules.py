@@ -1,4 +1,4 @@
-"""Modules: the default perceptron, and building a module of the right size."""
+"""Modules: a plain perceptron, and building a module of the right size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DROPOUTS = (
 
 
 class MLP(nn.Module):
-    """Multi-layer perceptron, the default module of skal's nets.
+    """Multi-layer perceptron.
 
     Parameters
     ----------

@@ -5,10 +5,11 @@ from __future__ import annotations
 from copy import copy
 from math import ceil
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from skorch.callbacks import PrintLog
+import torch
+from skorch.callbacks import LRScheduler, PrintLog
 from skorch.dataset import get_len
 from skorch.exceptions import SkorchException
 from skorch.utils import is_dataset
@@ -23,6 +24,14 @@ from skal.nets.data import ArrayDataset, TargetDataset
 from skal.nets.held_out import missing_score
 from skal.nets.modules import make_module, row_size
 from skal.nets.outcome import warn_if_untrained
+from skal.nets.rates import (
+    BETAS,
+    PLAIN_LR,
+    Course,
+    Recipe,
+    has_factors,
+    parameter_groups,
+)
 from skal.nets.validation import check_device, check_inputs, check_weights
 from skal.rng import preserve_global_rng
 from skal.validation import check_option
@@ -72,8 +81,12 @@ class BaseNet(BatchingNet):
     batches.
 
     A subclass inherits from one of skorch's nets as well, which comes second among its
-    bases, and defines `_check_target`, `_held_out_target`, `_n_outputs` and `_match`.
+    bases, and defines `_check_target`, `_held_out_target`, `_n_outputs`, `_match` and
+    `_recipe`.
     """
+
+    #: How modules with `lr_factors` are trained if ``lr="auto"``.
+    _recipe: ClassVar[Recipe]
 
     # -- initialization -----------------------------------------------------------
 
@@ -111,6 +124,70 @@ class BaseNet(BatchingNet):
         callbacks = dict(super().get_default_callbacks())
         callbacks["print_log"] = QuietPrintLog()
         return list(callbacks.items())
+
+    # -- learning rates -------------------------------------------------------------
+
+    def get_params_for_optimizer(
+        self, prefix: str, named_parameters: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Get the arguments of the optimizer, with ``lr="auto"`` resolved.
+
+        Parameters
+        ----------
+        prefix : str
+        named_parameters : iterable of (str, Parameter)
+
+        Returns
+        -------
+        args : tuple
+        kwargs : dict
+
+        Raises
+        ------
+        ValueError
+            If `lr` is neither a number from 0 nor "auto".
+        """
+        named = list(named_parameters)
+        args, options = super().get_params_for_optimizer(prefix, named)
+        if not isinstance(options.get("lr"), str):
+            return args, options
+        if self._follows_recipe():
+            del options["lr"]
+            groups = parameter_groups(self.module_, named, self._recipe)
+            for group in groups:
+                group["weight_decay"] = options.get(
+                    "weight_decay", group["weight_decay"]
+                )
+            return (groups,), {"betas": BETAS, **options}
+        return args, {**options, "lr": PLAIN_LR}
+
+    def _follows_recipe(self) -> bool:
+        """Whether the rates are those that the module recommends."""
+        return (
+            isinstance(self.lr, str)
+            and self.optimizer in (torch.optim.Adam, torch.optim.AdamW)
+            and has_factors(self.module_)
+            and not self.get_params_for("optimizer").keys() & {"lr", "param_groups"}
+        )
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of the net and of its parts.
+
+        Parameters
+        ----------
+        **params : dict
+            As listed by `get_params`.
+
+        Returns
+        -------
+        net : self
+        """
+        # skorch writes a new `lr` into the optimizer as it is.
+        if not isinstance(params.get("lr"), str) or not self.initialized_:
+            return super().set_params(**params)
+        self.lr = params.pop("lr")
+        super().set_params(**params)
+        return self.initialize_optimizer()
 
     # -- training -----------------------------------------------------------------
 
@@ -196,6 +273,8 @@ class BaseNet(BatchingNet):
         resume: bool,
     ) -> Self:
         self.n_epochs(1)  # refuses what it does not know
+        if isinstance(self.lr, str):
+            check_option("lr", self.lr, ["auto"])
         sized = resume and "module_sizes_" in self.__dict__
         checked = check_inputs(self, X, reset=not sized)
         target = self._check_target(checked, y, classes, first=not sized)
@@ -287,14 +366,21 @@ class BaseNet(BatchingNet):
         if epochs is None:
             epochs = self.n_epochs(get_len(X if training_set is None else training_set))
         self._n_epochs = epochs
-        if training_set is None:
-            return super().fit_loop(X, y, epochs, **fit_params)
+        schedules = [cb for _, cb in self.callbacks_ if isinstance(cb, LRScheduler)]
+        follows = not schedules and self._follows_recipe()
+        self._course = Course(self.optimizer_, epochs) if follows else None
         try:
+            if training_set is None:
+                return super().fit_loop(X, y, epochs, **fit_params)
             return super().fit_loop(training_set, y, epochs, **fit_params)
         except KeyboardInterrupt as interrupt:
-            if _raised_by_callback(interrupt):
+            if training_set is None or _raised_by_callback(interrupt):
                 raise
             raise _Interrupted(interrupt) from None
+        finally:
+            if self._course is not None:
+                self._course.end()
+            del self._course
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
@@ -302,13 +388,19 @@ class BaseNet(BatchingNet):
         """Add an epoch to `history_` and note the number of training rows."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
         self._n_training_rows = len(dataset_train)
+        course = vars(self).get("_course")
+        if course is not None:
+            course.begin_epoch(self.get_iterator(dataset_train, training=True))
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kw: Any
     ) -> None:
-        """Note the weights of a batch, which skorch does not pass to `get_loss`."""
+        """Note the weights of a batch, and set the learning rates of the step."""
         super().on_batch_begin(net, batch, training, **kw)
         self._batch_weight = getattr(batch, "sample_weight", None)
+        course = vars(self).get("_course")
+        if training and course is not None:
+            course.begin_step()
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
         """Forget the weights of the last batch."""

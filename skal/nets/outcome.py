@@ -11,7 +11,7 @@ from skal.exceptions import TrainingWarning
 __all__ = ["warn_if_untrained"]
 
 #: Adam moves a weight by about `lr` in a step. The initial weights of a layer of 128
-#: inputs spread over +-.09, so 30 steps at the default of .001 change them by a third.
+#: inputs spread over +-.09, so 30 steps at the usual .001 change them by a third.
 _MIN_STEPS = 30
 
 #: Losses of single epochs are noisy: fewer than this many may not fall by chance, as

@@ -9,8 +9,9 @@ import torch
 from skorch import NeuralNetRegressor
 from torch import Tensor, nn
 
-from skal.nets.modules import MLP
 from skal.nets.net import BaseNet
+from skal.nets.rates import Recipe
+from skal.nets.tabular import TabularMLP
 from skal.nets.validation import check_targets
 
 if TYPE_CHECKING:
@@ -28,20 +29,20 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
 
     Parameters
     ----------
-    module : class, callable or torch.nn.Module, default=MLP
+    module : class, callable or torch.nn.Module, default=TabularMLP
         Returns predictions of shape (m, n_targets) or (m,). If its signature has
         ``n_features`` or ``n_outputs``, `fit` fills them in, unless
         ``module__n_features`` or ``module__n_outputs`` is set. Each `fit` builds a new
         module (or a copy, if an instance was given).
     criterion : class or torch criterion, default=torch.nn.MSELoss
-    optimizer : class, default=torch.optim.Adam
-    lr : float, default=1e-3
-        Learning rate.
+    optimizer : class, default=torch.optim.AdamW
+    lr : float or "auto", default="auto"
+        Learning rate. "auto" stands for what the module recommends; see Notes.
     max_epochs : int or "auto", default="auto"
         Number of passes over the rows in each `fit`. "auto" stands for 50 passes, or
         for as many as are needed for 300 training steps if that is more: with few rows,
         50 passes are only a few steps.
-    batch_size : int, default=128
+    batch_size : int, default=64
         Number of rows in a training step; -1 for all. Tables are predicted in larger
         batches.
     train_split : callable, optional
@@ -82,6 +83,14 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
     afterwards. Threads share them, so nets fitted in parallel are reproducible only in
     separate processes (joblib's default).
 
+    With ``lr="auto"``, a module that has a method `lr_factors`, as `TabularMLP` does,
+    is trained by Adam or AdamW with a rate of 0.05 times the factor of each
+    parameter. In each fit, the rate rises during the first tenth of the steps and then
+    falls to 0 along a cosine, unless `callbacks` include skorch's ``LRScheduler``.
+    AdamW lets the weight matrices decay, by 0.1 relative to their initial size; set
+    ``optimizer__weight_decay`` to change this. Every other module or optimizer gets a
+    constant rate of 1e-3, and a number is the constant rate of all parameters.
+
     A last batch of a single row is merged into the batch before it, so that BatchNorm
     can train. Tables of few rows are padded for prediction, so that the prediction of
     a row does not depend on their number.
@@ -110,13 +119,13 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
 
     def __init__(
         self,
-        module: Any = MLP,
+        module: Any = TabularMLP,
         *,
         criterion: Any = nn.MSELoss,
-        optimizer: Any = torch.optim.Adam,
-        lr: float = 1e-3,
+        optimizer: Any = torch.optim.AdamW,
+        lr: float | str = "auto",
         max_epochs: int | str = "auto",
-        batch_size: int = 128,
+        batch_size: int = 64,
         train_split: Any = None,
         callbacks: Any = None,
         warm_start: bool = False,
@@ -140,6 +149,8 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
             **kwargs,
         )
         self.random_state = random_state
+
+    _recipe = Recipe(lr=0.05, weight_decay=0.1)
 
     # -- training -----------------------------------------------------------------
 

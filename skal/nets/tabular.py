@@ -116,16 +116,19 @@ class PeriodicEmbedding(nn.Module):
 
 
 class TabularMLP(MLP):
-    """Perceptron for tables of few rows; the module of the fold ensembles.
+    """Perceptron for rows of tables, the default module of skal's nets.
 
     Parameters
     ----------
     n_features : int
-        Number of columns, which should have about unit scale.
+        Number of elements in a row, which should have about unit scale. Rows of more
+        dimensions are flattened.
     n_outputs : int
         Number of classes (outputs are logits) or targets.
     hidden_sizes : sequence of int, default=(128, 128, 128)
         Width of each hidden layer.
+    dropout : float, default=0.1
+        Probability of dropping a hidden unit during training.
     activation : callable, default=torch.nn.SiLU
         Called without arguments; returns the module that follows a hidden layer.
     periodic : sequence of int, optional
@@ -133,7 +136,7 @@ class TabularMLP(MLP):
 
     See Also
     --------
-    MLP : The default module of skal's nets.
+    MLP : The same without a scale for each column and embeddings.
 
     Notes
     -----
@@ -154,6 +157,7 @@ class TabularMLP(MLP):
         n_features: int,
         n_outputs: int,
         hidden_sizes: Sequence[int] = (128, 128, 128),
+        dropout: float = 0.1,
         activation: Callable[[], nn.Module] = nn.SiLU,
         periodic: Sequence[int] | None = None,
     ) -> None:
@@ -162,7 +166,7 @@ class TabularMLP(MLP):
         if periodic is not None and len(periodic):
             embedding = PeriodicEmbedding(n_features, periodic)
             first, width = [*first, embedding], embedding.n_outputs
-        super().__init__(width, n_outputs, hidden_sizes, activation=activation)
+        super().__init__(width, n_outputs, hidden_sizes, dropout, activation)
         self.body = nn.Sequential(*first, *self.body)
         for layer in self._linear():
             nn.init.normal_(layer.weight, std=self._spread(layer))

@@ -31,8 +31,7 @@ class ViaProxy(WrappingStrategy):
     proxy : estimator, optional
         Estimator for the learner's task, or a Committee of such; a copy is fitted on
         the labeled rows at each query.  By default a `NetClassifier` or `NetRegressor`
-        with one hidden layer of 64 units and a learning rate of 0.01, in a pipeline
-        with the transformers of the learner.
+        in a pipeline with the transformers of the learner.
     strategy : QueryStrategy, optional
         Picks the rows, with the proxy as learner; by default `Margin` for classifiers,
         `GreedySampling` for regressors.
@@ -159,7 +158,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _default_proxy(pool: Pool) -> Any:
-    """Build a small net in the wrappers of the learner's estimator."""
+    """Build a default net in the wrappers of the learner's estimator."""
     nets = {"classification": NetClassifier, "regression": NetRegressor}
     if pool.task not in nets:
         raise UnsuitableLearnerError(
@@ -169,7 +168,7 @@ def _default_proxy(pool: Pool) -> Any:
     learner = learners_of(pool.learner)[0]
     inner = innermost(learner)
     device = inner.device if isinstance(inner, NeuralNet) else "cpu"
-    net = nets[pool.task](module__hidden_sizes=(64,), lr=0.01, device=device)
+    net = nets[pool.task](device=device)
     if pool.task == "classification":  # labeled rows may lack a class
         net.set_params(classes=_named_classes(inner))
     return rewrap(learner, net)

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import get_tags
 from torch import nn
 
-from skal.nets import NetClassifier
+from skal.nets import MLP, NetClassifier
 from tests.nets.helpers import Softmax, blobs
 
 X, CODES = blobs()
@@ -173,7 +173,7 @@ def test_balanced_is_unknown_in_partial_fit() -> None:
 def test_weights_with_probabilities_from_the_module() -> None:
     weight = np.linspace(1, 2, 60)
     nll = NetClassifier(Softmax, criterion=nn.NLLLoss, **FULL)
-    ce = NetClassifier(module__hidden_sizes=(), **FULL)
+    ce = NetClassifier(MLP, module__hidden_sizes=(), **FULL)
     for net in (nll, ce):
         net.fit(X, CODES, sample_weight=weight)
     np.testing.assert_allclose(nll.predict_proba(X), ce.predict_proba(X), atol=1e-4)

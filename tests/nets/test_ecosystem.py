@@ -85,7 +85,7 @@ def test_grid_search() -> None:
     assert search.best_params_["lr"] == 0.02
     assert search.score(X, LABELS) > 0.9
     best = search.best_estimator_
-    assert best.module_.body[0].out_features == best.module__hidden_sizes[0]
+    assert best.module_.body[1].out_features == best.module__hidden_sizes[0]
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
@@ -241,7 +241,7 @@ def test_early_stopping_schedules_and_checkpoints(tmp_path: Any) -> None:
 def test_callbacks_see_X_as_it_was_given() -> None:
     setter = InputShapeSetter(param_name="n_features")
     net = NetRegressor(module__n_features=1, callbacks=[setter], max_epochs=1)
-    assert net.fit(XR, Y).module_.body[0].in_features == 4
+    assert net.fit(XR, Y).module_.body[1].in_features == 4
 
 
 def test_callbacks_can_be_set_and_switched_off() -> None:

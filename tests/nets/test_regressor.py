@@ -153,7 +153,7 @@ def test_each_call_draws_the_same_models_and_changes_nothing() -> None:
 
 
 def test_without_a_posterior_the_error_says_what_to_add() -> None:
-    model = small_net().fit(X_STD, Y_STD)
+    model = small_net(module__dropout=0.0).fit(X_STD, Y_STD)
     with pytest.raises(UnsuitableLearnerError, match="module__dropout"):
         model.predict(X_STD, return_std=True)
     noise = WeightNoise(n_draws=5)

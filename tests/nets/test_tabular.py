@@ -56,18 +56,21 @@ def test_a_column_scale_multiplies_columns() -> None:
 
 @pytest.mark.parametrize("periodic", [None, [], COLUMNS])
 def test_a_module_is_scale_embedding_layers_and_head(periodic: list[int]) -> None:
-    module = shaken(TabularMLP(4, 2, (6, 5), periodic=periodic))
+    module = shaken(TabularMLP(4, 2, (6, 5), periodic=periodic)).eval()
     X = torch.randn(7, 4)
     parts = dict(module.named_modules())
     hidden, start = X * parts["body.0"].weight, 1
     if periodic:
         hidden, start = slow_embedding(parts["body.1"], hidden), 2
-    for i in (start, start + 2):
+    for i in (start, start + 3):
         layer = parts[f"body.{i}"]
         hidden = nn.functional.silu(hidden @ layer.weight.T + layer.bias)
     expected = hidden @ module.head.weight.T + module.head.bias
     torch.testing.assert_close(module(X), expected, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(m, PeriodicEmbedding) for m in parts.values()) or periodic
+    assert any(isinstance(m, PeriodicEmbedding) for m in parts.values()) == bool(
+        periodic
+    )
+    assert [m.p for m in parts.values() if isinstance(m, nn.Dropout)] == [0.1, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_each_parameter_has_a_learning_rate(hidden_sizes, periodic) -> None:
 
 def test_layers_start_with_values_of_unit_variance() -> None:
     torch.manual_seed(0)
-    module = TabularMLP(50, 3, (400, 400, 400))
+    module = TabularMLP(50, 3, (400, 400, 400), dropout=0.0)
     hidden = torch.randn(500, 50)
     for layer in module.body:
         hidden = layer(hidden).detach()

@@ -84,7 +84,7 @@ class FoldEnsemble(BaseEnsemble):
         return self._net_class(
             TabularMLP,
             module__hidden_sizes=self.hidden_sizes,
-            optimizer=torch.optim.AdamW,
+            module__dropout=0.0,
             batch_size=self.batch_size,
             device=self.device,
         )

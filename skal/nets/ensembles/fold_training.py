@@ -13,6 +13,7 @@ from torch import Tensor
 from skal.modes import training_modes
 from skal.nets.data import ArrayDataset
 from skal.nets.ensembles.together import StackedLoss, StackedMLP
+from skal.nets.rates import BETAS, Recipe, parameter_groups, set_rates
 from skal.nets.tabular import TabularMLP
 
 __all__ = ["Schedule", "deal_folds", "train_on_folds"]
@@ -21,8 +22,6 @@ __all__ = ["Schedule", "deal_folds", "train_on_folds"]
 _EVERY = 10
 #: Share of the steps without a better one of any net after which training ends.
 _PATIENCE = 0.3
-#: Share of the steps in which the learning rate rises.
-_WARMUP = 0.1
 #: Rows of each net in a held-out batch, and passes over the rows at least, by default.
 _MOST_ROWS, _MIN_EPOCHS, _MIN_STEPS = 4096, 30, 500
 
@@ -57,13 +56,6 @@ class Schedule:
         (500, 3000)
         """
         return max(_MIN_STEPS, _MIN_EPOCHS * math.ceil(n_rows / batch_size))
-
-    def factor(self, step: int) -> float:
-        """Get the learning rate of a step, relative to `lr`: a rise, then a cosine."""
-        t = (step + 1) / self.n_steps
-        if t < _WARMUP:
-            return t / _WARMUP
-        return (1 + math.cos(math.pi * (t - _WARMUP) / (1 - _WARMUP))) / 2
 
 
 def deal_folds(
@@ -163,12 +155,11 @@ def train_on_folds(
     generators = [torch.Generator().manual_seed(net.seed_) for net in nets]
     stack = StackedMLP([net.module_ for net in nets], generators)
     loss = StackedLoss(nets[0].criterion_, None)
-    optimizer, base = _make_optimizer(nets[0].module_, stack, schedule)
+    optimizer = _make_optimizer(nets[0].module_, stack, schedule)
     rows = _Rows(dataset, folds, len(nets), schedule.batch_size, nets[0].device)
     best = _Best(stack, loss, rows)
     for step in range(schedule.n_steps):
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * schedule.factor(step)
+        set_rates(optimizer, (step + 1) / schedule.n_steps)
         X, y, weight = rows.draw(generators)
         optimizer.zero_grad(set_to_none=True)
         loss(stack(X), y, weight).sum().backward()
@@ -184,20 +175,13 @@ def train_on_folds(
 
 def _make_optimizer(
     module: TabularMLP, stack: StackedMLP, schedule: Schedule
-) -> tuple[torch.optim.Optimizer, list[float]]:
-    factors, groups, rates = module.lr_factors(), [], []
-    for name, parameter in stack.parameters.items():
-        lr = schedule.lr * factors[name]
-        rates.append(lr)
-        # Decay relative to the initial weights is the same for all layers.
-        is_matrix = parameter.ndim == 3 and name.endswith("weight")
-        decay = schedule.weight_decay / factors[name] if is_matrix else 0.0
-        groups.append({"params": [parameter], "lr": lr, "weight_decay": decay})
+) -> torch.optim.Optimizer:
+    recipe = Recipe(schedule.lr, schedule.weight_decay)
+    groups = parameter_groups(module, stack.parameters.items(), recipe)
     first = next(iter(stack.parameters.values()))
-    optimizer = torch.optim.AdamW(
-        groups, betas=(0.9, 0.95), fused=first.device.type in ("cpu", "cuda") or None
+    return torch.optim.AdamW(
+        groups, betas=BETAS, fused=first.device.type in ("cpu", "cuda") or None
     )
-    return optimizer, rates
 
 
 class _Rows:

@@ -54,6 +54,9 @@ class MultiHead(nn.Module):
     def __init__(self, module: nn.Module, n_heads: int, head: str) -> None:
         super().__init__()
         self.head_name = head
+        factors: Any = getattr(module, "lr_factors", None)
+        # Read before the head is replaced.
+        self._factors = factors() if callable(factors) else None
         original: Any = module.get_submodule(head)
         heads = [deepcopy(original) for _ in range(n_heads)]
         for copy in heads:
@@ -73,6 +76,22 @@ class MultiHead(nn.Module):
         features = self.trunk(*args, **kwargs)
         outputs = torch.stack([head(features) for head in self.heads], 1)
         return outputs if self.training else outputs.mean(1)
+
+    @property
+    def lr_factors(self) -> Any:
+        """Method for the learning rates, if the original module has one."""
+        original = self._factors
+        if original is None:
+            raise AttributeError("The module has no lr_factors.")
+
+        def factors() -> dict[str, float]:
+            merged = {}
+            for k in range(len(self.heads)):
+                named = self.names_of(k).items()
+                merged.update({own: original[n] for own, n in named if n in original})
+            return merged
+
+        return factors
 
     def state_of(self, k: int) -> dict[str, Tensor]:
         """Get the state dict of the original module with the k-th head."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from inspect import signature
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +16,7 @@ from skal.nets.classifier import NetClassifier
 from skal.nets.data import ArrayDataset, BatchOrder
 from skal.nets.modules import MLP
 from skal.nets.outcome import warn_if_untrained
+from skal.nets.rates import Course
 from skal.nets.regressor import NetRegressor
 from skal.nets.tabular import ColumnScale, PeriodicEmbedding, TabularMLP
 from skal.nets.validation import (
@@ -81,10 +83,15 @@ def can_train_together(net: Any, X: Any) -> bool:
             continue
         if name not in default or value is not default[name]:
             return False
-    dropout = params.get("module__dropout", 0.0)
+    if params["module"] not in (MLP, TabularMLP):
+        return False
+    options = signature(params["module"]).parameters
+    dropout, activation = (
+        params.get(f"module__{name}", options[name].default)
+        for name in ("dropout", "activation")
+    )
     return (
-        params["module"] in (MLP, TabularMLP)
-        and params.get("module__activation", nn.ReLU) in ACTIVATIONS
+        activation in ACTIVATIONS
         and params["criterion"] in CRITERIA
         and params["optimizer"] in OPTIMIZERS
         and "optimizer__param_groups" not in params
@@ -133,12 +140,16 @@ def _run(nets: list[Any], dataset: ArrayDataset) -> None:
     optimizer = _make_optimizer(first, stack)
     size = n_rows if first.batch_size == -1 else first.batch_size
     batches = list(BatchOrder(n_rows, size, merge_single=True))
-    for _ in range(first.n_epochs(n_rows)):
+    n_epochs = first.n_epochs(n_rows)
+    course = Course(optimizer, n_epochs)  # of the groups with lr="auto"
+    for _ in range(n_epochs):
         start, losses = perf_counter(), []
+        course.begin_epoch(batches)
         orders = torch.stack([torch.randperm(n_rows, generator=g) for g in generators])
         for batch in batches:
             rows = orders[:, batch[0] : batch[-1] + 1]
             X, y = dataset.batch(rows.reshape(-1).numpy())
+            course.begin_step()
             optimizer.zero_grad()
             outputs = stack(X.to(first.device).unflatten(0, rows.shape))
             losses_K = loss(outputs, y.to(first.device).unflatten(0, rows.shape))

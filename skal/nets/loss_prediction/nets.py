@@ -21,9 +21,9 @@ from skal.nets.loss_prediction.blocks import (
     read_blocks,
 )
 from skal.nets.loss_prediction.ranking import LossModule, ranking_loss
-from skal.nets.modules import MLP
 from skal.nets.net import BaseNet
 from skal.nets.regressor import NetRegressor
+from skal.nets.tabular import TabularMLP
 from skal.rng import preserve_global_rng
 from skal.validation import check_int, check_positive, check_share
 
@@ -45,7 +45,7 @@ class LossPredictionNet(BaseNet):
 
     def __init__(
         self,
-        module: Any = MLP,
+        module: Any = TabularMLP,
         *,
         blocks: Any = "auto",
         width: int = 128,
@@ -267,7 +267,7 @@ class LossPredictionClassifier(LossPredictionNet, NetClassifier):
 
     Parameters
     ----------
-    module : class, callable or torch.nn.Module, default=MLP
+    module : class, callable or torch.nn.Module, default=TabularMLP
         As in :class:`~skal.nets.NetClassifier`.
     blocks : "auto" or list of str, default="auto"
         Names, among ``module.named_modules()``, of the parts whose outputs predict
@@ -353,7 +353,7 @@ class LossPredictionRegressor(LossPredictionNet, NetRegressor):
 
     Parameters
     ----------
-    module : class, callable or torch.nn.Module, default=MLP
+    module : class, callable or torch.nn.Module, default=TabularMLP
         As in :class:`~skal.nets.NetRegressor`.
     blocks : "auto" or list of str, default="auto"
         Names, among ``module.named_modules()``, of the parts whose outputs predict

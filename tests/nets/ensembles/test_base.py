@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from skal.nets import MLP, NetClassifier, NetRegressor, ensembles
+from skal.nets import NetClassifier, NetRegressor, TabularMLP, ensembles
 from skal.nets.ensembles.base import seeded_clone
 from tests.nets.ensembles.helpers import (
     CLASSIFIERS,
@@ -77,7 +77,7 @@ def test_members_are_different_complete_nets(name: str) -> None:
             assert not states_equal(one.module_, other.module_)
     for member in members:
         assert type(member) is type(given)
-        assert type(member.module_) is MLP
+        assert type(member.module_) is TabularMLP
         shown, wanted = member.get_params(), given.get_params()
         assert shown.keys() == wanted.keys()
         for param in ("max_epochs", "warm_start", "callbacks", "lr"):

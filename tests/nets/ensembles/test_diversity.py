@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skal.nets import NetClassifier
+from skal.nets import MLP, NetClassifier
 from skal.nets.ensembles import DiversityEncouragingEnsembleClassifier
 from tests.nets.helpers import Unsized, blobs, states_equal
 
@@ -21,7 +21,7 @@ def fit(net: Any = None, **options: Any) -> DiversityEncouragingEnsembleClassifi
 def test_default_has_dropout_and_a_short_start() -> None:
     members = fit(n_estimators=2).estimators_
     dropout = [m for m in members[0].module_.modules() if isinstance(m, nn.Dropout)]
-    assert [m.p for m in dropout] == [0.2, 0.2]
+    assert [m.p for m in dropout] == [0.2, 0.2, 0.2]
     one, other = (m.history_[:, "train_loss"] for m in members)
     assert len(one) == len(other) == 300  # a single batch an epoch
     assert one[:60] == other[:60]
@@ -48,7 +48,7 @@ def test_members_start_from_the_same_weights() -> None:
 
 def test_masks_of_members_differ() -> None:
     # All rows in one batch and no step: losses differ by dropout alone.
-    net = NetClassifier(module__dropout=0.5, lr=0.0, max_epochs=2, batch_size=-1)
+    net = NetClassifier(MLP, module__dropout=0.5, lr=0.0, max_epochs=2, batch_size=-1)
     members = fit(net, n_estimators=3, base_epochs=1).estimators_
     assert len({m.history_[-1, "train_loss"] for m in members}) == 3
     assert len({m.history_[0, "train_loss"] for m in members}) == 1
@@ -64,7 +64,7 @@ def test_optimizer_continues() -> None:
 @pytest.mark.parametrize(
     "net",
     [
-        NetClassifier(max_epochs=2),
+        NetClassifier(MLP, max_epochs=2),
         NetClassifier(Unsized, max_epochs=2),
         NetClassifier(nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.0)), max_epochs=2),
     ],

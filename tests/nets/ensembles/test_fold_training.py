@@ -91,6 +91,7 @@ def make_nets(n_nets: int = N_NETS, **options: Any) -> list[Any]:
             TabularMLP,
             module__hidden_sizes=(8, 7),
             module__periodic=[0, 2],
+            module__dropout=0.0,
             max_epochs=0,
             random_state=seed,
             **options,
@@ -279,23 +280,16 @@ def test_training_ends_once_no_net_becomes_better(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = []
-    factor = Schedule.factor
-    monkeypatch.setattr(
-        Schedule, "factor", lambda self, step: seen.append(step) or factor(self, step)
-    )
+    set_rates = fold_training.set_rates
+
+    def noting(optimizer: Any, progress: float) -> None:
+        seen.append(round(2000 * progress))
+        set_rates(optimizer, progress)
+
+    monkeypatch.setattr(fold_training, "set_rates", noting)
     noise = RNG.normal(size=Y.shape).astype(np.float32)
     folds = np.arange(len(X)) % N_NETS
     _, steps = train_on_folds(
         make_nets(), ArrayDataset(X, noise), folds, Schedule(2000, 8, 0.05, 0.01)
     )
-    assert max(seen) + 1 == max(steps) + 600 < 2000
-
-
-def test_schedule() -> None:
-    schedule = Schedule(100, 64, 0.1, 0.0)
-    factors = [schedule.factor(step) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == pytest.approx(1.0)
-    assert np.argmax(factors) == 9
-    assert factors[54] == pytest.approx(0.5)
-    assert factors[-1] == pytest.approx(0.0, abs=1e-12)
+    assert max(seen) == max(steps) + 600 < 2000

@@ -9,7 +9,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback, EarlyStopping
 
-from skal.nets import NetClassifier, WeightSnapshots
+from skal.nets import MLP, NetClassifier, WeightSnapshots
 from skal.nets.ensembles import SnapshotEnsembleClassifier
 from skal.posteriors import Snapshots
 from skal.posteriors.snapshots import find_snapshots
@@ -60,7 +60,11 @@ def test_learning_rate_falls_along_a_cosine_in_each_cycle() -> None:
 def test_the_recorded_rate_is_used() -> None:
     # A step of plain SGD moves weights by the rate times the gradient.
     net = NetClassifier(
-        optimizer=torch.optim.SGD, lr=1e-3, batch_size=-1, callbacks=[WeightsOfEpochs()]
+        MLP,
+        optimizer=torch.optim.SGD,
+        lr=1e-3,
+        batch_size=-1,
+        callbacks=[WeightsOfEpochs()],
     )
     member = fit(net, n_estimators=1, cycle_epochs=10).estimators_[0]
     seen = dict(member.callbacks_)["WeightsOfEpochs"].weights_

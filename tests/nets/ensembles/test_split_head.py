@@ -72,7 +72,7 @@ def test_members_compute_the_outputs_of_the_heads() -> None:
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
 def test_loss_is_the_mean_over_heads(Net: Any) -> None:
     net = multi_head_net(
-        Net(lr=0.0, max_epochs=1, random_state=0), n_heads=3, head="head"
+        Net(MLP, lr=0.0, max_epochs=1, random_state=0), n_heads=3, head="head"
     )
     y = Y if Net is NetClassifier else line(50)[1]
     net.fit(X, y)
@@ -105,7 +105,7 @@ def test_validation_sees_the_mean_of_heads() -> None:
 
 def test_weights_of_rows_and_classes() -> None:
     net = multi_head_net(
-        NetClassifier(lr=0.0, max_epochs=1, class_weight={0: 3.0}, random_state=0),
+        NetClassifier(MLP, lr=0.0, max_epochs=1, class_weight={0: 3.0}, random_state=0),
         n_heads=2,
         head="head",
     )
