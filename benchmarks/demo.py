@@ -40,9 +40,6 @@ from skal.tabular import make_tabular_preprocessor
 
 mpl.use("Agg")
 
-# Set explicitly, so that the demo does not depend on the defaults.
-TRAINING = {"lr": 1e-3, "batch_size": 32}
-
 
 @dataclass
 class Campaigns:
@@ -87,7 +84,7 @@ def _diabetes() -> Campaigns:
         y,
         _scaled(
             StandardScaler(),
-            NetRegressor(max_epochs=40, optimizer__weight_decay=0.1, **TRAINING),
+            NetRegressor(),
         ),
         _regression_strategies(),
         {"n_initial": 20, "n_instances": 10, "n_queries": 8, "initial": "random"},
@@ -102,7 +99,7 @@ def _digits() -> Campaigns:
         "digits: 1797 images of 8 x 8 pixels, 10 classes",
         X / 16.0,
         y,
-        NetClassifier(max_epochs=40, **{**TRAINING, "lr": 3e-3}),
+        NetClassifier(),
         {
             "Random": Random(),
             "Margin": Margin(),
@@ -124,7 +121,7 @@ def _ames() -> Campaigns:
         "Ames: log sale price of 2930 houses",
         X,
         np.log(y),
-        _scaled(make_tabular_preprocessor(), NetRegressor(max_epochs=50, **TRAINING)),
+        _scaled(make_tabular_preprocessor(), NetRegressor()),
         _regression_strategies(),
         {"n_initial": 50, "n_instances": 50, "n_queries": 6, "initial": "random"},
         budgets=[50, 100, 200, 300, 350],

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner, Committee, CommitteeRegressor
 from skal.nets import (
+    MLP,
     DeepEnsembleClassifier,
     DeepEnsembleRegressor,
     LossPredictionClassifier,
@@ -103,6 +105,8 @@ N_LABELED, N_POOL, N_PICKS = 40, 120, 6
 def net(cls: Any, seed: int = 0, **parameters: Any) -> Any:
     """A tiny net with dropout and snapshots."""
     settings = {
+        "module": MLP,
+        "optimizer": torch.optim.Adam,
         "module__hidden_sizes": (8, 6),
         "module__dropout": 0.2,
         "max_epochs": 5,
@@ -118,6 +122,7 @@ def bayesian(cls: Any) -> Any:
     """A tiny net of Bayesian layers."""
     return cls(
         BayesianMLP,
+        optimizer=torch.optim.Adam,
         module__hidden_sizes=(8,),
         max_epochs=5,
         batch_size=16,
