@@ -78,13 +78,15 @@ def parameter_groups(
     >>> [(round(group["lr"], 3), len(group["params"])) for group in groups]
     [(0.6, 1), (0.05, 1), (0.01, 2), (0.04, 1)]
     """
-    factors, own = module.lr_factors(), dict(module.named_parameters())
+    factors = module.lr_factors()
+    # A compiled module has the method of the module in it.
+    named_by = (dict(part.named_parameters()) for part in module.modules())
+    own = next(names for names in named_by if factors.keys() <= names.keys())
     rates = {}
     for name, factor in factors.items():
         is_matrix = name.endswith("weight") and own[name].ndim == 2
         decay = recipe.weight_decay / factor if is_matrix else 0.0
         rates[name] = recipe.lr * factor, decay
-    # A compiled or parallel module gives the same parameters other names.
     names = {id(parameter): name for name, parameter in own.items()}
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in named:

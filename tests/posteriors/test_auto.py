@@ -58,10 +58,10 @@ def test_an_object_is_given_back():
 
 def test_a_single_model_is_told_what_to_add():
     with pytest.raises(UnsuitableLearnerError, match=r"module__dropout=0\.2"):
-        auto(net().fit(X, Y))
+        auto(net(module__dropout=0.0).fit(X, Y))
     with pytest.raises(UnsuitableLearnerError, match="LogisticRegression is a single"):
         auto(LogisticRegression().fit(X, Y))
-    for one in (LogisticRegression(), net()):
+    for one in (LogisticRegression(), net(module__dropout=0.0)):
         with pytest.raises(UnsuitableLearnerError, match="Committee has a single mem"):
             auto(Committee([ActiveLearner(one)]).fit(X, Y))
     with pytest.raises(UnsuitableLearnerError, match="ForestClassifier has a single m"):

@@ -13,7 +13,7 @@ from torch import nn
 
 from skal import ActiveLearner
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.posteriors import LastLayerLaplace
 from skal.posteriors.laplace import _by_cholesky, _by_kronecker, _curvature
 from skal.reading.pool import Pool
@@ -181,6 +181,7 @@ def test_a_row_counts_by_the_weight_of_its_class(how):
     if how == "pos_weight":
         options = {"criterion__pos_weight": torch.tensor(50.0)}
     net = NetClassifier(
+        MLP,
         module__hidden_sizes=(),
         criterion=nn.BCEWithLogitsLoss,
         lr=0.05,
@@ -216,7 +217,9 @@ def test_each_target_has_its_own_noise():
     targets = np.column_stack([X[:, 0], X[:, 1]]) + [0.01, 1.0] * rng.normal(
         size=(60, 2)
     )
-    net = NetRegressor(module__hidden_sizes=(), max_epochs=300, lr=0.05, random_state=0)
+    net = NetRegressor(
+        MLP, module__hidden_sizes=(), max_epochs=300, lr=0.05, random_state=0
+    )
     fitted = learner(net, X, targets)
     outputs = collect(LastLayerLaplace(n_draws=60), fitted)
     noise = np.mean((fitted.predict(X) - targets) ** 2, axis=0)

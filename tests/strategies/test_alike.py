@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from skal.nets import MLP
 from skal.strategies import (
     BADGE,
     BAIT,
@@ -36,7 +37,8 @@ POOL = make_data("classification", 40, seed=1)[0]
 
 def learner(change: str | None):
     X, y = make_data("classification")
-    net = make_net("classification").fit(X, y)
+    options = {"module__hidden_sizes": (16, 12), "module__dropout": 0.2}
+    net = make_net("classification", module=MLP, **options).fit(X, y)
     first, *_, last = [m for m in net.module_.modules() if isinstance(m, nn.Linear)]
     with torch.no_grad():
         if change == "dead":
