@@ -65,34 +65,35 @@ def log_loss(probabilities: np.ndarray, classes: np.ndarray, y: np.ndarray) -> f
     )
 
 
-def mean_and_std(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Predict, with the standard deviation if the model gives one."""
+def interval(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Predict 90 % intervals, or those of a normal distribution, if the model can."""
     if isinstance(model, Pipeline):
-        return mean_and_std(model[-1], model[:-1].transform(X))
+        return interval(model[-1], model[:-1].transform(X))
     if isinstance(model, TransformedTargetRegressor):
-        mean, std = mean_and_std(model.regressor_, X)
-        if std is not None:
-            low, high = (
-                model.transformer_.inverse_transform(values[:, None])[:, 0]
-                for values in (mean - std, mean + std)
-            )
-            std = (high - low) / 2
-        return np.ravel(model.predict(X)), std
+        ends = interval(model.regressor_, X)
+        if ends is None:
+            return None
+        low, high = (model.transformer_.inverse_transform(e[:, None]) for e in ends)
+        return np.ravel(low), np.ravel(high)
+    if hasattr(model, "predict_interval"):
+        low, high = model.predict_interval(X)
+        return np.ravel(low), np.ravel(high)
     try:
         mean, std = model.predict(X, return_std=True)
     except (TypeError, ValueError):
-        return np.ravel(model.predict(X)), None
-    return np.ravel(mean), np.ravel(std)
+        return None
+    half = _HALF_WIDTH * np.ravel(std)
+    return np.ravel(mean) - half, np.ravel(mean) + half
 
 
 def scores(model: Any, X: pd.DataFrame, y: np.ndarray, task: str) -> dict[str, float]:
     """Score a fitted model on the test."""
     if task == "regression":
-        mean, std = mean_and_std(model, X)
-        error = np.abs(mean - y)
+        error = np.ravel(model.predict(X)) - y
         found = {"rmse": float(np.sqrt(np.mean(error**2)))}
-        if std is not None:
-            found["coverage"] = float(np.mean(error <= _HALF_WIDTH * std))
+        ends = interval(model, X)
+        if ends is not None:
+            found["coverage"] = float(np.mean((ends[0] <= y) & (y <= ends[1])))
         return found
     found = {"accuracy": float(np.mean(np.ravel(model.predict(X)) == y))}
     if hasattr(model, "predict_proba"):

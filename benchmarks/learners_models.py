@@ -271,14 +271,20 @@ def _ready_made(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
 
 
 LEARNERS = {
-    "skal: NetRegressor / NetClassifier": Learner(_skal("skal.nets", "Net"), own=True),
+    "skal: NetRegressor / NetClassifier": Learner(
+        _skal("skal.nets", "Net"), own=True, version=2
+    ),
     "skal: fold ensemble": Learner(
         _skal("skal.nets", "FoldEnsemble"),
         own=True,
+        version=2,
         needs="skal.nets:FoldEnsembleRegressor",
     ),
     "skal: make_tabular": Learner(
-        _ready_made, own=True, needs="skal.tabular:make_tabular_regressor"
+        _ready_made,
+        own=True,
+        version=2,
+        needs="skal.tabular:make_tabular_regressor",
     ),
     "ridge / logistic regression": Learner(_linear),
     "MLP": Learner(_by_task(MLPRegressor, MLPClassifier, max_iter=1000)),
