@@ -128,16 +128,28 @@ def test_coverage_counts_only_where_there_is_a_deviation():
     )
 
 
-def test_deviation_of_a_scaled_target_is_in_its_unit():
+def test_intervals_of_a_model_are_counted_in_place_of_deviations():
+    class Wide(GaussianProcessRegressor):
+        def predict_interval(self, X):
+            return np.full(len(X), -1.0), np.full(len(X), 0.5)
+
+    X = np.linspace(0, 1, 20)[:, None]
+    model = make_pipeline(FunctionTransformer(), Wide(optimizer=None)).fit(X, X[:, 0])
+    found = learners.scores(model, X, X[:, 0], "regression")
+    assert found["coverage"] == np.mean(X[:, 0] <= 0.5)
+
+
+def test_intervals_of_a_scaled_target_are_in_its_unit():
     X = np.linspace(0, 1, 20)[:, None]
     plain = GaussianProcessRegressor(alpha=0.5, optimizer=None)
     scaled = TransformedTargetRegressor(plain, transformer=StandardScaler())
     model = make_pipeline(FunctionTransformer(), scaled).fit(X, 5 * X[:, 0] + 3)
     y = (X[:, 0] - X.mean()) / X.std()
     mean, std = plain.fit(X, y).predict(X, return_std=True)
-    found = learners.mean_and_std(model, X)
-    np.testing.assert_allclose(found[0], 5 * (mean * X.std() + X.mean()) + 3)
-    np.testing.assert_allclose(found[1], 5 * std * X.std())
+    low, high = learners.interval(model, X)
+    middle, half = 5 * (mean * X.std() + X.mean()) + 3, 5 * std * X.std()
+    np.testing.assert_allclose((low + high) / 2, middle)
+    np.testing.assert_allclose((high - low) / 2, 1.6449 * half)
 
 
 def test_means_leave_out_incomplete_sets_and_near_counts_competitors():
