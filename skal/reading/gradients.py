@@ -76,11 +76,12 @@ class GradientReader:
     Examples
     --------
     >>> import numpy as np
-    >>> from skal import NetRegressor
+    >>> from skal.nets import MLP, NetRegressor
     >>> from skal.reading.access import NetAccess
     >>> from skal.reading.gradients import GradientReader
     >>> X = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
-    >>> net = NetRegressor(max_epochs=1, module__hidden_sizes=(8,)).fit(X, X[:, 0])
+    >>> net = NetRegressor(MLP, max_epochs=1, module__hidden_sizes=(8,))
+    >>> net = net.fit(X, X[:, 0])
     >>> read = GradientReader(NetAccess(net), space="gradients")
     >>> [(a.shape[1], g.shape[1]) for a, g in read(torch.as_tensor(X))]
     [(2, 8), (9, 1)]

@@ -344,7 +344,7 @@ class LossPredictionClassifier(LossPredictionNet, NetClassifier):
     >>> bool(net.fit(X, y).score(X, y) > 0.9)
     True
     >>> net.blocks_, net.predict_loss(X).shape
-    (['body.1', 'body.3'], (150,))
+    (['body.2', 'body.5', 'body.8'], (150,))
     """
 
 
