@@ -19,7 +19,8 @@ class Balls:
     ----------
     features : Tensor of shape (m, d)
     radius : float
-        At least 0; the ball of a row holds its duplicates at any radius.
+        At least 0; the ball of a row holds its duplicates at any radius. A row whose
+        distance equals the radius up to rounding is outside.
 
     Raises
     ------
@@ -46,14 +47,17 @@ class Balls:
     def __init__(self, features: Tensor, radius: float) -> None:
         if not radius >= 0:
             raise ValueError(f"radius must be a number of at least 0, got {radius!r}.")
-        self.features, self.radius = features, radius
+        self.features = features
+        # The radius may be the root of a squared distance: whether that pair is nearer
+        # must not depend on how the root was rounded.
+        self._sq_radius = radius**2 * (1 - 8 * torch.finfo(features.dtype).eps)
         # Near the origin less is lost to rounding.
         self._shifted = features - features.mean(dim=0)
         self._sq_norm = self._shifted.square().sum(dim=1)
 
     def holds(self, sq_dist: Tensor) -> Tensor:
         """Tell whether squared distances are within the radius."""
-        return (sq_dist < self.radius**2) | (sq_dist == 0)
+        return (sq_dist < self._sq_radius) | (sq_dist == 0)
 
     def ball(self, i: int) -> Tensor:
         """Tell which rows are in the ball of row `i`, ``(m,)``, bool."""
@@ -92,7 +96,7 @@ class Balls:
         """Pairs of rows in each other's ball, by their positions in both parts."""
         sq_norm, half_sq = self._sq_norm[rows, None], self._sq_norm[others] / 2
         values = linear(-self._shifted[rows], self._shifted[others], half_sq)
-        limit = (self.radius**2 - sq_norm) / 2
+        limit = (self._sq_radius - sq_norm) / 2
         bound = 2 * rounding_bound(self.features)
         rounding = bound * (sq_norm + 2 * half_sq.max())
         row, other = torch.nonzero(values <= limit + rounding).T

@@ -56,6 +56,19 @@ def test_infinite_radius_and_radius_zero(kind):
     assert torch.equal(Balls(rows, 0.0).count(all_rows), duplicates)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_pair_whose_distance_is_the_radius_is_outside(dtype):
+    # The square of a rounded root is above or below the squared distance.
+    rows = features(60, 3).to(dtype)
+    distances = (rows[:, None] - rows).square().sum(dim=2).sqrt()
+    inside = 0
+    for i, j in torch.triu_indices(60, 60, 1).T.tolist():
+        balls = Balls(rows[[i, j]], float(distances[i, j]))
+        inside += int(balls.ball(0)[1])
+        inside += int(balls.count(torch.tensor([True, True])).sum()) - 2
+    assert inside == 0
+
+
 @pytest.mark.parametrize("radius", [-1.0, math.nan])
 def test_bad_radius(radius):
     with pytest.raises(ValueError, match="radius must be a number of at least 0"):
