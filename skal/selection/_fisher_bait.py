@@ -115,10 +115,11 @@ def fisher_bait(
 
     The traces of several nets are summed.  Each pick changes both K × K matrices of a
     row by products with 2 K vectors: m · K · (i · o + K · o) multiply-adds, after m ·
-    D² at the beginning.  Those of up to 32 picks are computed in one pass over the
-    rows, for picks that are forecast among a few rows, and again in the next pass.
-    Memory: 2 m · K² + 4 D² elements for each net beside the rows, never the m · K · D
-    of the vectors.  Computed in float64.  Ties are resolved in pool order.
+    D² at the beginning.  If any rows are not stored as `Information`, each pass reads
+    them again.  Up to 32 picks are then forecast among a few rows, and computed in one
+    pass and again in the next.  Memory: 2 m · K² + 4 D² elements for each net beside
+    the rows, and up to 32 m for the forecasts, never the m · K · D of the vectors.
+    Computed in float64.  Ties are resolved in pool order.
 
     References
     ----------
@@ -137,12 +138,14 @@ def fisher_bait(
     m = rows[0].shape[0]
     check_n(n, m)
     others = [None] * len(rows) if labeled is None else labeled
+    n_forward = min(m, 2 * n) if backward else n
+    stored = all(isinstance(own, Information) for own in rows)
     nets = [
-        _Net(own, prior, other, condition_on_labels)
+        _Net.start(own, prior, other, condition_on_labels)
         for own, other in zip(rows, others, strict=True)
     ]
-    n_forward = min(m, 2 * n) if backward else n
-    indices, scores = _Gains(nets, n_forward).pick(n_forward)
+    gains = _Gains(nets) if stored else _GainsAhead(nets, n_forward)
+    indices, scores = gains.pick(n_forward)
     if not backward or n == 0:
         return Picks(indices, scores)
     losses = _Losses([net.after(indices) for net in nets])
@@ -151,18 +154,33 @@ def fisher_bait(
     return Picks(indices[kept], scores[kept])
 
 
-class _Gains(LookAhead):
+class _Gains(Greedy):
     """What each row would take from the trace, summed over nets."""
+
+    is_rounded = True
+
+    def __init__(self, nets: list[_Net]) -> None:
+        self.nets = nets
+        self.value = _sum([net.gain() for net in nets])
+
+    def update(self, i: int) -> None:
+        for net in self.nets:
+            net.move(i, 1)
+        self.value = _sum([net.gain() for net in self.nets])
+
+
+class _GainsAhead(LookAhead):
+    """The same by fewer passes over the rows."""
 
     def __init__(self, nets: list[_Net], n: int) -> None:
         super().__init__(n)
         self.nets = nets
-        self.value = _sum([_gain(net.known, net.spread) for net in nets])
+        self.value = _sum([net.gain() for net in nets])
         self.ahead: list[tuple[tuple[_Move, ...], Tensor]] = []
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         parts = [net.part(rows) for net in self.nets]
-        picks = _FewGains(parts).pick(n, update_last=True)
+        picks = _Gains(parts).pick(n, update_last=True)
         values = self.value.new_zeros(n, len(self.value))
         for net, part in zip(self.nets, parts, strict=True):
             net.add_gains(part.moves, values)
@@ -176,27 +194,12 @@ class _Gains(LookAhead):
             net.take(move)
 
 
-class _FewGains(Greedy):
-    """The same for a few of the rows, pick by pick."""
-
-    is_rounded = True
-
-    def __init__(self, nets: list[_Part]) -> None:
-        self.nets = nets
-        self.value = _sum([_gain(net.known, net.spread) for net in nets])
-
-    def update(self, i: int) -> None:
-        for net in self.nets:
-            net.move(i, 1)
-        self.value = _sum([_gain(net.known, net.spread) for net in self.nets])
-
-
 class _Losses(Greedy):
     """What the trace would grow by without each row, negative."""
 
     is_rounded = True
 
-    def __init__(self, nets: list[_Part]) -> None:
+    def __init__(self, nets: list[_Net]) -> None:
         self.nets = nets
         self.value = -_sum([net.loss() for net in nets])
 
@@ -221,31 +224,69 @@ class _Net:
     def __init__(
         self,
         rows: InformationRows,
+        fisher: Tensor,
+        inverse: Tensor,
+        known: Tensor,
+        spread: Tensor,
+    ) -> None:
+        self.rows, self.fisher, self.inverse = rows, fisher, inverse
+        # Both matrices of each row, (m, K, K).
+        self.known, self.spread = known, spread
+        self.moves: list[_Move] = []  # what `move` did
+        self.pending: list[_Move] = []  # what the matrices do not know yet
+
+    @classmethod
+    def start(
+        cls,
+        rows: InformationRows,
         prior: float,
         labeled: InformationRows | None,
         condition_on_labels: bool,
-    ) -> None:
-        self.rows = rows
-        self.fisher = _information(rows)
-        precision = prior * torch.eye(len(self.fisher)).to(self.fisher)
+    ) -> _Net:
+        """Return the net before the first pick."""
+        fisher = _information(rows)
+        precision = prior * torch.eye(len(fisher)).to(fisher)
         if labeled is not None and labeled.shape[0]:
             seen = _information(labeled)
-            self.fisher += seen
+            fisher += seen
             precision = precision + seen if condition_on_labels else precision
-        self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
-        # Both matrices of each row, (m, K, K).
-        self.known, self.spread = _matrices(rows, self.inverse, self.fisher)
-        self.pending: list[_Move] = []  # picks that the matrices do not know yet
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+        return cls(rows, fisher, inverse, *_matrices(rows, inverse, fisher))
 
-    def part(self, indices: Tensor) -> _Part:
+    def gain(self) -> Tensor:
+        """Return what each row would take from the trace, ``(m,)``."""
+        return _gain(self.known, self.spread)
+
+    def loss(self) -> Tensor:
+        """Return what the trace would grow by without each row, ``(m,)``."""
+        values, vectors = _eigen(self.known, -1)
+        spread = vectors.mT @ self.spread @ vectors
+        return (spread.diagonal(dim1=1, dim2=2) / values).sum(dim=1)
+
+    def move(self, i: int, sign: int) -> None:
+        """Add the information of row `i` (sign 1), or take it away (sign -1)."""
+        inputs, outputs = _as_double(self.rows.take(torch.tensor([i])))
+        vectors = torch.einsum("ko,i->oik", outputs[0], inputs[0]).flatten(0, 1)
+        moved = self.inverse @ vectors  # M⁻¹ V
+        values, axes = _eigen(vectors.T @ moved, sign)
+        step = moved @ (axes / values.sqrt())
+        turned = self.fisher @ step
+        move = _Move(step, self.inverse @ turned, step.T @ turned, sign)
+        for part, block in _blocks(self.rows, 2 * len(values)):
+            for _ in _moved(block, [move], self.known[part], self.spread[part]):
+                pass
+        self.inverse.addmm_(step, step.T, alpha=-sign)
+        self.moves.append(move)
+
+    def part(self, indices: Tensor) -> _Net:
         """Return the same for some of the rows, to pick from by themselves."""
         rows = _as_double(self.rows.take(indices))
         known, spread = self.known[indices], self.spread[indices]
         for _ in _moved(rows, self.pending, known, spread):
             pass
-        return _Part(rows, self.fisher, self.inverse.clone(), known, spread)
+        return _Net(rows, self.fisher, self.inverse.clone(), known, spread)
 
-    def after(self, picks: Tensor) -> _Part:
+    def after(self, picks: Tensor) -> _Net:
         """Return the same for all picks; the last one is not taken yet."""
         part = self.part(picks)
         part.move(len(picks) - 1, 1)
@@ -268,42 +309,6 @@ class _Net:
         """Bring the information up to date with a pick."""
         self.inverse.addmm_(move.step, move.step.T, alpha=-move.sign)
         self.pending.append(move)
-
-
-class _Part:
-    """A few rows of a net, kept up to date pick by pick."""
-
-    def __init__(
-        self,
-        rows: Information,
-        fisher: Tensor,
-        inverse: Tensor,
-        known: Tensor,
-        spread: Tensor,
-    ) -> None:
-        self.rows, self.fisher, self.inverse = rows, fisher, inverse
-        self.known, self.spread = known, spread
-        self.moves: list[_Move] = []
-
-    def loss(self) -> Tensor:
-        """Return what the trace would grow by without each row, ``(m,)``."""
-        values, vectors = _eigen(self.known, -1)
-        spread = vectors.mT @ self.spread @ vectors
-        return (spread.diagonal(dim1=1, dim2=2) / values).sum(dim=1)
-
-    def move(self, i: int, sign: int) -> None:
-        """Add the information of row `i` (sign 1), or take it away (sign -1)."""
-        inputs, outputs = self.rows
-        vectors = torch.einsum("ko,i->oik", outputs[i], inputs[i]).flatten(0, 1)
-        moved = self.inverse @ vectors  # M⁻¹ V
-        values, axes = _eigen(vectors.T @ moved, sign)
-        step = moved @ (axes / values.sqrt())
-        turned = self.fisher @ step
-        move = _Move(step, self.inverse @ turned, step.T @ turned, sign)
-        for _ in _moved(self.rows, [move], self.known, self.spread):
-            pass
-        self.inverse.addmm_(step, step.T, alpha=-sign)
-        self.moves.append(move)
 
 
 def _moved(
