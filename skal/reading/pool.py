@@ -173,14 +173,23 @@ class Pool:
                 return "regression"
         return "unknown"
 
-    def proba(self) -> list[torch.Tensor]:
+    def proba(self, labeled: bool = False) -> list[torch.Tensor]:
         """Predict class probabilities, float64, one ``(m, C)`` for each output.
 
+        Parameters
+        ----------
+        labeled : bool
+            Whether those of the labeled rows are predicted in place of the pool.
+
+        Notes
+        -----
         The probabilities of a committee are the mean over its members, with columns
         matched by class; a member assigns probability 0 to a class that it has not
         seen.
         """
         members = self.members
+        if labeled:
+            members = [replace(m, rows=m.labeled) for m in members if m.labeled]
         if len(members) == 1:
             return members[0].proba()
         probas = [member.proba() for member in members]
@@ -188,7 +197,8 @@ class Pool:
         classes = [
             np.unique(np.concatenate(seen)) for seen in zip(*columns, strict=True)
         ]
-        total = [torch.zeros((self._n, len(c)), dtype=torch.float64) for c in classes]
+        m = len(members[0].rows)
+        total = [torch.zeros((m, len(c)), dtype=torch.float64) for c in classes]
         for member, own in zip(probas, columns, strict=True):
             for k, (proba, seen) in enumerate(zip(member, own, strict=True)):
                 places = torch.from_numpy(np.searchsorted(classes[k], seen))

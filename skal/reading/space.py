@@ -4,54 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from inspect import signature
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
-from skal._cells import column_label, first_text
 from skal._numerics.float64 import extent, has_room, transformed
-from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
-from skal.reading.pool import Member, Pool
-from skal.rows import Rows, as_dense
+from skal.rows import Rows
 from skal.spaces import (
     Dense,
     Embedding,
     Factors,
     GradientEmbedding,
+    Leaves,
+    OfProcess,
     Sketch,
     feature_scale,
 )
-from skal.spaces.gaussian import posterior_transform
-from skal.validation import check_bool, check_int, check_option, check_positive
+from skal.spaces.gaussian import posterior_transform, process_transform
+from skal.spaces.leaves import leaf_vectors
+from skal.validation import check_bool, check_positive
 
 __all__ = [
+    "NET_SPACES",
     "Reader",
     "Space",
-    "SpaceLike",
     "as_space",
     "conditions_on_labels",
     "covariance_features",
     "covariance_transform",
     "loss_directions",
-    "read_inputs",
-    "read_space",
+    "noise_std_of",
     "reader_of",
-    "resolve_space",
 ]
 
-SpaceLike = str | Callable[[NetAccess, Rows], Tensor]
 #: Reads rows in a space: vectors ``(rows, d)``, or the factors of gradients by layer.
 Reader = Callable[[Rows], Any]
-
-
-#: Magnitude of inputs from which sums of their squares may overflow.
-_LARGEST_INPUT = 1e140
+#: Noise of labels for a mean training variance of 1, where nothing else is known.
+_NOISE_STD = 1e-3
 
 
 class Space(NamedTuple):
@@ -68,179 +61,63 @@ class Space(NamedTuple):
     pool: Embedding
     labeled: Embedding | None
 
-    def vectors(self) -> tuple[Tensor, Tensor]:
-        """Return the vectors of the pool ``(m, d)`` and of labeled rows ``(L, d)``.
+    def dense(self) -> Space:
+        """Return the same space with rows as vectors.
 
         Raises
         ------
         ValueError
             If the rows are gradients in factors.
+
+        Notes
+        -----
+        Leaves become vectors of up to `n_components` elements; see
+        `skal.spaces.leaves.leaf_vectors`.
         """
+        if isinstance(self.pool, Leaves):
+            known = self.labeled if isinstance(self.labeled, Leaves) else None
+            rows, labeled = leaf_vectors(self.pool, known)
+            return Space(Dense(rows), None if known is None else Dense(labeled))
         if not isinstance(self.pool, Dense):
             raise ValueError(
                 "This strategy needs gradients as vectors. Set n_components to their "
                 'length, such as 512, or use space="last_layer".'
             )
-        rows = self.pool.features
-        known = self.labeled
-        return rows, known.features if isinstance(known, Dense) else rows[:0]
+        return self
 
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """Return the vectors of the pool ``(m, d)`` and of labeled rows ``(L, d)``.
 
-def read_space(
-    pool: Pool,
-    space: SpaceLike,
-    n_components: int | None = 512,
-    head: str | None = None,
-    rng: torch.Generator | None = None,
-) -> Space:
-    """Read the pool, and the labeled rows if there are any, in a space of the learner.
-
-    Parameters
-    ----------
-    pool : Pool
-    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
-        ``"gradients"``: gradients of the outputs of a net (for a classifier, of the
-        loss at the predicted label) with respect to all parameters.  ``"last_layer"``:
-        the features with 1 appended, the gradients of a regressor with respect to its
-        last layer.  ``"features"``: the input of the head.  ``"inputs"``: rows as the
-        model sees them.  ``"auto"``: features if every model is a net or an ensemble of
-        nets, otherwise inputs.  A callable is called with ``(access, rows)``, a
-        `skal.reading.access.NetAccess` and `skal.rows.Rows`, and returns a tensor
-        ``(rows, d)``.
-    n_components : int or None
-        Number of components to which gradients are projected; None uses exact
-        gradients, stored as factors.
-    head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
-    rng : torch.Generator, optional
-        Used to draw the projection; needed for ``"gradients"`` only.
-
-    Returns
-    -------
-    space : Space
-        The vectors of several models are concatenated.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range, or what was read is not finite.
-    UnsuitableLearnerError
-        If the space is one of nets and a model is not a net.
-    """
-    space = resolve_space(pool, space, n_components)
-    readers: list[tuple[Member, Reader]]
-    if space == "inputs":
-        readers = [(member, read_inputs) for member in pool.members]
-    else:
-        readers = [
-            (net, reader_of(access, space, n_components, rng))
-            for net, access in pool.nets(head)
-        ]
-    rows: list[Any] = []
-    labeled: list[Any] = []
-    for member, read in readers:
-        rows.append(read(member.rows))
-        if member.labeled is not None:
-            labeled.append(read(member.labeled))
-    return as_space(rows, labeled)
-
-
-def resolve_space(
-    pool: Pool, space: SpaceLike, n_components: int | None = None
-) -> SpaceLike:
-    """Check the choice of a space, and choose for ``"auto"``; see `read_space`."""
-    if n_components is not None:
-        check_int("n_components", n_components)
-    name = f"space={space!r}"
-    if callable(space):
-        name = "A callable space"
-        if not _takes_two(space):
-            raise ValueError(
-                f"{name} is called with (access, rows), such as lambda access, rows: "
-                "access.features(rows); this one does not take them."
-            )
-    else:
-        check_option("space", space, [*_OF_NETS, "inputs", "auto"])
-        if space == "inputs":
-            return space
-    for member in pool.members:
-        if member.nets():
-            continue
-        if space == "auto":
-            return "inputs"
-        raise UnsuitableLearnerError(
-            f"{name} is read from the net of a skorch estimator, such as "
-            "skal.NetClassifier or skal.NetRegressor, and "
-            f'{type(member.estimator).__name__} is not one. Use space="inputs".'
-        )
-    return "features" if space == "auto" else space
+        Raises as `dense`.
+        """
+        pool, labeled = self.dense()
+        rows: Tensor = pool.features  # type: ignore[attr-defined]
+        return rows, labeled.features if isinstance(labeled, Dense) else rows[:0]
 
 
 def reader_of(
     access: NetAccess,
-    space: SpaceLike,
+    space: str,
     n_components: int | None = None,
     rng: torch.Generator | None = None,
 ) -> Reader:
-    """Make the reader of a space of one net; parameters as in `read_space`."""
-    if callable(space):
-        return partial(_call, space, access)
-    if space == "inputs":
-        return read_inputs
-    return _OF_NETS[space](access, n_components, rng)
+    """Make the reader of a space of one net.
+
+    Parameters
+    ----------
+    access : NetAccess
+    space : str
+        One of `NET_SPACES`.
+    n_components : int or None
+        Number of components to which gradients are projected; None uses exact
+        gradients, stored as factors.
+    rng : torch.Generator, optional
+        Used to draw the projection.
+    """
+    return NET_SPACES[space](access, n_components, rng)
 
 
 # -- readers -------------------------------------------------------------------------
-
-
-def read_inputs(rows: Rows) -> Tensor:
-    """Rows as the model sees them, ``(m, d)``, float64.
-
-    Raises
-    ------
-    ValueError
-        If they are not numeric, or not finite although the model takes them.
-    """
-    blocks = [
-        _as_floats(block, where.start, rows.name).flatten(1)
-        for where, block in rows.blocks()
-    ]
-    finite = torch.cat([block.isfinite().all(dim=1) for block in blocks])
-    if not bool(finite.all()):
-        raise ValueError(
-            f"{int((~finite).sum())} of {len(finite)} rows of {rows.name} contain NaN "
-            "or infinity, which the model accepts, but they have no distances (the "
-            f"first is row {int(finite.int().argmin())}). Impute or drop them, for "
-            "example with sklearn.impute.SimpleImputer as a step of the Pipeline."
-        )
-    inputs = torch.cat(blocks)
-    if extent(*blocks) > _LARGEST_INPUT:
-        _raise_too_large(inputs, rows)
-    return inputs
-
-
-def _raise_too_large(inputs: Tensor, rows: Rows) -> None:
-    large = (inputs.abs().amax(dim=0) > _LARGEST_INPUT).nonzero()[:, 0].tolist()
-    labels = [k if rows.transformers else column_label(rows.X, k) for k in large]
-    raise ValueError(
-        f"The squares of columns {labels[:10]} of {rows.name} overflow, so rows have "
-        "no distances. Scale these columns or drop them, as identifiers should be."
-    )
-
-
-def _as_floats(block: Any, first: int, name: str) -> Tensor:
-    try:
-        return torch.from_numpy(np.array(as_dense(block), dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        cell = first_text(block)
-        where = ""
-        if cell is not None:
-            row, column, value = cell
-            where = f" (row {first + row} of {name}, column {column!r}: {value!r})"
-        raise ValueError(
-            f"The inputs have no distances: {type(block).__name__} does not hold rows "
-            f"of numbers{where}. Use another space, or encode the columns."
-        ) from error
 
 
 def _gradients(
@@ -273,43 +150,11 @@ def _features(access: NetAccess, *_: Any) -> Reader:
 
 
 #: Spaces of nets: each entry makes a `Reader` from ``(access, n_components, rng)``.
-_OF_NETS: dict[str, Callable[..., Reader]] = {
+NET_SPACES: dict[str, Callable[..., Reader]] = {
     "gradients": _gradients,
     "last_layer": _last_layer,
     "features": _features,
 }
-
-
-def _call(
-    space: Callable[[NetAccess, Rows], Tensor], access: NetAccess, rows: Rows
-) -> Tensor:
-    """Vectors that a callable space returns, checked."""
-    vectors = space(access, rows)
-    if not isinstance(vectors, Tensor) or vectors.ndim != 2:
-        shape = tuple(getattr(vectors, "shape", ()))
-        raise ValueError(
-            f"space must return a tensor of shape (rows, d), got "
-            f"{type(vectors).__name__} of shape {shape}."
-        )
-    vectors = vectors.detach()
-    if len(vectors) != len(rows):
-        raise ValueError(f"space returned {len(vectors)} rows for {len(rows)}.")
-    if not bool(vectors.isfinite().all()):
-        raise ValueError(
-            "The vectors that space returned are not finite. Did the training of the "
-            "net diverge?"
-        )
-    return vectors
-
-
-def _takes_two(space: Callable[..., Any]) -> bool:
-    try:
-        signature(space).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        pass
-    return True
 
 
 def as_space(rows: Sequence[Any], labeled: Sequence[Any]) -> Space:
@@ -382,7 +227,7 @@ def loss_directions(access: NetAccess) -> Directions | None:
 
 
 def covariance_features(
-    space: Space, noise_std: float, condition_on_labels: bool | str
+    space: Space, noise_std: float | str, condition_on_labels: bool | str
 ) -> tuple[Tensor, Tensor]:
     """Features whose inner products are the covariances of a Gaussian process.
 
@@ -390,8 +235,10 @@ def covariance_features(
     ----------
     space : Space
         Inner products in it are the prior covariances.
-    noise_std : float
+    noise_std : float or "auto"
         Standard deviation of the label noise, for a mean training variance of 1.
+        ``"auto"``: that of the process of `OfProcess`, in whose units the features are;
+        otherwise 0.001.
     condition_on_labels : bool or "auto"
         Whether the process is conditioned on the labeled rows; ``"auto"``: if there
         are any.
@@ -408,6 +255,7 @@ def covariance_features(
         If `condition_on_labels` is True and there are no labeled rows, or if gradients
         were not projected.
     """
+    space = space.dense()
     features, labeled = space.vectors()
     transform = covariance_transform(space, noise_std, condition_on_labels)
     for dtype in (features.dtype, torch.float64):
@@ -418,18 +266,39 @@ def covariance_features(
 
 
 def covariance_transform(
-    space: Space, noise_std: float, condition_on_labels: bool | str
+    space: Space, noise_std: float | str, condition_on_labels: bool | str
 ) -> Tensor:
     """Matrix ``(d, d)`` or scale ``()`` from vectors to those of `covariance_features`.
 
     Parameters and errors as in `covariance_features`.
     """
-    check_positive("noise_std", noise_std)
-    known = conditions_on_labels(condition_on_labels, space.labeled is not None)
+    is_own = _has_own_noise(space, noise_std)
+    conditions = conditions_on_labels(condition_on_labels, space.labeled is not None)
+    if is_own and not conditions:
+        return torch.ones((), dtype=torch.float64)
+    if is_own and isinstance(space.labeled, OfProcess):
+        return process_transform(space.labeled)
     features, labeled = space.vectors()
-    if known:
-        return posterior_transform(labeled, noise_std)
+    if conditions:
+        return posterior_transform(labeled, noise_std_of(space, noise_std))
     return feature_scale(labeled if len(labeled) else features)
+
+
+def noise_std_of(space: Space, noise_std: float | str) -> float:
+    """Resolve ``noise_std="auto"``, in the units of `covariance_features`."""
+    if _has_own_noise(space, noise_std):
+        known = space.pool if space.labeled is None else space.labeled
+        noise: Tensor = known.noise_variance  # type: ignore[attr-defined]
+        return float(noise.mean().sqrt())
+    return _NOISE_STD if isinstance(noise_std, str) else noise_std
+
+
+def _has_own_noise(space: Space, noise_std: float | str) -> bool:
+    """Whether the noise is that of a fitted process; checks `noise_std`."""
+    if isinstance(noise_std, str) and noise_std == "auto":
+        return isinstance(space.pool, OfProcess)
+    check_positive("noise_std", noise_std)
+    return False
 
 
 def conditions_on_labels(condition_on_labels: bool | str, has_labeled: bool) -> bool:

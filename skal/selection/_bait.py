@@ -50,8 +50,7 @@ def bait(
     Returns
     -------
     picks : Picks
-        Scores are the reduction of the sum of variances by each pick, divided by
-        :math:`\sigma^2`, float64.
+        Scores are the reduction of the sum of variances by each pick, float64.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from skal.nets.copying import copy_estimator, parts_within
 from skal.rows import n_rows
 from skal.simulation.loop import Campaign, Step, global_rng_lock
 from skal.simulation.playing import PlayedStep, ends_campaign
+from skal.simulation.starts import is_drawn
 from skal.simulation.statistics import area
 from skal.validation import check_int, check_option
 
@@ -61,8 +62,10 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         Number of rows per query.
     n_queries : int, default=10
         Number of queries.
-    initial : {"random", "stratified"} or array-like of int, default="random"
+    initial : {"random", "stratified"}, strategy or array-like of int, default="random"
         How the first rows are drawn, or their positions (`n_initial` is then ignored).
+        A strategy picks them before the estimator is fitted, such as
+        :class:`~skal.strategies.TypiClust`.
         "stratified" draws in proportion to the classes and at least one row of each;
         for a regressor, it draws evenly over the sorted targets.
     scoring : str, callable or None, default=None
@@ -402,7 +405,7 @@ def check_budget(
     n: int, initial: Any, n_initial: int, n_instances: int, n_queries: int
 ) -> None:
     """Raise ValueError if the campaign needs more labels than there are rows."""
-    if not isinstance(initial, str):
+    if not is_drawn(initial):
         n_initial = n_rows(initial)
     needed = n_initial + n_queries * n_instances
     if needed > n:

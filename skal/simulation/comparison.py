@@ -23,6 +23,7 @@ from skal.simulation.result import (
     named_scorings,
     score_labels,
 )
+from skal.simulation.starts import is_drawn
 from skal.simulation.store import CampaignStore
 from skal.strategies import Random
 from skal.validation import check_int
@@ -275,7 +276,7 @@ def _failed(
 
 def _start_in_fold(initial: Any, train: np.ndarray, fold: int) -> Any:
     """Convert positions in `X` to positions among the fold's training rows."""
-    if isinstance(initial, str):
+    if is_drawn(initial):
         return initial
     position = {row: k for k, row in enumerate(train.tolist())}
     missing = [row for row in np.asarray(initial).tolist() if row not in position]

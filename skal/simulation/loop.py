@@ -18,6 +18,7 @@ from skal.learners import ActiveLearner
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.rows import take_rows
 from skal.simulation.starts import draw_start
+from skal.strategies import QueryStrategy
 
 __all__ = [
     "Campaign",
@@ -208,12 +209,22 @@ class Campaign:
         self, estimator: Any, strategy: Any
     ) -> tuple[ActiveLearner, RandomStreams, Step]:
         streams = RandomStreams.spawn(self.random_state)
+
+        def pick(first: QueryStrategy) -> np.ndarray:
+            if streams.seeded:
+                seed = int(streams.sampling.integers(2**31))
+                set_random_states(first, torch.Generator().manual_seed(seed))
+            X = take_rows(self.X, self.rows)
+            with streams.global_rng():
+                return first.select(clone(estimator), X, self.n_initial).indices
+
         start = draw_start(
             self.initial,
             take_rows(self.y, self.rows),
             self.n_initial,
             classes=is_classifier(estimator),
             rng=streams.sampling,
+            pick=pick,
         )
         if streams.seeded:
             set_random_states(estimator, streams.estimator)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
-__all__ = ["draw_start"]
+from skal.strategies import QueryStrategy
+
+__all__ = ["draw_start", "is_drawn"]
+
+
+def is_drawn(initial: Any) -> bool:
+    """Whether `n_initial` rows are drawn; otherwise `initial` holds their positions."""
+    return isinstance(initial, str | QueryStrategy)
 
 
 def draw_start(
-    initial: Any, y: Any, n_initial: int, *, classes: bool, rng: np.random.Generator
+    initial: Any,
+    y: Any,
+    n_initial: int,
+    *,
+    classes: bool,
+    rng: np.random.Generator,
+    pick: Callable[[QueryStrategy], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Choose the rows that are labeled before the first query.
 
     Parameters
     ----------
-    initial : {"random", "stratified"} or array-like of int
+    initial : {"random", "stratified"}, QueryStrategy or array-like of int
         How the rows are drawn, or their positions.
     y : array-like of shape (n,) or (n, n_outputs)
         Labels.
@@ -26,6 +41,8 @@ def draw_start(
         Whether `y` holds classes rather than numeric targets.
     rng : numpy.random.Generator
         Source of the draws.
+    pick : callable, optional
+        Lets a copy of a strategy pick `n_initial` rows, needed if `initial` is one.
 
     Returns
     -------
@@ -45,14 +62,17 @@ def draw_start(
     `n_initial` groups of equal size, and one row is drawn from each.
     """
     labels = np.asarray(y)
-    if not isinstance(initial, str):
+    if isinstance(initial, QueryStrategy) and pick is not None:
+        start = pick(clone(initial))
+    elif not isinstance(initial, str):
         start = _given(initial, len(labels))
     elif initial == "random":
         start = rng.permutation(len(labels))[:n_initial].astype(np.int64)
     elif initial != "stratified":
         raise ValueError(
-            "initial must be 'random', 'stratified' or the positions of the rows to "
-            f"start with, got {initial!r}."
+            "initial must be 'random', 'stratified', a strategy that needs no fitted "
+            "model, such as TypiClust(), or the positions of the rows to start with, "
+            f"got {initial!r}."
         )
     elif classes:
         start = _by_class(labels, n_initial, rng)

@@ -2,8 +2,9 @@
 
 from skal.spaces.cosine import Cosine
 from skal.spaces.dense import Dense, Embedding
-from skal.spaces.gaussian import feature_scale, posterior_features
+from skal.spaces.gaussian import OfProcess, feature_scale, posterior_features
 from skal.spaces.gradient import Factors, GradientEmbedding
+from skal.spaces.leaves import Leaves
 from skal.spaces.sketch import Sketch
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Embedding",
     "Factors",
     "GradientEmbedding",
+    "Leaves",
+    "OfProcess",
     "Sketch",
     "feature_scale",
     "posterior_features",

@@ -8,12 +8,31 @@ import torch
 from torch import Tensor
 
 from skal._numerics.float64 import sq_norms, transformed
+from skal.spaces.dense import Dense
 
 __all__ = [
+    "OfProcess",
     "feature_scale",
     "posterior_features",
     "posterior_transform",
+    "process_transform",
 ]
+
+
+class OfProcess(Dense):
+    """Vectors whose inner products are the covariances of a fitted Gaussian process.
+
+    Parameters
+    ----------
+    features : Tensor of shape (m, d)
+        In the units of the process.
+    noise_variance : Tensor of shape (m,)
+        Variance of the noise of each label, in the same units.
+    """
+
+    def __init__(self, features: Tensor, noise_variance: Tensor) -> None:
+        super().__init__(features)
+        self.noise_variance = noise_variance
 
 
 def feature_scale(labeled: Tensor) -> Tensor:
@@ -100,12 +119,30 @@ def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
     if len(labeled) == 0:
         raise ValueError("There is no labeled row to condition the kernel on.")
     scale = feature_scale(labeled)
-    scaled = labeled.double() * scale
-    identity = torch.eye(labeled.shape[1], dtype=torch.float64, device=labeled.device)
+    root = _posterior_root(labeled.double() * scale, noise_std)
+    return root * (noise_std * scale)
+
+
+def process_transform(labeled: OfProcess) -> Tensor:
+    """Matrix ``(d, d)`` that conditions a process on its labeled rows, float64.
+
+    Each label has the noise of its own; the result is in the units of the process.
+    """
+    noise = labeled.noise_variance.clamp(min=torch.finfo(torch.float64).tiny)
+    mean = noise.mean()
+    # A label of less noise counts as one of a larger vector and the mean noise.
+    weights = (mean / noise).sqrt()[:, None]
+    noise_std = float(mean.sqrt())
+    weighted = labeled.features.double() * weights
+    return _posterior_root(weighted, noise_std) * noise_std
+
+
+def _posterior_root(scaled: Tensor, noise_std: float) -> Tensor:
+    """Root of ``(X.T @ X + noise_std**2 * I) ** -1`` for rows X."""
+    identity = torch.eye(scaled.shape[1], dtype=torch.float64, device=scaled.device)
     precision = scaled.T @ scaled + noise_std**2 * identity
     root = _cholesky(precision)
-    transform = torch.linalg.solve_triangular(root, identity, upper=False).T
-    return transform * (noise_std * scale)
+    return torch.linalg.solve_triangular(root, identity, upper=False).T
 
 
 def _cholesky(matrix: Tensor) -> Tensor:

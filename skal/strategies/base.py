@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from skal._cells import naming_cells
@@ -161,7 +162,7 @@ class QueryStrategy(BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             If the strategy reads the model and the model is not fitted.
         """
-        with own_modes(), naming_cells(X_pool, "the pool"):
+        with own_modes(), naming_cells(X_pool, "the pool"), _naming_first():
             pool = Pool(learner, X_pool)
             n = _check_n_instances(n_instances, len(pool))
             self._admit(pool)
@@ -295,7 +296,7 @@ class ScoreStrategy(QueryStrategy):
         scores : ndarray of shape (m,)
             In pool order.
         """
-        with own_modes(), naming_cells(X_pool, "the pool"):
+        with own_modes(), naming_cells(X_pool, "the pool"), _naming_first():
             pool = Pool(learner, X_pool)
             self._admit(pool)
             return self._scores(pool).cpu().numpy()
@@ -357,6 +358,19 @@ def all_strategies() -> list[type[QueryStrategy]]:
         and not inspect.isabstract(cls)
     }
     return sorted(found, key=lambda cls: cls.__name__)
+
+
+@contextmanager
+def _naming_first() -> Iterator[None]:
+    """Name the strategies that do without a fitted model, if it is not fitted."""
+    try:
+        yield
+    except NotFittedError as error:
+        raise NotFittedError(
+            f"{error} Before the first label, these strategies pick by the inputs "
+            "alone: TypiClust(), ProbCover(), LCMD(), KMeansPP(), MaxDist(), "
+            'CoreSet(), GreedySampling(criterion="inputs") and Random().'
+        ) from error
 
 
 def _check_n_instances(n_instances: Any, m: int) -> int:

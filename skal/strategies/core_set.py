@@ -1,32 +1,33 @@
-"""Core-set: cover the pool by labeled rows in a space of the net."""
+"""Core-set: cover the pool by labeled rows in a space of the learner."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.selection import Picks
 from skal.strategies.base import QueryStrategy
 from skal.strategies.centers import farthest_first
+from skal.strategies.space import ReadsSpace
 
 __all__ = ["CoreSet"]
 
 
-class CoreSet(QueryStrategy):
+class CoreSet(ReadsSpace, QueryStrategy):
     r"""Core-set by greedy k-center [1]_: the row farthest from every labeled row.
 
     Parameters
     ----------
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
-    space : {"features", "gradients", "last_layer", "inputs", "auto"} or callable
-        Space that is covered, as in `LCMD`; by default the penultimate features.
+    space : str, Posterior or callable
+        Space that is covered, as in `LCMD`; ``"auto"``: the penultimate features of
+        nets, otherwise as in `LCMD`.
     n_components : int or None
         Number of components to which ``"gradients"`` are projected; None uses exact
-        gradients, stored as factors.
+        gradients, stored as factors.  For ``"kernel"``, the largest length of vectors.
     random_state : int, RandomState, Generator or None
         Used to draw the projection, for ``"gradients"`` only.
 
@@ -42,7 +43,7 @@ class CoreSet(QueryStrategy):
     The cost is one forward pass over the pool and the labeled rows.  The features are
     kept, m × d elements.  Each pick then takes a pass over them, and the labeled rows
     take a matrix product.  The cost of ``"gradients"`` is that of `LCMD`.  The vectors
-    of several nets are concatenated.
+    of several models are concatenated.
 
     References
     ----------
@@ -60,12 +61,10 @@ class CoreSet(QueryStrategy):
     [0, 19]
     """
 
-    _requires: ClassVar[str | None] = "net"
-
     def __init__(
         self,
         head: str | None = None,
-        space: Any = "features",
+        space: Any = "auto",
         n_components: int | None = 512,
         random_state: Any = None,
     ) -> None:
@@ -75,6 +74,6 @@ class CoreSet(QueryStrategy):
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        rows, labeled = read_space(pool, self.space, self.n_components, self.head, rng)
+        rows, labeled = self._read_space(pool, rng)
         picks = farthest_first(rows, n, labeled)
         return Picks(picks.indices, picks.scores.clamp(min=0).sqrt())

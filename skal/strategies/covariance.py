@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,28 +12,38 @@ from skal.reading.pool import Pool
 from skal.reading.space import (
     conditions_on_labels,
     covariance_transform,
-    read_space,
+    noise_std_of,
 )
 from skal.selection import Picks, bait, fisher_bait, frank_wolfe, max_det, top_k
 from skal.strategies.base import QueryStrategy
 from skal.strategies.information import read_information
+from skal.strategies.space import ReadsSpace, resolve_space
 from skal.validation import check_bool, check_positive
 
 __all__ = ["BAIT", "FrankWolfe", "MaxDet", "MaxDiag"]
 
 
-class _Covariance(QueryStrategy):
+class _Features(NamedTuple):
+    """Vectors of pool and labeled rows, their transform, and the noise of labels."""
+
+    rows: Tensor
+    labeled: Tensor
+    transform: Tensor
+    noise_std: float
+
+
+class _Covariance(ReadsSpace, QueryStrategy):
     """Reads features whose inner products are covariances, and picks by them."""
 
     _task: ClassVar[str] = "regression"
-    _requires: ClassVar[str | None] = "net"
+    _space_of_nets: ClassVar[str] = "gradients"
 
     def __init__(
         self,
-        space: Any = "gradients",
+        space: Any = "auto",
         n_components: int | None = 512,
         condition_on_labels: bool | str = "auto",
-        noise_std: float = 1e-3,
+        noise_std: float | str = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -44,16 +54,17 @@ class _Covariance(QueryStrategy):
         self.head = head
         self.random_state = random_state
 
-    def _read(self, pool: Pool, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(self, pool: Pool, rng: torch.Generator) -> _Features:
         """Read vectors of pool and labeled rows, and what makes them features.
 
         Selectors apply the transform by blocks, so that the features are not kept.
         """
-        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        space = self._read_space(pool, rng).dense()
         transform = covariance_transform(
             space, self.noise_std, self.condition_on_labels
         )
-        return *space.vectors(), transform
+        noise_std = noise_std_of(space, self.noise_std)
+        return _Features(*space.vectors(), transform, noise_std)
 
 
 class MaxDet(_Covariance):
@@ -61,16 +72,19 @@ class MaxDet(_Covariance):
 
     Parameters
     ----------
-    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
-        Space whose inner products are the covariances, as in `LCMD`.
+    space : str, Posterior or callable
+        Space whose inner products are the covariances, as in `LCMD`.  ``"kernel"``:
+        the picks are those of the Gaussian process itself, with its own noise.
     n_components : int or None
         Number of components to which ``"gradients"`` are projected; None is not allowed
-        for them.
+        for them.  For ``"kernel"`` and ``"leaves"``, the largest length of vectors:
+        covariances are exact where it reaches their rank.
     condition_on_labels : bool or "auto"
         Whether the Gaussian process is conditioned on the labeled rows; with
         ``"auto"``, it is if the learner holds any.
-    noise_std : float
-        Standard deviation of the label noise, for a mean training variance of 1.
+    noise_std : float or "auto"
+        Standard deviation of the label noise, for a mean training variance of 1;
+        ``"auto"``: 0.001, but with ``"kernel"`` the noise of the process.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -107,8 +121,8 @@ class MaxDet(_Covariance):
     """
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        rows, _, transform = self._read(pool, rng)
-        return max_det(rows, n, self.noise_std, transform)
+        rows, _, transform, noise_std = self._read(pool, rng)
+        return max_det(rows, n, noise_std, transform)
 
 
 class MaxDiag(_Covariance):
@@ -145,7 +159,7 @@ class MaxDiag(_Covariance):
     """
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        rows, _, transform = self._read(pool, rng)
+        rows, _, transform, _ = self._read(pool, rng)
         return top_k(sq_norms(rows, transform), n, rng)
 
 
@@ -182,8 +196,10 @@ class BAIT(_Covariance):
     and keeps m × (d + 3 C²) + 4 D² elements; ``"gradients"`` costs C - 1 backward
     passes of all layers, and keeps m × C × (n_components + 2 C).  Vectors that would
     take more than 64 MiB are not kept, but read again for up to 32 picks at a time.
-    Other spaces use their vectors as the inputs of the last layer.  If more than 2 GiB
-    would be needed, an error is raised.
+    Other spaces use their vectors as the inputs of the last layer; so does a learner
+    that is not made of nets, with the logarithms of its probabilities as the outputs of
+    this layer, and vectors of a mean squared norm of 1.  If more than 2 GiB would be
+    needed, an error is raised.
 
     For classifiers, ``"gradients"`` takes m · C · n_components² multiply-adds before
     the first pick and m · C² · n_components for each, in float64: many minutes for
@@ -213,10 +229,10 @@ class BAIT(_Covariance):
 
     def __init__(
         self,
-        space: Any = "gradients",
+        space: Any = "auto",
         n_components: int | None = 512,
         condition_on_labels: bool | str = "auto",
-        noise_std: float = 1e-3,
+        noise_std: float | str = "auto",
         backward: bool = False,
         head: str | None = None,
         random_state: Any = None,
@@ -231,14 +247,17 @@ class BAIT(_Covariance):
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_bool("backward", self.backward)
         if pool.task != "classification":
-            vectors, known, transform = self._read(pool, rng)
-            return bait(vectors, n, self.noise_std, known, self.backward, transform)
+            rows, known, transform, noise_std = self._read(pool, rng)
+            return bait(rows, n, noise_std, known, self.backward, transform)
         check_positive("prior", self.prior)
-        rows, labeled = read_information(
-            pool, self.space, self.n_components, self.head, rng
+        space = resolve_space(pool, self.space, self.n_components, self._space_of_nets)
+        information = read_information(pool, space, self.n_components, self.head, rng)
+        self.space_ = space
+        infos, known_infos = information
+        conditions = conditions_on_labels(
+            self.condition_on_labels, known_infos is not None
         )
-        conditions = conditions_on_labels(self.condition_on_labels, labeled is not None)
-        return fisher_bait(rows, n, self.prior, labeled, conditions, self.backward)
+        return fisher_bait(infos, n, self.prior, known_infos, conditions, self.backward)
 
 
 class FrankWolfe(_Covariance):
@@ -274,5 +293,5 @@ class FrankWolfe(_Covariance):
     """
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        rows, _, transform = self._read(pool, rng)
+        rows, _, transform, _ = self._read(pool, rng)
         return frank_wolfe(rows, n, transform)

@@ -10,15 +10,15 @@ import torch
 from skal._numerics.kmeans import k_means
 from skal.measures import not_negative
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.selection import Picks, representatives, top_k
 from skal.strategies.base import ScoreStrategy
+from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import WrappingStrategy, n_candidates
 
 __all__ = ["DiverseMiniBatch"]
 
 
-class DiverseMiniBatch(WrappingStrategy):
+class DiverseMiniBatch(ReadsSpace, WrappingStrategy):
     r"""Diverse mini-batch [1]_: centers of weighted k-means among informative rows.
 
     Parameters
@@ -30,9 +30,9 @@ class DiverseMiniBatch(WrappingStrategy):
         Number of candidates for each row picked, at least 1: the factor × n rows of the
         highest scores (rounded up, at most the pool) are clustered.  The paper uses 10
         to 50; with 1 all candidates are picked.
-    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+    space : str, Posterior or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
-        features of nets, otherwise the inputs as the model sees them.
+        features of nets, otherwise as in `LCMD`.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -78,7 +78,7 @@ class DiverseMiniBatch(WrappingStrategy):
         self,
         strategy: ScoreStrategy | None = None,
         factor: float = 10,
-        space: str = "auto",
+        space: Any = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -94,7 +94,7 @@ class DiverseMiniBatch(WrappingStrategy):
         kept = top_k(scores, size, rng).indices.cpu().sort().values
         weights, scores = not_negative(scores.cpu())[kept], scores.cpu()[kept]
         part = pool if size == len(pool) else pool.take(kept)
-        points, _ = read_space(part, self.space, head=self.head, rng=rng).vectors()
+        points, _ = self._read_space(part, rng).vectors()
         rows = points.cpu().double()
         clusters = k_means(rows, n, rng, weights)
         picks = representatives(rows, *clusters, scores, n)

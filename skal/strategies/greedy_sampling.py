@@ -11,8 +11,9 @@ from torch import Tensor
 
 from skal._numerics.blocks import blocks
 from skal.exceptions import UnsuitableLearnerError
+from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool
-from skal.reading.space import read_inputs
+from skal.reading.untrained import seen_rows
 from skal.rows import array_if_tensor
 from skal.selection import Picks
 from skal.selection._greedy import Greedy
@@ -49,10 +50,11 @@ class GreedySampling(QueryStrategy):
     predictions (GSy), as in the paper; its score is infinity.  Scale inputs that have
     different units.
 
-    Suits any regressor.  The cost is one prediction for each row.  The predictions of a
-    committee are averaged; the inputs are the rows as its first member receives them,
-    and the labeled rows of all members are used.  m × d elements are kept, but never
-    all distances to the labeled rows; each pick takes a pass over the inputs.
+    Suits any regressor; with ``criterion="inputs"`` it need not be fitted.  The cost is
+    one prediction for each row.  The predictions of a committee are averaged; the
+    inputs are the rows as its first member receives them, and the labeled rows of all
+    members are used.  m × d elements are kept, but never all distances to the labeled
+    rows; each pick takes a pass over the inputs.
 
     References
     ----------
@@ -81,13 +83,14 @@ class GreedySampling(QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         check_option("criterion", self.criterion, ["both", "inputs", "outputs"])
-        member = pool.members[0]
         parts, labeled = [], []
         if self.criterion != "outputs":
-            parts.append(read_inputs(member.rows))
-            if member.labeled is not None:
-                labeled.append(read_inputs(member.labeled))
+            rows, known = seen_rows(pool)[0]
+            parts.append(read_inputs(rows))
+            if known is not None:
+                labeled.append(read_inputs(known))
         if self.criterion != "inputs":
+            member = pool.members[0]
             predictions = [_predict(member) for member in pool.members]
             parts.append(torch.stack(predictions).mean(dim=0))
             if member.labeled is not None:

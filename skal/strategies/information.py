@@ -1,4 +1,4 @@
-"""Fisher information of the rows of a classifier, read from its nets."""
+"""Fisher information of the rows of a classifier: of its nets, or of a layer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import block_size
+from skal._numerics.blocks import block_size, blocks
+from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess, as_columns, index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
-from skal.reading.space import SpaceLike, reader_of, resolve_space
+from skal.reading.space import NET_SPACES
 from skal.rows import ChainedRows, Rows
 from skal.selection import Information
 from skal.selection._fisher_bait import InformationRows
-from skal.spaces import Factors, Sketch
+from skal.spaces import Factors, Sketch, feature_scale
+from skal.spaces.low_rank import low_rank
+from skal.strategies.space import (
+    SpaceLike,
+    is_of_nets,
+    read_space,
+    reader_of_net,
+    resolve_space,
+)
 
 __all__ = ["information_directions", "read_information"]
 
@@ -68,7 +77,7 @@ class _Anew:
 def read_information(
     pool: Pool, space: SpaceLike, n_components: int | None, head: str | None, rng: Any
 ) -> tuple[list[InformationRows], list[InformationRows] | None]:
-    """Read pool and labeled rows, one `Information` for each net of the learner.
+    """Read pool and labeled rows, one `Information` for each net or output.
 
     Vectors of the pool that would take more than 64 MiB are not kept: they are read
     anew whenever they are asked for.
@@ -76,11 +85,14 @@ def read_information(
     Parameters
     ----------
     pool : Pool
-    space : {"gradients", "last_layer", "features", "inputs", "auto"} or callable
-        ``"gradients"``: information about all parameters, projected to `n_components`.
-        ``"last_layer"``: information about the parameters of the last layer.  Others:
-        information about the parameters of an additional linear layer, from the vectors
-        of `skal.reading.space.read_space` to the outputs of the net.
+    space : str, Posterior or callable
+        As in `skal.strategies.space.read_space`; ``"auto"`` is ``"gradients"`` for
+        nets.  ``"gradients"``: information about all parameters, projected to
+        `n_components`.  ``"last_layer"``: information about the parameters of the last
+        layer.  Others: information about the parameters of an additional linear layer,
+        from the vectors of the space to the outputs of the net, or to the logarithms of
+        the probabilities of another learner.  The vectors of another learner have a
+        mean squared norm of 1, and at most `n_components` elements.
     n_components : int or None
     head : str, optional
     rng : torch.Generator
@@ -95,12 +107,15 @@ def read_information(
     ValueError
         If a parameter is out of range, or more than 2 GiB would be kept for a net.
     """
-    space = resolve_space(pool, space, n_components)
+    space = resolve_space(pool, space, n_components, "gradients")
     if space == "gradients" and n_components is None:
         raise ValueError(
             "This strategy needs gradients as vectors. Set n_components to their "
             'length, such as 512, or use space="last_layer".'
         )
+    is_of_net = callable(space) or space in (*NET_SPACES, "inputs")
+    if not (is_of_net and is_of_nets(pool)):
+        return _of_probabilities(pool, space, n_components or 512, head, rng)
     rows: list[InformationRows] = []
     labeled: list[InformationRows] = []
     for member, access in pool.nets(head):
@@ -111,13 +126,61 @@ def read_information(
     return rows, labeled if len(labeled) == len(rows) else None
 
 
-def information_directions(access: NetAccess) -> Directions:
+def _of_probabilities(
+    pool: Pool, space: SpaceLike, n_components: int, head: str | None, rng: Any
+) -> tuple[list[InformationRows], list[InformationRows] | None]:
+    """Information about a linear layer from a space to logarithms of probabilities."""
+    if not all(hasattr(m.estimator, "predict_proba") for m in pool.members):
+        raise UnsuitableLearnerError(
+            "The Fisher information of a classifier needs its predict_proba, and "
+            f"{type(pool.members[0].estimator).__name__} does not have it."
+        )
+    vectors, known = read_space(pool, space, n_components, head, rng).vectors()
+    both = _narrow(torch.cat([vectors, known]).double(), n_components)
+    both *= feature_scale(both[len(vectors) :] if len(known) else both)
+    rows, labeled = both.split([len(vectors), len(known)])
+    found = _of_layer(rows, pool.proba())
+    if not len(known):
+        return found, None
+    return found, _of_layer(labeled, pool.proba(labeled=True))
+
+
+def _narrow(vectors: Tensor, n_components: int) -> Tensor:
+    """Vectors of at most so many elements, with nearly the same inner products."""
+    if vectors.shape[1] <= n_components:
+        return vectors
+
+    def entries(rows: Tensor | None, others: Tensor) -> Tensor:
+        return (vectors if rows is None else vectors[rows]) @ vectors[others].T
+
+    return low_rank(entries, vectors.square().sum(dim=1), n_components)
+
+
+def _of_layer(inputs: Tensor, probas: list[Tensor]) -> list[InformationRows]:
+    """Information about a linear layer to each output with these probabilities."""
+    directions = information_directions(partial(torch.softmax, dim=1))
+    result: list[InformationRows] = []
+    for proba in probas:
+        log_proba = proba.clamp(min=torch.finfo(proba.dtype).tiny).log()
+        one = Information(inputs[:1, :1], directions(log_proba[:1]).mT)
+        _check_size(len(inputs), one, inputs.shape[1], keeps=True)
+        parts = blocks(len(inputs), proba.shape[1] ** 2)
+        columns = torch.cat([directions(log_proba[part]).mT for part in parts])
+        result.append(Information(inputs, columns))
+    return result
+
+
+def information_directions(to_proba: Callable[[Tensor], Tensor]) -> Directions:
     r"""Directions whose outer products sum to the Fisher information of the outputs.
 
     For outputs f and C classes with probabilities p, they are C - 1 columns B with
     :math:`B B^\top = \sum_y p_y \nabla_f \log p_y \nabla_f \log p_y^\top`.
+
+    Parameters
+    ----------
+    to_proba : callable
+        Maps outputs to probabilities, differentiably.
     """
-    to_proba = access.to_proba
 
     def directions(outputs: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -144,14 +207,14 @@ def information_directions(access: NetAccess) -> Directions:
 def _reader(
     access: NetAccess, space: SpaceLike, n_components: int | None, rng: torch.Generator
 ) -> Read:
-    directions = information_directions(access)
+    directions = information_directions(access.to_proba)
     if space == "last_layer":
         return partial(_collect, access, _last_layer(access, directions))
     if space == "gradients" and n_components is not None:
         return partial(
             _collect, access, _all_layers(access, directions, n_components, rng)
         )
-    features = reader_of(access, space)
+    features = reader_of_net(access, space)
 
     def read(rows: Rows) -> Information:
         def outputs(batch: Any) -> Information:

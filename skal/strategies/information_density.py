@@ -10,15 +10,15 @@ from torch import Tensor
 
 from skal.measures import mean_cosine, mean_nearness, not_negative
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.strategies.base import ScoreStrategy
+from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import WrappingStrategy
 from skal.validation import check_int, check_not_negative, check_option
 
 __all__ = ["InformationDensity"]
 
 
-class InformationDensity(WrappingStrategy, ScoreStrategy):
+class InformationDensity(ReadsSpace, WrappingStrategy, ScoreStrategy):
     r"""Information density [1]_: informative rows that are similar to many others.
 
     Parameters
@@ -34,9 +34,9 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
     n_reference : int, optional
         Number of rows, drawn at random, that represent the pool if `metric` is
         ``"euclidean"``; None uses all rows, which takes m² × d operations.
-    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+    space : str, Posterior or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
-        features of nets, otherwise the inputs as the model sees them.
+        features of nets, otherwise as in `LCMD`.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -78,7 +78,7 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
         beta: float = 1.0,
         metric: str = "cosine",
         n_reference: int | None = 1000,
-        space: str = "auto",
+        space: Any = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -96,7 +96,7 @@ class InformationDensity(WrappingStrategy, ScoreStrategy):
         if self.n_reference is not None:
             check_int("n_reference", self.n_reference)
         scores = self._wrapped_scores("strategy", pool, rng)
-        points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
+        points, _ = self._read_space(pool, rng).vectors()
         if self.metric == "cosine":
             density = mean_cosine(points).clamp(min=0)
         else:

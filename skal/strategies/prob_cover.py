@@ -10,16 +10,16 @@ from torch import Tensor
 
 from skal._numerics.kmeans import k_means
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.selection import Picks, prob_cover
 from skal.selection._prob_cover import pure_radius
 from skal.strategies.base import QueryStrategy
+from skal.strategies.space import ReadsSpace
 from skal.validation import check_int, check_positive
 
 __all__ = ["ProbCover"]
 
 
-class ProbCover(QueryStrategy):
+class ProbCover(ReadsSpace, QueryStrategy):
     r"""ProbCover [1]_: rows whose balls cover most of the pool; for small budgets.
 
     Parameters
@@ -31,12 +31,13 @@ class ProbCover(QueryStrategy):
         Above 0 and up to 1; not used if `radius` is given.
     n_clusters : int, optional
         Number of clusters that stand for classes when the radius is chosen; by default
-        the number of classes of a classifier, 10 for a regressor.
+        the number of classes of a classifier, 10 for a regressor or before the first
+        fit.
     n_reference : int
         Number of rows, drawn at random, whose balls are used to choose the radius.
-    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+    space : str, Posterior or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
-        features of nets, otherwise the inputs as the model sees them.
+        features of nets, otherwise as in `LCMD`.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -88,7 +89,7 @@ class ProbCover(QueryStrategy):
         purity: float = 0.95,
         n_clusters: int | None = None,
         n_reference: int = 1000,
-        space: str = "auto",
+        space: Any = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -102,7 +103,7 @@ class ProbCover(QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         self._check()
-        space = read_space(pool, self.space, head=self.head, rng=rng)
+        space = self._read_space(pool, rng)
         rows, labeled = space.vectors()
         if isinstance(self.radius, str):
             n_clusters = self.n_clusters or n_classes(pool)
@@ -135,7 +136,7 @@ class ProbCover(QueryStrategy):
 
 def n_classes(pool: Pool, otherwise: int = 10) -> int:
     """Count the classes of a classifier, the most of several outputs."""
-    if pool.task != "classification":
+    if pool.task != "classification" or not pool.is_fitted:
         return otherwise
     estimator = pool.members[0].estimator
     classes: Any = getattr(estimator, "classes_", None)

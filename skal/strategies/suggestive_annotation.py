@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.selection import Picks, max_cover, top_k
 from skal.strategies.disagreement import Disagreement
+from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import n_candidates
 
 __all__ = ["SuggestiveAnnotation"]
 
 
-class SuggestiveAnnotation(Disagreement):
+class SuggestiveAnnotation(ReadsSpace, Disagreement):
     r"""Suggestive annotation [1]_: the uncertain rows that represent the pool.
 
     Parameters
@@ -28,9 +28,9 @@ class SuggestiveAnnotation(Disagreement):
         Number of candidates for each row picked, at least 1: the factor × n most
         uncertain rows (rounded up, at most the pool).  The paper uses 2; with 1, only
         the order of the picks is chosen.
-    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+    space : str, Posterior or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
-        features of nets, otherwise the inputs as the model sees them.
+        features of nets, otherwise as in `LCMD`.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -73,7 +73,7 @@ class SuggestiveAnnotation(Disagreement):
         self,
         posterior: Any = "auto",
         factor: float = 2,
-        space: str = "auto",
+        space: Any = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -84,7 +84,7 @@ class SuggestiveAnnotation(Disagreement):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         size = n_candidates(self.factor, n, len(pool))
-        points, _ = read_space(pool, self.space, head=self.head, rng=rng).vectors()
+        points, _ = self._read_space(pool, rng).vectors()
         uncertain = top_k(self._checked_scores(pool, rng), size, rng).indices
         return max_cover(points, n, uncertain.to(points.device))
 

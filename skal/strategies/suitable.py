@@ -16,6 +16,7 @@ from skal.reading.pool import Pool
 from skal.reading.unwrapping import estimator_of
 from skal.rows import n_rows, take_slice
 from skal.strategies.base import QueryStrategy, all_strategies
+from skal.strategies.space import ReadsSpace, resolve_space
 from skal.strategies.wrapping import WrappingStrategy
 
 __all__ = ["suggestion", "suitable_strategies", "summary"]
@@ -78,7 +79,7 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     >>> X, y = load_diabetes(return_X_y=True)
     >>> found = suitable_strategies(SVR().fit(X, y), X)
     >>> list(found)[:2]
-    ['GreedySampling', 'TypiClust']
+    ['GreedySampling', 'LCMD']
     >>> found["Random"]
     'Rows drawn uniformly at random, without replacement.'
     """
@@ -105,7 +106,10 @@ def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
     """Yield the strategies that pick a row of the pool, best first."""
     first = _FIRST.get(pool.task, ("Random",))
     known = {cls.__name__: cls for cls in all_strategies()}
-    for name in dict.fromkeys((*first, *known)):
+    if resolve_space(pool, "auto") == "inputs":  # worth less than a space of the model
+        by_rows = [name for name in first if issubclass(known[name], ReadsSpace)]
+        first = (*(name for name in first[:-1] if name not in by_rows), *by_rows)
+    for name in dict.fromkeys((*first, "Random", *known)):
         if name in known and _runs(known[name], pool):
             yield known[name]
 

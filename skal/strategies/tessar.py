@@ -7,22 +7,22 @@ from typing import Any, ClassVar
 import torch
 
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.selection import Picks, tessar
 from skal.strategies.base import QueryStrategy
+from skal.strategies.space import ReadsSpace
 from skal.validation import check_int
 
 __all__ = ["TESSAR"]
 
 
-class TESSAR(QueryStrategy):
+class TESSAR(ReadsSpace, QueryStrategy):
     r"""TESSAR [1]_: rows between labeled rows, far from them, in large Voronoi cells.
 
     Parameters
     ----------
-    space : {"features", "gradients", "last_layer", "inputs", "auto"} or callable
-        Space in which rows are compared, as in `LCMD`; by default the penultimate
-        features, as in the paper.
+    space : str, Posterior or callable
+        Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
+        features of nets, as in the paper, otherwise as in `LCMD`.
     n_components : int or None
         Number of components to which ``"gradients"`` are projected; None is not allowed
         for them.
@@ -58,7 +58,7 @@ class TESSAR(QueryStrategy):
 
     The cost is one forward pass over the pool and the labeled rows, and then N · m · (L
     + n) · d multiply-adds for N copies; m × (d + N) elements are kept.  The vectors of
-    several nets are concatenated.
+    several models are concatenated.
 
     References
     ----------
@@ -78,11 +78,10 @@ class TESSAR(QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
-    _requires: ClassVar[str | None] = "net"
 
     def __init__(
         self,
-        space: Any = "features",
+        space: Any = "auto",
         n_components: int | None = 512,
         sigmas: Any = None,
         n_copies: int = 5,
@@ -105,7 +104,7 @@ class TESSAR(QueryStrategy):
         check_int("n_reference", self.n_reference)
         if self.rank is not None:
             check_int("rank", self.rank)
-        space = read_space(pool, self.space, self.n_components, self.head, rng)
+        space = self._read_space(pool, rng)
         rows, labeled = space.vectors()
         return tessar(
             rows,

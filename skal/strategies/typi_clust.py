@@ -8,15 +8,15 @@ import torch
 
 from skal._numerics.kmeans import k_means
 from skal.reading.pool import Pool
-from skal.reading.space import read_space
 from skal.selection import Picks, typi_clust
 from skal.strategies.base import QueryStrategy
+from skal.strategies.space import ReadsSpace
 from skal.validation import check_int
 
 __all__ = ["TypiClust"]
 
 
-class TypiClust(QueryStrategy):
+class TypiClust(ReadsSpace, QueryStrategy):
     r"""TypiClust [1]_: typical rows of clusters without labels; for small budgets.
 
     Parameters
@@ -29,9 +29,9 @@ class TypiClust(QueryStrategy):
         `max_clusters`.
     max_clusters : int
         Not used if `n_clusters` is given.
-    space : {"auto", "features", "inputs", "last_layer", "gradients"} or callable
+    space : str, Posterior or callable
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
-        features of nets, otherwise the inputs as the model sees them.
+        features of nets, otherwise as in `LCMD`.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear.
     random_state : int, RandomState, Generator or None
@@ -91,7 +91,7 @@ class TypiClust(QueryStrategy):
         n_neighbors: int = 20,
         n_clusters: int | None = None,
         max_clusters: int = 500,
-        space: str = "auto",
+        space: Any = "auto",
         head: str | None = None,
         random_state: Any = None,
     ) -> None:
@@ -107,7 +107,7 @@ class TypiClust(QueryStrategy):
         check_int("max_clusters", self.max_clusters)
         if self.n_clusters is not None:
             check_int("n_clusters", self.n_clusters)
-        space = read_space(pool, self.space, head=self.head, rng=rng)
+        space = self._read_space(pool, rng)
         rows, labeled = space.vectors()
         n_clusters = self.n_clusters
         if n_clusters is None:

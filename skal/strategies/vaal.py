@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from skal.adversarial import BetaVAE, VAEGame, unfamiliarity_net
 from skal.exceptions import is_out_of_memory
+from skal.reading.inputs import read_inputs
 from skal.reading.pool import Pool
-from skal.reading.space import read_inputs
 from skal.strategies.adversarial import AdversarialStrategy
 from skal.validation import check_int, check_not_negative
 

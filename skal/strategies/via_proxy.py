@@ -106,6 +106,7 @@ class ViaProxy(WrappingStrategy):
         _fit(proxy, X, y)
         asked = proxy if hasattr(proxy, "query") else _Proxy(proxy, X, y)
         seen = Pool(asked, pool.X, pool.name)
+        _ = seen.members  # raises if the proxy is not fitted even so
         strategy = self._wrapped("strategy", seen)
         strategy._check_learner(seen)
         return strategy._query(seen, n, rng)

@@ -93,7 +93,7 @@ def test_directions_square_to_the_covariance_of_the_label():
     access = NetAccess(make_learner().estimator)
     outputs = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     outputs = torch.cat([3 * outputs, torch.tensor([[900.0, 0, 0], [0, 0, -900]])])
-    B = information_directions(access)(outputs)
+    B = information_directions(access.to_proba)(outputs)
     assert B.shape == (52, 3, 2)
     p = outputs.double().softmax(dim=1)
     expected = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]

@@ -14,7 +14,6 @@ from skal.rng import resolve_rng, seed_from
 from skal.selection import prob_cover
 from skal.selection._prob_cover import pure_radius
 from skal.strategies import ProbCover
-from skal.strategies import prob_cover as module
 from skal.strategies.prob_cover import n_classes
 from tests.models import make_data, make_net, with_labeled
 
@@ -110,9 +109,7 @@ def test_clusters_stand_for_classes():
     ],
 )
 def test_bad_input(settings, message, monkeypatch):
-    monkeypatch.setattr(
-        module, "read_space", lambda *_, **__: pytest.fail("read first")
-    )
+    monkeypatch.setattr(ProbCover, "_read_space", lambda *_: pytest.fail("read first"))
     model = LogisticRegression().fit(X, Y)
     with pytest.raises(ValueError, match=message):
         ProbCover(**settings).select(model, POOL, 2)

@@ -18,7 +18,9 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.nets import LossPredictionRegressor
 from skal.strategies import (
     BADGE,
+    EMCM,
     LCMD,
+    MAL,
     Entropy,
     GreedySampling,
     Margin,
@@ -78,16 +80,21 @@ def test_the_best_come_first():
         "LCMD",
         "BAIT",
     ]
+    # Inputs are worth less than a space of the model's own.
+    assert list(suitable_strategies(LEARNERS["svr"](), POOL))[:2] == [
+        "GreedySampling",
+        "LCMD",
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
-        ("svr", LCMD()),
+        ("svr", MAL()),
         ("svr", Margin()),
         ("logistic", BADGE()),
         ("ridge classifier", Entropy()),
-        ("regressor", LCMD()),
+        ("regressor", EMCM()),
         ("net", GreedySampling()),
     ],
 )

@@ -11,7 +11,6 @@ from skal._numerics.kmeans import k_means
 from skal.rng import resolve_rng, seed_from
 from skal.selection import typi_clust
 from skal.strategies import TypiClust
-from skal.strategies import typi_clust as module
 from tests.models import with_labeled
 
 RNG = np.random.default_rng(0)
@@ -62,9 +61,7 @@ def test_more_picks_than_clusters_go_round_again():
 
 @pytest.mark.parametrize("name", ["n_neighbors", "n_clusters", "max_clusters"])
 def test_bad_input(name, monkeypatch):
-    monkeypatch.setattr(
-        module, "read_space", lambda *_, **__: pytest.fail("read first")
-    )
+    monkeypatch.setattr(TypiClust, "_read_space", lambda *_: pytest.fail("read first"))
     for value in (0, -1, 1.5, True, "2"):
         with pytest.raises(ValueError, match=f"{name} must be an int of at least 1"):
             TypiClust(**{name: value}).select(MODEL, X, 2)

@@ -22,6 +22,7 @@ from skal.rng import resolve_rng, seed_from
 from skal.selection import Picks
 from skal.simulation import ActiveLearningSimulation
 from skal.strategies import (
+    CAL,
     LCMD,
     LDM,
     Alternate,
@@ -95,13 +96,13 @@ def test_a_class_in_place_of_a_strategy_is_named(net):
 
 def test_the_learner_is_checked_for_every_strategy(net, learner):
     for strategy in (
-        Subsample(Subsample(CoreSet())),
-        Prefilter(CoreSet(), Margin()),
-        Mixture(CoreSet()),
-        Mixture(other=CoreSet()),
-        Alternate(other=CoreSet()),
+        Subsample(Subsample(CAL())),
+        Prefilter(CAL(), Margin()),
+        Mixture(CAL()),
+        Mixture(other=CAL()),
+        Alternate(other=CAL()),
     ):
-        with pytest.raises(UnsuitableLearnerError, match="CoreSet needs the net"):
+        with pytest.raises(UnsuitableLearnerError, match="CAL needs the net"):
             strategy.select(learner, POOL, 1)
     regressor = make_net("regression").fit(X, make_data("regression")[1])
     with pytest.raises(UnsuitableLearnerError, match="LDM is for classification"):

@@ -1,0 +1,121 @@
+"""Gaussian processes of scikit-learn: their covariance as vectors of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.gaussian_process import (
+    GaussianProcessClassifier,
+    GaussianProcessRegressor,
+)
+from torch import Tensor
+
+from skal._numerics.blocks import blocks
+from skal.reading.inputs import read_inputs
+from skal.reading.models import Member
+from skal.rows import Rows
+from skal.spaces import Dense, OfProcess
+from skal.spaces.low_rank import low_rank
+
+__all__ = ["is_process", "read_process"]
+
+#: Rows whose covariances with each other are computed for the sake of their variances.
+_TILE = 64
+
+
+def is_process(member: Member) -> bool:
+    """Whether a model is a Gaussian process of scikit-learn."""
+    kinds = GaussianProcessClassifier, GaussianProcessRegressor
+    return isinstance(member.estimator, kinds)
+
+
+def read_process(
+    member: Member, n_components: int, own_rows: bool = True
+) -> list[Dense]:
+    r"""Read pool and labeled rows as vectors whose inner products are covariances.
+
+    Parameters
+    ----------
+    member : Member
+        A Gaussian process.
+    n_components : int
+        Largest length of the vectors of one kernel; a classifier of several classes has
+        several kernels.
+    own_rows : bool
+        Whether the rows that a regressor was fitted on, which it keeps, count as
+        labeled if the learner holds none.
+
+    Returns
+    -------
+    vectors : list of Dense
+        Of the pool, and of the labeled rows if there are any.  Those of a regressor are
+        `OfProcess`, which know its noise.
+
+    Notes
+    -----
+    The covariances are those of the fitted kernel, ``kernel_``, before any label and
+    without the noise (that of a ``WhiteKernel``, and `alpha`), in its own units.  The
+    vectors are computed by `skal.spaces.low_rank.low_rank` for pool and labeled rows
+    together: they are exact where `n_components` reaches the rank of the kernel on
+    these rows.
+    """
+    process = member.estimator
+    labeled = member.labeled
+    is_regressor = isinstance(process, GaussianProcessRegressor)
+    if labeled is None and own_rows and is_regressor:
+        labeled = Rows(process.X_train_, name="the training data of the process")
+    inputs = [read_inputs(rows) for rows in (member.rows, labeled) if rows is not None]
+    sizes = [len(part) for part in inputs]
+    X = torch.cat(inputs).numpy()
+    kernels = _kernels(process)
+    variances = [_variances(kernel, X) for kernel in kernels]
+    vectors = [
+        _vectors(kernel, X, variance, n_components)
+        for kernel, variance in zip(kernels, variances, strict=True)
+    ]
+    views = torch.cat(vectors, dim=1).split(sizes)
+    if not is_regressor:
+        return [Dense(view) for view in views]
+    white = torch.from_numpy(kernels[0].diag(X)) - variances[0]
+    alpha = torch.as_tensor(process.alpha, dtype=torch.float64)
+    result: list[Dense] = []
+    for k, (view, own) in enumerate(zip(views, white.split(sizes), strict=True)):
+        is_trained_on = k == 1 and len(view) == alpha.numel()
+        noise = own.clamp(min=0) + (alpha if is_trained_on else alpha.mean())
+        result.append(OfProcess(view, noise))
+    return result
+
+
+def _kernels(process: Any) -> list[Any]:
+    """List the fitted kernels: one, or those of the binary problems of a classifier."""
+    binary = getattr(process, "base_estimator_", process)
+    return [one.kernel_ for one in getattr(binary, "estimators_", [binary])]
+
+
+def _variances(kernel: Any, X: np.ndarray) -> Tensor:
+    """Covariance of each row with itself without noise, ``(m,)``.
+
+    ``kernel.diag`` includes the noise of a ``WhiteKernel``, and ``kernel(X, Y)`` does
+    not.
+    """
+    result = np.empty(len(X))
+    for start in range(0, len(X), _TILE):
+        rows = X[start : start + _TILE]
+        result[start : start + _TILE] = kernel(rows, rows).diagonal()
+    return torch.from_numpy(result)
+
+
+def _vectors(
+    kernel: Any, X: np.ndarray, variances: Tensor, n_components: int
+) -> Tensor:
+    def entries(rows: Tensor | None, others: Tensor) -> Tensor:
+        own = X if rows is None else X[rows.numpy()]
+        columns = X[others.numpy()]
+        result = np.empty((len(own), len(columns)))
+        for part in blocks(len(own), max(X.shape[1], len(columns))):
+            result[part] = kernel(own[part], columns)
+        return torch.from_numpy(result)
+
+    return low_rank(entries, variances, n_components)

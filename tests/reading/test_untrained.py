@@ -1,0 +1,112 @@
+"""Queries before the first label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from skal import ActiveLearner, CommitteeRegressor, NetClassifier
+from skal.reading.pool import Pool
+from skal.reading.untrained import seen_rows
+from skal.strategies import (
+    LCMD,
+    CoreSet,
+    GreedySampling,
+    KMeansPP,
+    MaxDist,
+    ProbCover,
+    TypiClust,
+)
+from tests.models import make_data
+
+POOL, Y = make_data("regression", 40)
+SCALED = (POOL - POOL.mean(axis=0)) / POOL.std(axis=0)
+FIRST = [
+    TypiClust(random_state=0),
+    ProbCover(random_state=0),
+    LCMD(),
+    KMeansPP(random_state=0),
+    MaxDist(),
+    CoreSet(),
+    GreedySampling("inputs"),
+]
+
+
+def pipeline():
+    return make_pipeline(StandardScaler(), Ridge())
+
+
+@pytest.mark.parametrize("strategy", FIRST, ids=lambda s: type(s).__name__)
+def test_a_campaign_from_nothing(strategy):
+    model = pipeline()
+    learner = ActiveLearner(model, strategy)
+    picked, rows = learner.query(POOL, n_instances=4)
+    for step in model:
+        with pytest.raises(NotFittedError):
+            check_is_fitted(step)
+    # As of a model that receives the scaled rows.
+    fitted = ActiveLearner(Ridge().fit(SCALED, Y))
+    strategy_of_fitted = strategy.__class__(**strategy.get_params(deep=False))
+    if hasattr(strategy, "space"):
+        assert strategy.space_ == "inputs"
+        strategy_of_fitted.set_params(space="inputs")
+    expected = strategy_of_fitted.select(fitted, SCALED, 4).indices
+    np.testing.assert_array_equal(picked, expected)
+    learner.teach(rows, Y[picked])
+    again, _ = learner.query(np.delete(POOL, picked, axis=0), n_instances=4)
+    assert len(set(again.tolist())) == 4
+
+
+def test_wrappers_and_labeled_rows():
+    frame = pd.DataFrame(POOL, columns=list("abcde"))
+    for model in (
+        GridSearchCV(pipeline(), {}),
+        TransformedTargetRegressor(pipeline()),
+        make_pipeline("passthrough", pipeline()),
+    ):
+        learner = ActiveLearner(model)
+        ((rows, labeled),) = seen_rows(Pool(learner, frame))
+        np.testing.assert_allclose(rows.read(slice(40)), SCALED)
+        assert labeled is None
+        learner.X_training, learner.y_training = frame[:7][list("edcba")], Y[:7]
+        ((_, labeled),) = seen_rows(Pool(learner, frame))
+        ((_, block),) = labeled.blocks()
+        np.testing.assert_allclose(block, SCALED[:7])
+        learner.X_training = frame[:7][list("abcd")]
+        with pytest.raises(ValueError, match=r"different columns: \['e'\]"):
+            seen_rows(Pool(learner, frame))
+
+
+def test_a_net_before_its_first_fit():
+    net = NetClassifier(max_epochs=2)
+    strategy = LCMD()
+    assert len(strategy.select(net, POOL, 3).indices) == 3
+    assert strategy.space_ == "inputs"
+    with pytest.raises(NotFittedError, match="CoreSet"):
+        LCMD(space="gradients").select(net, POOL, 3)
+
+
+def test_what_is_refused():
+    supervised = make_pipeline(SelectKBest(), LogisticRegression())
+    with pytest.raises(ValueError, match=r"SelectKBest could not be fitted.*Random"):
+        TypiClust().select(supervised, POOL, 2)
+    bad = POOL.copy()
+    bad[[3, 9], 1] = np.nan
+    with pytest.raises(ValueError, match=r"2 of 40 rows .*first is row 3"):
+        LCMD().select(pipeline(), bad, 2)
+    with pytest.raises(NotFittedError, match='criterion="inputs"'):
+        GreedySampling().select(pipeline(), POOL, 2)
+    half = CommitteeRegressor(
+        [ActiveLearner(Ridge().fit(POOL, Y)), ActiveLearner(Ridge())]
+    )
+    with pytest.raises(NotFittedError):
+        LCMD().select(half, POOL, 2)
