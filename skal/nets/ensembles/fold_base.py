@@ -124,7 +124,8 @@ class FoldEnsemble(BaseEnsemble):
         Warns
         -----
         TrainingWarning
-            If the loss of a member was never finite on its fold.
+            If the loss of a member was never finite on its fold, or the models given as
+            `others` are left out.
         """
         if fit_params:
             raise TypeError(f"fit got unexpected arguments {sorted(fit_params)}.")
@@ -178,6 +179,7 @@ class FoldEnsemble(BaseEnsemble):
         template.fit(X, y)
         task = self._task(template, X, y, fit_params, rng)
         others = self._others(task, seed_from(rng))
+        units = self._units(task)
         groups_of_nets, held_out, steps = [], [], []
         for periodic in self._architectures(task.dense):
             nets = [
@@ -186,7 +188,7 @@ class FoldEnsemble(BaseEnsemble):
                 )
                 for _ in range(self.n_estimators)
             ]
-            outputs, best = self._train(nets, X, y, task)
+            outputs, best = self._train(nets, X, y, task, units)
             groups_of_nets.append(nets)
             held_out.append(outputs)
             steps += best
@@ -255,13 +257,18 @@ class FoldEnsemble(BaseEnsemble):
         )
 
     def _train(
-        self, nets: list[Any], X: Any, y: Any, task: FoldTask
+        self,
+        nets: list[Any],
+        X: Any,
+        y: Any,
+        task: FoldTask,
+        units: tuple[np.ndarray, np.ndarray] | None,
     ) -> tuple[np.ndarray, list[int]]:
         """Train the nets; return held-out predictions, and the step of each net."""
         for net in nets:
             net.fit(X, y)
             net.set_params(max_epochs="auto")
-        units, target = self._units(task), task.target
+        target = task.target
         if units is not None:
             shift, scale = units
             flat = target.reshape(len(target), -1)
@@ -295,11 +302,24 @@ class FoldEnsemble(BaseEnsemble):
 
     def _others(self, task: FoldTask, seed: int) -> list[Any]:
         """Make the other estimators, not fitted yet."""
-        few = len(task.target) < _FEWEST_FOR_OTHERS
-        if self.others is None or few or len(np.unique(task.folds)) < 2:
+        if self.others is None or not len(self.others):
             return []
-        if is_classifier(self) and len(np.unique(task.target)) < 2:
-            return []  # not every classifier fits one class
+        reason = None
+        if len(task.target) < _FEWEST_FOR_OTHERS:
+            reason = f"there are fewer than {_FEWEST_FOR_OTHERS} rows"
+        elif len(np.unique(task.folds)) < 2:
+            reason = "all rows are in one fold"
+        elif is_classifier(self) and len(np.unique(task.target)) < 2:
+            reason = "not every classifier fits one class"
+        if reason is not None:
+            if not isinstance(self.others, str):
+                warnings.warn(
+                    f"{type(self).__name__} leaves out the models of others=, as "
+                    f"{reason}.",
+                    TrainingWarning,
+                    stacklevel=5,
+                )
+            return []
         if isinstance(self.others, str):
             return self._default_others(task, seed)
         for other in self.others:

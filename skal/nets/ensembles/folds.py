@@ -63,7 +63,8 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         for each column, if there are at most 1000 rows and no `sample_weight`, a
         :class:`~sklearn.linear_model.RidgeCV`, and an
         :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. None leaves the
-        nets among themselves, as does a table of fewer than 10 rows.
+        nets among themselves, as does a table of fewer than 10 rows, with a warning
+        if a list was given.
     max_steps : int or "auto", default="auto"
         Number of training steps. "auto" takes 500, or as many as 30 passes over the
         rows have, if that is more.
@@ -230,7 +231,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
                 f"mean {mean.max():.3g} and standard deviation {std.min():.3g}: "
                 "subtract the mean (TransformedTargetRegressor).",
                 TrainingWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
         return mean, np.where(constant, 1.0, std)
 

@@ -424,6 +424,24 @@ def test_others_that_cannot_join() -> None:
         make("classification", others=[LinearSVC()]).fit(X, CODES)
 
 
+def test_others_that_are_left_out_are_told() -> None:
+    ensemble = make(others=[Ridge()], max_steps=5)
+    with pytest.warns(TrainingWarning, match="others=, as there are fewer than 10 r"):
+        assert ensemble.fit(X[:9], Y[:9]).others_ == []
+    with pytest.warns(TrainingWarning, match="as all rows are in one fold"):
+        make(n_estimators=1, others=[Ridge()], max_steps=5).fit(X, Y)
+    one_class = make("classification", others=[LogisticRegression()], max_steps=5)
+    with pytest.warns(TrainingWarning, match="not every classifier fits one class"):
+        one_class.set_params(classes=[0, 1]).fit(X, np.zeros(40, int))
+
+
+def test_a_coarse_target_is_told_once() -> None:
+    ensemble = make(periodic="auto", max_steps=5)
+    with pytest.warns(TrainingWarning, match="too coarse") as caught:
+        ensemble.fit(X, 1e9 + Y)
+    assert len(caught) == 1
+
+
 @pytest.mark.parametrize("where", ["train_on_folds", "held_out_predictions"])
 def test_an_interrupt_leaves_the_ensemble_as_it_was(
     where: str, monkeypatch: pytest.MonkeyPatch
