@@ -1,6 +1,7 @@
 """Posteriors: plausible models beside the fitted one."""
 
 from skal.posteriors.auto import predictive_std, resolve_posterior
+from skal.posteriors.bagged import Bagged
 from skal.posteriors.base import Draws, Posterior
 from skal.posteriors.bayes_weights import BayesWeights
 from skal.posteriors.distribution import PredictiveDistribution
@@ -12,6 +13,7 @@ from skal.posteriors.snapshots import Snapshots
 from skal.posteriors.weight_noise import WeightNoise, perturb_weights
 
 __all__ = [
+    "Bagged",
     "BayesWeights",
     "Draws",
     "GaussianPredictions",

@@ -98,7 +98,8 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
     raise UnsuitableLearnerError(
         f"{type(estimator).__name__} is a single model, so there are no models to "
         "disagree. Use a Committee, a random forest, bagging, voting, or a net with "
-        "dropout."
+        "dropout; or pass posterior=Bagged(), which fits copies of it on samples of "
+        "the labeled rows."
     )
 
 

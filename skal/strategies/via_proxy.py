@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from sklearn.base import clone
 from skorch import NeuralNet
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
+from skal.reading.fitting import FittedCopy, fit_copy, is_estimator, labeled_rows
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import innermost, learners_of, rewrap
-from skal.rng import seed_from
-from skal.rows import n_rows
 from skal.selection import Picks
 from skal.strategies.base import QueryStrategy
 from skal.strategies.wrapping import WrappingStrategy
@@ -89,7 +85,7 @@ class ViaProxy(WrappingStrategy):
     def _check_learner(self, pool: Pool) -> None:
         """Raise unless learner, labeled rows, proxy and strategy go together."""
         QueryStrategy._check_learner(self, pool)
-        _labeled(pool)
+        labeled_rows(pool, "a proxy")
         proxy = Pool(self._proxy(pool), pool.X)
         self._wrapped("strategy", proxy)
         if "unknown" not in (pool.task, proxy.task) and pool.task != proxy.task:
@@ -100,11 +96,9 @@ class ViaProxy(WrappingStrategy):
             )
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
-        X, y = _labeled(pool)
-        proxy = clone(self._proxy(pool))
-        _seed(proxy, rng)
-        _fit(proxy, X, y)
-        asked = proxy if hasattr(proxy, "query") else _Proxy(proxy, X, y)
+        X, y = labeled_rows(pool, "a proxy")
+        proxy = fit_copy(self._proxy(pool), X, y, rng, "The proxy")
+        asked = proxy if hasattr(proxy, "query") else FittedCopy(proxy, X, y)
         seen = Pool(asked, pool.X, pool.name)
         _ = seen.members  # raises if the proxy is not fitted even so
         strategy = self._wrapped("strategy", seen)
@@ -115,47 +109,12 @@ class ViaProxy(WrappingStrategy):
         """Return the proxy; only copies of it may be fitted."""
         if self.proxy is None:
             return _default_proxy(pool)
-        is_estimator = hasattr(self.proxy, "fit") and hasattr(self.proxy, "get_params")
-        if isinstance(self.proxy, type) or not is_estimator:
+        if not is_estimator(self.proxy):
             raise TypeError(
                 f"proxy of {type(self).__name__} must be an estimator, such as "
                 f"LogisticRegression(), got {self.proxy!r}."
             )
         return self.proxy
-
-
-@dataclass
-class _Proxy:
-    """Learner of a fitted proxy, with the rows that it was fitted on."""
-
-    estimator: Any
-    X_training: Any
-    y_training: Any
-    query: ClassVar[None] = None  # tells learners from other estimators
-
-
-def _labeled(pool: Pool) -> tuple[Any, Any]:
-    """Return the labeled rows of a learner, or those that all members share."""
-    first, *others = pool.labeled
-    if not all(_same(pair, first) for pair in others):
-        raise UnsuitableLearnerError(
-            "The members of the committee hold different labeled rows, and a proxy is "
-            "fitted on one set. Teach the committee itself."
-        )
-    return first
-
-
-def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    """Whether two pairs of rows and labels are the same, or equal arrays or tables."""
-    return all(_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    if isinstance(a, np.ndarray):
-        return np.array_equal(a, b)
-    return type(a) is type(b) and hasattr(a, "equals") and bool(a.equals(b))
 
 
 def _default_proxy(pool: Pool) -> Any:
@@ -180,28 +139,3 @@ def _named_classes(estimator: Any) -> Any:
     named = getattr(estimator, "classes", None)
     inner = getattr(estimator, "estimator", None)
     return _named_classes(inner) if named is None and inner is not None else named
-
-
-def _seed(proxy: Any, rng: torch.Generator) -> None:
-    """Set each ``random_state`` that is None."""
-    params = proxy.get_params(deep=True)
-    proxy.set_params(
-        **{
-            name: seed_from(rng)
-            for name in sorted(params)
-            if name.rpartition("__")[2] == "random_state" and params[name] is None
-        }
-    )
-
-
-def _fit(proxy: Any, X: Any, y: Any) -> None:
-    """Fit the proxy; an error says that it was the proxy that failed."""
-    try:
-        proxy.fit(X, y)
-    # Whatever a fit raises, the user must know that it is not the learner's.
-    except Exception as error:
-        raise ValueError(
-            f"The proxy {type(proxy).__name__} could not be fitted on the {n_rows(X)} "
-            "labeled rows; pass one that can be fitted on them. "
-            f"{type(error).__name__}: {error}"
-        ) from error
