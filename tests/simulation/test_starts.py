@@ -2,8 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from skal import ActiveLearningSimulation, compare_strategies
+from skal.exceptions import UnsuitableLearnerError
+from skal.simulation.playing import PlayedStep
 from skal.simulation.starts import draw_start
+from skal.strategies import CAL, KMeansPP, MaxDist, Random, TypiClust
+from tests.models import make_data
 
 
 def draw(initial: object, y: object, n: int, classes: bool, seed: int = 0) -> list[int]:
@@ -64,7 +72,7 @@ def test_positions_may_be_given() -> None:
 @pytest.mark.parametrize(
     ("initial", "message"),
     [
-        ("balanced", "must be 'random', 'stratified' or the positions"),
+        ("balanced", r"must be 'random', 'stratified', a strategy .*TypiClust\(\)"),
         ([0, 6], "positions from 0 to 6, but the rows are 0 to 5"),
         ([-1, 2], "positions from -1 to 2"),
         ([1, 1], "more than once"),
@@ -90,3 +98,46 @@ def test_a_start_of_one_class_is_refused() -> None:
         draw([0, 1, 2], y, 3, True)
     assert draw([0, 1], y[:9], 2, True) == [0, 1]  # there is no other class
     assert draw([0, 1], np.zeros((9, 2)), 2, True) == [0, 1]
+
+
+def test_a_strategy_picks_the_start() -> None:
+    X, y = make_data("regression", 40)
+    X = 10 * X
+    model, settings = make_pipeline(StandardScaler(), Ridge()), {"n_queries": 1}
+    settings |= {"n_initial": 6, "n_instances": 2}
+
+    def starts(initial: object, seed: object) -> list[int]:
+        simulation = ActiveLearningSimulation(
+            model, Random(), initial=initial, random_state=seed, **settings
+        )
+        return simulation.fit(X, y).initial_indices_.tolist()
+
+    expected = MaxDist().select(model, X, 6).indices.tolist()
+    assert starts(MaxDist(), 0) == starts(MaxDist(), None) == expected
+    first = KMeansPP()
+    drawn = [starts(first, seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert first.random_state is None
+    assert not hasattr(first, "space_")
+    steps: list[PlayedStep] = []
+    compare_strategies(
+        Ridge(), {"a": Random(), "b": MaxDist()}, X, y, cv=2, initial=first,
+        random_state=0, callback=steps.append, **settings,
+    )  # fmt: skip
+    of_fold = {(step.fold, *step.labeled) for step in steps if step.step == 0}
+    assert len(steps) == 8
+    assert len(of_fold) == 2  # one of each fold, the same for both strategies
+
+
+def test_a_strategy_that_cannot_pick_the_start() -> None:
+    X, y = make_data("classification", 40)
+    settings = {"n_instances": 1, "n_queries": 1}
+    for first, n, message in (
+        (CAL(), 20, "CAL needs labeled rows|Before the first label"),
+        (TypiClust(), 50, "n_samples=40"),
+    ):
+        simulation = ActiveLearningSimulation(
+            LogisticRegression(), Random(), initial=first, n_initial=n, **settings
+        )
+        with pytest.raises((UnsuitableLearnerError, ValueError), match=message):
+            simulation.fit(X, y)
