@@ -71,6 +71,7 @@ from skal.strategies import (
     MaxDet,
     MaxDiag,
     MaxDist,
+    MaxHerding,
     MeanStd,
     Mixture,
     NoiseStability,
@@ -87,6 +88,7 @@ from skal.strategies import (
     Subsample,
     SuggestiveAnnotation,
     TypiClust,
+    UHerding,
     VariationOfPrediction,
     VariationRatio,
     ViaProxy,
@@ -253,6 +255,8 @@ FOR_ANY: Entries = {
     "Subsample": lambda: Subsample(max_rows=60, random_state=0),
     "SuggestiveAnnotation": lambda: SuggestiveAnnotation(random_state=0),
     "TypiClust": lambda: TypiClust(random_state=3),
+    "MaxHerding": lambda: MaxHerding(),
+    "UHerding": lambda: UHerding(random_state=0),
     "VAAL": lambda: VAAL(max_epochs=3, random_state=0),
     "ViaProxy": lambda: ViaProxy(random_state=0),
 }
@@ -352,6 +356,10 @@ SETTINGS: Entries = {
     "ProbCover[given radius]": lambda: ProbCover(1.1, space="inputs", random_state=3),
     "ProbCover[less pure]": lambda: ProbCover(
         purity=0.8, n_clusters=6, n_reference=50, random_state=2
+    ),
+    "MaxHerding[narrow, inputs]": lambda: MaxHerding(0.5, space="inputs"),
+    "UHerding[wide, of BALD]": lambda: UHerding(
+        BALD(MCDropout(10)), 2.0, space="inputs", random_state=1
     ),
     # noise on the weights
     "NoiseStability[all weights together]": lambda: NoiseStability(
@@ -528,8 +536,10 @@ UNLABELED: Entries = {
     "LCMD[features]": lambda: LCMD("features"),
     "LCMD[last layer]": lambda: LCMD("last_layer"),
     "MaxDist": lambda: MaxDist(random_state=0),
+    "MaxHerding": lambda: MaxHerding(),
     "ProbCover": lambda: ProbCover(random_state=0),
     "TypiClust": lambda: TypiClust(random_state=3),
+    "UHerding": lambda: UHerding(random_state=0),
 }
 
 #: What is asked of each problem.

@@ -11,6 +11,7 @@ from skal.selection._clusters import representatives, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
 from skal.selection._greedy import Picks
+from skal.selection._herding import max_herding
 from skal.selection._k_center import k_center
 from skal.selection._kmeans_pp import kmeans_pp
 from skal.selection._lcmd import lcmd
@@ -39,6 +40,7 @@ __all__ = [
     "lcmd",
     "max_cover",
     "max_det",
+    "max_herding",
     "prob_cover",
     "representatives",
     "seeding",

@@ -11,10 +11,20 @@ from torch import Tensor
 
 from skal._numerics.blocks import block_size
 
-__all__ = ["Greedy", "Horizon", "LookAhead", "Picks", "check_n", "first_of_largest"]
+__all__ = [
+    "Greedy",
+    "Horizon",
+    "LazyGreedy",
+    "LookAhead",
+    "Picks",
+    "check_n",
+    "first_of_largest",
+]
 
 #: Relative difference up to which values count as equal.
 _TIE = 1e-10
+#: Rows whose gains are first computed together.
+_TOGETHER = 32
 #: Fewest picks to look ahead.
 _FEW = 4
 #: Rows among which the next picks are looked for, per pick.
@@ -130,6 +140,54 @@ class Greedy(ABC):
             if k < n - 1 or update_last:
                 self.update(i)
         return Picks(indices, scores)
+
+
+class LazyGreedy(Greedy):
+    """Greedy selection by gains that never increase, computed where they may decide.
+
+    Attributes
+    ----------
+    value : Tensor of shape (m,), float64
+        The last known gain of each row, which its gain does not exceed.
+    tie : float
+        Difference up to which gains count as equal.
+    """
+
+    tie: float = 0.0
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+        self._age = torch.zeros_like(value, dtype=torch.long)  # picks it knows of
+        self._n_picked = 0
+
+    def choose(self) -> tuple[int, Tensor] | None:
+        """Return the first row of the largest gain."""
+        value = self.value = self.open  # a copy, in which gains are brought up to date
+        n_together = _TOGETHER
+        while True:
+            best = first_of_largest(value, self.tie)
+            if self._age[best] == self._n_picked:
+                return best, value[best]
+            top = value.topk(min(n_together, len(value))).indices
+            some = torch.cat([top, top.new_tensor([best])]).unique()
+            is_open = (self._age[some] < self._n_picked) & (value[some] > -torch.inf)
+            some = some[is_open]
+            value[some] = self.gains(some)
+            self._age[some] = self._n_picked
+            n_together *= 2
+
+    def update(self, i: int) -> None:
+        """Count the pick of row `i`, which `add` takes account of."""
+        self.add(i)
+        self._n_picked += 1
+
+    @abstractmethod
+    def gains(self, rows: Tensor) -> Tensor:
+        """Compute what each of some rows is worth now, float64."""
+
+    @abstractmethod
+    def add(self, i: int) -> None:
+        """Take account of the pick of row `i`."""
 
 
 class LookAhead(Greedy):

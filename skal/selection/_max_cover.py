@@ -8,12 +8,9 @@ from torch import Tensor
 from skal._numerics.blocks import blocks
 from skal._numerics.float64 import inner_products
 from skal._numerics.matmul import linear
-from skal.selection._greedy import Greedy, Picks, first_of_largest
+from skal.selection._greedy import LazyGreedy, Picks
 
 __all__ = ["max_cover"]
-
-#: Candidates whose gains are first computed together.
-_TOGETHER = 32
 
 
 def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Picks:
@@ -67,12 +64,12 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
         rows = candidates.unique()
     if len(rows) < n:
         raise ValueError(f"Cannot pick {n} of {len(rows)} candidates.")
-    indices, scores = _LazyGains(features, rows).pick(n)
+    indices, scores = _Cover(features, rows).pick(n)
     return Picks(rows[indices], scores)
 
 
-class _LazyGains(Greedy):
-    """What each candidate adds to the cover, computed only where it may decide."""
+class _Cover(LazyGreedy):
+    """What each candidate adds to the cover."""
 
     def __init__(self, features: Tensor, rows: Tensor) -> None:
         norm = torch.linalg.vector_norm(features, dim=1, keepdim=True)
@@ -80,38 +77,19 @@ class _LazyGains(Greedy):
         self.candidates = self.unit[rows]
         # The first gains need no pairs: Σ_u (1 + cos) = m + s · Σ_u z_u.
         total = self.unit.sum(dim=0, dtype=torch.float64)
-        self.value = inner_products(total[None], self.candidates)[0] + len(features)
+        gains = inner_products(total[None], self.candidates)[0] + len(features)
+        super().__init__(gains)
         self.covered = features.new_full((len(features),), -1.0)
-        self.age = torch.zeros_like(rows)  # picks before the gain was computed
-        self.n_picked = 0
         # Bound on the rounding of a sum of cosines.
         self.tie = 2 * torch.finfo(features.dtype).eps * len(features)
 
-    def choose(self) -> tuple[int, Tensor]:
-        value = self.value = self.open  # a copy, in which gains are brought up to date
-        n_together = _TOGETHER
-        while True:
-            best = first_of_largest(value, self.tie)
-            near = value >= value.max() - self.tie
-            stale = torch.nonzero(near & (self.age < self.n_picked))[:, 0]
-            if not len(stale):
-                return best, value[best]
-            top = value.topk(min(n_together, len(value))).indices
-            some = torch.cat([stale, top]).unique()
-            is_open = (self.age[some] < self.n_picked) & (value[some] > -torch.inf)
-            some = some[is_open]
-            value[some] = self._gains(self.candidates[some])
-            self.age[some] = self.n_picked
-            n_together *= 2
-
-    def update(self, i: int) -> None:
+    def add(self, i: int) -> None:
         self.covered = torch.maximum(self.covered, self.unit @ self.candidates[i])
-        self.n_picked += 1
 
-    def _gains(self, candidates: Tensor) -> Tensor:
+    def gains(self, rows: Tensor) -> Tensor:
         """Sum what each candidate adds to the cover of every row, float64."""
-        shape = len(candidates)
-        gains = torch.zeros(shape, dtype=torch.float64, device=candidates.device)
+        candidates = self.candidates[rows]
+        gains = torch.zeros(len(rows), dtype=torch.float64, device=candidates.device)
         for part in blocks(len(self.unit), len(candidates)):
             more = linear(self.unit[part], candidates)
             more.sub_(self.covered[part, None]).clamp_(min=0)

@@ -29,6 +29,7 @@ from skal.strategies.egl import EGL
 from skal.strategies.emcm import EMCM
 from skal.strategies.epig import EPIG
 from skal.strategies.greedy_sampling import GreedySampling
+from skal.strategies.herding import MaxHerding, UHerding
 from skal.strategies.information_density import InformationDensity
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
@@ -86,6 +87,7 @@ __all__ = [
     "MaxDet",
     "MaxDiag",
     "MaxDist",
+    "MaxHerding",
     "MeanStd",
     "Mixture",
     "NoiseStability",
@@ -104,6 +106,7 @@ __all__ = [
     "Subsample",
     "SuggestiveAnnotation",
     "TypiClust",
+    "UHerding",
     "VariationOfPrediction",
     "VariationRatio",
     "ViaProxy",

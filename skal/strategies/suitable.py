@@ -116,7 +116,7 @@ def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
 
 def _runs(cls: type[QueryStrategy], pool: Pool) -> bool:
     known = inspect.signature(cls).parameters
-    quick = {"random_state": 0, "max_epochs": 1}
+    quick = {"random_state": 0, "max_epochs": 1, "temperature": 1.0}
     try:
         strategy = cls(**{key: value for key, value in quick.items() if key in known})
         with warnings.catch_warnings():
