@@ -9,7 +9,9 @@ from skal.posteriors.gaussian import GaussianPredictions
 from skal.posteriors.laplace import LastLayerLaplace
 from skal.posteriors.mc_dropout import MCDropout
 from skal.posteriors.members import Members
+from skal.posteriors.quantiles import Quantiles
 from skal.posteriors.snapshots import Snapshots
+from skal.posteriors.virtual import VirtualEnsemble
 from skal.posteriors.weight_noise import WeightNoise, perturb_weights
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "Members",
     "Posterior",
     "PredictiveDistribution",
+    "Quantiles",
     "Snapshots",
+    "VirtualEnsemble",
     "WeightNoise",
     "perturb_weights",
     "predictive_std",

@@ -20,6 +20,7 @@ from skal.posteriors.gaussian import GaussianPredictions, spread
 from skal.posteriors.mc_dropout import MCDropout, dropout_layers
 from skal.posteriors.members import Members, check_several, has_members
 from skal.posteriors.snapshots import Snapshots, find_snapshots
+from skal.posteriors.virtual import VirtualEnsemble, has_virtual_ensemble
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
@@ -38,7 +39,8 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
         2. `BayesWeights`: the module of its net has Bayesian layers;
         3. `Snapshots`: its callbacks include `WeightSnapshots`;
         4. `MCDropout`: its module has dropout layers;
-        5. `PredictiveDistribution`: it is a regressor that is not a net, and gives a
+        5. `VirtualEnsemble`: it is of CatBoost;
+        6. `PredictiveDistribution`: it is a regressor that is not a net, and gives a
            distribution itself, as a Gaussian process does.
 
         So members are preferred to a distribution: they are models that can be
@@ -93,6 +95,8 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
             "posterior=WeightNoise()."
         )
     check_several(pool)
+    if has_virtual_ensemble(estimator):
+        return VirtualEnsemble()
     if has_distribution(estimator):
         return PredictiveDistribution()
     raise UnsuitableLearnerError(

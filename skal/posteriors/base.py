@@ -20,7 +20,7 @@ from skal.rows import Rows, read_together, take_slice
 if TYPE_CHECKING:
     from skal.posteriors.gaussian import GaussianPredictions
 
-__all__ = ["Draws", "Posterior", "Reader"]
+__all__ = ["Draws", "GaussianPosterior", "Posterior", "Reader"]
 
 
 class Posterior(BaseEstimator, ABC):
@@ -71,6 +71,19 @@ class Posterior(BaseEstimator, ABC):
         found : Draws or GaussianPredictions
         """
         return self.draw(pool, rng)
+
+
+class GaussianPosterior(Posterior):
+    """Base class of the posteriors that know predictions as Gaussians, not as draws."""
+
+    def draw(self, pool: Pool, rng: torch.Generator) -> Draws:
+        """Raise: there are no models to draw."""
+        raise UnsuitableLearnerError(
+            f"{type(self).__name__} gives a distribution for each prediction, and no "
+            "models whose predictions could be compared. Strategies that read it: "
+            "PredictiveVariance, BALD and PowerBALD; with covariances, also BatchBALD "
+            "and EPIG. For models, use posterior=Bagged(), or a Committee."
+        )
 
 
 class Reader(ABC):

@@ -11,27 +11,15 @@ import torch
 from sklearn.base import is_classifier
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.posteriors.base import Draws, Posterior
+from skal.posteriors.base import GaussianPosterior
 from skal.posteriors.covariances import GaussianProcess, LinearModel, ReturnCov
 from skal.posteriors.gaussian import GaussianPredictions, GaussianReader
+from skal.posteriors.quantiles import QuantileReader, gives_quantiles
 from skal.reading.models import Member
 from skal.reading.pool import Pool
 from skal.rows import array_if_tensor
 
-__all__ = ["GaussianPosterior", "PredictiveDistribution", "has_distribution"]
-
-
-class GaussianPosterior(Posterior):
-    """Base class of the posteriors that know predictions as Gaussians, not as draws."""
-
-    def draw(self, pool: Pool, rng: torch.Generator) -> Draws:
-        """Raise: there are no models to draw."""
-        raise UnsuitableLearnerError(
-            f"{type(self).__name__} gives a distribution for each prediction, and no "
-            "models whose predictions could be compared. Strategies that read it: "
-            "PredictiveVariance, BALD and PowerBALD; with covariances, also BatchBALD "
-            "and EPIG. For models, use posterior=Bagged(), or a Committee."
-        )
+__all__ = ["PredictiveDistribution", "has_distribution"]
 
 
 class PredictiveDistribution(GaussianPosterior):
@@ -116,7 +104,7 @@ def _kind(estimator: Any) -> Callable[[Member], GaussianReader] | None:
         return _PredDist
     if _has_variance_column(estimator):
         return _VarianceColumn
-    return None
+    return QuantileReader if gives_quantiles(estimator) else None
 
 
 def _has_variance_column(estimator: Any) -> bool:

@@ -497,3 +497,14 @@ def test_classifiers_are_refused():
     committee = Committee([ActiveLearner(LogisticRegression())]).fit(X, Y > 0)
     with pytest.raises(UnsuitableLearnerError, match="single member"):
         BALD().select(committee, POOL)
+
+
+def test_ngboost_itself():
+    ngboost = pytest.importorskip("ngboost")
+    model = ngboost.NGBRegressor(n_estimators=20, verbose=False, random_state=0)
+    model.fit(X, Y)
+    expected = model.pred_dist(POOL).params["scale"] ** 2
+    scores = PredictiveVariance().score_samples(model, POOL)
+    np.testing.assert_allclose(scores, expected)
+    asked = ActiveLearner(model, PredictiveVariance(), X_training=X, y_training=Y)
+    np.testing.assert_array_equal(asked.query(POOL, 1)[0], [expected.argmax()])
