@@ -93,6 +93,7 @@ from skal.strategies import (
     VariationRatio,
     ViaProxy,
     VoteEntropy,
+    WiGS,
 )
 from tests.models import cases
 
@@ -293,6 +294,7 @@ FOR_REGRESSORS: Entries = {
     "QBCVariance": lambda: QBCVariance(random_state=0),
     "TESSAR": lambda: TESSAR(random_state=0),
     "VariationOfPrediction": lambda: VariationOfPrediction(random_state=0),
+    "WiGS": lambda: WiGS(),
 }
 
 #: Spaces and other settings that are not the default, for any task.
@@ -491,6 +493,7 @@ REGRESSOR_SETTINGS: Entries = {
     ),
     "GreedySampling[inputs]": lambda: GreedySampling("inputs"),
     "GreedySampling[outputs]": lambda: GreedySampling("outputs"),
+    "WiGS[mostly outputs]": lambda: WiGS(0.2),
     "TESSAR[last layer]": lambda: TESSAR("last_layer", random_state=1),
     "TESSAR[inputs]": lambda: TESSAR("inputs", random_state=2),
     "TESSAR[projected gradients]": lambda: TESSAR("gradients", 32, random_state=3),
@@ -577,6 +580,7 @@ TABLE: dict[str, Entries] = {
         **UNLABELED,
         "FrankWolfe": FOR_REGRESSORS["FrankWolfe"],
         "GreedySampling": FOR_REGRESSORS["GreedySampling"],
+        "WiGS": FOR_REGRESSORS["WiGS"],
         "MaxDet": FOR_REGRESSORS["MaxDet"],
         "MaxDiag": FOR_REGRESSORS["MaxDiag"],
         "TESSAR": FOR_REGRESSORS["TESSAR"],

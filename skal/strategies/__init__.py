@@ -28,7 +28,7 @@ from skal.strategies.diverse_mini_batch import DiverseMiniBatch
 from skal.strategies.egl import EGL
 from skal.strategies.emcm import EMCM
 from skal.strategies.epig import EPIG
-from skal.strategies.greedy_sampling import GreedySampling
+from skal.strategies.greedy_sampling import GreedySampling, WiGS
 from skal.strategies.herding import MaxHerding, UHerding
 from skal.strategies.information_density import InformationDensity
 from skal.strategies.ldm import LDM, LDMSeeding
@@ -111,6 +111,7 @@ __all__ = [
     "VariationRatio",
     "ViaProxy",
     "VoteEntropy",
+    "WiGS",
     "WrappingStrategy",
     "all_strategies",
     "suitable_strategies",

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner, CommitteeRegressor
-from skal.strategies.greedy_sampling import GreedySampling
+from skal.strategies.greedy_sampling import GreedySampling, WiGS
 from tests.models import make_data, make_net
 
 POOL = make_data("regression", 40, seed=1)[0]
@@ -185,3 +185,91 @@ def test_inputs_far_from_zero_keep_their_distances(criterion):
     assert near_zero.indices.tolist() == far.indices.tolist()
     np.testing.assert_allclose(near_zero.scores, far.scores, rtol=1e-6)
     assert not set(far.indices) & set(labeled)
+
+
+# -- a weighted sum of both distances --------------------------------------------------
+
+
+def slow_sum(weight, X, f, X_labeled, y_labeled, n):
+    """Pick by all pairs; distances are scaled to the range of those to labeled rows."""
+    known = [*zip(X_labeled, y_labeled, strict=True)]
+    pairs = [
+        (np.linalg.norm(a - x), np.linalg.norm(b - y))
+        for a, b in zip(X, f, strict=True)
+        for x, y in known
+    ]
+    low, high = np.min(pairs, axis=0), np.max(pairs, axis=0)
+    picks, scores = [], []
+    while len(picks) < n:
+        values = np.full(len(X), -np.inf)
+        for i in set(range(len(X))) - set(picks):
+            values[i] = min(
+                weight * (np.linalg.norm(X[i] - x) - low[0]) / (high[0] - low[0])
+                + (1 - weight)
+                * (np.linalg.norm(f[i] - y) - low[1])
+                / (high[1] - low[1])
+                for x, y in known
+            )
+        picks.append(int(values.argmax()))
+        scores.append(values.max())
+        known.append((X[picks[-1]], f[picks[-1]]))
+    return picks, scores
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_wigs_equals_all_distances(weight, n_targets, small_blocks):
+    small_blocks(100)
+    X, y = make_data("regression", 20)
+    y = np.stack([y, y**2], axis=1)[:, :n_targets] if n_targets > 1 else y
+    learner = ActiveLearner(LinearRegression(), X_training=X, y_training=y)
+    f = learner.predict(POOL).reshape(40, -1)
+    picks, scores = slow_sum(weight, POOL, f, X, y.reshape(20, -1), 12)
+    selection = WiGS(weight).select(learner, POOL, 12)
+    assert selection.indices.tolist() == picks
+    np.testing.assert_allclose(selection.scores, scores, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("weight", "criterion"), [(1.0, "inputs"), (0, "outputs")])
+def test_wigs_of_one_distance_is_greedy_sampling(weight, criterion):
+    X, y = make_data("regression", 20)
+    learner = ActiveLearner(Ridge(), X_training=X, y_training=y)
+    expected = GreedySampling(criterion).select(learner, POOL, 10).indices
+    got = WiGS(weight).select(learner, POOL, 10).indices
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_wigs_finds_a_wrong_prediction_beside_a_labeled_row():
+    """There a product is 0, and a sum is not."""
+    X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    learner = ActiveLearner(LinearRegression(), X_training=X, y_training=[0, 1, 9, 3])
+    pool = np.array([[2.0], [0.9]])
+    assert GreedySampling().select(learner, pool).indices.tolist() == [1]
+    assert WiGS(0.1).select(learner, pool).indices.tolist() == [0]
+
+
+def test_wigs_without_labels_begins_in_the_middle():
+    X, y = make_data("regression", 20)
+    model = Ridge().fit(X, y)
+    first = ((POOL - POOL.mean(axis=0)) ** 2).sum(axis=1).argmin()
+    f = model.predict(POOL)[:, None]
+    others = np.delete(np.arange(40), first)
+    dx = np.linalg.norm(POOL - POOL[first], axis=1)
+    dy = np.abs(f - f[first])[:, 0]
+    second = (dx / dx.max() + dy / dy.max())[others].argmax()
+    got = WiGS().select(model, POOL, 2)
+    assert got.indices.tolist() == [first, others[second]]
+    assert got.scores[0] == np.inf
+
+
+def test_wigs_where_a_distance_tells_nothing():
+    X = make_data("regression", 20)[0]
+    learner = ActiveLearner(Ridge(), X_training=X, y_training=np.ones(20))
+    expected = GreedySampling("inputs").select(learner, POOL, 5).indices
+    np.testing.assert_array_equal(WiGS().select(learner, POOL, 5).indices, expected)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, np.nan, True, None, "half"])
+def test_bad_weight(weight):
+    with pytest.raises(ValueError, match="weight must be from 0 to 1"):
+        WiGS(weight).select(Ridge().fit(POOL, POOL[:, 0]), POOL)
