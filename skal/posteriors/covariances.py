@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from skal.posteriors.gaussian import GaussianReader
 from skal.reading.models import Member
+from skal.reading.process import prior_variances
 from skal.rows import array_if_tensor, as_dense
 
 __all__ = ["GaussianProcess", "LinearModel", "ReturnCov"]
@@ -38,10 +40,13 @@ class GaussianProcess(GaussianReader):
         super().__init__(model)
         gp = model.to_read
         self.kernel, self.train, self.lower = gp.kernel_, gp.X_train_, gp.L_
-        self.width = 2 * len(self.lower) + _PAIRS
+        self.width = 3 * len(self.lower)
         few = self._rows(model.rows.read(slice(0, min(16, len(model.rows)))))
         closed = self._variance(few, self.kernel.diag(few))
-        public = np.square(gp.predict(few, return_std=True)[1]).reshape(len(few), -1)
+        with warnings.catch_warnings():  # of variances that are rounded to 0
+            warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
+            std = gp.predict(few, return_std=True)[1]
+        public = np.square(std).reshape(len(few), -1)
         best = int(closed.argmax())
         self.scale = np.ones(public.shape[1])
         if gp.normalize_y and closed[best] > 0:
@@ -62,13 +67,7 @@ class GaussianProcess(GaussianReader):
         """Read means and variances; see `GaussianReader.read`."""
         rows = self._rows(block)
         mean = np.asarray(self.model.to_read.predict(rows), dtype=np.float64)
-        prior = np.concatenate(
-            [
-                # With a second argument, a WhiteKernel takes the rows for others.
-                self.kernel(rows[i : i + _PAIRS], rows[i : i + _PAIRS]).diagonal()
-                for i in range(0, len(rows), _PAIRS)
-            ]
-        )
+        prior = prior_variances(self.kernel, rows).numpy()
         variance = self._variance(rows, prior)[:, None] * self.scale
         return mean.reshape(len(rows), -1), variance
 

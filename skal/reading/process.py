@@ -19,7 +19,7 @@ from skal.rows import Rows
 from skal.spaces import Dense, OfProcess
 from skal.spaces.low_rank import low_rank
 
-__all__ = ["is_process", "read_process"]
+__all__ = ["is_process", "prior_variances", "read_process"]
 
 #: Rows whose covariances with each other are computed for the sake of their variances.
 _TILE = 64
@@ -70,7 +70,7 @@ def read_process(
     sizes = [len(part) for part in inputs]
     X = torch.cat(inputs).numpy()
     kernels = _kernels(process)
-    variances = [_variances(kernel, X) for kernel in kernels]
+    variances = [prior_variances(kernel, X) for kernel in kernels]
     vectors = [
         _vectors(kernel, X, variance, n_components)
         for kernel, variance in zip(kernels, variances, strict=True)
@@ -94,8 +94,8 @@ def _kernels(process: Any) -> list[Any]:
     return [one.kernel_ for one in getattr(binary, "estimators_", [binary])]
 
 
-def _variances(kernel: Any, X: np.ndarray) -> Tensor:
-    """Covariance of each row with itself without noise, ``(m,)``.
+def prior_variances(kernel: Any, X: np.ndarray) -> Tensor:
+    """Compute the covariance of each row with itself without noise, ``(m,)``.
 
     ``kernel.diag`` includes the noise of a ``WhiteKernel``, and ``kernel(X, Y)`` does
     not.

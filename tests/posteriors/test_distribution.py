@@ -508,3 +508,13 @@ def test_ngboost_itself():
     np.testing.assert_allclose(scores, expected)
     asked = ActiveLearner(model, PredictiveVariance(), X_training=X, y_training=Y)
     np.testing.assert_array_equal(asked.query(POOL, 1)[0], [expected.argmax()])
+
+
+def test_a_process_without_noise_knows_its_own_rows():
+    model = process(alpha=1e-10)
+    pool = np.concatenate([X[:20], POOL])
+    variance = read(model, pool).variance()[:, 0].numpy()
+    np.testing.assert_allclose(variance[:20], 0, atol=1e-6)
+    assert PredictiveVariance().select(model, pool, 3).indices.min() >= 20
+    picks = BatchBALD().select(model, pool, 25)
+    assert len(set(picks.indices.tolist())) == 25
