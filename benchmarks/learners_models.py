@@ -272,18 +272,18 @@ def _ready_made(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
 
 LEARNERS = {
     "skal: NetRegressor / NetClassifier": Learner(
-        _skal("skal.nets", "Net"), own=True, version=2
+        _skal("skal.nets", "Net"), own=True, version=3
     ),
     "skal: fold ensemble": Learner(
         _skal("skal.nets", "FoldEnsemble"),
         own=True,
-        version=2,
+        version=3,
         needs="skal.nets:FoldEnsembleRegressor",
     ),
     "skal: make_tabular": Learner(
         _ready_made,
         own=True,
-        version=2,
+        version=3,
         needs="skal.tabular:make_tabular_regressor",
     ),
     "ridge / logistic regression": Learner(_linear),

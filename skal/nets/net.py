@@ -153,11 +153,10 @@ class BaseNet(BatchingNet):
             return args, options
         if self._follows_recipe():
             del options["lr"]
-            groups = parameter_groups(self.module_, named, self._recipe)
-            for group in groups:
-                group["weight_decay"] = options.get(
-                    "weight_decay", group["weight_decay"]
-                )
+            # Adam's own decay is another one: a part of the gradient.
+            otherwise = None if self.optimizer is torch.optim.AdamW else 0.0
+            decay = options.get("weight_decay", otherwise)
+            groups = parameter_groups(self.module_, named, self._recipe, decay)
             return (groups,), {"betas": BETAS, **options}
         return args, {**options, "lr": PLAIN_LR}
 
@@ -260,7 +259,9 @@ class BaseNet(BatchingNet):
         """Fit without a warning that the training was short or failed."""
         resume = self.warm_start and self.initialized_
         with self._all_or_nothing():
+            self._has_all_rows = True
             self._train(X, y, None, sample_weight, fit_params, resume)
+            del self._has_all_rows
 
     @training_modes()
     def _train(
@@ -363,12 +364,15 @@ class BaseNet(BatchingNet):
         -------
         net : self
         """
+        n_rows = get_len(X if training_set is None else training_set)
         if epochs is None:
-            epochs = self.n_epochs(get_len(X if training_set is None else training_set))
+            epochs = self.n_epochs(n_rows)
         self._n_epochs = epochs
         schedules = [cb for _, cb in self.callbacks_ if isinstance(cb, LRScheduler)]
-        follows = not schedules and self._follows_recipe()
-        self._course = Course(self.optimizer_, epochs) if follows else None
+        self._course = None
+        if not schedules and self._follows_recipe():
+            known = n_rows if vars(self).get("_has_all_rows") else None
+            self._course = Course(self.optimizer_, epochs, known)
         try:
             if training_set is None:
                 return super().fit_loop(X, y, epochs, **fit_params)

@@ -17,6 +17,7 @@ __all__ = [
     "has_factors",
     "parameter_groups",
     "set_rates",
+    "share_of_decay",
     "warm_cosine",
 ]
 
@@ -26,8 +27,10 @@ _WARMUP = 0.1
 PLAIN_LR = 1e-3
 #: Adam's averages forget faster than by default, as there are few steps.
 BETAS = (0.9, 0.95)
-#: Key of a parameter group: its largest rate.
-_LARGEST = "largest_lr"
+#: Keys of a parameter group: its largest rate, and its weight decay with few rows.
+_LARGEST, _DECAY = "largest_lr", "largest_weight_decay"
+#: Rows beyond which weights decay less, as the labels determine them.
+_FEW_ROWS = 100
 
 
 class Recipe(NamedTuple):
@@ -39,7 +42,8 @@ class Recipe(NamedTuple):
         Largest learning rate, before the factors of the module.
     weight_decay : float
         Of the weight matrices; relative to the learning rate and to their initial
-        values, so that it is the same for all layers.
+        values, so that it is the same for all layers.  With n > 100 rows, `Course`
+        multiplies it by 100 / n, as of a prior of fixed strength.
     """
 
     lr: float
@@ -52,7 +56,10 @@ def has_factors(module: nn.Module) -> bool:
 
 
 def parameter_groups(
-    module: Any, named: Iterable[tuple[str, torch.Tensor]], recipe: Recipe
+    module: Any,
+    named: Iterable[tuple[str, torch.Tensor]],
+    recipe: Recipe,
+    weight_decay: float | None = None,
 ) -> list[dict[str, Any]]:
     """Group parameters by learning rate and weight decay.
 
@@ -63,6 +70,8 @@ def parameter_groups(
     named : iterable of (str, Tensor)
         Parameters, or stacked parameters of several such modules.
     recipe : Recipe
+    weight_decay : float, optional
+        Of all parameters, in place of that of the recipe.
 
     Returns
     -------
@@ -92,7 +101,11 @@ def parameter_groups(
     for name, parameter in named:
         name = names.get(id(parameter), name)
         lr, decay = rates.get(name, (PLAIN_LR, 0.0))
-        group = {"params": [], "lr": lr, _LARGEST: lr, "weight_decay": decay}
+        group = {"params": [], "lr": lr, _LARGEST: lr}
+        if weight_decay is None:
+            group |= {"weight_decay": decay, _DECAY: decay}
+        else:
+            group["weight_decay"] = weight_decay
         groups.setdefault((lr, decay), group)["params"].append(parameter)
     return list(groups.values())
 
@@ -105,11 +118,20 @@ class Course:
     optimizer : torch.optim.Optimizer
         With groups made by `parameter_groups`.
     n_epochs : int
+    n_rows : int or None
+        Number of all training rows; None if these are only some of them, so that
+        weights do not decay.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, n_epochs: int) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, n_epochs: int, n_rows: int | None
+    ) -> None:
         self.optimizer, self.n_epochs = optimizer, n_epochs
         self.epoch, self.step, self.n_steps = -1, 0, 1
+        share = 0.0 if n_rows is None else share_of_decay(n_rows)
+        for group in optimizer.param_groups:
+            if _DECAY in group:
+                group["weight_decay"] = share * group[_DECAY]
 
     def begin_epoch(self, batches: Any) -> None:
         """Begin an epoch; the rate is constant in one of unknown length."""
@@ -129,6 +151,18 @@ class Course:
     def end(self) -> None:
         """Set the largest rates, with which the next fit begins."""
         set_rates(self.optimizer, None)
+
+
+def share_of_decay(n_rows: int) -> float:
+    """Get the weight decay for a number of rows, relative to that for few.
+
+    Examples
+    --------
+    >>> from skal.nets.rates import share_of_decay
+    >>> [share_of_decay(n) for n in (20, 100, 400)]
+    [1.0, 1.0, 0.25]
+    """
+    return _FEW_ROWS / max(_FEW_ROWS, n_rows)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, progress: float | None) -> None:

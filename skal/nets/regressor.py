@@ -87,9 +87,10 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
     is trained by Adam or AdamW with a rate of 0.05 times the factor of each
     parameter. In each fit, the rate rises during the first tenth of the steps and then
     falls to 0 along a cosine, unless `callbacks` include skorch's ``LRScheduler``.
-    AdamW lets the weight matrices decay, by 0.1 relative to their initial size; set
-    ``optimizer__weight_decay`` to change this. Every other module or optimizer gets a
-    constant rate of 1e-3, and a number is the constant rate of all parameters.
+    In `fit` with AdamW, the weight matrices decay, by 0.1 relative to their initial
+    size, and with n > 100 rows by 100 / n of that; ``optimizer__weight_decay`` replaces
+    this. Every other module or optimizer gets a constant rate of 1e-3, and a number is
+    the constant rate of all parameters.
 
     A last batch of a single row is merged into the batch before it, so that BatchNorm
     can train. Tables of few rows are padded for prediction, so that the prediction of

@@ -53,13 +53,15 @@ def train_by_hand(
         optimizer.step()
 
 
+@pytest.mark.parametrize("n_rows", [40, 250])
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
-def test_training_is_that_of_a_loop_written_by_hand(Net: Any) -> None:
-    rows, y = blobs(40) if Net is NetClassifier else line(40)
+def test_training_is_that_of_a_loop_written_by_hand(Net: Any, n_rows: int) -> None:
+    rows, y = blobs(n_rows) if Net is NetClassifier else line(n_rows)
     options = {**SMALL, "module__dropout": 0.0, "module__periodic": [0]}
     options |= {"batch_size": -1, "iterator_train__shuffle": False}
     module = Net(max_epochs=0, **options).fit(rows, y).module_
     lr, decay = (0.03, 1.0) if Net is NetClassifier else (0.05, 0.1)
+    decay *= min(1, 100 / n_rows)
     train_by_hand(module, torch.from_numpy(rows), torch.from_numpy(y), 23, lr, decay)
     net = Net(max_epochs=23, **options).fit(rows, y)
     for name, value in module.state_dict().items():
@@ -204,6 +206,19 @@ def test_parameters_that_lack_a_factor_have_the_plain_rate() -> None:
     assert sum(len(g["params"]) for g in groups) == len(named)
 
 
+def test_weights_decay_in_a_fit_with_adamw_alone() -> None:
+    def decays(net: Any) -> set[float]:
+        return {g["weight_decay"] for g in net.optimizer_.param_groups}
+
+    net = NetRegressor(max_epochs=30, **SMALL).fit(X, Y)
+    assert max(decays(net)) > 0.1
+    net.partial_fit(X[:5], Y[:5])  # more rows may come
+    assert decays(net) == {0.0}
+    adam = NetRegressor(max_epochs=30, optimizer=torch.optim.Adam, **SMALL)
+    assert decays(adam.fit(X, Y)) == {0.0}
+    assert "_has_all_rows" not in vars(net)
+
+
 def test_a_wrapped_module_has_the_same_rates() -> None:
     module = TabularMLP(4, 1, (6,))
     named = [(f"_orig_mod.{n}", p) for n, p in module.named_parameters()]
@@ -217,7 +232,7 @@ def test_a_wrapped_module_has_the_same_rates() -> None:
 def test_course_of_batches_of_unknown_number() -> None:
     p = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.Adam([{"params": [p], "lr": 2.0, "largest_lr": 2.0}])
-    course, seen = Course(optimizer, 2), []
+    course, seen = Course(optimizer, 2, 40), []
     for _ in range(2):
         course.begin_epoch(iter(()))
         for _ in range(3):

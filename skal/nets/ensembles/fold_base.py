@@ -24,6 +24,7 @@ from skal.nets.ensembles.others import (
     held_out_predictions,
     predict_columns,
 )
+from skal.nets.rates import share_of_decay
 from skal.nets.tabular import TabularMLP
 from skal.nets.validation import check_inputs, check_weights, is_structured
 from skal.rng import seed_from
@@ -64,7 +65,7 @@ class FoldEnsemble(BaseEnsemble):
         max_steps: Any = "auto",
         batch_size: int = 64,
         lr: float = 0.05,
-        weight_decay: float = 0.01,
+        weight_decay: float | str = 0.01,
         device: Any = "cpu",
         random_state: Any = None,
     ) -> None:
@@ -136,7 +137,10 @@ class FoldEnsemble(BaseEnsemble):
         check_bool("periodic", self.periodic, auto=True)
         check_int("batch_size", self.batch_size)
         check_positive("lr", self.lr)
-        check_not_negative("weight_decay", self.weight_decay)
+        if is_classifier(self) and isinstance(self.weight_decay, str):
+            check_option("weight_decay", self.weight_decay, ["auto"])
+        else:
+            check_not_negative("weight_decay", self.weight_decay)
         if self.max_steps != "auto":
             check_int("max_steps", self.max_steps)
         if isinstance(self.others, str):
@@ -273,14 +277,12 @@ class FoldEnsemble(BaseEnsemble):
             shift, scale = units
             flat = target.reshape(len(target), -1)
             target = ((flat - shift) / scale).astype(np.float32)
-        schedule = Schedule(
-            Schedule.default_steps(len(target), self.batch_size)
-            if isinstance(self.max_steps, str)
-            else self.max_steps,
-            self.batch_size,
-            self.lr,
-            self.weight_decay,
-        )
+        n_steps, decay = self.max_steps, self.weight_decay
+        if isinstance(n_steps, str):
+            n_steps = Schedule.default_steps(len(target), self.batch_size)
+        if isinstance(decay, str):
+            decay = share_of_decay(len(target))
+        schedule = Schedule(n_steps, self.batch_size, self.lr, decay)
         rows = task.dense.astype(np.float32)
         dataset = ArrayDataset(rows, target, task.weight)
         outputs, steps = train_on_folds(nets, dataset, task.folds, schedule)

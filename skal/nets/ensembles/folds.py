@@ -287,7 +287,9 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
     max_steps : int or "auto", default="auto"
     batch_size : int, default=64
     lr : float, default=0.05
-    weight_decay : float, default=0.01
+    weight_decay : float or "auto", default="auto"
+        As in `FoldEnsembleRegressor`. "auto" stands for 1, and with n > 100 rows for
+        100 / n.
     classes : array-like, optional
         All classes, if `y` may lack some.
     class_weight : dict or "balanced", optional
@@ -340,7 +342,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         max_steps: Any = "auto",
         batch_size: int = 64,
         lr: float = 0.05,
-        weight_decay: float = 0.01,
+        weight_decay: float | str = "auto",
         classes: Any = None,
         class_weight: Any = None,
         device: Any = "cpu",

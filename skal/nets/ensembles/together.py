@@ -141,7 +141,7 @@ def _run(nets: list[Any], dataset: ArrayDataset) -> None:
     size = n_rows if first.batch_size == -1 else first.batch_size
     batches = list(BatchOrder(n_rows, size, merge_single=True))
     n_epochs = first.n_epochs(n_rows)
-    course = Course(optimizer, n_epochs)  # of the groups with lr="auto"
+    course = Course(optimizer, n_epochs, n_rows)  # of the groups with lr="auto"
     for _ in range(n_epochs):
         start, losses = perf_counter(), []
         course.begin_epoch(batches)
