@@ -121,6 +121,7 @@ def test_picks_are_distinct_whatever_the_rows(cls, task, learner):
 #: Parameters by which a strategy looks at the same rows, and by the same measure,
 #: whatever the size of the batch: by default this depends on it, as in their papers.
 SAME_VIEW: dict[str, dict[str, Any]] = {
+    "ClusterMargin": {"factor": 50, "n_clusters": 5},
     "Prefilter": {"factor": 50},
     "SuggestiveAnnotation": {"factor": 50},
     "TESSAR": {"rank": 5},

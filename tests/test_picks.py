@@ -53,6 +53,7 @@ from skal.strategies import (
     VAAL,
     Alternate,
     BatchBALD,
+    ClusterMargin,
     ConsensusEntropy,
     CoreSet,
     Distinct,
@@ -237,6 +238,7 @@ FOR_ANY: Entries = {
     "BAIT": lambda: BAIT(random_state=0),
     "BALD": lambda: BALD(random_state=0),
     "BatchBALD": lambda: BatchBALD(n_configurations=500, random_state=0),
+    "ClusterMargin": lambda: ClusterMargin(random_state=0),
     "CoreSet": lambda: CoreSet(),
     "DiverseMiniBatch": lambda: DiverseMiniBatch(random_state=0),
     "EPIG": lambda: EPIG(random_state=0),
@@ -413,6 +415,9 @@ SETTINGS: Entries = {
         BALD(MCDropout(10)), 2.0, "softrank", random_state=2
     ),
     "Subsample[share of the rows]": lambda: Subsample(LCMD(), 0.5, random_state=1),
+    "ClusterMargin[up to a distance, inputs]": lambda: ClusterMargin(
+        BALD(MCDropout(10)), 5, distance_threshold=2.0, space="inputs", random_state=1
+    ),
     "DiverseMiniBatch[inputs]": lambda: DiverseMiniBatch(
         BALD(MCDropout(10)), 3, space="inputs", random_state=1
     ),

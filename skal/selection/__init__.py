@@ -7,7 +7,7 @@ from skal.selection._batch_bald import (
     batch_bald_of_covariance,
     gaussian_batch_bald,
 )
-from skal.selection._clusters import representatives, typi_clust
+from skal.selection._clusters import representatives, round_robin, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
 from skal.selection._greedy import Picks
@@ -43,6 +43,7 @@ __all__ = [
     "max_herding",
     "prob_cover",
     "representatives",
+    "round_robin",
     "seeding",
     "tessar",
     "top_k",

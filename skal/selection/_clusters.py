@@ -12,7 +12,7 @@ from skal._numerics.blocks import block_size, blocks
 from skal.selection._greedy import Picks, check_n
 from skal.selection._scores import top_k
 
-__all__ = ["representatives", "typi_clust", "typicality"]
+__all__ = ["representatives", "round_robin", "typi_clust", "typicality"]
 
 #: Most rows of a small cluster, which comes last.
 _SMALL = 5
@@ -275,4 +275,70 @@ def representatives(
     rest = torch.nonzero(left)[:, 0]
     more = rest[top_k(scores[rest], n - len(picked)).indices]
     indices = torch.cat([picked, more])
+    return Picks(indices, scores[indices])
+
+
+def round_robin(
+    clusters: Tensor, scores: Tensor, n: int, rng: torch.Generator | None = None
+) -> Picks:
+    """Pick a row of each cluster in turn, from the smallest to the largest [1]_.
+
+    Parameters
+    ----------
+    clusters : Tensor of shape (m,), int64
+        Cluster of each row, from 0.
+    scores : Tensor of shape (m,)
+        Not read; returned with the picks.
+    n : int
+        From 0 to m.
+    rng : torch.Generator, optional
+        On the CPU.  Draws the row of a cluster, and the order of clusters of equal
+        size; by default both are in the order of the rows.
+
+    Returns
+    -------
+    picks : Picks
+        In the order picked.
+
+    Raises
+    ------
+    ValueError
+        If `n` is out of range.
+
+    Notes
+    -----
+    After the largest cluster, the turn is that of the smallest cluster of which a row
+    is left.  Cost of sorting.
+
+    References
+    ----------
+    .. [1] Citovsky, DeSalvo, Gentile, Karydas, Rajagopalan, Rostamizadeh and Kumar,
+       "Batch active learning at scale", NeurIPS 2021. https://arxiv.org/abs/2107.14263
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import round_robin
+    >>> round_robin(torch.tensor([0, 0, 1, 0, 2, 2]), torch.zeros(6), 4).indices
+    tensor([2, 4, 0, 5])
+    """
+    m = len(clusters)
+    check_n(n, m)
+    order = torch.arange(m) if rng is None else torch.randperm(m, generator=rng)
+    order = order.to(clusters.device)
+    numbers = clusters[order]
+    sizes = numbers.bincount()
+    # The place of each row among those of its cluster, in this order.
+    sorted_ = numbers.sort(stable=True)
+    place = torch.empty_like(numbers)
+    first = sizes.cumsum(0) - sizes
+    place[sorted_.indices] = torch.arange(m).to(place) - first[sorted_.values]
+    # Clusters of equal size follow each other as their first rows do.
+    begins = torch.full_like(sizes, m)
+    begins.scatter_reduce_(0, numbers, torch.arange(m).to(numbers), "amin")
+    by_size = (sizes * (m + 1) + begins).argsort()
+    rank = torch.empty_like(by_size)
+    rank[by_size] = torch.arange(len(sizes)).to(rank)
+    turn = place * len(sizes) + rank[numbers]
+    indices = order[turn.argsort()[:n]]
     return Picks(indices, scores[indices])

@@ -10,6 +10,7 @@ from skal.strategies.base import (
 )
 from skal.strategies.cal import CAL
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
+from skal.strategies.cluster_margin import ClusterMargin
 from skal.strategies.core_set import CoreSet
 from skal.strategies.covariance import BAIT, FrankWolfe, MaxDet, MaxDiag
 from skal.strategies.disagreement import (
@@ -69,6 +70,7 @@ __all__ = [
     "VAAL",
     "Alternate",
     "BatchBALD",
+    "ClusterMargin",
     "ConsensusEntropy",
     "CoreSet",
     "Distinct",

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from skal.selection import representatives
+from skal.selection import representatives, round_robin
 from skal.selection import typi_clust as selector
 from skal.selection._clusters import typicality
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
+from tests.statistics import assert_follows
 
 
 def slow_typicality(rows: Tensor, k: int) -> list[float]:
@@ -229,3 +230,53 @@ def test_representatives_refuse_n_out_of_range():
     zeros = torch.zeros(5, dtype=torch.long)
     with pytest.raises(ValueError, match="n must be between 0 and 5"):
         representatives(features(5, 2), zeros, torch.zeros(1, 2), torch.zeros(5), 6)
+
+
+# -- in turn ---------------------------------------------------------------------------
+
+
+def in_turn(clusters: list[int], n: int) -> list[int]:
+    """Go around the clusters, the smallest first, as one would by hand."""
+    rows = {c: [i for i, k in enumerate(clusters) if k == c] for c in clusters}
+    queue = sorted(rows.values(), key=lambda own: (len(own), own[0]))
+    picks: list[int] = []
+    while len(picks) < n:
+        for own in queue:
+            if own and len(picks) < n:
+                picks.append(own.pop(0))
+    return picks
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.data())
+@settings(max_examples=80, deadline=None)
+def test_clusters_in_turn_from_the_smallest(clusters, data):
+    n = data.draw(st.integers(0, len(clusters)))
+    scores = torch.arange(len(clusters)).double() / 7
+    picks = round_robin(torch.tensor(clusters), scores, n)
+    assert picks.indices.tolist() == in_turn(clusters, n)
+    assert torch.equal(picks.scores, scores[picks.indices])
+    rng = torch.Generator().manual_seed(0)
+    drawn = round_robin(torch.tensor(clusters), scores, n, rng).indices.tolist()
+    assert len(set(drawn)) == n
+    sizes = [clusters.count(clusters[i]) for i in drawn]
+    expected = [clusters.count(clusters[i]) for i in picks.indices.tolist()]
+    assert sizes == expected
+
+
+def test_rows_of_a_cluster_and_equal_clusters_are_drawn_alike():
+    clusters, rng = (
+        torch.tensor([0, 0, 1, 1, 2, 2, 2]),
+        torch.Generator().manual_seed(1),
+    )
+    drawn = [
+        tuple(round_robin(clusters, torch.zeros(7), 3, rng).indices.tolist())
+        for _ in range(2000)
+    ]
+    pairs = [p for a in (0, 1) for b in (2, 3) for p in ((a, b), (b, a))]
+    law = {(*pair, last): 1 / 24 for pair in pairs for last in (4, 5, 6)}
+    assert_follows(drawn, law)
+
+
+def test_round_robin_refuses_more_rows_than_there_are():
+    with pytest.raises(ValueError, match="n must be between 0 and 2"):
+        round_robin(torch.zeros(2).long(), torch.zeros(2), 3)
