@@ -2,6 +2,9 @@
 
 ``python -m tests.memory`` answers each line ``Strategy task held`` of its input by a
 line of bytes per row of the pool; `held` bytes per row are held beside the query.
+
+Everything is a tenth of its usual size, the pool and what a query may hold whatever the
+pool, so that bytes per row are those of 50,000 rows.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import resource
 import sys
 import warnings
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.base import is_classifier
 
@@ -22,14 +27,35 @@ from skal.nets import WeightSnapshots
 from skal.strategies import QueryStrategy
 from tests.models import make_strategy, net_class, with_labeled
 
-N_POOL, N_WARM, N_LABELED, N_FEATURES, N_PICKS = 20_000, 500, 100, 64, 50
+SCALE = 10
+N_POOL, N_WARM, N_LABELED, N_FEATURES = 50_000 // SCALE, 600, 100, 64
+#: Where it is said how much is held, in elements or bytes.
+HELD = {
+    "_numerics.blocks": ("CACHE", "MEMORY"),
+    "posteriors.mc_dropout": ("_KEPT_BYTES",),
+    "posteriors.nets": ("_HELD_ELEMENTS",),
+    "reading.access": ("_CHUNK", "_CHUNK_ELEMENTS"),
+    "reading.gradients": ("_WHOLE_ELEMENTS",),
+    "strategies.egl": ("_ELEMENTS",),
+    "strategies.information": ("_KEPT",),
+    "strategies.noise_stability": ("_KEPT_BYTES",),
+}
 #: Parameters by which a strategy does what it always does in less time.
 QUICKER: dict[str, dict[str, Any]] = {
     "MAL": {"max_epochs": 1},
     "VAAL": {"max_epochs": 1},
 }
-#: Picks of strategies that take long for each.
-FEW_PICKS = {"BAIT": 10}
+#: More than are computed ahead; fewer for strategies that take long for each.
+N_PICKS, FEW_PICKS = 40, {"BAIT": 3}
+
+
+def reduce_what_is_held() -> None:
+    """Divide it by the scale."""
+    for name, constants in HELD.items():
+        module = import_module(f"skal.{name}")
+        for constant in constants:
+            setattr(module, constant, getattr(module, constant) // SCALE)
+    sklearn.set_config(working_memory=sklearn.get_config()["working_memory"] // SCALE)
 
 
 def make_data(n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,7 +70,12 @@ def make_data(n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def make_learner(kind: Any) -> Any:
     """Fit a small net of default width to a few labels."""
     X, numbers, classes = make_data(N_LABELED, 0)
-    net = kind(max_epochs=3, callbacks=[WeightSnapshots()], random_state=0)
+    net = kind(
+        max_epochs=3,
+        callbacks=[WeightSnapshots()],
+        iterator_valid__batch_size=N_WARM,
+        random_state=0,
+    )
     y = classes if is_classifier(net) else numbers
     return with_labeled(net.fit(X, y), X, y)
 
@@ -55,14 +86,14 @@ def peak() -> int:
 
 
 def bytes_per_row(strategy: QueryStrategy, learner: Any, held: int) -> float:
-    """Return what a query adds to the peak, after one of few rows."""
+    """Return what a query adds to the peak of one of few rows, per row added."""
     X = make_data(N_POOL, 1)[0]
     strategy.select(learner, X[:N_WARM], 10)
     before = peak()
     beside = np.ones(held * N_POOL, dtype=np.uint8)
     strategy.select(learner, X, FEW_PICKS.get(type(strategy).__name__, N_PICKS))
     del beside
-    return (peak() - before) / N_POOL
+    return (peak() - before) / (N_POOL - N_WARM)
 
 
 def in_a_fork(name: str, task: str, held: str = "0") -> None:
@@ -86,5 +117,6 @@ def in_a_fork(name: str, task: str, held: str = "0") -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    reduce_what_is_held()
     for line in sys.stdin:
         in_a_fork(*line.split())

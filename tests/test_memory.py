@@ -1,11 +1,7 @@
-"""What a query adds to the peak of memory, for every strategy.
-
-At most 200 MiB for 50,000 rows, and 300 where a sketch of 512 numbers a row is kept.
-"""
+"""What a query adds to the peak of memory, for every strategy."""
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,14 +22,10 @@ pytestmark = [
 ]
 
 CASES = [pytest.param(*case, id=f"{case[0].__name__}-{case[1]}") for case in cases()]
+#: Bytes per row that a strategy may add: 200 MiB for 50,000 rows.
+LIMIT = 200 * 2**20 / 50_000
 #: Bytes of a row of float64 in a sketch.
 WIDE = 8 * 512
-
-
-def limit(cls: Any) -> float:
-    """Bytes per row that a strategy may add."""
-    keeps_sketch = "n_components" in inspect.signature(cls).parameters
-    return (300 if keeps_sketch else 200) * 2**20 / 50_000
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +55,10 @@ def added(server: Any, cls: Any, task: str, held: int = 0) -> float:
 
 @pytest.mark.parametrize(("cls", "task"), CASES)
 def test_added_memory(cls, task, server):
-    assert added(server, cls, task) < limit(cls)
+    assert added(server, cls, task) < LIMIT
 
 
 @pytest.mark.parametrize("cls", [MaxDet, PredictiveVariance])
 def test_another_array_of_the_size_of_the_pool_would_be_seen(cls, server):
     """As the float64 transform of a sketch beside the sketch, which once was kept."""
-    assert added(server, cls, "regression", held=WIDE) > limit(cls)
+    assert added(server, cls, "regression", held=WIDE) > LIMIT
