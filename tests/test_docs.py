@@ -11,6 +11,7 @@ import pytest
 
 from docs import tables
 from skal.strategies import (
+    BADGE,
     BALD,
     EMCM,
     LCMD,
@@ -19,6 +20,7 @@ from skal.strategies import (
     LossPrediction,
     Margin,
     QueryStrategy,
+    Random,
     ViaProxy,
     all_strategies,
 )
@@ -133,7 +135,8 @@ def test_every_strategy_stands_in_one_table() -> None:
     assert sorted(listed, key=lambda cls: cls.__name__) == all_strategies()
     assert {Entropy, LeastConfident, Margin} <= set(tables.members("proba"))
     assert {BALD, EMCM} <= set(tables.members("models"))
-    assert {LCMD, LossPrediction} <= set(tables.members("net"))
+    assert {BADGE, LossPrediction} <= set(tables.members("net"))
+    assert {LCMD, Random} <= set(tables.members("any"))
     assert ViaProxy in tables.members("strategies")
 
 

@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "rows",
         "spaces",
     },
-    "posteriors": {"nets", "reading", "rows"},
+    "posteriors": {"_numerics", "nets", "reading", "rows"},
     # where it comes together
     "strategies": {
         *("_cells", "_equal_rows", "_numerics", "_stacking", "adversarial"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from skal._numerics.float64 import extent, has_room
 from skal.posteriors.base import Draws
 from skal.rows import Rows
 
@@ -25,7 +26,8 @@ def centred_predictions(draws: Draws, rows: Sequence[Rows]) -> Tensor:
 
     Returns
     -------
-    vectors : Tensor of shape (m, K * C), float64
+    vectors : Tensor of shape (m, K * C)
+        Computed in float64, kept in float32 where squares have room in it.
 
     Raises
     ------
@@ -46,10 +48,15 @@ def centred_predictions(draws: Draws, rows: Sequence[Rows]) -> Tensor:
        https://arxiv.org/abs/2302.08981
     """
     width = draws.n_draws * draws.n_outputs
-    vectors = torch.empty(len(rows[0]), width, dtype=torch.float64)
+    vectors = torch.empty(0, width)
     for where, outputs in draws.blocks(rows):
         centred = outputs - outputs.mean(dim=0)
-        vectors[where] = centred.transpose(0, 1).flatten(1) / draws.n_draws**0.5
+        block = centred.transpose(0, 1).flatten(1) / draws.n_draws**0.5
+        if where.start == 0:
+            fits = not block.isfinite().all() or has_room(extent(block), torch.float32)
+            dtype = torch.float32 if fits else torch.float64
+            vectors = block.new_empty(len(rows[0]), width, dtype=dtype)
+        vectors[where] = block
     if not bool(vectors.isfinite().all()):
         raise ValueError(
             "The predictions of the models are not finite. Did a training diverge?"

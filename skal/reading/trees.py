@@ -61,7 +61,11 @@ def read_leaves(members: Sequence[Member], n_components: int) -> list[Leaves]:
             for part, own in zip(parts, codes, strict=False):
                 part.append(own)
     return [
-        Leaves(torch.cat(part, dim=1), n_codes, n_components) for part in parts if part
+        Leaves(
+            part[0] if len(part) == 1 else torch.cat(part, dim=1), n_codes, n_components
+        )
+        for part in parts
+        if part
     ]
 
 

@@ -12,8 +12,9 @@ from skal.spaces.low_rank import low_rank
 
 __all__ = ["Leaves", "leaf_vectors"]
 
-#: Rows that are compared with all others at a time.
-_TOGETHER = 64
+#: Rows that are compared with all others at a time, and elements of their table of
+#: leaves, 64 MiB.
+_TOGETHER, _TABLE = 64, 2**24
 
 
 class Leaves(Embedding):
@@ -108,14 +109,16 @@ class Leaves(Embedding):
 
     def _differ(self, codes: Tensor) -> Tensor:
         """Count the trees in which rows differ from `codes`, ``(t, m)``, float32."""
-        t = len(codes)
-        is_own = torch.zeros(self.n_codes, t)
-        numbers = torch.arange(t)[:, None].expand_as(codes)
-        is_own[codes.flatten().long(), numbers.flatten()] = 1.0
-        result = torch.empty(t, len(self))
-        for part in blocks(len(self), max(t, self.n_trees)):
-            same = embedding_bag(self.codes[part], is_own, mode="sum")
-            result[:, part] = self.n_trees - same.T
+        result = torch.empty(len(codes), len(self))
+        step = max(1, min(_TOGETHER, _TABLE // self.n_codes))
+        for start in range(0, len(codes), step):
+            few = codes[start : start + step]
+            is_own = torch.zeros(self.n_codes, len(few))
+            numbers = torch.arange(len(few))[:, None].expand_as(few)
+            is_own[few.flatten().long(), numbers.flatten()] = 1.0
+            for part in blocks(len(self), max(len(few), self.n_trees)):
+                same = embedding_bag(self.codes[part], is_own, mode="sum")
+                result[start : start + step, part] = self.n_trees - same.T
         return result
 
 

@@ -61,9 +61,8 @@ def low_rank(entries: Entries, diagonal: Tensor, n_components: int) -> Tensor:
 
     References
     ----------
-    .. [1] Harbrecht, Peters and Schneider, "On the low-rank approximation by the
-       pivoted Cholesky decomposition", Applied Numerical Mathematics 2012.
-       https://doi.org/10.1016/j.apnum.2011.10.001
+    .. [1] "Convergence of pivoted Cholesky for Lipschitz kernels", 2025.
+       https://arxiv.org/abs/2509.13582
 
     Examples
     --------

@@ -85,8 +85,8 @@ class LCMD(_Centers):
         * ``"features"``: the same without the 1, which matters only for the first pick
           if there are no labeled rows.
         * ``"predictions"`` of the models of a committee, a forest or any posterior,
-          less their mean; of all classes, for a classifier.  A `Posterior` stands for
-          the predictions of its models.
+          less their mean [2]_; of all classes, for a classifier.  A `Posterior` stands
+          for the predictions of its models.
         * ``"leaves"`` of the trees of a forest, of bagging or of boosting: the squared
           distance is the share of trees in which rows fall into different leaves.
         * ``"kernel"``: the covariance function of a Gaussian process of scikit-learn.
@@ -141,6 +141,8 @@ class LCMD(_Centers):
     .. [1] Holzmüller, Zaverkin, Kästner and Steinwart, "A framework and benchmark for
        deep batch active learning for regression", JMLR 2023.
        https://arxiv.org/abs/2203.09410
+    .. [2] Kirsch, "Black-box batch active learning for regression", TMLR 2023.
+       https://arxiv.org/abs/2302.08981
 
     Examples
     --------

@@ -74,6 +74,14 @@ def test_vectors_have_the_inner_products_of_leaves() -> None:
     assert bool((rows.square().sum(dim=1) <= 0.5 + 1e-12).all())
 
 
+def test_a_table_of_many_leaves_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Leaves(ROWS, POOL.n_codes).lower_bounds(torch.arange(20))
+    monkeypatch.setattr("skal.spaces.leaves._TABLE", 3 * POOL.n_codes)
+    assert torch.equal(
+        Leaves(ROWS, POOL.n_codes).lower_bounds(torch.arange(20)), expected
+    )
+
+
 def test_bad_leaves() -> None:
     with pytest.raises(ValueError, match="shape"):
         Leaves(ROWS[0], 9)

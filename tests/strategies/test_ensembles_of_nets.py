@@ -17,10 +17,15 @@ from skal.nets import (
 from skal.strategies import LCMD, CoreSet
 from tests.models import cases, make_data, make_net, make_strategy
 
+#: Strategies that compare rows, and read nothing else of the nets.
+BY_SPACE_ALONE = {
+    *("LCMD", "KMeansPP", "MaxDist", "MaxDet", "MaxDiag", "BAIT", "FrankWolfe"),
+    *("CoreSet", "TESSAR", "TypiClust", "ProbCover"),
+}
 NET_CASES = [
     pytest.param(cls, task, id=f"{cls.__name__}-{task}")
     for cls, task in cases()
-    if cls._requires == "net"
+    if cls._requires == "net" or cls.__name__ in BY_SPACE_ALONE
 ]
 POOL = make_data("regression", 40, seed=1)[0]
 
@@ -61,5 +66,7 @@ def test_stacking_is_refused_as_its_nets_are_no_models_of_the_target():
     X, y = make_data("classification")
     net = make_net("classification", callbacks=[])
     stacking = StackingClassifier([("a", net), ("b", net)], cv=2).fit(X, y)
-    with pytest.raises(UnsuitableLearnerError, match=r"LCMD .* the net.*ensemble"):
-        LCMD().select(stacking, POOL, 2)
+    with pytest.raises(
+        UnsuitableLearnerError, match="'gradients' is read from the net"
+    ):
+        LCMD(space="gradients").select(stacking, POOL, 2)
