@@ -216,7 +216,7 @@ class Campaign:
                 set_random_states(first, torch.Generator().manual_seed(seed))
             X = take_rows(self.X, self.rows)
             with streams.global_rng():
-                return first.select(clone(estimator), X, self.n_initial).indices
+                return first.select(estimator, X, self.n_initial).indices
 
         start = draw_start(
             self.initial,

@@ -92,7 +92,6 @@ def low_rank(entries: Entries, diagonal: Tensor, n_components: int) -> Tensor:
         new = torch.linalg.solve_triangular(root, columns.T, upper=False).T
         vectors[:, known : known + len(pivots)] = new
         left = (left - new.square().sum(dim=1)).clamp_(min=0)
-        left[pivots] = 0.0
         known += len(pivots)
     return vectors[:, : max(1, known)].contiguous()
 

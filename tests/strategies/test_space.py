@@ -328,14 +328,17 @@ def test_bait_of_probabilities_against_definition():
     ]
     total = sum(full)
     M = np.eye(15) + sum(full[30:])
-    picked = []
+    picked, falls = [], []
     for _ in range(3):
         left = [i for i in range(30) if i not in picked]
         traces = [np.trace(np.linalg.solve(M + full[i], total)) for i in left]
+        falls.append(np.trace(np.linalg.solve(M, total)) - min(traces))
         picked.append(left[int(np.argmin(traces))])
         M = M + full[picked[-1]]
     strategy = BAIT(space="inputs")
-    assert strategy.select(learner, POOL, 3).indices.tolist() == picked
+    picks = strategy.select(learner, POOL, 3)
+    assert picks.indices.tolist() == picked
+    np.testing.assert_allclose(picks.scores, falls, rtol=1e-6)
     with pytest.raises(UnsuitableLearnerError, match="predict_proba"):
         strategy.select(RidgeClassifier().fit(X, Y), POOL, 1)
 
