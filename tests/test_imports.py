@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "posteriors": {"_numerics", "nets", "reading", "rows"},
     # where it comes together
     "strategies": {
-        *("_cells", "_equal_rows", "_numerics", "_stacking", "adversarial"),
+        *("_cells", "_equal_rows", "_numerics", "_stacking", "_tables", "adversarial"),
         *("measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
