@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,7 +70,14 @@ class Members(Posterior):
                     "or one of skal's ensembles of nets."
                 )
             models = list(whole.parts())
-        return Draws(pool, [_reader(model) for model in models], "Members()")
+
+        # The transformers before an ensemble are run once, not for each of its parts.
+        @cache
+        def first_row(index: int) -> Any:
+            _, block = next(iter(pool.members[index].rows.first().blocks()))
+            return block
+
+        return Draws(pool, [_reader(model, first_row) for model in models], "Members()")
 
 
 def has_members(pool: Pool) -> bool:
@@ -92,11 +101,11 @@ def check_several(pool: Pool) -> None:
         )
 
 
-def _reader(model: Member) -> Reader:
+def _reader(model: Member, first_row: Callable[[int], Any]) -> Reader:
     # Through the net, probabilities keep the precision that predict_proba drops.
     if isinstance(model.estimator, NeuralNet):
         return NetReader(model, [nullcontext])
-    return _EstimatorReader(model)
+    return _EstimatorReader(model, first_row)
 
 
 class _EstimatorReader(Reader):
@@ -104,7 +113,7 @@ class _EstimatorReader(Reader):
 
     n_draws = 1
 
-    def __init__(self, model: Member) -> None:
+    def __init__(self, model: Member, first_row: Callable[[int], Any]) -> None:
         self.model = model
         self.member = model.index
         estimator = model.estimator
@@ -116,7 +125,7 @@ class _EstimatorReader(Reader):
             self.labels = model.decode(self.classes)
             self.n_outputs = len(self.labels)
         else:
-            self.n_outputs = self._run(model.rows.first()).shape[2]
+            self.n_outputs = self.read(first_row(model.index)).shape[2]
 
     def read(self, block: Any) -> Tensor:
         """Read ``(1, b, n_outputs)`` for a block of the member's rows."""

@@ -31,7 +31,7 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -345,3 +345,18 @@ def test_members_of_regressors_average_to_what_the_ensemble_says(name):
     assert outputs.shape == (2, 60, 1)
     own = model.regressor_.predict(X)
     np.testing.assert_allclose(outputs.mean(0)[:, 0], own, atol=1e-5)
+
+
+def test_transformers_before_an_ensemble_run_once():
+    calls = []
+
+    def count(X):
+        calls.append(len(X))
+        return X
+
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    forest = RandomForestRegressor(20, random_state=0)
+    model = make_pipeline(FunctionTransformer(count), forest).fit(rows, rows[:, 0])
+    calls.clear()
+    Members().draw(Pool(model, rows), torch.Generator()).collect()
+    assert sorted(calls) == [1, 40]

@@ -1,0 +1,228 @@
+"""Strategies on learners that are not nets: forests, boosted trees, processes, SVMs.
+
+Run as ``python -m benchmarks.any_learner --seeds 5 --jobs 2`` with SKAL_DATA set; CatBoost
+takes part where it is installed.  Each finished campaign is kept in the work folder, and
+a second run continues from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+
+from benchmarks.campaigns import collect, kept, play_simulation
+from benchmarks.learners_models import LEARNERS, encoded
+from benchmarks.report import markdown, write_report
+from benchmarks.sets import TABLES, draw_table
+from skal.strategies import (
+    BAIT,
+    LCMD,
+    CoreSet,
+    Margin,
+    MaxHerding,
+    PredictiveVariance,
+    Random,
+    Stochastic,
+    ViaProxy,
+)
+
+N_INITIAL, N_INSTANCES, N_QUERIES = 20, 20, 8
+KEYS = ["set", "learner", "strategy", "seed"]
+REGRESSION = ("concrete", "energy", "yacht", "kin8nm", "cpu_act", "abalone")
+CLASSIFICATION = ("vehicle", "car", "waveform5000", "pendigits")
+TEXT = (
+    f"A campaign: {N_INITIAL} random labels, then {N_QUERIES} times {N_INSTANCES}. Gain: "
+    "of the mean log RMSE (regression) or of the mean accuracy in percent points "
+    "(classification) over all steps but the first, over Random with the same learner, "
+    "set and seed; higher is better. The interval is that of the t-test over sets. "
+    "Spaces are 'auto': predictions for forests, leaves for boosted trees, the kernel "
+    "for a Gaussian process, otherwise inputs. 'by a net': the strategy picks for a "
+    "default net that is fitted on the labels (ViaProxy)."
+)
+
+
+def models(task: str, seed: int) -> dict[str, Any]:
+    """Make the learners of a task."""
+    if task == "regression":
+        made = {"extra trees": ExtraTreesRegressor(random_state=seed)}
+    else:
+        made = {
+            "random forest": RandomForestClassifier(random_state=seed),
+            "logistic regression": LogisticRegression(max_iter=1000),
+            "SVM": SVC(C=10.0),
+        }
+    return {name: make_pipeline(encoded(), model) for name, model in made.items()}
+
+
+def learner(task: str, name: str, seed: int, X: Any, y: Any) -> Any:
+    """Make one learner; some depend on the number of columns."""
+    found = models(task, seed)
+    if name in found:
+        return found[name]
+    return LEARNERS[name].make(task, seed, X, y)
+
+
+def learner_names(task: str) -> list[str]:
+    """List the learners of a task that can be had."""
+    names = [*models(task, 0)]
+    if task == "regression":
+        names.append("Gaussian process")
+    if importlib.util.find_spec("catboost") is not None:
+        names.append("CatBoost")
+    return names
+
+
+def strategies(task: str, name: str, seed: int) -> dict[str, Any]:
+    """Make the strategies that a learner is asked with."""
+    found: dict[str, Any] = {
+        "Random": Random(random_state=seed),
+        "LCMD": LCMD(random_state=seed),
+        "BAIT": BAIT(random_state=seed),
+        "CoreSet": CoreSet(random_state=seed),
+        "MaxHerding": MaxHerding(random_state=seed),
+        "LCMD by a net": ViaProxy(strategy=LCMD(), random_state=seed),
+        "BAIT by a net": ViaProxy(strategy=BAIT(), random_state=seed),
+    }
+    if task == "classification":
+        del found["BAIT"]
+        found["Margin"] = Margin(random_state=seed)
+        found["Margin, stochastic"] = Stochastic(Margin(), random_state=seed)
+    elif name in ("extra trees", "Gaussian process"):
+        variance = PredictiveVariance()
+        found["PredictiveVariance"] = PredictiveVariance(random_state=seed)
+        found["PredictiveVariance, stochastic"] = Stochastic(
+            variance, random_state=seed
+        )
+    return found
+
+
+def play(name: str, model: str, strategy: str, seed: int) -> pd.DataFrame:
+    """Play one campaign; a row a step."""
+    X, y, X_test, y_test, task = draw_table(name, seed)
+    X, y = X[:1000], y[:1000]
+    metric = "neg_root_mean_squared_error" if task == "regression" else "accuracy"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table, _ = play_simulation(
+            learner(task, model, seed, X[:N_INITIAL], y[:N_INITIAL]),
+            strategies(task, model, seed)[strategy],
+            (X, X_test, y, y_test),
+            seed,
+            n_initial=N_INITIAL,
+            n_instances=N_INSTANCES,
+            n_queries=N_QUERIES,
+            initial="random" if task == "regression" else "stratified",
+            scoring=metric,
+        )
+    return table.drop(columns=["repeat", "seed"])
+
+
+def gains(data: pd.DataFrame) -> pd.DataFrame:
+    """Compute the gain of each campaign over Random's; a row a campaign."""
+    data = data[data["step"] > 0].copy()
+    is_regression = data["set"].map(TABLES) == "regression"
+    error = np.log((-data["score"]).where(is_regression))
+    data["value"] = np.where(is_regression, -error, 100 * data["score"])
+    means = data.groupby(KEYS)["value"].mean().unstack("strategy")
+    found = means.sub(means["Random"], axis=0).drop(columns="Random")
+    return found.stack().rename("gain").reset_index()
+
+
+def gains_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Average the gains over sets, with intervals."""
+    rows = []
+    of_sets = found.groupby(["learner", "strategy", "set"])["gain"].mean()
+    for (model, strategy), part in of_sets.groupby(["learner", "strategy"]):
+        n, mean = len(part), part.mean()
+        half = np.nan
+        if n > 1:
+            half = stats.t.ppf(0.975, n - 1) * part.std(ddof=1) / np.sqrt(n)
+        rows.append(
+            {
+                "learner": model,
+                "strategy": strategy,
+                "gain": f"{mean:+.3f}",
+                "95 % over sets": f"{mean - half:+.3f} to {mean + half:+.3f}",
+                "sets better": f"{int((part > 0).sum())} of {n}",
+                "order": -mean,
+            }
+        )
+    table = pd.DataFrame(rows).sort_values(["learner", "order"])
+    return table.drop(columns="order").set_index("learner")
+
+
+def report(data: pd.DataFrame, command: str, folder: Path) -> str:
+    """Write CSV and Markdown; return the latter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data.to_csv(folder / "any_learner.csv", index=False, float_format="%.6g")
+    parts = [TEXT]
+    for task in ("regression", "classification"):
+        part = data[data["set"].map(TABLES) == task]
+        if part.empty:
+            continue
+        found = gains(part)
+        seeds = part.groupby(["learner", "set"])["seed"].nunique()
+        unit = "log RMSE" if task == "regression" else "accuracy, percent points"
+        parts += [
+            f"## {task.capitalize()}: gain over Random, {unit}",
+            f"Sets: {', '.join(part['set'].unique())}; seeds: {seeds.min()} to "
+            f"{seeds.max()}.",
+            markdown(gains_table(found)),
+        ]
+    text = "\n\n".join(parts)
+    write_report(folder / "any_learner.md", "Any learner", command, text)
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Play what is missing, and report; return 1 if something failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sets = [*REGRESSION, *CLASSIFICATION]
+    parser.add_argument("--sets", nargs="+", choices=list(TABLES), default=sets)
+    parser.add_argument("--learners", nargs="+", help="by default all")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--report-only", action="store_true")
+    args = parser.parse_args(argv)
+    tasks = [
+        (name, model, strategy, seed)
+        for seed in range(args.seeds)
+        for name in args.sets
+        for model in learner_names(TABLES[name])
+        if args.learners is None or model in args.learners
+        for strategy in strategies(TABLES[name], model, seed)
+    ]
+    file, n_failed = args.work / "any_learner.csv", 0
+    if not args.report_only:
+        n_failed = collect(play, tasks, KEYS, args.jobs, file)
+    data = kept(file, KEYS)
+    complete = data.groupby(["set", "learner", "seed"])["strategy"].transform("nunique")
+    wanted = [
+        len(strategies(TABLES[n], m, 0))
+        for n, m in zip(data["set"], data["learner"], strict=True)
+    ]
+    data = data[complete == wanted].reset_index(drop=True)
+    command = f"python -m benchmarks.any_learner {shlex.join(argv or sys.argv[1:])}"
+    print(report(data, command.strip(), args.output))
+    return int(n_failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
