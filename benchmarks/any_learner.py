@@ -1,8 +1,8 @@
 """Strategies on learners that are not nets: forests, boosted trees, processes, SVMs.
 
-Run as ``python -m benchmarks.any_learner --seeds 5 --jobs 2`` with SKAL_DATA set; CatBoost
-takes part where it is installed.  Each finished campaign is kept in the work folder, and
-a second run continues from there.
+Run as ``python -m benchmarks.any_learner --seeds 5 --jobs 2`` with SKAL_DATA set;
+CatBoost takes part where it is installed.  Each finished campaign is kept in the work
+folder, and a second run continues from there.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ KEYS = ["set", "learner", "strategy", "seed"]
 REGRESSION = ("concrete", "energy", "yacht", "kin8nm", "cpu_act", "abalone")
 CLASSIFICATION = ("vehicle", "car", "waveform5000", "pendigits")
 TEXT = (
-    f"A campaign: {N_INITIAL} random labels, then {N_QUERIES} times {N_INSTANCES}. Gain: "
-    "of the mean log RMSE (regression) or of the mean accuracy in percent points "
+    f"A campaign: {N_INITIAL} random labels, then {N_QUERIES} times {N_INSTANCES}. "
+    "Gain: of the mean log RMSE (regression) or of the mean accuracy in percent points "
     "(classification) over all steps but the first, over Random with the same learner, "
     "set and seed; higher is better. The interval is that of the t-test over sets. "
     "Spaces are 'auto': predictions for forests, leaves for boosted trees, the kernel "
