@@ -280,6 +280,23 @@ def test_same_seed_same_picks_in_two_processes():
     assert len(first) > 20 * len(CASES)
 
 
+#: Strategies that draw ties only, in the same order at each query without a seed.
+DRAW_TIES = [
+    *("CAL", "EGL", "Entropy", "GreedySampling", "LeastConfident", "LossPrediction"),
+    *("Margin", "WiGS"),
+]
+
+
+@cases_where(lambda name, task: name in DRAW_TIES)
+def test_ties_are_in_the_same_order_without_a_seed(cls, task, learner):
+    X = np.repeat(make_pool("continuous", 4), 20, axis=0)  # 20 rows of each score
+    strategy = make_strategy(cls, random_state=None)
+    expected = strategy.select(learner, X, 6).indices
+    for _ in range(3):
+        picked = strategy.select(learner, X, 6).indices
+        np.testing.assert_array_equal(picked, expected)
+
+
 @every_case
 def test_batch_block_and_threads_change_nothing(cls, task, learner):
     strategy, X = make_strategy(cls), make_pool("continuous", 203)
