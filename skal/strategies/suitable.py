@@ -106,7 +106,7 @@ def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
     """Yield the strategies that pick a row of the pool, best first."""
     first = _FIRST.get(pool.task, ("Random",))
     known = {cls.__name__: cls for cls in all_strategies()}
-    if resolve_space(pool, "auto") == "inputs":  # worth less than a space of the model
+    if resolve_space(pool, "auto") == "inputs":  # which depend on units
         by_rows = [name for name in first if issubclass(known[name], ReadsSpace)]
         first = (*(name for name in first[:-1] if name not in by_rows), *by_rows)
     for name in dict.fromkeys((*first, "Random", *known)):

@@ -80,7 +80,7 @@ def test_the_best_come_first():
         "LCMD",
         "BAIT",
     ]
-    # Inputs are worth less than a space of the model's own.
+    # Inputs depend on the units of columns.
     assert list(suitable_strategies(LEARNERS["svr"](), POOL))[:2] == [
         "GreedySampling",
         "LCMD",
