@@ -13,7 +13,7 @@ QUICK := tests/measures tests/selection tests/spaces tests/reading \
 	tests/test_stacking.py tests/test_hooks.py tests/test_rng.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo quick fuzz test lint types unit tables docs test-modal test-oldest test-peers clean
+.PHONY: help demo quick fuzz test lint types unit tables docs test-modal test-oldest test-peers test-learners clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -86,6 +86,19 @@ test-modal: .venv-modal/.ready  ## learners and strategies with modAL 0.4.2
 test-peers: $(VENV)/.ready .venv-peers/.ready  ## picks against those of bmdal_reg
 	OMP_NUM_THREADS=1 BMDAL_PYTHON=.venv-peers/bin/python \
 		$(BIN)/python -m pytest -q tests/peers
+
+# ngboost pins an older scikit-learn than it needs, so it is installed without its pins.
+.venv-learners/.ready: setup.cfg pyproject.toml $(CONSTRAINTS) requirements/learners.txt
+	$(PYTHON) -m venv .venv-learners
+	.venv-learners/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) torch
+	.venv-learners/bin/python -m pip install --quiet --constraint $(CONSTRAINTS) \
+		--editable '.[test]' --requirement requirements/learners.txt
+	.venv-learners/bin/python -m pip install --quiet --no-deps ngboost==0.6.0
+	touch $@
+
+test-learners: .venv-learners/.ready  ## strategies with XGBoost, LightGBM, CatBoost and others
+	OMP_NUM_THREADS=1 .venv-learners/bin/python -m pytest -q -n $(WORKERS) \
+		tests/matrix tests/reading tests/posteriors
 
 clean:  ## remove what the targets created
 	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated demo_output

@@ -133,7 +133,8 @@ def _of_probabilities(
     if not all(hasattr(m.estimator, "predict_proba") for m in pool.members):
         raise UnsuitableLearnerError(
             "The Fisher information of a classifier needs its predict_proba, and "
-            f"{type(pool.members[0].estimator).__name__} does not have it."
+            f"{type(pool.members[0].estimator).__name__} does not have it. Use LCMD, "
+            "or put the classifier into a CalibratedClassifierCV."
         )
     vectors, known = read_space(pool, space, n_components, head, rng).vectors()
     both = _narrow(torch.cat([vectors, known]).double(), n_components)

@@ -1,0 +1,157 @@
+"""The learners of the matrix, and what each of them answers."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skal import ActiveLearner, NetClassifier, NetRegressor
+from skal.exceptions import UnsuitableLearnerError
+from skal.strategies import QueryStrategy, all_strategies
+from tests.models import make_data, make_strategy
+
+#: Strategies that have to answer a regressor, a classifier, and an SVC.
+REGRESSOR, CLASSIFIER, SVM = 20, 25, 15
+
+
+class Learner(NamedTuple):
+    """A class of learners: its module, small parameters, how many must answer."""
+
+    module: str
+    parameters: dict[str, Any]
+    least: int
+
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(self.module.partition(".")[0]) is not None
+
+
+_FEW, _SEED = {"n_estimators": 6}, {"random_state": 0}
+_QUIET = {"n_jobs": 1}
+_LIGHT = {**_FEW, **_SEED, **_QUIET, "verbose": -1, "min_child_samples": 4}
+_CAT = {
+    "iterations": 20,
+    "depth": 3,
+    "random_seed": 0,
+    "thread_count": 1,
+    "verbose": 0,
+    "allow_writing_files": False,
+}
+_HIST = {"max_iter": 6, "min_samples_leaf": 4, **_SEED}
+
+REGRESSORS = {
+    "RandomForestRegressor": Learner("sklearn.ensemble", {**_FEW, **_SEED}, REGRESSOR),
+    "ExtraTreesRegressor": Learner("sklearn.ensemble", {**_FEW, **_SEED}, REGRESSOR),
+    "GradientBoostingRegressor": Learner(
+        "sklearn.ensemble", {**_FEW, **_SEED}, REGRESSOR
+    ),
+    "HistGradientBoostingRegressor": Learner("sklearn.ensemble", _HIST, REGRESSOR),
+    "GaussianProcessRegressor": Learner(
+        "sklearn.gaussian_process", {"alpha": 0.1, **_SEED}, REGRESSOR
+    ),
+    "BayesianRidge": Learner("sklearn.linear_model", {}, REGRESSOR),
+    "Ridge": Learner("sklearn.linear_model", {}, REGRESSOR),
+    "KNeighborsRegressor": Learner("sklearn.neighbors", {}, REGRESSOR),
+    "SVR": Learner("sklearn.svm", {}, REGRESSOR),
+    "CatBoostRegressor": Learner("catboost", _CAT, REGRESSOR),
+    "LGBMRegressor": Learner("lightgbm", _LIGHT, REGRESSOR),
+    "XGBRegressor": Learner("xgboost", {**_FEW, **_SEED, **_QUIET}, REGRESSOR),
+}
+CLASSIFIERS = {
+    "RandomForestClassifier": Learner(
+        "sklearn.ensemble", {**_FEW, **_SEED}, CLASSIFIER
+    ),
+    "ExtraTreesClassifier": Learner("sklearn.ensemble", {**_FEW, **_SEED}, CLASSIFIER),
+    "GradientBoostingClassifier": Learner(
+        "sklearn.ensemble", {**_FEW, **_SEED}, CLASSIFIER
+    ),
+    "HistGradientBoostingClassifier": Learner("sklearn.ensemble", _HIST, CLASSIFIER),
+    "GaussianProcessClassifier": Learner("sklearn.gaussian_process", _SEED, CLASSIFIER),
+    "KNeighborsClassifier": Learner("sklearn.neighbors", {}, CLASSIFIER),
+    "LogisticRegression": Learner("sklearn.linear_model", {}, CLASSIFIER),
+    "SVC": Learner("sklearn.svm", {}, SVM),
+    "CatBoostClassifier": Learner("catboost", _CAT, CLASSIFIER),
+    "LGBMClassifier": Learner("lightgbm", _LIGHT, CLASSIFIER),
+    "XGBClassifier": Learner("xgboost", {**_FEW, **_SEED, **_QUIET}, CLASSIFIER),
+}
+LEARNERS = {**REGRESSORS, **CLASSIFIERS}
+#: Rows of the pool, and how many of them are picked.
+N_POOL, N_PICKS = 16, 3
+
+
+def make(name: str) -> Any:
+    """Construct the estimator of a name, not fitted."""
+    module, parameters, _ = LEARNERS[name]
+    return getattr(import_module(module), name)(**parameters)
+
+
+def data_for(name: str, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Labeled rows for the learner of a name; classes are numbers, as XGBoost needs."""
+    X, y = make_data("regression" if name in REGRESSORS else "classification", n)
+    return X, y if name in REGRESSORS else np.unique(y, return_inverse=True)[1]
+
+
+@functools.cache
+def fitted(name: str) -> ActiveLearner:
+    """Learner with labeled rows."""
+    return ActiveLearner(make(name), None, *data_for(name))
+
+
+def pool_rows() -> np.ndarray:
+    """Rows that are not labeled."""
+    return make_data("regression", N_POOL, seed=1)[0]
+
+
+def ask(name: str, strategy: QueryStrategy) -> str:
+    """Ask a learner twice; what went wrong, "refused", or "" for good picks."""
+    X, picked = pool_rows(), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            try:
+                picked.append(strategy.select(fitted(name), X, N_PICKS))
+            except UnsuitableLearnerError as error:
+                return "refused" if _is_instructive(str(error)) else f"bare: {error}"
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+    (first, scores), (second, _) = picked
+    if len(set(first.tolist())) != N_PICKS or np.isnan(scores).any():
+        return f"picks {first} with scores {scores}"
+    if first.tolist() != second.tolist():
+        return f"picks {first}, then {second}"
+    return ""
+
+
+def _is_instructive(message: str) -> bool:
+    """Whether an error says what is missing, and what to do."""
+    remedies = ("Use ", "Strategies that suit this learner: ", "Pass ", "Set ")
+    return any(remedy in message for remedy in remedies)
+
+
+@functools.cache
+def answers(name: str) -> dict[str, str]:
+    """What each strategy with default parameters says to a learner; see `ask`."""
+    return {
+        cls.__name__: ask(name, make_strategy(cls, **_quick(cls, name)))
+        for cls in all_strategies()
+    }
+
+
+def answering(name: str) -> list[str]:
+    """Names of the strategies that answer a learner."""
+    return [strategy for strategy, said in answers(name).items() if not said]
+
+
+def _quick(cls: type[QueryStrategy], name: str) -> dict[str, Any]:
+    """Parameters by which nets that a strategy trains itself are trained in a blink."""
+    if cls.__name__ == "ViaProxy":
+        proxy = NetRegressor if name in REGRESSORS else NetClassifier
+        return {"proxy": proxy(max_epochs=2, random_state=0)}
+    if cls.__name__ in ("VAAL", "MAL"):
+        return {"max_epochs": 1, "epoch_size": 32}
+    return {}
