@@ -272,7 +272,7 @@ def _ready_made(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
 
 LEARNERS = {
     "skal: NetRegressor / NetClassifier": Learner(
-        _skal("skal.nets", "Net"), own=True, version=3
+        _skal("skal.nets", "Net"), own=True, version=4
     ),
     "skal: fold ensemble": Learner(
         _skal("skal.nets", "FoldEnsemble"),

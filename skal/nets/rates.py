@@ -29,8 +29,8 @@ PLAIN_LR = 1e-3
 BETAS = (0.9, 0.95)
 #: Keys of a parameter group: its largest rate, and its weight decay with few rows.
 _LARGEST, _DECAY = "largest_lr", "largest_weight_decay"
-#: Rows beyond which weights decay less, as the labels determine them.
-_FEW_ROWS = 100
+#: Rows beyond which the weights of a net decay less, as the labels determine them.
+_FEW_ROWS = 400
 
 
 class Recipe(NamedTuple):
@@ -42,8 +42,8 @@ class Recipe(NamedTuple):
         Largest learning rate, before the factors of the module.
     weight_decay : float
         Of the weight matrices; relative to the learning rate and to their initial
-        values, so that it is the same for all layers.  With n > 100 rows, `Course`
-        multiplies it by 100 / n, as of a prior of fixed strength.
+        values, so that it is the same for all layers.  With n > 400 rows, `Course`
+        multiplies it by 400 / n, as of a prior of fixed strength.
     """
 
     lr: float
@@ -153,16 +153,16 @@ class Course:
         set_rates(self.optimizer, None)
 
 
-def share_of_decay(n_rows: int) -> float:
-    """Get the weight decay for a number of rows, relative to that for few.
+def share_of_decay(n_rows: int, few: int = _FEW_ROWS) -> float:
+    """Get the weight decay for a number of rows, relative to that for a few.
 
     Examples
     --------
     >>> from skal.nets.rates import share_of_decay
-    >>> [share_of_decay(n) for n in (20, 100, 400)]
+    >>> [share_of_decay(n) for n in (20, 400, 1600)]
     [1.0, 1.0, 0.25]
     """
-    return _FEW_ROWS / max(_FEW_ROWS, n_rows)
+    return few / max(few, n_rows)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, progress: float | None) -> None:

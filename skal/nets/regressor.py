@@ -88,7 +88,7 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
     parameter. In each fit, the rate rises during the first tenth of the steps and then
     falls to 0 along a cosine, unless `callbacks` include skorch's ``LRScheduler``.
     In `fit` with AdamW, the weight matrices decay, by 0.1 relative to their initial
-    size, and with n > 100 rows by 100 / n of that; ``optimizer__weight_decay`` replaces
+    size, and with n > 400 rows by 400 / n of that; ``optimizer__weight_decay`` replaces
     this. Every other module or optimizer gets a constant rate of 1e-3, and a number is
     the constant rate of all parameters.
 

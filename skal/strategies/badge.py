@@ -21,7 +21,7 @@ class BADGE(QueryStrategy):
     Parameters
     ----------
     head : str, optional
-        Name of the last layer; by default the last Linear.
+        Name of the last layer; by default the last Linear on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw all rows but the first.
 

@@ -27,7 +27,8 @@ class CAL(ScoreStrategy):
         Number of labeled rows that a row is compared with; all labeled rows if there
         are fewer.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to order rows with equal scores; None gives the same order in each query.
 

@@ -110,7 +110,8 @@ class LCMD(_Centers):
         variance of 1; ``"auto"``: 0.001, but with ``"kernel"`` the noise of a
         regressor's process.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the projection, and the models of a posterior.
 

@@ -43,7 +43,8 @@ class ClusterMargin(ReadsSpace, WrappingStrategy):
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the rows of a cluster and `max_rows`, and by `strategy` if its own
         `random_state` is None.

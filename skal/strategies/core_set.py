@@ -21,7 +21,8 @@ class CoreSet(ReadsSpace, QueryStrategy):
     Parameters
     ----------
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     space : str, Posterior or callable
         Space that is covered, as in `LCMD`; ``"auto"``: the penultimate features of
         nets, otherwise as in `LCMD`.

@@ -86,7 +86,8 @@ class MaxDet(_Covariance):
         Standard deviation of the label noise, for a mean training variance of 1;
         ``"auto"``: 0.001, but with ``"kernel"`` the noise of the process.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the projection.
 

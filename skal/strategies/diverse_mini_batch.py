@@ -34,7 +34,8 @@ class DiverseMiniBatch(ReadsSpace, WrappingStrategy):
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the first centers of k-means, and by `strategy` if its own
         `random_state` is None.

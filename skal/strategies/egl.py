@@ -35,7 +35,7 @@ class EGL(ScoreStrategy):
     space : {"last_layer", "gradients"}
         Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
-        Name of the last layer; by default the last Linear.
+        Name of the last layer; by default the last Linear on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to order rows with equal scores; None gives the same order in each query.
 

@@ -28,7 +28,7 @@ class EMCM(PosteriorStrategy):
     space : {"last_layer", "gradients"}
         Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
-        Name of the last layer; by default the last Linear.
+        Name of the last layer; by default the last Linear on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the models.
 

@@ -43,7 +43,8 @@ class MaxHerding(ReadsSpace, QueryStrategy):
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used where the space is drawn, as in `LCMD`.
 

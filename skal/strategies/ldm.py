@@ -116,7 +116,7 @@ class LDM(ScoreStrategy):
         as in the paper.  If the pool has at most M rows, the first two are the same;
         for larger pools, the second one takes much longer.
     head : str, optional
-        Name of the last layer; by default the last Linear that runs.
+        Name of the last layer; by default the last Linear on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the hypotheses.
 

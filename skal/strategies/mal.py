@@ -51,7 +51,8 @@ class MAL(AdversarialStrategy):
     lr : float
         Learning rate of Adam.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     device : str, optional
         Device of the training; by default that of the learner's net.
     verbose : int

@@ -55,7 +55,8 @@ class NoiseStability(QueryStrategy):
         Whether to pick the row farthest from its nearest center, or the farthest row of
         the cluster with the largest sum of squared distances, as in `LCMD`.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the weights.
 

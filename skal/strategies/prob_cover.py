@@ -39,7 +39,8 @@ class ProbCover(ReadsSpace, QueryStrategy):
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the first centers of k-means and the reference rows, if the radius
         is ``"auto"``, and to choose among rows that cover equally many rows.

@@ -119,7 +119,8 @@ def read_space(
         gradients, stored as factors.  For ``"leaves"`` and ``"kernel"``, the largest
         length of vectors; None is 512.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     rng : torch.Generator, optional
         Used to draw the projection of ``"gradients"`` and the models of a posterior.
 

@@ -38,7 +38,8 @@ class TESSAR(ReadsSpace, QueryStrategy):
         Rank among the smallest metrics, counted from 1, of :math:`L_q` below; by
         default the number of rows to pick, as in the paper.
     head : str, optional
-        Name of the module whose inputs are the features; by default the last Linear.
+        Name of the module whose inputs are the features; by default the last Linear
+        on the way to the outputs.
     random_state : int, RandomState, Generator or None
         Used to draw the noise, the reference rows and the projection.
 

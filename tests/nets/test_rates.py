@@ -53,7 +53,7 @@ def train_by_hand(
         optimizer.step()
 
 
-@pytest.mark.parametrize("n_rows", [40, 250])
+@pytest.mark.parametrize("n_rows", [40, 1000])
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
 def test_training_is_that_of_a_loop_written_by_hand(Net: Any, n_rows: int) -> None:
     rows, y = blobs(n_rows) if Net is NetClassifier else line(n_rows)
@@ -61,7 +61,7 @@ def test_training_is_that_of_a_loop_written_by_hand(Net: Any, n_rows: int) -> No
     options |= {"batch_size": -1, "iterator_train__shuffle": False}
     module = Net(max_epochs=0, **options).fit(rows, y).module_
     lr, decay = (0.03, 1.0) if Net is NetClassifier else (0.05, 0.1)
-    decay *= min(1, 100 / n_rows)
+    decay *= min(1, 400 / n_rows)
     train_by_hand(module, torch.from_numpy(rows), torch.from_numpy(y), 23, lr, decay)
     net = Net(max_epochs=23, **options).fit(rows, y)
     for name, value in module.state_dict().items():

@@ -43,6 +43,8 @@ __all__ = ["FoldEnsemble", "FoldTask"]
 
 #: Rows from which others join: fewer do not tell the better model.
 _FEWEST_FOR_OTHERS = 10
+#: Rows beyond which the weights of classifiers decay less.
+_FEW_ROWS = 100
 #: Rows by which columns of two values are told from others.
 _LOOKED_AT = 1000
 
@@ -281,7 +283,7 @@ class FoldEnsemble(BaseEnsemble):
         if isinstance(n_steps, str):
             n_steps = Schedule.default_steps(len(target), self.batch_size)
         if isinstance(decay, str):
-            decay = share_of_decay(len(target))
+            decay = share_of_decay(len(target), _FEW_ROWS)
         schedule = Schedule(n_steps, self.batch_size, self.lr, decay)
         rows = task.dense.astype(np.float32)
         dataset = ArrayDataset(rows, target, task.weight)
