@@ -52,6 +52,8 @@ def make_strategy(cls: type[QueryStrategy], **parameters: Any) -> QueryStrategy:
     """Construct a strategy, seeded and quick where it has such parameters."""
     known = inspect.signature(cls).parameters
     defaults = {"random_state": 0, **QUICK}
+    if cls.__name__ == "UHerding":
+        defaults["temperature"] = 1.0  # by default it trains the estimator once more
     chosen = {k: v for k, v in defaults.items() if k in known}
     return cls(**{**chosen, **parameters})
 

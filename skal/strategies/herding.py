@@ -151,7 +151,8 @@ class UHerding(ReadsSpace, WrappingStrategy):
     temperatures, follow independent programs that cite the authors'.  The paper is
     about classifiers; the uncertainty of regressors is ours.
 
-    The cost is that of `MaxHerding` and of `strategy`, and the fit.
+    The cost is that of `MaxHerding` and of `strategy`, and the fit.  The fit of a net
+    draws from the global generators: in threads, set ``temperature=1``.
 
     References
     ----------

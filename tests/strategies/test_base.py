@@ -172,7 +172,7 @@ def test_labeled_rows_are_asked_for_where_they_are_needed():
     empty.X_training, empty.y_training = X[:0], np.array([])
     for asks in (DummyClassifier().fit(X, X[:, 0] > 4), learner, committee, empty):
         with pytest.raises(
-            UnsuitableLearnerError, match=r"OfLabeled needs labeled rows.*Random"
+            UnsuitableLearnerError, match=r"OfLabeled needs labeled rows.*suit this"
         ):
             OfLabeled().select(asks, X, 1)
         assert Given().select(asks, X, 1).indices.tolist() == [0]
@@ -204,7 +204,7 @@ class OfProba(Given):
     ],
 )
 def test_errors_name_strategies_that_fit(strategy, model):
-    with pytest.raises(UnsuitableLearnerError, match=r"suit this learner: .*Random"):
+    with pytest.raises(UnsuitableLearnerError, match=r"suit this learner: .*LCMD"):
         strategy.select(model.fit(X, [0, 1] * 3), X, 1)
 
 

@@ -61,7 +61,7 @@ def test_reference_stands_for_the_pool():
 
 def test_defaults_by_task():
     forest = RandomForestRegressor(9, random_state=0).fit(X, X[:, 0])
-    got = InformationDensity().score_samples(forest, POOL)
+    got = InformationDensity(space="inputs").score_samples(forest, POOL)
     inner = PredictiveVariance().score_samples(forest, POOL)
     density = np.maximum(similarity("cosine").mean(axis=1), 0)
     np.testing.assert_allclose(got, inner * density)

@@ -34,7 +34,7 @@ def uncertainty(model, task):
 def test_by_hand(task, factor, n):
     model = forest(task)
     value = uncertainty(model, task)
-    strategy = SuggestiveAnnotation(factor=factor, random_state=0)
+    strategy = SuggestiveAnnotation(factor=factor, space="inputs", random_state=0)
     np.testing.assert_allclose(strategy.score_samples(model, POOL), value)
     rng = resolve_rng(0)
     seed_from(rng)  # the door seeds the global generators first
