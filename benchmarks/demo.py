@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="+", choices=sorted(DATA), default=["diabetes"])
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
-    parser.add_argument("--runs", type=int, default=8, help="splits of each data set")
+    parser.add_argument("--runs", type=int, default=5, help="splits of each data set")
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
