@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.report import comparison_table
 from skal.datasets import load_ames
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.simulation import compare_strategies
 from skal.strategies import (
     BAIT,
@@ -39,6 +39,14 @@ from skal.strategies import (
 from skal.tabular import make_tabular_preprocessor
 
 mpl.use("Agg")
+
+# Set explicitly, so that the demo does not depend on the defaults.
+TRAINING = {
+    "module": MLP,
+    "optimizer": torch.optim.Adam,
+    "lr": 1e-3,
+    "batch_size": 32,
+}
 
 
 @dataclass
@@ -84,7 +92,7 @@ def _diabetes() -> Campaigns:
         y,
         _scaled(
             StandardScaler(),
-            NetRegressor(),
+            NetRegressor(max_epochs=40, optimizer__weight_decay=0.1, **TRAINING),
         ),
         _regression_strategies(),
         {"n_initial": 20, "n_instances": 10, "n_queries": 8, "initial": "random"},
@@ -99,7 +107,7 @@ def _digits() -> Campaigns:
         "digits: 1797 images of 8 x 8 pixels, 10 classes",
         X / 16.0,
         y,
-        NetClassifier(),
+        NetClassifier(max_epochs=40, **{**TRAINING, "lr": 3e-3}),
         {
             "Random": Random(),
             "Margin": Margin(),
@@ -121,7 +129,7 @@ def _ames() -> Campaigns:
         "Ames: log sale price of 2930 houses",
         X,
         np.log(y),
-        _scaled(make_tabular_preprocessor(), NetRegressor()),
+        _scaled(make_tabular_preprocessor(), NetRegressor(max_epochs=50, **TRAINING)),
         _regression_strategies(),
         {"n_initial": 50, "n_instances": 50, "n_queries": 6, "initial": "random"},
         budgets=[50, 100, 200, 300, 350],
@@ -159,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="+", choices=sorted(DATA), default=["diabetes"])
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
-    parser.add_argument("--runs", type=int, default=5, help="splits of each data set")
+    parser.add_argument("--runs", type=int, default=8, help="splits of each data set")
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
