@@ -75,6 +75,8 @@ def _trees(member: Member) -> list[tuple[Member, _Apply]]:
     if apply is not None:
         try:
             _first_leaves(member, apply)
+        except MemoryError:
+            raise  # it would otherwise choose another space in silence
         # What a booster without trees raises depends on its library.
         except Exception:
             return []

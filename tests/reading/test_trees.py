@@ -124,3 +124,19 @@ def test_models_without_leaves():
     ):
         assert count_trees(Pool(model.fit(X, Y), POOL).members) == 0
     assert count_trees(Pool(DecisionTreeRegressor().fit(X, Y), POOL).members) == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_what_is_no_answer_about_leaves_is_raised(error):
+    class Failing(BaseEstimator, RegressorMixin):
+        def fit(self, X, y):
+            self.fitted_ = True
+            return self
+
+        def apply(self, X):
+            raise error
+
+    X, y = make_data("regression")
+    members = Pool(Failing().fit(X, y), X).members
+    with pytest.raises(error):
+        count_trees(members)
