@@ -56,7 +56,14 @@ def is_estimator(candidate: Any) -> bool:
     return has_methods and not isinstance(candidate, type)
 
 
-def fit_copy(estimator: Any, X: Any, y: Any, rng: torch.Generator, what: str) -> Any:
+def fit_copy(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    rng: torch.Generator,
+    what: str,
+    remedy: str = "pass one that can be fitted on them",
+) -> Any:
     """Fit a clone of an estimator; an error says that it was not the learner's.
 
     Parameters
@@ -67,6 +74,8 @@ def fit_copy(estimator: Any, X: Any, y: Any, rng: torch.Generator, what: str) ->
     rng : torch.Generator
     what : str
         What the estimator is, for errors.
+    remedy : str
+        What the user may do about an error.
     """
     copied = clone(estimator)
     params = copied.get_params(deep=True)
@@ -83,8 +92,7 @@ def fit_copy(estimator: Any, X: Any, y: Any, rng: torch.Generator, what: str) ->
     except Exception as error:
         raise ValueError(
             f"{what} {type(copied).__name__} could not be fitted on the {n_rows(X)} "
-            "labeled rows; pass one that can be fitted on them. "
-            f"{type(error).__name__}: {error}"
+            f"labeled rows given to it; {remedy}. {type(error).__name__}: {error}"
         ) from error
     return copied
 

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from skal._numerics.blocks import blocks
 from skal.measures import margin, not_negative
+from skal.reading.fitting import fit_copy
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import estimator_of, learners_of
 from skal.rng import seed_from
@@ -288,16 +288,14 @@ def _calibrated(pool: Pool, seed: int) -> float:
     known, held_out = train_test_split(
         np.arange(n_rows(X)), test_size=n_held_out, random_state=seed, stratify=labels
     )
-    estimator = clone(estimator_of(learners[0]))
-    try:
-        estimator.fit(take_rows(X, known), labels[known])
-    # Whatever a fit raises, the user must know where it was made.
-    except Exception as error:
-        raise ValueError(
-            f"{type(estimator).__name__} could not be fitted on the {len(known)} "
-            "labeled rows by which UHerding calibrates it; set temperature=1.0. "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    estimator = fit_copy(
+        estimator_of(learners[0]),
+        take_rows(X, known),
+        labels[known],
+        torch.Generator().manual_seed(seed),
+        "UHerding's copy of",
+        "set temperature=1.0",
+    )
     judged = Pool(estimator, take_rows(X, held_out), "the labeled data")
     (probs,) = judged.proba()
     member = judged.members[0]
