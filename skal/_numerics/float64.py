@@ -114,11 +114,19 @@ def quadratic_forms(
     return result
 
 
-def second_moments(features: Tensor, matrix: Tensor | None = None) -> Tensor:
-    """Sum of the outer products of the rows with themselves; `matrix` as in `wide`."""
+def second_moments(
+    features: Tensor, matrix: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Sum of the outer products of the rows with themselves, and their squared norms.
+
+    `matrix` as in `wide`. Both come from one pass, as the products with a matrix are
+    not kept.
+    """
     d = matrix.shape[1] if matrix is not None and matrix.ndim else features.shape[1]
     total = features.new_zeros((d, d), dtype=torch.float64)
+    sq_norm = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
         rows = wide(features[part], matrix)
         total.addmm_(rows.T, rows)
-    return total
+        sq_norm[part] = torch.linalg.vecdot(rows, rows)
+    return total, sq_norm

@@ -9,7 +9,6 @@ from skal._numerics.float64 import (
     inner_products,
     quadratic_forms,
     second_moments,
-    sq_norms,
     wide,
 )
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
@@ -128,10 +127,9 @@ class _AllGains(_Gains, LookAhead):
     ) -> None:
         super().__init__(n)
         self.features, self.transform = features, transform
-        self.fisher = second_moments(features, transform)
+        self.fisher, sq_norm = second_moments(features, transform)
         if labeled is not None:
-            self.fisher += second_moments(labeled, transform)
-        sq_norm = sq_norms(features, transform)
+            self.fisher += second_moments(labeled, transform)[0]
         self.noise_variance = max(noise_std**2, least_noise_variance(sq_norm))
         self.spread = quadratic_forms(features, self.fisher, transform)
         self.noisy = sq_norm + self.noise_variance

@@ -24,6 +24,7 @@ def test_equals_numpy(dtype, m, block, by, small_blocks):
     }[by]
     d = moved.shape[1]
     form, directions = square[:d, :d], features(3, d, seed=2).double()
+    moments, norms_beside = float64.second_moments(rows, matrix)
     pairs = [
         (float64.sq_norms(rows, matrix), (moved**2).sum(axis=1)),
         (float64.row_sum(rows, matrix), moved.sum(axis=0)),
@@ -35,7 +36,8 @@ def test_equals_numpy(dtype, m, block, by, small_blocks):
             float64.quadratic_forms(rows, form, matrix),
             ((moved @ form.numpy()) * moved).sum(axis=1),
         ),
-        (float64.second_moments(rows, matrix), moved.T @ moved),
+        (moments, moved.T @ moved),
+        (norms_beside, (moved**2).sum(axis=1)),
     ]
     if matrix is not None:
         pairs.append((float64.transformed(rows, matrix), moved))
