@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.datasets import fetch_openml
+from sklearn.datasets import fetch_openml, load_svmlight_file
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.campaigns import Split
@@ -238,3 +238,23 @@ def draw_table(
     pool, test = np.split(rows, [len(rows) - n_test])
     parts = X.iloc[pool].reset_index(drop=True), X.iloc[test].reset_index(drop=True)
     return parts[0], y[pool], parts[1], y[test], TABLES[name]
+
+
+#: Binary tables of Zhan et al. (2021) and Lu et al. (2023), by their numbers of rows.
+BINARY26 = (
+    *("appendicitis", "sonar", "ex8b", "heart", "ionosphere", "breast", "wdbc"),
+    *("australian", "ex8a", "diabetes", "german", "splice", "gcloudub"),
+    *("checkerboard", "phoneme"),
+)
+
+
+@cache
+def load_binary26(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Load a binary table as it is published: scaled, with its duplicates."""
+    X, y = load_svmlight_file(str(_file(f"binary26/{name}.txt.gz")))
+    return X.toarray(), y.astype(int)
+
+
+def published_binary26() -> pd.DataFrame:
+    """Areas under the curve that Lu et al. publish: set, strategy, mean, deviation."""
+    return pd.read_csv(_file("binary26/published_aubc.csv"))

@@ -1,4 +1,4 @@
-"""Average ranks of strategies over data sets, and the differences that they show.
+"""Average ranks and gains of strategies over data sets, and what they show.
 
 After Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR
 2006: Friedman's test shows whether the ranks differ at all, Nemenyi's critical
@@ -8,17 +8,27 @@ difference which pairs of strategies do.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from benchmarks.tabular_runs import as_table, interval
+from skal.simulation.statistics import paired_difference
+
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-__all__ = ["Ranks", "average_ranks", "cliques", "draw_ranks"]
+__all__ = [
+    "Ranks",
+    "average_ranks",
+    "average_table",
+    "cliques",
+    "draw_ranks",
+    "gains_table",
+]
 
 
 class Ranks(NamedTuple):
@@ -112,3 +122,84 @@ def draw_ranks(ranks: Ranks, file: Path) -> None:
         ax.spines[side].set_visible(False)
     figure.savefig(file, dpi=120)
     plt.close(figure)
+
+
+def average_table(
+    losses: pd.DataFrame,
+    ranks: Ranks | None,
+    heading: str,
+    *,
+    reference: str = "Random",
+    digits: int = 3,
+) -> pd.DataFrame:
+    """Average losses over sets, best rank first.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        A row a set, a column a strategy; lower is better.
+    ranks : Ranks or None
+        None where there are too few sets for ranks.
+    heading : str
+        Of the column of mean losses.
+    reference : str
+        The strategy over which gains are computed.
+    digits : int
+    """
+    names = list(losses) if ranks is None else list(ranks.mean.index)
+    lines: dict[Any, dict[str, Any]] = {}
+    for name in names:
+        gains = losses[reference] - losses[name]
+        lines[name] = {heading: f"{losses[name].mean():.{digits}f}"}
+        if ranks is not None:
+            lines[name] = {"rank": f"{ranks.mean[name]:.2f}", **lines[name]}
+        if name != reference:
+            lines[name] |= {
+                "gain": f"{gains.mean():+.{digits}f}",
+                "95 % over sets": interval(gains, digits),
+                "sets better": f"{int((gains > 0).sum())} of {len(gains)}",
+            }
+    return as_table(lines)
+
+
+def gains_table(
+    losses: pd.DataFrame,
+    *,
+    reference: str = "Random",
+    ratio: float | None = None,
+    digits: int = 3,
+) -> pd.DataFrame:
+    """Gain over a reference on every set, with the half width of its 95 % interval.
+
+    A set a column; a star where the interval, paired by campaign, leaves out 0.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        A row a campaign, with a level ``set`` of its index, a column a strategy.
+    reference : str
+    ratio : float, optional
+        Rows of the test over rows of the pool, by which intervals are corrected for
+        the rows that splits share.
+    digits : int
+    """
+    lines: dict[Any, dict[str, Any]] = {}
+    for strategy in losses.columns.drop(reference):
+        pairs = losses[[reference, strategy]].dropna()
+        lines[strategy] = {
+            name: _gain(part[reference], part[strategy], ratio, digits)
+            for name, part in pairs.groupby("set", observed=True)
+        }
+    return as_table(lines)
+
+
+def _gain(
+    reference: pd.Series, losses: pd.Series, ratio: float | None, digits: int
+) -> str:
+    mean, low, high, _ = paired_difference(
+        -losses.to_numpy(), -reference.to_numpy(), test_train_ratio=ratio
+    )
+    if len(losses) < 2:
+        return f"{mean:+.{digits}f}"
+    star = "" if low <= 0 <= high else " *"
+    return f"{mean:+.{digits}f} ± {(high - low) / 2:.{digits}f}{star}"

@@ -1,4 +1,4 @@
-"""A campaign of regression and its errors, for both studies on tables."""
+"""A campaign of regression, its errors, and strategies, for studies on tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from skal import ActiveLearner
+from skal.posteriors import MCDropout
 from skal.simulation.statistics import mean_interval
+from skal.strategies import (
+    QueryStrategy,
+    VariationOfPrediction,
+    WrappingStrategy,
+    all_strategies,
+)
 
 METRICS = ("mae", "rmse", "q95", "q99", "maxe")
 KEYS = ["set", "split", "strategy"]
@@ -107,6 +114,29 @@ def _seed(model: Any, seed: int) -> None:
     model.set_params(**dict.fromkeys(names, seed))
 
 
+def strategies_for(task: str, *, left_out: Sequence[str] = ()) -> dict[str, Any]:
+    """All of skal's strategies for a task that do not wrap others, "Random" first.
+
+    Those that read several models read 20 dropout masks, if they take any posterior.
+    """
+    found = {
+        cls.__name__: _make(cls)
+        for cls in all_strategies()
+        if cls._task in ("any", task)
+        and not issubclass(cls, WrappingStrategy)
+        and cls.__name__ not in left_out
+    }
+    return {"Random": found.pop("Random"), **found}
+
+
+def _make(cls: type[QueryStrategy]) -> Any:
+    strategy: Any = cls()
+    of_epochs = isinstance(strategy, VariationOfPrediction)
+    if cls._requires is None and hasattr(strategy, "posterior") and not of_epochs:
+        strategy.set_params(posterior=MCDropout(20))
+    return strategy
+
+
 def ordered(
     data: pd.DataFrame, sets: Sequence[str], names: Sequence[str]
 ) -> pd.DataFrame:
@@ -127,12 +157,12 @@ def mean_logs(data: pd.DataFrame) -> pd.DataFrame:
     return logs.groupby(KEYS, observed=True)[list(METRICS)].mean()
 
 
-def interval(gains: pd.Series) -> str:
+def interval(gains: pd.Series, digits: int = 3) -> str:
     """Write the 95 % interval of a mean; nothing for a single value."""
     if len(gains) < 2:
         return ""
     _, low, high = mean_interval(gains.to_numpy())
-    return f"{low:+.3f} to {high:+.3f}"
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"
 
 
 def error(values: pd.Series) -> str:

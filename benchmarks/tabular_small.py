@@ -31,15 +31,13 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.campaigns import ByEnsemble
 from benchmarks.report import environment, markdown
 from benchmarks.sets import load_small
-from benchmarks.tabular_ranks import Ranks, average_ranks, draw_ranks
-from benchmarks.tabular_runs import (
-    KEYS,
-    Split,
-    as_table,
-    campaign,
-    interval,
-    mean_logs,
+from benchmarks.tabular_ranks import (
+    average_ranks,
+    average_table,
+    draw_ranks,
+    gains_table,
 )
+from benchmarks.tabular_runs import KEYS, Split, campaign, mean_logs, strategies_for
 from skal.nets import (
     MLP,
     DeepEnsembleRegressor,
@@ -47,16 +45,8 @@ from skal.nets import (
     NetRegressor,
     WeightSnapshots,
 )
-from skal.posteriors import MCDropout, Members
-from skal.simulation.statistics import mean_interval
-from skal.strategies import (
-    NoiseStability,
-    QBCVariance,
-    QueryStrategy,
-    VariationOfPrediction,
-    WrappingStrategy,
-    all_strategies,
-)
+from skal.posteriors import Members
+from skal.strategies import NoiseStability, QBCVariance
 from skal.tabular import make_tabular_preprocessor
 
 #: Its rows are also rows of ames, which would count twice in the ranks.
@@ -100,26 +90,12 @@ def regressor(net: Any) -> TransformedTargetRegressor:
 
 def strategies() -> dict[str, Any]:
     """All of skal's strategies for regressors that do not wrap others, by name."""
-    found = {
-        cls.__name__: _make(cls)
-        for cls in all_strategies()
-        if cls._task in ("any", "regression")
-        and not issubclass(cls, WrappingStrategy)
-        and cls.__name__ not in LEFT_OUT
-    }
+    found = strategies_for("regression", left_out=LEFT_OUT)
     for name, options in NOISE_STABILITY.items():
         found[name] = NoiseStability(**options)
     ensemble = regressor(DeepEnsembleRegressor(NetRegressor(**NET), 5))
     found["QBCVariance"] = ByEnsemble(QBCVariance(Members()), ensemble)
-    return {"Random": found.pop("Random"), **found}
-
-
-def _make(cls: type[QueryStrategy]) -> Any:
-    strategy: Any = cls()
-    of_epochs = isinstance(strategy, VariationOfPrediction)
-    if cls._requires is None and hasattr(strategy, "posterior") and not of_epochs:
-        strategy.set_params(posterior=MCDropout(20))
-    return strategy
+    return found
 
 
 def make_net(strategy: str) -> TransformedTargetRegressor:
@@ -156,55 +132,6 @@ def play(name: str, seed: int, strategy: str) -> pd.DataFrame:
     data = split(name, seed)
     sizes = (N_INITIAL, N_INSTANCES, n_queries(len(data.X)))
     return campaign(data, make_net(strategy), strategies()[strategy], seed, sizes)
-
-
-def average_table(rmse: pd.DataFrame, ranks: Ranks | None) -> pd.DataFrame:
-    """Average over sets, best rank first.
-
-    Parameters
-    ----------
-    rmse : DataFrame
-        Mean log RMSE: a row a set, a column a strategy.
-    ranks : Ranks or None
-        None where there are too few sets for ranks.
-    """
-    names = list(rmse) if ranks is None else list(ranks.mean.index)
-    lines: dict[Any, dict[str, Any]] = {}
-    for name in names:
-        gains = rmse["Random"] - rmse[name]
-        lines[name] = {"log rmse": f"{rmse[name].mean():.3f}"}
-        if ranks is not None:
-            lines[name] = {"rank": f"{ranks.mean[name]:.2f}", **lines[name]}
-        if name != "Random":
-            lines[name] |= {
-                "gain": f"{gains.mean():+.3f}",
-                "95 % over sets": interval(gains),
-                "sets better": f"{int((gains > 0).sum())} of {len(gains)}",
-            }
-    return as_table(lines)
-
-
-def gains_table(logs: pd.DataFrame) -> pd.DataFrame:
-    """Gain over Random on every set, with the half width of its 95 % interval.
-
-    A set a column; a star where the interval, paired by seed, leaves out 0.
-    """
-    rmse = logs["rmse"].unstack("strategy")
-    lines: dict[Any, dict[str, Any]] = {}
-    for strategy in rmse.columns.drop("Random"):
-        gains = (rmse["Random"] - rmse[strategy]).dropna()
-        lines[strategy] = {
-            name: _gain(part) for name, part in gains.groupby("set", observed=True)
-        }
-    return as_table(lines)
-
-
-def _gain(gains: pd.Series) -> str:
-    mean, low, high = mean_interval(gains.to_numpy())
-    if len(gains) < 2:
-        return f"{mean:+.3f}"
-    star = "" if low <= 0 <= high else " *"
-    return f"{mean:+.3f} ± {(high - low) / 2:.3f}{star}"
 
 
 def curves(data: pd.DataFrame) -> pd.DataFrame:
@@ -249,7 +176,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "splits, starts and weights; higher is better.",
         f"## Average over {len(by_set)} sets, "
         f"{most if least == most else f'{least} to {most}'} seeds",
-        markdown(average_table(by_set, ranks)),
+        markdown(average_table(by_set, ranks, "log rmse")),
         *picture,
     ]
     if late:
@@ -258,7 +185,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "## Gain over Random by set",
         "With the half width of the 95 % interval, paired by seed; a star: the "
         "interval leaves out 0, each by itself.",
-        markdown(gains_table(logs)),
+        markdown(gains_table(logs["rmse"].unstack("strategy"))),
         "## Seconds a query and a fit, other campaigns running beside",
         markdown(times.map(lambda v: f"{v:.2f}")),
         "\n".join(f"- {line}" for line in environment()),

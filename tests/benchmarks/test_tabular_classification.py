@@ -1,0 +1,73 @@
+"""The study of strategies for classification, on a table of a few rows."""
+
+import pandas as pd
+import pytest
+
+from benchmarks import tabular_classification as study
+
+
+def campaigns(name, strategy, seed, scores):
+    return pd.DataFrame(
+        {
+            "set": name,
+            "learner": "net",
+            "strategy": strategy,
+            "seed": seed,
+            "step": range(len(scores)),
+            "score": scores,
+        }
+    )
+
+
+def test_loss_is_the_mean_error_after_the_start():
+    data = campaigns("glass", "Random", 0, [0.0, 0.5, 0.7, 0.9])
+    assert study.losses(data).loc[("glass", 0), "Random"] == pytest.approx(30)
+    first = study.losses(data, 0, 1 / 3).loc[("glass", 0), "Random"]
+    assert first == pytest.approx(50)
+    last = study.losses(data, 2 / 3, 1).loc[("glass", 0), "Random"]
+    assert last == pytest.approx(10)
+
+
+def test_only_what_all_have_played_is_compared():
+    scores = [0.5, 0.6]
+    data = pd.concat(
+        [
+            campaigns("glass", "Random", 0, scores),
+            campaigns("glass", "Random", 1, scores),
+            campaigns("car", "Random", 0, scores),
+            campaigns("glass", "Margin", 0, scores),
+            campaigns("car", "Margin", 0, scores),
+            campaigns("glass", "BALD", 0, scores),  # not on car
+        ]
+    )
+    kept, left_out = study.whole(data)
+    assert left_out == ["BALD"]
+    assert set(kept["strategy"]) == {"Random", "Margin"}
+    assert set(zip(kept["set"], kept["seed"], strict=True)) == {
+        ("glass", 0),
+        ("car", 0),
+    }
+
+
+def test_a_cut_leaves_the_first_strategies_ahead():
+    tasks = study.ordered_tasks(["glass", "car"], ["net"], None, 5)
+    seeds = {}
+    for _, _, strategy, seed in tasks:
+        seeds.setdefault((strategy, seed), len(seeds))
+    assert seeds["Margin", 2] < seeds["VoteEntropy", 0] < seeds["Margin", 4]
+    assert not any(task[2] in study.SLOW for task in tasks)
+
+
+def test_a_quick_run_reports_and_resumes(tables, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--quick", "--sets", "glass", "--strategies", "Random", "Margin"]
+    arguments += ["LabelDispersion", "--learners", "net", "logistic regression"]
+    arguments += ["--work", str(tmp_path), "--output", str(out)]
+    assert study.main(arguments) == 0
+    kept = (tmp_path / "tabular_classification_quick.csv").read_text()
+    assert kept.count("\n") == 1 + 5 * 3
+    text = (out / "tabular_classification.md").read_text()
+    assert "## Net: 1 sets, 1 seeds" in text
+    assert "## Logistic regression: 1 sets" in text
+    assert study.main(arguments) == 0
+    assert (tmp_path / "tabular_classification_quick.csv").read_text() == kept
