@@ -30,7 +30,15 @@ __all__ = [
 
 #: Loaded when they are first used, as ``skal.datasets``.
 _SUBMODULES = (
-    *("adversarial", "datasets", "exceptions", "learners", "measures", "nets"),
+    *(
+        "adversarial",
+        "campaign",
+        "datasets",
+        "exceptions",
+        "learners",
+        "measures",
+        "nets",
+    ),
     *("posteriors", "reading", "selection", "simulation", "spaces"),
     *("strategies", "tabular"),
 )

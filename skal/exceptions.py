@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["CampaignError", "TrainingWarning", "UnsuitableLearnerError"]
+__all__ = [
+    "CampaignDatabaseError",
+    "CampaignError",
+    "LabelFileError",
+    "PoolChangedError",
+    "TrainingWarning",
+    "UnsuitableLearnerError",
+]
 
 
 class UnsuitableLearnerError(TypeError, ValueError):
@@ -41,6 +48,32 @@ class CampaignError(ValueError):
         super().__init__(message)
         self.comparison = comparison
         self.failures = failures
+
+
+class CampaignDatabaseError(OSError):
+    """The database of a campaign cannot be read or written.
+
+    It is locked by another process, damaged, full, or of a later version of skal. The
+    message says which, and what to do; the database was left as it was.
+    """
+
+
+class PoolChangedError(ValueError):
+    """The rows passed to `Campaign.open` are not those of the campaign."""
+
+
+class LabelFileError(ValueError):
+    """Some rows of a file of labels are wrong, and none was recorded.
+
+    Attributes
+    ----------
+    report : LabelReport or None
+        What became of each row; None if the file as a whole cannot be read.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class TrainingWarning(ConvergenceWarning):

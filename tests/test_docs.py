@@ -43,7 +43,7 @@ PUBLIC = [
         "skal.selection",
         "skal.simulation",
     ),
-    *("skal.datasets", "skal.exceptions", "skal.tabular"),
+    *("skal.campaign", "skal.datasets", "skal.exceptions", "skal.tabular"),
 ]
 
 

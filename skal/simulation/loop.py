@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from threading import RLock
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -36,7 +37,9 @@ _TRIAL_ROWS = 200
 global_rng_lock = RLock()
 
 
-def set_random_states(estimator: Any, rng: torch.Generator) -> None:
+def set_random_states(
+    estimator: Any, rng: torch.Generator, *, keep_ints: bool = False
+) -> None:
     """Set every parameter named ``random_state``, at any depth, in place.
 
     Parameters
@@ -45,13 +48,16 @@ def set_random_states(estimator: Any, rng: torch.Generator) -> None:
         Left unchanged if it has no ``get_params``, such as a function.
     rng : torch.Generator
         Source of the seeds, which are drawn in the order of the parameters' names.
+    keep_ints : bool, default=False
+        Whether parameters that are an int stay as they are.
     """
     if not hasattr(estimator, "get_params"):
         return
     seeds = {
         name: seed_from(rng)
-        for name in sorted(estimator.get_params(deep=True))
-        if name == "random_state" or name.endswith("__random_state")
+        for name, value in sorted(estimator.get_params(deep=True).items())
+        if (name == "random_state" or name.endswith("__random_state"))
+        and not (keep_ints and isinstance(value, Integral))
     }
     if seeds:
         estimator.set_params(**seeds)

@@ -1,0 +1,226 @@
+"""Which rows an annotator is asked to label: chosen, and reserved in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from time import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skal._version import __version__
+from skal.campaign.batch import Batch
+from skal.campaign.database import Database
+from skal.campaign.ledger import Event, Ledger
+from skal.campaign.picking import Picked, Picker
+from skal.campaign.pool import CampaignPool
+from skal.campaign.recording import Recorder
+from skal.rows import take_rows
+from skal.simulation.store import describe
+from skal.strategies import Random
+from skal.validation import check_int, check_positive
+
+__all__ = ["Asker"]
+
+_WEEK = 7 * 24 * 3600.0
+#: How often rows are picked again because another process was asked for them meanwhile.
+_TRIES = 20
+
+
+class _Choice(NamedTuple):
+    """A row to be asked; `batch` is that in which it was picked before, if it was."""
+
+    position: int
+    why: str
+    batch: int | None = None
+    score: float | None = None
+
+
+class Asker(Recorder):
+    """A campaign that has a model and a strategy.
+
+    Parameters
+    ----------
+    database, meta, pool, texts
+        As in `Recorder`.
+    parts : dict of str to object
+        ``model``, ``strategy`` and ``initial``, each of which may be None.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        meta: Mapping[str, Any],
+        pool: CampaignPool | None,
+        texts: Sequence[str],
+        parts: Mapping[str, Any],
+    ) -> None:
+        super().__init__(database, meta, pool, texts)
+        initial = parts.get("initial")
+        self._parts = {
+            "model": parts.get("model"),
+            "strategy": parts.get("strategy"),
+            "initial": Random() if initial is None else initial,
+        }
+        self._picker = Picker(
+            model=self._parts["model"],
+            strategy=self._parts["strategy"],
+            initial=self._parts["initial"],
+            n_initial=meta["n_initial"],
+            seed=meta["seed"],
+            classifies=self.labels.task == "classification",
+        )
+
+    # -- asking -----------------------------------------------------------------------
+
+    def ask(
+        self, n: int, annotator: str | None = None, *, reserve: float = _WEEK
+    ) -> Batch:
+        """Ask which rows to label next.
+
+        Parameters
+        ----------
+        n : int
+        annotator : str, optional
+            Who will answer. Rows are not asked of two annotators unless `n_answers` is
+            more than 1, and never twice of one who answered or skipped.
+        reserve : float, default=7 days
+            Seconds for which the rows are reserved.
+
+        Returns
+        -------
+        batch : Batch
+            Of n rows, or fewer if no more are left. First those that the annotator was
+            asked before and has not answered; then those that others have begun and
+            that need more answers; then those that the strategy picks.
+        """
+        check_int("n", n)
+        check_positive("reserve", reserve)
+        self._need_pool("ask")
+        name = annotator or ""
+        for _ in range(_TRIES):
+            self._sync()
+            now, as_of = time(), self._ledger.seq
+            chosen = self._choose(n, name, now)
+            with self._database.writing() as connection:
+                self._sync(connection)
+                if not self._still_free(chosen, name, now):
+                    continue
+                events = self._reserve(
+                    connection, chosen, name, (now, now + reserve), as_of
+                )
+            self._ledger.apply(events)
+            return self._batch(events, annotator, now + reserve)
+        raise RuntimeError(
+            f"Other processes asked for the same rows {_TRIES} times in a row. Nothing "
+            "was reserved: try again."
+        )
+
+    def _choose(self, n: int, name: str, now: float) -> list[_Choice]:
+        waiting = self._ledger.unanswered(name, now)[:n]
+        chosen = [_Choice(e.position, "again", e.batch, e.score) for e in waiting]
+        started = self._ledger.started(name, now)[: n - len(chosen)]
+        chosen += [_Choice(position, "started") for position in started]
+        if len(chosen) < n:
+            picked = self._pick(self._ledger, name, now, len(self.ids), n - len(chosen))
+            chosen += [
+                _Choice(int(position), picked.by, None, float(score))
+                for position, score in zip(picked.positions, picked.scores, strict=True)
+            ]
+        return chosen
+
+    def _pick(
+        self, ledger: Ledger, name: str, now: float, n_rows: int, n: int
+    ) -> Picked:
+        """Pick up to `n` rows by the strategy, as it would at a time."""
+        candidates = ledger.candidates(n_rows, name, now)
+        candidates = np.setdiff1d(candidates, ledger.started(name, now))
+        n = min(n, len(candidates))
+        if n == 0:
+            return Picked(candidates[:0], np.empty(0), "strategy")
+        self._need_pool("ask")
+        X = take_rows(self._pool.X, np.arange(n_rows))  # type: ignore[union-attr]
+        labeled, y = self._labeled(ledger)
+        key = ledger.label_seq
+        return self._picker.pick(X, labeled, y, candidates, n, key, ledger.seq)
+
+    def _still_free(self, chosen: Sequence[_Choice], name: str, now: float) -> bool:
+        """Whether nobody else has taken the chosen rows."""
+        free = set(self._ledger.candidates(len(self.ids), name, now).tolist())
+        waiting = {event.position for event in self._ledger.unanswered(name, now)}
+        return all(
+            choice.position in (waiting if choice.why == "again" else free)
+            for choice in chosen
+        )
+
+    def _reserve(
+        self,
+        connection: Any,
+        chosen: Sequence[_Choice],
+        name: str,
+        times: tuple[float, float],
+        as_of: int,
+    ) -> list[Event]:
+        now, expires = times
+        batch = None
+        if any(choice.batch is None for choice in chosen):
+            batch = self._database.add_batch(
+                connection,
+                happened=now,
+                annotator=name,
+                as_of=as_of,
+                n_rows=len(self.ids),
+                settings=self._described(),
+            )
+        events = [
+            Event(
+                self._ledger.seq + k,
+                now,
+                "ask",
+                choice.position,
+                name,
+                choice.why,
+                batch if choice.batch is None else choice.batch,
+                expires,
+                choice.score,
+            )
+            for k, choice in enumerate(chosen, start=1)
+        ]
+        self._database.add_events(connection, events)
+        return events
+
+    def _batch(
+        self, events: Sequence[Event], annotator: str | None, expires: float
+    ) -> Batch:
+        positions = np.array([event.position for event in events], dtype=np.int64)
+        pool: Any = self._pool
+        scores = [np.nan if e.score is None else e.score for e in events]
+        return Batch(
+            [self.ids[k] for k in positions],
+            take_rows(pool.X, positions),
+            np.array(scores, dtype=float),
+            [f"{self._prefix}{event.batch}" for event in events],
+            annotator,
+            datetime.fromtimestamp(expires).astimezone(),
+            pool.table(positions),
+            self._id_name,
+            self.target,
+            self.labels.classes,
+        )
+
+    def _labeled(self, ledger: Ledger) -> tuple[np.ndarray, np.ndarray]:
+        labels = ledger.labels()
+        y = self.labels.as_array(list(labels.values()))
+        return np.array(list(labels), dtype=np.int64), y
+
+    def _described(self) -> dict[str, Any]:
+        return {"skal": __version__, **{k: describe(v) for k, v in self._parts.items()}}
+
+    def _need_pool(self, method: str) -> None:
+        if self._pool is None:
+            raise ValueError(f"{method} needs the rows: pass X_pool to Campaign.open.")
+        if self._parts["model"] is None or self._parts["strategy"] is None:
+            raise ValueError(
+                f"{method} needs a model and a strategy: pass them to Campaign.open."
+            )

@@ -1,0 +1,371 @@
+"""A labeling campaign whose state is in a database."""
+
+from __future__ import annotations
+
+import uuid
+from time import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier, is_regressor
+
+from skal.campaign import history
+from skal.campaign.asking import Asker
+from skal.campaign.batch import BATCH, SCORE
+from skal.campaign.database import Database
+from skal.campaign.labels import Labels
+from skal.campaign.ledger import RULES, Event
+from skal.campaign.pool import CampaignPool
+from skal.campaign.recording import as_items
+from skal.learners.checks import align_labels
+from skal.rng import resolve_rng, seed_from
+from skal.rows import take_rows
+from skal.validation import check_int, check_option, check_positive
+
+__all__ = ["Campaign"]
+
+
+class Campaign(Asker):
+    """Ask which rows to label, now; record the labels later, from anywhere.
+
+    The state is in a database, so that a campaign survives the end of the process at
+    any moment, and several processes can work on it. Make one by `create`, and continue
+    it by `open`.
+
+    Attributes
+    ----------
+    ids : list
+        Of the rows, in the order of the campaign.
+    labels : Labels
+        The task, and the classes.
+    target : str
+        Name of the label in files.
+    n_answers : int
+    rule : str
+
+    Notes
+    -----
+    A row is in the pool; or *asked*, reserved for an annotator; or *answered*; or
+    *skipped* by somebody, and asked of others; or "cannot", which nobody is asked
+    again. The database holds the ids, a hash of each row, and a list of events, to
+    which each call adds in one transaction. It does not hold the rows, the model or the
+    strategy, and nothing in it is unpickled: they are passed to `open`.
+
+    The model is fitted on the labels, and every ``random_state`` that is not an int is
+    set from the seed of the campaign and from its events, so that the next batch
+    follows from the database, the rows, the model and the strategy (`replay`).
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import BayesianRidge
+    >>> from skal.campaign import Campaign
+    >>> from skal.strategies import LCMD
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> path = os.path.join(tempfile.mkdtemp(), "diabetes.db")
+    >>> parts = {"model": BayesianRidge(), "strategy": LCMD()}
+    >>> campaign = Campaign.create(path, X, random_state=0, **parts)
+    >>> batch = campaign.ask(20)
+    >>> report = campaign.tell(batch.ids, y[batch.ids])
+    >>> campaign = Campaign.open(path, X, **parts)  # in another process
+    >>> len(campaign.ask(10)), campaign.status().states["answered"]
+    (10, 20)
+    """
+
+    # -- creating and opening ---------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        url: Any,
+        X_pool: Any,
+        *,
+        model: Any,
+        strategy: Any,
+        ids: Any = None,
+        y: Any = None,
+        task: str | None = None,
+        classes: Any = None,
+        target: str = "label",
+        id_name: str | None = None,
+        display: Any = None,
+        initial: Any = None,
+        n_initial: int = 10,
+        n_answers: int = 1,
+        rule: str | None = None,
+        random_state: Any = None,
+        wait: float = 30.0,
+    ) -> Campaign:
+        """Start a campaign.
+
+        Parameters
+        ----------
+        url : str or path
+            A file of SQLite, which must not hold a campaign yet, or a URL of
+            SQLAlchemy, such as ``"postgresql+psycopg://user@host/database"``.
+        X_pool : rows of shape (m, ...)
+        model : estimator
+        strategy : query strategy
+        ids : sequence of length m, optional
+            Unique when written as text. By default the index of a DataFrame, otherwise
+            the positions, which are as good as the order of the rows.
+        y : array-like of shape (m,), optional
+            Labels that are known already, missing elsewhere.
+        task : {"classification", "regression"}, optional
+            By default that of the model.
+        classes : sequence of str, int, float or bool, optional
+            The labels that may occur; by default those in `y`.
+        target, id_name : str
+            Names of the label and of the id in files.
+        display : DataFrame of shape (m, k), optional
+            The rows as they are written to files, if `X_pool` is not what an annotator
+            reads.
+        initial : query strategy, default=Random()
+            Picks rows while there are fewer than `n_initial` labels, or of one class
+            only.
+        n_initial : int, default=10
+        n_answers : int, default=1
+            Answers that each row needs, from different annotators.
+        rule : {"first", "majority", "mean"}, optional
+            The label of a row whose annotators disagree; the mean for regression, the
+            majority (or among equals the first) for classification.
+        random_state : int, numpy RandomState or Generator, optional
+            A seed is drawn from it and stored; None draws a new one.
+        wait : float, default=30
+            Seconds to wait while another process writes.
+
+        Raises
+        ------
+        FileExistsError
+            If there is a campaign already.
+        ValueError
+            If an argument does not fit the others.
+        CampaignDatabaseError
+            If the database cannot be written.
+        """
+        task = _task_of(model) if task is None else task
+        check_int("n_initial", n_initial)
+        check_int("n_answers", n_answers)
+        check_positive("wait", wait)
+        if classes is None and y is not None and task == "classification":
+            known = np.asarray(y, dtype=object)
+            classes = sorted(pd.unique(known[~pd.isna(known)]).tolist(), key=str)
+        labels = Labels(task, as_items([] if classes is None else classes))
+        rule = rule or ("mean" if task == "regression" else "majority")
+        check_option("rule", rule, list(RULES))
+        if rule == "mean" and task == "classification":
+            raise ValueError("Classes have no mean: rule is 'first' or 'majority'.")
+        pool = CampaignPool(X_pool, ids, display)
+        meta = {
+            "uid": uuid.uuid4().hex[:8],
+            "task": task,
+            "classes": labels.classes,
+            "target": target,
+            "id_name": _id_name(pool, id_name, target),
+            "n_answers": int(n_answers),
+            "rule": rule,
+            "n_initial": int(n_initial),
+            "seed": seed_from(resolve_rng(random_state)),
+            "columns": pool.column_hashes(),
+        }
+        start = [] if y is None else labels.from_start(align_labels(X_pool, y))
+        if len(start) not in (0, len(pool.ids)):
+            raise ValueError(f"y has {len(start)} labels for {len(pool.ids)} rows.")
+        answered = [k for k, value in enumerate(start) if value is not None]
+        events = [
+            Event(seq, time(), "answer", k, "start", start[k])
+            for seq, k in enumerate(answered, start=1)
+        ]
+        database = Database(url, wait)
+        database.create(meta, _rows_of(pool), events)
+        parts = {"model": model, "strategy": strategy, "initial": initial}
+        return cls(database, meta, pool, pool.texts, parts)
+
+    @classmethod
+    def open(
+        cls,
+        url: Any,
+        X_pool: Any = None,
+        *,
+        model: Any = None,
+        strategy: Any = None,
+        ids: Any = None,
+        display: Any = None,
+        initial: Any = None,
+        append: bool = False,
+        wait: float = 30.0,
+    ) -> Campaign:
+        """Continue a campaign.
+
+        Parameters
+        ----------
+        url : str or path
+            As in `create`.
+        X_pool : rows of shape (m, ...), optional
+            The same rows, in any order if they have ids. Without them, labels can be
+            told, but not asked for.
+        model, strategy, initial, ids, display
+            As in `create`; they may differ from those before.
+        append : bool, default=False
+            Whether `X_pool` may hold further rows, which are added to the campaign.
+        wait : float, default=30
+            Seconds to wait while another process writes.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no campaign.
+        PoolChangedError
+            If the rows differ from those of the campaign. The message says which.
+        CampaignDatabaseError
+            If the database is damaged, or of a later version of skal.
+        """
+        check_positive("wait", wait)
+        database = Database(url, wait)
+        database.open()
+        with database.reading() as connection:
+            meta = database.meta(connection)
+            texts, hashes = database.rows(connection)
+        pool = None
+        if X_pool is not None:
+            pool, missing = CampaignPool(X_pool, ids, display).ordered(texts)
+            pool.check_same(texts, hashes, meta["columns"], missing, append)
+            if len(pool.texts) > len(texts):
+                new = _rows_of(pool)[len(texts) :]
+                with database.writing() as connection:
+                    if len(database.rows(connection)[0]) != len(texts):
+                        raise ValueError(
+                            "Another process has added rows at the same time: open the "
+                            "campaign again."
+                        )
+                    database.add_rows(connection, new)
+                    database.set_meta(connection, {"columns": pool.column_hashes()})
+                texts = pool.texts
+        parts = {"model": model, "strategy": strategy, "initial": initial}
+        return cls(database, meta, pool, texts, parts)
+
+    # -- the model --------------------------------------------------------------------
+
+    def fit(self) -> Any:
+        """Fit a copy of the model on the labels so far.
+
+        Returns
+        -------
+        model : estimator
+            Fitted; of the same labels, it is fitted only once.
+
+        Raises
+        ------
+        ValueError
+            If there are no labels, or labels of one class only.
+        """
+        self._sync()
+        self._need_pool("fit")
+        positions, y = self._labeled(self._ledger)
+        if not len(y):
+            raise ValueError("There are no labels yet: call ask, and then tell.")
+        if self.labels.task == "classification" and len(np.unique(y)) < 2:
+            raise ValueError(
+                f"All {len(y)} labels are {y.tolist()[0]!r}: label other rows."
+            )
+        pool: Any = self._pool
+        X = take_rows(pool.X, positions)
+        return self._picker.fit(X, y, self._ledger.label_seq).estimator
+
+    def predict(self, X: Any = None) -> Any:
+        """Predict by the model that is fitted on the labels so far.
+
+        Parameters
+        ----------
+        X : rows, optional
+            All rows of the campaign by default.
+
+        Returns
+        -------
+        predictions : ndarray of shape (n,), or Series by id
+        """
+        model = self.fit()
+        if X is not None:
+            return model.predict(X)
+        pool: Any = self._pool
+        predicted = model.predict(pool.X)
+        return pd.Series(predicted, index=self._index(), name=self.target)
+
+    def learning_curve(
+        self,
+        X_test: Any = None,
+        y_test: Any = None,
+        *,
+        scoring: Any = None,
+        cv: int = 5,
+    ) -> pd.DataFrame:
+        """Score the model by the labels that there were before each batch, and now.
+
+        Parameters
+        ----------
+        X_test, y_test : rows and labels, optional
+            Drawn at random, and not labeled in the campaign. Without them, the labeled
+            rows are scored by cross-validation, with a warning.
+        scoring : str or callable, optional
+            As in scikit-learn; the score of the model by default.
+        cv : int, default=5
+            Number of folds without test rows.
+
+        Returns
+        -------
+        curve : DataFrame
+            Columns ``n_labels`` and ``score``, and ``std`` between the folds without
+            test rows. A fit for each line, or `cv` more.
+        """
+        self._need_pool("learning_curve")
+        if (X_test is None) != (y_test is None):
+            raise ValueError("Pass X_test and y_test together.")
+        return history.learning_curve(self, X_test, y_test, scoring, cv)
+
+    def replay(self) -> pd.DataFrame:
+        """Pick all batches again, from the events before each of them.
+
+        Returns
+        -------
+        batches : DataFrame
+            ``n_picked`` rows were picked in a batch, of which ``n_same`` are picked
+            again; ``same`` if all are, in the same order. Otherwise look at
+            ``same_settings``: whether the model, the strategy and the version of skal
+            are those of then. A fit for each batch.
+        """
+        self._need_pool("replay")
+        return history.replay(self)
+
+
+def _task_of(model: Any) -> str:
+    if is_classifier(model):
+        return "classification"
+    if is_regressor(model):
+        return "regression"
+    raise ValueError(
+        f"{type(model).__name__} does not say whether it is a classifier or a "
+        "regressor: pass task=."
+    )
+
+
+def _id_name(pool: CampaignPool, given: str | None, target: str) -> str:
+    """Name the column of ids in files."""
+    columns = pool.column_names()
+    if target in columns:
+        raise ValueError(f"The pool has a column {target!r}, which is the target.")
+    own = getattr(pool.X, "index", None)
+    names = [given] if given else [str(getattr(own, "name", None) or "id"), "skal_id"]
+    taken = {*columns, target, SCORE, BATCH}
+    free = [name for name in names if name not in taken]
+    if not free:
+        raise ValueError(f"Another column is called {names[0]!r}: pass id_name=.")
+    return free[0]
+
+
+def _rows_of(pool: CampaignPool) -> list[dict[str, Any]]:
+    return [
+        {"position": k, "id": text, "hash": int(value)}
+        for k, (text, value) in enumerate(zip(pool.texts, pool.hashes, strict=True))
+    ]

@@ -1,0 +1,128 @@
+"""What may be a label of a campaign, and how it is read from a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skal.validation import check_option
+
+__all__ = ["CANNOT", "SKIP", "Labels"]
+
+#: Words in the place of a label in files.
+SKIP, CANNOT = "skip", "cannot label"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels that a campaign accepts.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    classes : list of str, int, float or bool
+        The labels that may occur; empty for regression.
+    """
+
+    task: str
+    classes: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_option("task", self.task, ["classification", "regression"])
+        if self.task == "regression":
+            if self.classes:
+                raise ValueError("classes are for classification.")
+            return
+        if len(self.classes) < 2:
+            raise ValueError(
+                f"A classification needs two classes or more, got {self.classes}: pass "
+                "all labels that may occur as classes=."
+            )
+        wrong = [c for c in self.classes if not isinstance(c, str | bool | int | float)]
+        if wrong:
+            raise TypeError(f"Classes must be strings or numbers, got {wrong[0]!r}.")
+        texts = {_text(c) for c in self.classes}
+        if len(texts) < len(self.classes):
+            raise ValueError(
+                f"Classes must differ when written as text, got {self.classes}."
+            )
+        words = {text.casefold() for text in texts} & {SKIP, CANNOT, ""}
+        if words:
+            raise ValueError(
+                f"The classes {sorted(words)} have another meaning in files: rename "
+                "them."
+            )
+
+    def check(self, value: Any) -> Any:
+        """Convert a label to a str, bool, int or float.
+
+        Raises
+        ------
+        ValueError
+            If it is missing, not a finite number, or not one of the classes.
+        """
+        value = value.item() if isinstance(value, np.generic) else value
+        if not np.isscalar(value) or pd.isna(value):
+            raise ValueError(
+                f"{value!r} is not a label. Leave such rows out; skip() and "
+                "cannot_label() say more."
+            )
+        if self.task == "classification":
+            for known in self.classes:
+                # True equals 1, but is another class.
+                same_kind = isinstance(value, bool) == isinstance(known, bool)
+                if value == known and same_kind:
+                    return known
+            raise ValueError(f"{value!r} is not one of the classes {self.classes}.")
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"{value!r} is not a number.")
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} is not finite.")
+        return float(value)
+
+    def parse(self, text: str) -> Any:
+        """Read a label from a cell of a file; raises as `check` does."""
+        text = text.strip()
+        if self.task == "regression":
+            return self.check(_number(text))
+        by_text = {_text(c): c for c in self.classes}
+        if text in by_text:
+            return by_text[text]
+        # Programs for tables write 1 as 1.0, and True as TRUE.
+        for known in self.classes:
+            if isinstance(known, bool) and text.casefold() == str(known).casefold():
+                return known
+            if isinstance(known, int | float) and not isinstance(known, bool):
+                try:
+                    if _number(text) == known:
+                        return known
+                except ValueError:
+                    continue
+        raise ValueError(f"{text!r} is not one of the classes {self.classes}.")
+
+    def as_array(self, values: Sequence[Any]) -> np.ndarray:
+        """Make the `y` of a fit."""
+        dtype = np.float64 if self.task == "regression" else None
+        return np.asarray(list(values), dtype=dtype)
+
+    def from_start(self, values: Any) -> list[Any]:
+        """Check the labels that are known from the start; None where there is none."""
+        cells = np.asarray(values, dtype=object)
+        return [None if pd.isna(cell) else self.check(cell) for cell in cells]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number.") from None
+
+
+def _text(value: Any) -> str:
+    return str(value).strip()

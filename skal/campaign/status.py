@@ -1,0 +1,94 @@
+"""The progress of a campaign in numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from skal.campaign.ledger import STATES, Ledger
+
+__all__ = ["CampaignStatus"]
+
+
+@dataclass(frozen=True)
+class CampaignStatus:
+    """How far a campaign is.
+
+    Attributes
+    ----------
+    n_rows : int
+    states : dict of str to int
+        Number of rows in each state: "pool", "asked", "answered", "skipped", "cannot".
+    n_batches : int
+    labels : dict of label to int
+        Number of rows by class; empty for regression.
+    annotators : dict of str to dict of str to int
+        Answers, skips and the like of each annotator, and the rows that they are still
+        to answer ("waiting").
+    disagreements : list of ids
+        Rows whose annotators gave different labels.
+    rule : str
+        How their label is found.
+    """
+
+    n_rows: int
+    states: dict[str, int]
+    n_batches: int
+    labels: dict[Any, int]
+    annotators: dict[str, dict[str, int]]
+    disagreements: list[Any]
+    rule: str
+
+    @classmethod
+    def of(
+        cls,
+        ledger: Ledger,
+        ids: list[Any],
+        n_batches: int,
+        classes: list[Any],
+        now: Any,
+    ) -> CampaignStatus:
+        """Count the states of a ledger at a time."""
+        counts = Counter(ledger.states(len(ids), now))
+        labels = Counter(ledger.labels().values()) if classes else Counter()
+        return cls(
+            len(ids),
+            {state: counts[state] for state in STATES},
+            n_batches,
+            {c: labels[c] for c in classes},
+            _by_annotator(ledger, now),
+            [ids[k] for k in ledger.disagreements()],
+            ledger.rule,
+        )
+
+    def __str__(self) -> str:
+        states = ", ".join(f"{n} {state}" for state, n in self.states.items() if n)
+        lines = [f"{self.n_rows} rows: {states}; {self.n_batches} batches"]
+        if self.labels:
+            classes = ", ".join(f"{n} {label}" for label, n in self.labels.items())
+            lines.append(f"labels: {classes}")
+        for name, counts in self.annotators.items():
+            said = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+            lines.append(f"{name or 'annotator without a name'}: {said}")
+        if self.disagreements:
+            few = ", ".join(str(key) for key in self.disagreements[:10])
+            more = ", ..." if len(self.disagreements) > 10 else ""
+            lines.append(
+                f"{len(self.disagreements)} rows with different labels, resolved by "
+                f"{self.rule}: {few}{more}"
+            )
+        return "\n".join(lines)
+
+
+def _by_annotator(ledger: Ledger, now: float) -> dict[str, dict[str, int]]:
+    said: dict[str, Counter[str]] = {}
+    for by_name in ledger.said.values():
+        for name, event in by_name.items():
+            said.setdefault(name, Counter())[event.kind] += 1
+    asked = {name for by_name in ledger.asked.values() for name in by_name}
+    for name in asked:
+        n_waiting = len(ledger.unanswered(name, now))
+        if n_waiting:
+            said.setdefault(name, Counter())["waiting"] = n_waiting
+    return {name: dict(said[name]) for name in sorted(said)}
