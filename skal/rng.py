@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["preserve_global_rng", "resolve_rng", "seed_from"]
+__all__ = ["fill_seeds", "preserve_global_rng", "resolve_rng", "seed_from"]
 
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
@@ -68,6 +68,29 @@ def seed_from(rng: torch.Generator) -> int:
     """Draw an int seed below 2**31 - 1 from a generator."""
     # On the CPU, whatever the default device of torch is.
     return int(torch.randint(2**31 - 1, (), generator=rng, device="cpu"))
+
+
+def fill_seeds(estimator: Any, rng: torch.Generator) -> Any:
+    """Set each ``random_state`` of an estimator that is None to a seed from `rng`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Changed in place; those of its parts are set, too.
+    rng : torch.Generator
+
+    Returns
+    -------
+    estimator : estimator
+        The same object.
+    """
+    params = estimator.get_params(deep=True)
+    seeds = {
+        name: seed_from(rng)
+        for name in sorted(params)
+        if name.rpartition("__")[2] == "random_state" and params[name] is None
+    }
+    return estimator.set_params(**seeds)
 
 
 class _Holders:

@@ -14,7 +14,13 @@ from skal.nets.criteria import check_proba, find_nonlinearity, is_binary
 from skal.nets.net import BaseNet
 from skal.nets.rates import Recipe
 from skal.nets.tabular import TabularMLP
-from skal.nets.validation import check_classes, check_labels, class_weights, encode
+from skal.nets.validation import (
+    check_classes,
+    check_labels,
+    check_weights,
+    class_weights,
+    encode,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,7 +56,8 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         which are sorted.
     class_weight : dict or "balanced", optional
         Weight of each class in the loss; classes missing from a dict have weight 1.
-        "balanced" stands for ``m / (n_classes * count)``.
+        "balanced" stands for ``m / (n_classes * count)``, where a row counts as
+        much as its `sample_weight`.
     train_split : callable, optional
         skorch's split into training and validation rows. By default, all rows are used
         for training. A separate validation set, by skorch's
@@ -219,9 +226,14 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
                 f"classes={classes!r} differ from those of the first call, "
                 f"{self.classes_inferred_.tolist()}."
             )
-        codes = encode(y, self.classes_inferred_)
-        self.class_weights_ = class_weights(self.class_weight, self.classes_, codes)
-        return codes
+        return encode(y, self.classes_inferred_)
+
+    def _training_set(self, X: Any, target: np.ndarray, sample_weight: Any) -> Any:
+        weight = None if sample_weight is None else check_weights(sample_weight, target)
+        self.class_weights_ = class_weights(
+            self.class_weight, self.classes_, target, weight
+        )
+        return super()._training_set(X, target, sample_weight)
 
     def _held_out_target(self, X: Any, y: Any) -> np.ndarray:
         classes = vars(self).get("_labels", self.classes_)

@@ -52,7 +52,13 @@ class Recipe(NamedTuple):
 
 def has_factors(module: nn.Module) -> bool:
     """Whether a module says by `lr_factors` how fast its parameters should move."""
-    return callable(getattr(module, "lr_factors", None))
+    return callable(getattr(_unwrapped(module), "lr_factors", None))
+
+
+def _unwrapped(module: nn.Module) -> Any:
+    """Get the module of a DataParallel, which does not forward its methods."""
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return module.module if isinstance(module, parallel) else module
 
 
 def parameter_groups(
@@ -87,7 +93,7 @@ def parameter_groups(
     >>> [(round(group["lr"], 3), len(group["params"])) for group in groups]
     [(0.6, 1), (0.05, 1), (0.01, 2), (0.04, 1)]
     """
-    factors = module.lr_factors()
+    factors = _unwrapped(module).lr_factors()
     # A compiled module has the method of the module in it.
     named_by = (dict(part.named_parameters()) for part in module.modules())
     own = next(names for names in named_by if factors.keys() <= names.keys())

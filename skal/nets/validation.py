@@ -271,7 +271,10 @@ def encode(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def class_weights(
-    class_weight: Any, classes: np.ndarray, codes: np.ndarray
+    class_weight: Any,
+    classes: np.ndarray,
+    codes: np.ndarray,
+    sample_weight: np.ndarray | None = None,
 ) -> torch.Tensor | None:
     """Get the weight of each class in the loss.
 
@@ -281,6 +284,8 @@ def class_weights(
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (m,)
         Encoded labels of the training rows.
+    sample_weight : ndarray of shape (m,), optional
+        How often "balanced" counts each row.
 
     Returns
     -------
@@ -294,8 +299,9 @@ def class_weights(
     if class_weight is None:
         return None
     if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(codes, minlength=len(classes))
-        weights = len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        counts = np.bincount(codes, sample_weight, minlength=len(classes))
+        present = counts > 0
+        weights = counts.sum() / (present.sum() * np.where(present, counts, 1))
     elif isinstance(class_weight, Mapping):
         unknown = [label for label in class_weight if label not in classes.tolist()]
         if unknown:

@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
-from skal.rng import seed_from
+from skal.rng import fill_seeds
 from skal.rows import n_rows
 
 __all__ = ["FittedCopy", "fit_copy", "is_estimator", "labeled_rows"]
@@ -77,18 +77,12 @@ def fit_copy(
     remedy : str
         What the user may do about an error.
     """
-    copied = clone(estimator)
-    params = copied.get_params(deep=True)
-    copied.set_params(
-        **{
-            name: seed_from(rng)
-            for name in sorted(params)
-            if name.rpartition("__")[2] == "random_state" and params[name] is None
-        }
-    )
+    copied = fill_seeds(clone(estimator), rng)
     try:
         copied.fit(X, y)
-    # Whatever a fit raises, the user must know that it is not the learner's.
+    except MemoryError:
+        raise
+    # Whatever else a fit raises, the user must know that it is not the learner's.
     except Exception as error:
         raise ValueError(
             f"{what} {type(copied).__name__} could not be fitted on the {n_rows(X)} "

@@ -51,4 +51,4 @@ def _cause(pool: Pool) -> str:
             "The net is saturated: all its probabilities are 0 or 1 (scaled inputs, "
             "fewer epochs and weight decay help)."
         )
-    return "Neither the model nor the inputs distinguish the rows."
+    return "To this model the rows of the pool are alike, or the rows are equal."

@@ -165,6 +165,15 @@ def test_class_weights_are_weights_of_rows() -> None:
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+def test_balanced_weights_count_weighted_rows() -> None:
+    weight = np.arange(60) % 7
+    net = NetClassifier(class_weight="balanced", **FULL).fit(X, CODES, weight)
+    by_weight = net.class_weights_
+    rows = np.repeat(np.arange(60), weight)
+    net.fit(X[rows], CODES[rows])
+    np.testing.assert_allclose(by_weight, net.class_weights_, rtol=1e-6)
+
+
 def test_balanced_is_unknown_in_partial_fit() -> None:
     with pytest.raises(ValueError, match="'balanced' requires all rows"):
         NetClassifier(class_weight="balanced").partial_fit(X, CODES)

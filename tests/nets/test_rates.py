@@ -17,7 +17,14 @@ from skal.nets import (
     SplitHeadEnsembleRegressor,
     TabularMLP,
 )
-from skal.nets.rates import Course, Recipe, parameter_groups, set_rates, warm_cosine
+from skal.nets.rates import (
+    Course,
+    Recipe,
+    has_factors,
+    parameter_groups,
+    set_rates,
+    warm_cosine,
+)
 from tests.nets.helpers import blobs, line, states_equal
 
 X, Y = line(40)
@@ -223,10 +230,16 @@ def test_a_wrapped_module_has_the_same_rates() -> None:
     module = TabularMLP(4, 1, (6,))
     named = [(f"_orig_mod.{n}", p) for n, p in module.named_parameters()]
     found = parameter_groups(module, named, Recipe(0.05, 0.1))
+    parallel = nn.DataParallel(module)
+    assert has_factors(parallel)
     expected = parameter_groups(module, module.named_parameters(), Recipe(0.05, 0.1))
-    assert [(g["lr"], g["weight_decay"]) for g in found] == [
-        (g["lr"], g["weight_decay"]) for g in expected
-    ]
+    for groups in (
+        found,
+        parameter_groups(parallel, parallel.named_parameters(), Recipe(0.05, 0.1)),
+    ):
+        assert [(g["lr"], g["weight_decay"]) for g in groups] == [
+            (g["lr"], g["weight_decay"]) for g in expected
+        ]
 
 
 def test_course_of_batches_of_unknown_number() -> None:

@@ -331,6 +331,14 @@ def test_balanced_class_weights_are_scikit_learns() -> None:
     np.testing.assert_allclose(ours[[0, 2]], theirs, rtol=1e-6)
 
 
+def test_balanced_class_weights_count_a_row_as_often_as_its_weight() -> None:
+    codes, weight = np.array([0, 0, 0, 2, 2, 1]), np.array([2, 0, 1, 3, 0, 0])
+    classes = np.array([10, 20, 30])
+    ours = class_weights("balanced", classes, codes, weight)
+    repeated = class_weights("balanced", classes, np.repeat(codes, weight))
+    np.testing.assert_allclose(ours[[0, 2]], repeated[[0, 2]], rtol=1e-6)
+
+
 def test_class_weights_of_a_dict() -> None:
     classes, codes = np.array(["a", "b", "c"]), np.array([0, 1, 2])
     assert class_weights({"b": 5}, classes, codes).tolist() == [1, 5, 1]

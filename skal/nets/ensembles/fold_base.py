@@ -27,7 +27,7 @@ from skal.nets.ensembles.others import (
 from skal.nets.rates import share_of_decay
 from skal.nets.tabular import TabularMLP
 from skal.nets.validation import check_inputs, check_weights, is_structured
-from skal.rng import seed_from
+from skal.rng import fill_seeds, seed_from
 from skal.validation import (
     check_bool,
     check_int,
@@ -182,7 +182,7 @@ class FoldEnsemble(BaseEnsemble):
                 "a DeepEnsemble takes other inputs."
             )
         template = seeded_clone(estimator, seed_from(rng)).set_params(max_epochs=0)
-        template.fit(X, y)
+        template.fit(X, y, fit_params.get("sample_weight"))
         task = self._task(template, X, y, fit_params, rng)
         others = self._others(task, seed_from(rng))
         units = self._units(task)
@@ -333,7 +333,8 @@ class FoldEnsemble(BaseEnsemble):
                 raise ValueError(
                     f"{type(other).__name__} among others= takes no sample_weight."
                 )
-        return [clone(other) for other in self.others]
+        rng = torch.Generator().manual_seed(seed)
+        return [fill_seeds(clone(other), rng) for other in self.others]
 
     def _warn_of_failures(self, steps: list[int]) -> None:
         failed = steps.count(0)

@@ -283,7 +283,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         Classifiers with `predict_proba` that join the average. "auto" stands for a
         :class:`~sklearn.linear_model.LogisticRegression` and a
         :class:`~sklearn.ensemble.RandomForestClassifier` of 100 trees. None leaves the
-        nets among themselves.
+        nets among themselves. A `random_state` of None is drawn.
     max_steps : int or "auto", default="auto"
     batch_size : int, default=64
     lr : float, default=0.05

@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -213,6 +214,15 @@ def test_weights_of_classes_are_weights_of_rows() -> None:
     np.testing.assert_allclose(found.weights_, expected.weights_, rtol=1e-4)
     plain = make("classification", others=[other]).fit(X, CODES)
     assert outputs(found)[:, 0].mean() > outputs(plain)[:, 0].mean() + 0.05
+
+
+def test_balanced_classes_without_rows_of_zero_weight() -> None:
+    weight = np.where((CODES == 0) & (np.arange(40) % 2 == 0), 0.0, 1.0)
+    options = {"class_weight": "balanced", "others": [LogisticRegression()]}
+    found = make("classification", **options).fit(X, CODES, sample_weight=weight)
+    used = weight > 0
+    half = make("classification", **options).fit(X[used], CODES[used])
+    np.testing.assert_allclose(outputs(found), outputs(half), rtol=1e-4, atol=1e-6)
 
 
 def test_groups_are_held_out_together() -> None:
@@ -482,6 +492,14 @@ def test_seeds_copies_and_global_generators(task: str) -> None:
     with pytest.raises(NotFittedError):
         make(task).predict(X)
     np.testing.assert_array_equal(outputs(clone(first).fit(X, y)), found)
+
+
+def test_seed_of_the_ensemble_seeds_others_of_the_user() -> None:
+    forests = [RandomForestRegressor(3), RandomForestRegressor(3, random_state=5)]
+    fits = [make(others=forests, max_steps=10).fit(X, Y) for _ in range(2)]
+    np.testing.assert_array_equal(outputs(fits[0]), outputs(fits[1]))
+    assert [forest.random_state for forest in forests] == [None, 5]
+    assert fits[0].others_[1].random_state == 5
 
 
 @BOTH
