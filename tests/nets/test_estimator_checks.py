@@ -33,11 +33,11 @@ FOLDS = (
 FOLDS_CHECKS = dict.fromkeys(EXPECTED_FAILED_CHECKS, FOLDS)
 SMALL: dict[str, Any] = {"max_epochs": 10, "lr": 0.05, "batch_size": 32}
 ESTIMATORS = [
-    NetClassifier(),
-    NetRegressor(),
-    # A small loss module, and few epochs: the checks fit a hundred times.
-    LossPredictionClassifier(width=8, max_epochs=50),
-    LossPredictionRegressor(width=8, max_epochs=50),
+    # Few epochs, and a small loss module: the checks fit a hundred times.
+    NetClassifier(max_epochs=30),
+    NetRegressor(max_epochs=30),
+    LossPredictionClassifier(width=8, max_epochs=20),
+    LossPredictionRegressor(width=8, max_epochs=20),
     # One ensemble of each task, and one that trains its net itself. The others pass,
     # too, but take minutes.
     make("DeepEnsembleClassifier", n_estimators=2, **SMALL),
