@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_info
 
+import skal
 from skal.simulation import StrategyComparison
 
-PACKAGES = ("skal", "torch", "scikit-learn", "skorch", "modAL-python", "numpy")
+PACKAGES = ("torch", "scikit-learn", "skorch", "modAL-python", "numpy")
 
 
 def comparison_table(
@@ -57,6 +58,7 @@ def environment() -> list[str]:
     lines = [
         f"date: {date.today().isoformat()}",
         f"python: {platform.python_version()}",
+        f"skal: {skal.__version__}",
     ]
     for package in PACKAGES:
         try:

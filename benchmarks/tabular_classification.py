@@ -192,10 +192,11 @@ def losses(data: pd.DataFrame, first: float = 0.0, last: float = 1.0) -> pd.Data
 
 
 def whole(data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Keep the seeds of a set that all strategies shown have played.
+    """Keep the sets and seeds that all strategies shown have played.
 
-    A strategy is shown if it has played, on every set, at least one seed that Random
-    has.
+    Sets are those on which most strategies have a seed in common with Random, so that
+    one that is not finished is left out; a strategy is shown if it has such a seed on
+    all of them.
 
     Returns
     -------
@@ -204,9 +205,11 @@ def whole(data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     table = losses(data)
     table = table[table["Random"].notna()]
-    by_set = table.groupby("set").count()
-    shown = by_set.columns[(by_set > 0).all()]
-    table = table[shown].dropna()
+    played = table.groupby("set").count() > 0
+    n_played = played.sum(axis=1)
+    sets = n_played.index[n_played == n_played.max()]
+    shown = played.columns[played.loc[sets].all()]
+    table = table.loc[table.index.isin(sets, level="set"), shown].dropna()
     kept_rows = data.merge(table.index.to_frame(index=False), on=["set", "seed"])
     kept_rows = kept_rows[kept_rows["strategy"].isin(shown)]
     return kept_rows, sorted(set(data["strategy"]) - set(shown))

@@ -13,6 +13,7 @@ from skal.learners import (
 )
 from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.simulation import ActiveLearningSimulation, compare_strategies
+from skal.strategies import recommended_strategy
 
 __all__ = [
     "MLP",
@@ -26,6 +27,7 @@ __all__ = [
     "NetRegressor",
     "__version__",
     "compare_strategies",
+    "recommended_strategy",
 ]
 
 #: Loaded when they are first used, as ``skal.datasets``.

@@ -29,7 +29,8 @@ from skal.learners.training import (
 from skal.reading.columns import complete_columns
 from skal.reading.unwrapping import accepts_nan
 from skal.rng import resolve_rng
-from skal.rows import n_rows, take_rows
+from skal.rows import n_rows, row_shape, take_rows
+from skal.strategies.recommended import recommended_strategy
 
 __all__ = ["ActiveLearner"]
 
@@ -46,11 +47,12 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     estimator : estimator
         Any scikit-learn estimator, net, Pipeline or search. It is fitted in place, not
         cloned: pass ``clone(estimator)`` to use it in several learners.
-    query_strategy : callable, default=uncertainty_sampling of modAL
+    query_strategy : callable, optional
         Called as ``query_strategy(learner, X_pool, ...)``: a strategy of
         ``skal.strategies``, one of modAL's functions, or any callable that returns
-        indices or (indices, metrics). The default needs ``predict_proba``: pass another
-        strategy for a regressor.
+        indices or (indices, metrics). By default, modAL's ``uncertainty_sampling`` for
+        a classifier with ``predict_proba`` and one label a row, as in modAL; otherwise
+        what `skal.recommended_strategy` chooses, with `random_state`.
     X_training : rows of shape (n, ...), optional
         The first labeled rows; the estimator is fitted on them immediately.
     y_training : array-like of shape (n,) or (n, n_outputs), optional
@@ -65,8 +67,8 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
         accepted nonetheless if the tags of the estimator say that it accepts missing
         values; in a DataFrame, NaN is left to the estimator.
     random_state : int, RandomState, Generator or None, default=None
-        Used to draw the bootstrap samples. With an int, the same sample is drawn each
-        time.
+        Used to draw the bootstrap samples, and by the default strategy. With an int,
+        the same sample is drawn each time.
     on_duplicate : {"warn", "raise", "ignore"}, default="warn"
         What `teach` does with rows of a pandas object that have already been labeled:
         those with the same index label and the same values as an earlier row.
@@ -120,7 +122,7 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     def __init__(
         self,
         estimator: Any,
-        query_strategy: Callable[..., Any] = uncertainty_sampling,
+        query_strategy: Callable[..., Any] | None = None,
         X_training: Any = None,
         y_training: Any = None,
         bootstrap_init: bool = False,
@@ -147,6 +149,16 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
                 f"Unexpected arguments {sorted(fit_kwargs)}: arguments of fit are "
                 "allowed only together with X_training and y_training."
             )
+
+    def _strategy(self) -> Any:
+        if self.query_strategy is not None:
+            return self.query_strategy
+        y = self.y_training
+        n_labels = 1 if y is None else int(np.prod(row_shape(y)))
+        if hasattr(self, "predict_proba") and n_labels == 1:
+            return uncertainty_sampling
+        chosen = recommended_strategy(self)
+        return chosen.set_params(random_state=self.random_state)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, which do not include the labeled rows.

@@ -16,7 +16,7 @@ __all__ = ["DiagramMixin"]
 class DiagramMixin:
     """Mixin that puts labeled rows and query strategy above scikit-learn's diagram."""
 
-    query_strategy: Any
+    _strategy: Any
 
     @property
     def _repr_html_(self) -> Any:
@@ -32,7 +32,8 @@ class DiagramMixin:
         return bundle
 
     def _diagram(self) -> str:
-        strategy = getattr(self.query_strategy, "__name__", repr(self.query_strategy))
+        called = self._strategy()
+        strategy = getattr(called, "__name__", repr(called))
         counts = [
             0 if member.X_training is None else n_rows(member.X_training)
             for member in getattr(self, "learner_list", [self])

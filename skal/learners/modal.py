@@ -25,6 +25,7 @@ __all__ = ["ask", "parse_answer"]
 
 
 def ask(
+    strategy: Any,
     learner: Any,
     X_pool: Any,
     query_args: tuple[Any, ...],
@@ -35,6 +36,7 @@ def ask(
 
     Parameters
     ----------
+    strategy : callable
     learner : learner
     X_pool : rows of shape (m, ...)
     query_args, query_kwargs
@@ -54,7 +56,6 @@ def ask(
         If the pool is empty, ``n_instances`` does not fit it, or the answer does not
         consist of distinct positions in the pool.
     """
-    strategy = learner.query_strategy
     n_pool = n_rows(X_pool)
     if n_pool == 0:
         raise ValueError("The pool is empty: there is no row to query.")
@@ -182,8 +183,8 @@ def _adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
         wrapped = type(getattr(learner, "estimator", learner)).__name__
         raise UnsuitableLearnerError(
             f"{function.__name__} needs class probabilities, but {wrapped} has no "
-            "predict_proba. For a regressor, pass a query_strategy such as "
-            "LCMD, BAIT or Random of skal.strategies."
+            "predict_proba. Pass no query_strategy, or that of "
+            "skal.recommended_strategy(learner), such as LCMD() for a regressor."
         )
     if ranked or module == "modAL.uncertainty":
         _check_single_output(function.__name__, learner, X_pool)

@@ -16,6 +16,10 @@ class QueryMixin:
 
     query_strategy: Any
 
+    def _strategy(self) -> Any:
+        """Return the strategy that a query calls."""
+        return self.query_strategy
+
     def query(
         self,
         X_pool: Any,
@@ -51,7 +55,7 @@ class QueryMixin:
             If the pool is empty, ``n_instances`` does not fit it, or the positions
             returned are not distinct rows of the pool.
         """
-        strategy = self.query_strategy
+        strategy = self._strategy()
         if isinstance(strategy, type) or not callable(strategy):
             raise TypeError(
                 "query_strategy must be a function or an instance of a strategy, got "
@@ -62,7 +66,9 @@ class QueryMixin:
             # It checks what it is passed and what it picks.
             chosen = strategy.select(self, X_pool, *query_args, **query_kwargs)
         else:
-            chosen = ask(self, X_pool, query_args, query_kwargs, return_metrics)
+            chosen = ask(
+                strategy, self, X_pool, query_args, query_kwargs, return_metrics
+            )
         indices, metrics = chosen
         rows = take_rows(X_pool, indices)
         return (indices, rows, metrics) if return_metrics else (indices, rows)

@@ -39,6 +39,7 @@ from skal.strategies.noise_stability import NoiseStability
 from skal.strategies.per_cost import PerCost
 from skal.strategies.prob_cover import ProbCover
 from skal.strategies.random import Random
+from skal.strategies.recommended import recommended_strategy
 from skal.strategies.stochastic import Stochastic
 from skal.strategies.suggestive_annotation import SuggestiveAnnotation
 from skal.strategies.suitable import suitable_strategies
@@ -116,6 +117,7 @@ __all__ = [
     "WiGS",
     "WrappingStrategy",
     "all_strategies",
+    "recommended_strategy",
     "suitable_strategies",
 ]
 

@@ -99,6 +99,8 @@ class QueryStrategy(BaseEstimator, ABC):
     #: Whether equal scores of all picks, 0 or inf, mean that no row differs.
     _alike_at_zero: ClassVar[bool] = True
     _draws_only_ties: ClassVar[bool] = False
+    #: Why `skal.recommended_strategy` chose this object, if it did; not a parameter.
+    reason: str
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Check the class attributes of a new strategy."""

@@ -16,12 +16,12 @@ from skal.reading.pool import Pool
 from skal.reading.unwrapping import estimator_of
 from skal.rows import n_rows, take_slice
 from skal.strategies.base import QueryStrategy, all_strategies
-from skal.strategies.space import ReadsSpace, resolve_space
 from skal.strategies.wrapping import WrappingStrategy
 
-__all__ = ["suggestion", "suitable_strategies", "summary"]
+__all__ = ["FEW", "suggestion", "suitable_strategies", "summary", "trial_error"]
 
-#: The strategies to try first, by the results of comparisons on tables and images.
+#: The strategies to try first, by the results of comparisons on tables and images; the
+#: very first is that of `recommended_strategy`.
 _FIRST = {
     "classification": (
         *("Margin", "BADGE", "BALD", "Entropy", "LeastConfident", "LCMD", "BAIT"),
@@ -33,7 +33,7 @@ _FIRST = {
     ),
 }
 #: Rows that a strategy is tried on, and names in an error.
-_FEW, _NAMES = 8, 6
+FEW, _NAMES = 8, 6
 
 
 def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
@@ -64,6 +64,7 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     See Also
     --------
     all_strategies : All of them as classes.
+    skal.recommended_strategy : The one to start with.
 
     Notes
     -----
@@ -79,7 +80,7 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     >>> X, y = load_diabetes(return_X_y=True)
     >>> found = suitable_strategies(SVR().fit(X, y), X)
     >>> list(found)[:2]
-    ['GreedySampling', 'LCMD']
+    ['LCMD', 'KMeansPP']
     >>> found["Random"]
     'Rows drawn uniformly at random, without replacement.'
     """
@@ -91,7 +92,7 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
 
 def suggestion(pool: Pool) -> str:
     """Name the first strategies that suit the learner of a pool, for an error."""
-    few = Pool(pool.learner, take_slice(pool.X, slice(_FEW)))
+    few = Pool(pool.learner, take_slice(pool.X, slice(FEW)))
     plain = (cls for cls in _suitable(few) if not issubclass(cls, WrappingStrategy))
     names = [cls.__name__ for cls in islice(plain, _NAMES)]
     if not names:
@@ -106,9 +107,6 @@ def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
     """Yield the strategies that pick a row of the pool, best first."""
     first = _FIRST.get(pool.task, ("Random",))
     known = {cls.__name__: cls for cls in all_strategies()}
-    if resolve_space(pool, "auto") == "inputs":  # which depend on units
-        by_rows = [name for name in first if issubclass(known[name], ReadsSpace)]
-        first = (*(name for name in first[:-1] if name not in by_rows), *by_rows)
     for name in dict.fromkeys((*first, "Random", *known)):
         if name in known and _runs(known[name], pool):
             yield known[name]
@@ -117,16 +115,21 @@ def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
 def _runs(cls: type[QueryStrategy], pool: Pool) -> bool:
     known = inspect.signature(cls).parameters
     quick = {"random_state": 0, "max_epochs": 1, "temperature": 1.0}
+    strategy = cls(**{key: value for key, value in quick.items() if key in known})
+    return trial_error(strategy, pool) is None
+
+
+def trial_error(strategy: QueryStrategy, pool: Pool) -> Exception | None:
+    """Let a strategy pick a row of a pool, and return what it raises."""
     try:
-        strategy = cls(**{key: value for key, value in quick.items() if key in known})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             strategy._check_learner(pool)
             strategy._query(pool, 1)
     # What a strategy raises depends on the models of the user.
-    except Exception:
-        return False
-    return True
+    except Exception as error:
+        return error
+    return None
 
 
 def _few_rows(learner: Any, X: Any) -> Any:
@@ -135,11 +138,11 @@ def _few_rows(learner: Any, X: Any) -> Any:
             X = rows
             break
     if X is not None and n_rows(X):
-        return take_slice(X, slice(_FEW))
+        return take_slice(X, slice(FEW))
     n_features = getattr(estimator_of(learner), "n_features_in_", None)
     if n_features is None:
         raise ValueError("Pass some rows of the pool, X: the learner holds none.")
-    return np.random.default_rng(0).normal(size=(_FEW, n_features))
+    return np.random.default_rng(0).normal(size=(FEW, n_features))
 
 
 def summary(cls: type) -> str:

@@ -37,11 +37,13 @@ def test_only_what_all_have_played_is_compared():
             campaigns("car", "Random", 0, scores),
             campaigns("glass", "Margin", 0, scores),
             campaigns("car", "Margin", 0, scores),
-            campaigns("glass", "BALD", 0, scores),  # not on car
+            campaigns("glass", "BALD", 1, scores),  # not on car
+            campaigns("car", "LCMD", 0, scores),  # not on glass
+            campaigns("nursery", "Random", 0, scores),  # not finished
         ]
     )
     kept, left_out = study.whole(data)
-    assert left_out == ["BALD"]
+    assert left_out == ["BALD", "LCMD"]
     assert set(kept["strategy"]) == {"Random", "Margin"}
     assert set(zip(kept["set"], kept["seed"], strict=True)) == {
         ("glass", 0),

@@ -555,9 +555,7 @@ class TestAsEstimator:
         X, y = data
         for strategy in (uncertainty_sampling, partial(uncertainty_batch_sampling)):
             learner = ActiveLearner(Ridge(), strategy, X, y)
-            with pytest.raises(
-                UnsuitableLearnerError, match=r"Ridge has no predict_proba.*LCMD, BAIT"
-            ):
+            with pytest.raises(UnsuitableLearnerError, match=r"no predict_proba.*LCMD"):
                 learner.query(X)
 
     def test_query_before_fit(self, data):

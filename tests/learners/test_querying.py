@@ -17,7 +17,7 @@ def query(strategy, *args, pool=POOL, **kwargs):
     return ActiveLearner(LogisticRegression(), strategy).query(pool, *args, **kwargs)
 
 
-@pytest.mark.parametrize("strategy", ["uncertainty", None, ActiveLearner, Random])
+@pytest.mark.parametrize("strategy", ["uncertainty", 3, ActiveLearner, Random])
 def test_strategy_must_be_callable_and_not_a_class(strategy):
     with pytest.raises(TypeError, match="query_strategy must be"):
         query(strategy)

@@ -80,11 +80,7 @@ def test_the_best_come_first():
         "LCMD",
         "BAIT",
     ]
-    # Inputs depend on the units of columns.
-    assert list(suitable_strategies(LEARNERS["svr"](), POOL))[:2] == [
-        "GreedySampling",
-        "LCMD",
-    ]
+    assert next(iter(suitable_strategies(LEARNERS["svr"](), POOL))) == "LCMD"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+"""Which strategy to start with: by what the comparisons of skal have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from skal.modes import own_modes
+from skal.reading.pool import Pool
+from skal.reading.unwrapping import innermost, learners_of
+from skal.rows import take_slice
+from skal.strategies.base import QueryStrategy
+from skal.strategies.centers import LCMD
+from skal.strategies.disagreement import VoteEntropy
+from skal.strategies.random import Random
+from skal.strategies.suitable import FEW, trial_error
+from skal.strategies.uncertainty import Margin
+from skal.validation import check_int
+
+__all__ = ["CHOICES", "Choice", "Facts", "recommended_strategy"]
+
+
+class Facts(NamedTuple):
+    """What a choice may depend on.
+
+    Attributes
+    ----------
+    task : str
+        "classification", "regression" or "unknown".
+    n_models : int
+        Members of a committee; otherwise 1.
+    has_proba, decides : bool
+        Whether every model has `predict_proba`, or this or `decision_function`.
+    n_instances : int or None
+        Rows of a query, if known.
+    """
+
+    task: str
+    n_models: int
+    has_proba: bool
+    decides: bool
+    n_instances: int | None
+
+
+class Choice(NamedTuple):
+    """A line of the decision table; the first that applies is taken.
+
+    Attributes
+    ----------
+    task, learner : str
+        For whom, in words.
+    strategy : type
+        Taken with its default parameters.
+    applies : callable
+        From `Facts` to bool.
+    why : str
+        A sentence.
+    results : tuple of str
+        Names of files in ``benchmarks/results`` that show it; empty if the choice
+        follows from what the learner can be asked.
+    """
+
+    task: str
+    learner: str
+    strategy: type[QueryStrategy]
+    applies: Callable[[Facts], bool]
+    why: str
+    results: tuple[str, ...] = ()
+
+
+#: In the order in which they are tried.
+CHOICES = (
+    Choice(
+        "classification",
+        "with `predict_proba`: nets, forests, boosted trees, Gaussian processes, "
+        "logistic regression, and committees of these",
+        Margin,
+        lambda facts: facts.task == "classification" and facts.has_proba,
+        "margin sampling is the best of the strategies compared, or not told apart "
+        "from it, with nets and with other classifiers, in queries of 1 to 100 rows.",
+        ("posteriors_worth", "tabular_classification", "binary26"),
+    ),
+    Choice(
+        "classification",
+        "with `decision_function` alone, such as `SVC`",
+        Margin,
+        lambda facts: (
+            facts.task == "classification" and facts.decides and facts.n_models == 1
+        ),
+        "the rows nearest to the boundary of the model itself are better than random "
+        "rows, and no strategy compared is better than these.",
+        ("binary26",),
+    ),
+    Choice(
+        "classification",
+        "committee with members that lack `predict_proba`",
+        VoteEntropy,
+        lambda facts: facts.task == "classification" and facts.n_models > 1,
+        "votes can be counted where the values of the members have no common scale.",
+    ),
+    Choice(
+        "classification",
+        "that has neither",
+        LCMD,
+        lambda facts: facts.task == "classification",
+        "it needs no probabilities: rows are compared in a space of the learner.",
+    ),
+    Choice(
+        "regression",
+        "any: nets, forests, boosted trees, Gaussian processes, linear models, SVR",
+        LCMD,
+        lambda facts: facts.task == "regression",
+        "it has the best average rank of all strategies compared with nets on tables, "
+        "is better than random rows on all of them, and is the best also with ridge "
+        "regression, SVR and nearest neighbors.",
+        ("tabular_small", "tabular", "plain_regressors"),
+    ),
+    Choice(
+        "unknown",
+        "that is neither a classifier nor a regressor by its tags",
+        Random,
+        lambda facts: True,
+        "nothing is known of its predictions.",
+    ),
+)
+
+
+def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryStrategy:
+    """Choose the strategy to start with for a learner.
+
+    Parameters
+    ----------
+    learner : ActiveLearner, Committee or estimator
+        Any nesting of learners, pipelines and searches; fitted or not.
+    n_instances : int, optional
+        Number of rows that a query will pick.  At present no choice depends on it: in
+        the comparisons, the same strategies are best in small and in large queries.
+
+    Returns
+    -------
+    strategy : QueryStrategy
+        A new object.  Its attribute ``reason`` says in a sentence why it was chosen,
+        and names the results of ``benchmarks/results`` that show it.
+
+    Raises
+    ------
+    ValueError
+        If `n_instances` is not a positive int.
+
+    See Also
+    --------
+    suitable_strategies : All strategies that suit a learner.
+    skal.simulation.compare_strategies : What they are worth on your data.
+
+    Notes
+    -----
+    The choice follows from comparisons on tables and images, which the page "Which
+    strategy" of the user guide sums up: `LCMD` for regression, `Margin` for
+    classification, and what a learner without probabilities can be asked.  It is where
+    to start, not the best on all data: no strategy is.
+
+    If the learner is fitted and holds labeled rows, the strategy is tried on a few of
+    them, and another one is returned if it fails.  Neither the learner nor global
+    generators are changed.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sklearn.svm import SVC
+    >>> from skal import recommended_strategy
+    >>> recommended_strategy(RandomForestRegressor())
+    LCMD()
+    >>> strategy = recommended_strategy(SVC(), n_instances=10)
+    >>> strategy
+    Margin()
+    >>> print(strategy.reason)  # doctest: +ELLIPSIS
+    Margin: the rows nearest to the boundary of the model itself are better than ...
+    """
+    if n_instances is not None:
+        check_int("n_instances", n_instances)
+    facts = _facts(learner, n_instances)
+    choice = next(c for c in CHOICES if c.applies(facts))
+    strategy = choice.strategy()
+    reason = _reason(choice)
+    pool = _labeled_pool(learner)
+    if pool is not None:
+        with own_modes():
+            error = trial_error(strategy, pool)
+            if error is not None:
+                first = type(strategy).__name__
+                strategy = next(s for s in _others(choice) if _answers(s, pool))
+                reason = (
+                    f"{type(strategy).__name__}, because {first}, the first choice, "
+                    f"fails for this learner: {error}"
+                )
+    strategy.reason = reason
+    return strategy
+
+
+def _facts(learner: Any, n_instances: int | None) -> Facts:
+    models = [innermost(member) for member in learners_of(learner)]
+    has_proba = all(hasattr(model, "predict_proba") for model in models)
+    decides = all(
+        hasattr(m, "predict_proba") or hasattr(m, "decision_function") for m in models
+    )
+    task = Pool(learner, [[0.0]]).task
+    return Facts(task, len(models), has_proba, decides, n_instances)
+
+
+def _reason(choice: Choice) -> str:
+    text = f"{choice.strategy.__name__}: {choice.why}"
+    if choice.results:
+        text += f" See {', '.join(choice.results)} in benchmarks/results."
+    return text
+
+
+def _labeled_pool(learner: Any) -> Pool | None:
+    """Take a few labeled rows as a pool; None if a trial on them proves nothing."""
+    for X, _ in Pool(learner, [[0.0]]).labeled:
+        pool = Pool(learner, take_slice(X, slice(FEW)))
+        return pool if pool.is_fitted else None
+    return None
+
+
+def _answers(strategy: QueryStrategy, pool: Pool) -> bool:
+    # Random does not read the learner: it is the last resort even where a trial fails.
+    return isinstance(strategy, Random) or trial_error(strategy, pool) is None
+
+
+def _others(choice: Choice) -> Iterator[QueryStrategy]:
+    for other in CHOICES:
+        if other.task in (choice.task, "unknown") and other is not choice:
+            yield other.strategy()
+    yield Random()
