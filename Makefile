@@ -13,7 +13,7 @@ QUICK := tests/measures tests/selection tests/spaces tests/reading \
 	tests/test_stacking.py tests/test_hooks.py tests/test_rng.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo quick fuzz test lint types unit tables docs test-modal test-oldest test-peers test-learners clean
+.PHONY: help demo quick fuzz kill test lint types unit tables docs test-modal test-oldest test-peers test-learners clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,6 +36,9 @@ fuzz: $(VENV)/.ready  ## thousands of random problems; goes on where it was stop
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --n $(FUZZ)
 
 test: lint types unit docs  ## everything that CI runs
+
+kill: $(VENV)/.ready  ## kill processes that label; no label may be lost or doubled
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaign.kill --n 200
 
 lint: $(VENV)/.ready  ## style and format
 	$(BIN)/ruff check .
