@@ -48,10 +48,14 @@ READERS = {
 }
 
 
-def make_strategy(cls: type[QueryStrategy], **parameters: Any) -> QueryStrategy:
+def make_strategy(
+    cls: type[QueryStrategy], task: str | None = None, **parameters: Any
+) -> QueryStrategy:
     """Construct a strategy, seeded and quick where it has such parameters."""
     known = inspect.signature(cls).parameters
     defaults = {"random_state": 0, **QUICK}
+    if task is not None:
+        defaults["proxy"] = make_net(task)  # the default one trains for 300 steps
     if cls.__name__ == "UHerding":
         defaults["temperature"] = 1.0  # by default it trains the estimator once more
     chosen = {k: v for k, v in defaults.items() if k in known}

@@ -106,7 +106,7 @@ def make_pool(kind: str, m: int = 50) -> np.ndarray:
 
 @every_case
 def test_picks_are_distinct_whatever_the_rows(cls, task, learner):
-    strategy = make_strategy(cls)
+    strategy = make_strategy(cls, task)
     for kind, n in [
         ("continuous", 50),
         ("duplicated", 50),
@@ -132,7 +132,7 @@ SAME_VIEW: dict[str, dict[str, Any]] = {
 # DiverseMiniBatch makes as many clusters as rows are picked.
 @cases_where(lambda name, _: name != "DiverseMiniBatch")
 def test_first_pick_does_not_depend_on_how_many(cls, task, learner):
-    strategy = make_strategy(cls, **SAME_VIEW.get(cls.__name__, {}))
+    strategy = make_strategy(cls, task, **SAME_VIEW.get(cls.__name__, {}))
     X = make_pool("continuous")
     first = [strategy.select(learner, X, n).indices[0] for n in (1, 2, 5)]
     assert len(set(first)) == 1
@@ -146,7 +146,7 @@ def test_the_place_in_the_pool_does_not_matter(cls, task, learner):
     rng = np.random.default_rng(0)
     places = []
     for seed in range(20):
-        strategy = make_strategy(cls, **quick)
+        strategy = make_strategy(cls, task, **quick)
         if "random_state" in strategy.get_params(deep=False):
             strategy.set_params(random_state=seed)
         picked = strategy.select(learner, X[rng.permutation(60)], 6).indices
@@ -178,7 +178,7 @@ def test_is_a_scikit_learn_object(cls):
 
 @every_case
 def test_pickle_and_clone_pick_the_same(cls, task, learner):
-    strategy, X = make_strategy(cls), make_pool("continuous")
+    strategy, X = make_strategy(cls, task), make_pool("continuous")
     expected = strategy.select(learner, X, 4).indices
     for other in (pickle.loads(pickle.dumps(strategy)), clone(strategy), strategy):
         np.testing.assert_array_equal(other.select(learner, X, 4).indices, expected)
@@ -236,8 +236,8 @@ def test_query_changes_neither_net_nor_learner_nor_generators(cls, task, device)
     X_pool = make_pool("continuous")
     kept = X_pool.copy(), X.copy(), y.copy()
 
-    make_strategy(cls).select(learner, X_pool, 3)
-    make_strategy(cls)(learner, X_pool, 3)
+    make_strategy(cls, task).select(learner, X_pool, 3)
+    make_strategy(cls, task)(learner, X_pool, 3)
 
     after = snapshot(net)
     for name, tensor in before.pop("state").items():
@@ -264,7 +264,7 @@ for cls, task in cases():
     net = make_net(task, strategy=cls).fit(X, y)
     pool = make_data(task, 50, seed=1)[0]
     learner = with_labeled(net, X, y) if cls._requires_labeled else net
-    picked = make_strategy(cls).select(learner, pool, 5).indices
+    picked = make_strategy(cls, task).select(learner, pool, 5).indices
     picks[cls.__name__ + task] = picked.tolist()
 print(json.dumps(picks, sort_keys=True))
 """
@@ -290,7 +290,7 @@ DRAW_TIES = [
 @cases_where(lambda name, task: name in DRAW_TIES)
 def test_ties_are_in_the_same_order_without_a_seed(cls, task, learner):
     X = np.repeat(make_pool("continuous", 4), 20, axis=0)  # 20 rows of each score
-    strategy = make_strategy(cls, random_state=None)
+    strategy = make_strategy(cls, task, random_state=None)
     expected = strategy.select(learner, X, 6).indices
     for _ in range(3):
         picked = strategy.select(learner, X, 6).indices
@@ -299,7 +299,7 @@ def test_ties_are_in_the_same_order_without_a_seed(cls, task, learner):
 
 @every_case
 def test_batch_block_and_threads_change_nothing(cls, task, learner):
-    strategy, X = make_strategy(cls), make_pool("continuous", 203)
+    strategy, X = make_strategy(cls, task), make_pool("continuous", 203)
     expected = strategy.select(learner, X, 6).indices
     net, threads = learner.estimator, torch.get_num_threads()
     for batch_size in (7, 64, -1):
@@ -318,7 +318,7 @@ def test_batch_block_and_threads_change_nothing(cls, task, learner):
 
 @cases_where(lambda name, task: READERS.get(name) == task)
 def test_containers_agree(cls, task, learner, tmp_path):
-    strategy, X = make_strategy(cls), make_pool("continuous")
+    strategy, X = make_strategy(cls, task), make_pool("continuous")
     expected = strategy.select(learner, X, 5).indices
     np.save(tmp_path / "pool.npy", X)
     dask_array = pytest.importorskip("dask.array")
@@ -380,7 +380,7 @@ def test_committee_of_nets(cls, task):
         )
         for seed in range(2)
     ]
-    committee = owner(members, query_strategy=make_strategy(cls))
+    committee = owner(members, query_strategy=make_strategy(cls, task))
     indices, rows = committee.query(make_pool("continuous"), n_instances=4)
     assert len(set(indices.tolist())) == 4
     assert rows.shape == (4, N_FEATURES)
@@ -397,12 +397,12 @@ def test_rows_that_are_not_finite_are_counted_and_the_first_named(cls, task, lea
         config_context(working_memory=0.01),
         pytest.raises(ValueError, match=r"3 of 50 rows .*first is row 7"),
     ):
-        make_strategy(cls).select(learner, X, 1)
+        make_strategy(cls, task).select(learner, X, 1)
 
 
 @every_case
 def test_unfitted_learner(cls, task):
-    X, strategy = make_pool("continuous"), make_strategy(cls)
+    X, strategy = make_pool("continuous"), make_strategy(cls, task)
     learner = ActiveLearner(make_pipeline(StandardScaler(), make_net(task, "cpu", cls)))
     if cls._requires_labeled:
         with pytest.raises(UnsuitableLearnerError, match="labeled rows"):
@@ -430,7 +430,7 @@ def test_committee_without_nets(cls, task):
     pair = [GaussianNB(), LogisticRegression()] if of_classifiers else [Ridge(), SVR()]
     owner = skal.Committee if of_classifiers else skal.CommitteeRegressor
     committee = owner([ActiveLearner(e, X_training=X, y_training=y) for e in pair])
-    strategy, pool = make_strategy(cls), make_pool("continuous")
+    strategy, pool = make_strategy(cls, task), make_pool("continuous")
     if cls._requires == "net" or cls.__name__ in OF_EPOCHS:
         with pytest.raises(
             UnsuitableLearnerError, match=r"nets? of (a )?skorch estimator"
@@ -446,7 +446,9 @@ def test_shuffling_validation_iterator_is_refused(cls, task):
     X, y = make_data(task)
     net = make_net(task, strategy=cls, iterator_valid__shuffle=True).fit(X, y)
     with pytest.raises(ValueError, match="iterator_valid__shuffle"):
-        make_strategy(cls).select(asked(cls, net, X, y), make_pool("continuous"), 1)
+        make_strategy(cls, task).select(
+            asked(cls, net, X, y), make_pool("continuous"), 1
+        )
 
 
 @cases_where(lambda name, _: name not in BLIND)
@@ -458,4 +460,6 @@ def test_a_net_that_diverged_is_reported(cls, task):
         for weights in dict(net.callbacks_)["WeightSnapshots"].weights_:
             next(iter(weights.values())).fill_(torch.nan)
     with pytest.raises(ValueError, match=r"finite|diverge"):
-        make_strategy(cls).select(asked(cls, net, X, y), make_pool("continuous"), 2)
+        make_strategy(cls, task).select(
+            asked(cls, net, X, y), make_pool("continuous"), 2
+        )

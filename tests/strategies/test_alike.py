@@ -97,7 +97,9 @@ def test_equal_scores_of_a_strategy_of_ones_own_are_returned():
     with pytest.warns(UserWarning, match="Constant gives all rows the same score, 0.5"):
         picked = Constant().select(asked, POOL, 4)
     assert len(set(picked.indices.tolist())) == 4
-    with pytest.warns(UserWarning, match="To this model the rows of the pool are alike"):
+    with pytest.warns(
+        UserWarning, match="To this model the rows of the pool are alike"
+    ):
         scores = Constant().score_samples(asked, POOL)
     np.testing.assert_array_equal(scores, np.full(40, 0.5))
     Constant().select(asked, POOL[:1], 1)  # of one row nothing can differ
