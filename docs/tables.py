@@ -13,14 +13,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from docs.claims import CLAIMS, VERDICTS
 from skal.strategies import WrappingStrategy, all_strategies
+from skal.strategies.recommended import CHOICES
 from skal.strategies.suitable import summary
 
 ROOT = Path(__file__).parents[1]
-FILES = [
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{page}.rst" for page in ("strategies", "literature", "api")),
-]
+RESULTS = ROOT / "benchmarks" / "results"
+_PAGES = ("strategies", "which_strategy", "literature", "api")
+FILES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.rst" for page in _PAGES)]
 #: What a learner has to provide, by family; the order is that of the tables.
 FAMILIES = {
     "any": "any estimator",
@@ -70,26 +71,106 @@ def overview(_: str = "") -> list[str]:
     return lines
 
 
+def list_table(widths: str, rows: list[list[str]]) -> list[str]:
+    """Write a table of reStructuredText; the first row is its header."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in rows:
+        marks = ["   * - ", *["     - "] * (len(row) - 1)]
+        cells = (mark + cell for mark, cell in zip(marks, row, strict=True))
+        lines += [line.rstrip() for line in cells]
+    return lines
+
+
 def strategies(name: str) -> list[str]:
     """Table of the guide: the strategies of one family."""
-    lines = [
-        ".. list-table::",
-        "   :header-rows: 1",
-        "   :widths: 24 22 54",
-        "",
-        "   * - strategy",
-        "     - task",
-        "     - summary",
-    ]
+    rows = [["strategy", "task", "summary", "gain over random rows in our studies"]]
     for cls in members(name):
         task = "both" if cls._task == "any" else cls._task
         labeled = ", with labeled rows" if cls._requires_labeled else ""
-        lines += [
-            f"   * - :class:`{cls.__name__}`",
-            f"     - {task}{labeled}",
-            f"     - {summary(cls)}",
-        ]
-    return lines
+        role = f":class:`{cls.__name__}`"
+        rows.append([role, f"{task}{labeled}", summary(cls), gains(cls.__name__)])
+    return list_table("20 16 40 24", rows)
+
+
+#: Tables of results with a column of gains: file, part, and what the gain is called.
+_GAINS = (
+    ("tabular_small", "## Average", "regression: {} in log RMSE"),
+    ("tabular_classification", "## Net", "classification by a net: {} points"),
+    (
+        "tabular_classification",
+        "## Logistic regression",
+        "classification by logistic regression: {} points",
+    ),
+)
+
+
+def results(file: str, part: str) -> dict[str, dict[str, str]]:
+    """Read the first table of a part of a report; a row a strategy.
+
+    Empty if there is no such part.
+    """
+    lines = (RESULTS / f"{file}.md").read_text().splitlines()
+    start = next((k for k, line in enumerate(lines) if line.startswith(part)), None)
+    rows: list[list[str]] = []
+    for line in lines[start:] if start is not None else []:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif rows:
+            break
+    return {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+
+
+def gains(strategy: str) -> str:
+    """Say what a strategy gained over random rows, and on how many sets."""
+    found = []
+    for file, part, words in _GAINS:
+        row = results(file, part).get(strategy)
+        if row is not None and row["gain"]:
+            found.append(
+                f"{words.format(row['gain'])} (better on {row['sets better']})"
+            )
+    return "; ".join(found)
+
+
+def decision(_: str = "") -> list[str]:
+    """Table of the choices of `skal.recommended_strategy`."""
+    rows = [["task", "learner", "start with", "because"]]
+    for choice in CHOICES:
+        link = f":class:`~skal.strategies.{choice.strategy.__name__}`"
+        why = f"{choice.why} {sources(choice.results)}".strip()
+        rows.append([choice.task, choice.learner, link, why])
+    return list_table("14 30 16 40", rows)
+
+
+def sources(files: tuple[str, ...]) -> str:
+    """Link reports of results."""
+    links = (f":download:`{f} <../benchmarks/results/{f}.md>`" for f in files)
+    return f"({', '.join(links)})" if files else ""
+
+
+def ranks(argument: str) -> list[str]:
+    """Table of gains of a report; the argument is its file and a part, by a dot."""
+    file, part = argument.split(".")
+    found = results(file, f"## {part.replace('_', ' ')}")
+    columns = ["rank", "gain", "95 % over sets", "sets better"]
+    rows = [["strategy", *columns]]
+    known = {cls.__name__ for cls in all_strategies()}
+    for name, row in found.items():
+        link = f":class:`~skal.strategies.{name}`" if name in known else name
+        rows.append([link, *(row.get(column, "") for column in columns)])
+    return list_table("32 10 14 26 18", rows)
+
+
+def claims(_: str = "") -> list[str]:
+    """Table of what papers claim, and of what our studies found."""
+    order = list(VERDICTS)
+    rows = [["strategy", "claim", "verdict", "in our studies"]]
+    for name in sorted(CLAIMS, key=lambda n: (order.index(CLAIMS[n].verdict), n)):
+        claim = CLAIMS[name]
+        found = f"{claim.found} {sources(claim.results)}".strip()
+        link = f":class:`~skal.strategies.{name}`"
+        rows.append([link, claim.claim, claim.verdict, found])
+    return list_table("16 28 12 44", rows)
 
 
 def names(module: str) -> list[str]:
@@ -125,17 +206,8 @@ def papers(_: str = "") -> list[str]:
     for cls in all_strategies():
         for reference in references(cls):
             cited.setdefault(reference, []).append(f":class:`{cls.__name__}`")
-    lines = [
-        ".. list-table::",
-        "   :header-rows: 1",
-        "   :widths: 70 30",
-        "",
-        "   * - paper",
-        "     - strategies",
-    ]
-    for reference in sorted(cited):
-        lines += [f"   * - {reference}", f"     - {', '.join(cited[reference])}"]
-    return lines
+    rows = [[reference, ", ".join(cited[reference])] for reference in sorted(cited)]
+    return list_table("70 30", [["paper", "strategies"], *rows])
 
 
 _KINDS: dict[str, Callable[[str], list[str]]] = {
@@ -143,6 +215,9 @@ _KINDS: dict[str, Callable[[str], list[str]]] = {
     "strategies": strategies,
     "names": names,
     "papers": papers,
+    "decision": decision,
+    "ranks": ranks,
+    "claims": claims,
 }
 
 

@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from docs import tables
+from docs.claims import CLAIMS, VERDICTS
 from skal.strategies import (
     BADGE,
     BALD,
@@ -23,6 +25,7 @@ from skal.strategies import (
     Random,
     ViaProxy,
     all_strategies,
+    recommended_strategy,
 )
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -144,3 +147,73 @@ def test_every_decision_is_listed() -> None:
     listed = re.findall(r"^   (\w+)$", (DOCS / "decisions/index.rst").read_text(), re.M)
     pages = {page.stem for page in DECISIONS} - {"index"}
     assert sorted(listed) == sorted(pages)
+
+
+# -- which strategy --------------------------------------------------------------------
+
+FIRST = {
+    "regression": type(recommended_strategy(Ridge())).__name__,
+    "classification": type(recommended_strategy(LogisticRegression())).__name__,
+}
+ROOT = DOCS.parent
+
+
+def _between(page: Path, start: str, end: str) -> str:
+    return page.read_text().split(start, 1)[1].split(end, 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("page", "start", "end", "task"),
+    [
+        ("README.md", "## Regression", "## Classification", "regression"),
+        ("README.md", "## Classification", "## Strategies", "classification"),
+        ("README.md", "## Strategies\n\nStart with", "for regression", "regression"),
+        ("README.md", "for regression, and with", "classification", "classification"),
+        ("docs/getting_started.rst", "regression on a table,", "and for", "regression"),
+        ("docs/getting_started.rst", "Without a learner", "On a GPU", "regression"),
+        ("docs/which_strategy.rst", "====\n", "for regression", "regression"),
+        ("docs/which_strategy.rst", "for regression,", "cation.", "classification"),
+        ("docs/strategies.rst", "\nRegression\n   ", "with any", "regression"),
+        ("docs/strategies.rst", "\nClassification\n   ", "with any", "classification"),
+        ("docs/examples/plot_1_first_campaign.py", "# %%", "In each", "regression"),
+        ("skal/learners/modal.py", "needs class prob", "regressor", "regression"),
+    ],
+)
+def test_pages_name_the_strategy_that_is_recommended(
+    page: str, start: str, end: str, task: str
+) -> None:
+    """And no other one."""
+    known = {cls.__name__ for cls in all_strategies()} - {"Random"}
+    text = _between(ROOT / page, start, end)
+    assert known & set(re.findall(r"\w+", text)) == {FIRST[task]}
+
+
+def test_every_strategy_has_its_claim_and_results_that_name_it() -> None:
+    assert set(CLAIMS) == {cls.__name__ for cls in all_strategies()}
+    for name, claim in CLAIMS.items():
+        assert claim.verdict in VERDICTS
+        assert (claim.verdict == "not studied") == (not claim.results), name
+        for file in claim.results:
+            text = (tables.RESULTS / f"{file}.md").read_text()
+            # KMeansPP on gradients is called BADGE in the large protocol.
+            assert name in text, f"{name} in {file}"
+
+
+def test_gains_are_those_of_the_results() -> None:
+    found = tables.results("tabular_small", "## Average")
+    assert found["LCMD"]["rank"] == "2.20"
+    assert len(found) == 23
+    assert tables.results("tabular_small", "## No such part") == {}
+    assert "+0.104 in log RMSE (better on 11 of 11)" in tables.gains("LCMD")
+    assert tables.gains("Random") == ""
+
+
+def test_the_recommended_strategies_are_the_best_of_the_tables() -> None:
+    for file, part, task in (
+        ("tabular_small", "## Average", "regression"),
+        ("plain_regressors", "## Ridge", "regression"),
+        ("plain_regressors", "## SVM", "regression"),
+        ("plain_regressors", "## Nearest", "regression"),
+        ("tabular_classification", "## Logistic", "classification"),
+    ):
+        assert next(iter(tables.results(file, part))) == FIRST[task], (file, part)
