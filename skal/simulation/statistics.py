@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from sklearn.isotonic import isotonic_regression
 
 __all__ = [
     "LabelsSaved",
@@ -16,6 +15,10 @@ __all__ = [
     "mean_interval",
     "paired_difference",
 ]
+
+
+#: Numbers in memory at a time.
+_ELEMENTS = 2**20
 
 
 class PairedDifference(NamedTuple):
@@ -178,7 +181,8 @@ def labels_saved(
     Mean curves are made monotone by isotonic regression, which reduces the noise at
     their ends, and are interpolated linearly. The target is the last value of the
     reference, and the labels saved are those at which the reference first reaches it,
-    minus those at which the other curve does.
+    minus those at which the other curve does. The cost is that of `n_resamples`
+    :math:`\cdot` `n_steps` squared numbers, a few at a time.
 
     The interval is a bootstrap interval over runs. Its percentiles are expanded for
     small numbers of runs [1]_, to those of a normal distribution at :math:`\sqrt{n / (n
@@ -200,38 +204,61 @@ def labels_saved(
     10.0
     """
     n = len(scores)
-    saved = _saved(n_labeled, scores.mean(axis=0), reference.mean(axis=0))
+    whole = np.arange(n)[None]
+    (saved,) = _saved(n_labeled, scores, reference, whole)
     if n < 2:
-        return LabelsSaved(saved, float("nan"), float("nan"))
+        return LabelsSaved(float(saved), float("nan"), float("nan"))
     rng = np.random.default_rng(0)  # the same interval each time
-    samples = []
-    for _ in range(n_resamples):
-        runs = rng.integers(n, size=n)
-        means = scores[runs].mean(axis=0), reference[runs].mean(axis=0)
-        value = _saved(n_labeled, *means)
-        samples.append(-np.inf if np.isnan(value) else value)
+    runs = rng.integers(n, size=(n_resamples, n))
+    samples = _saved(n_labeled, scores, reference, runs)
+    samples = np.where(np.isnan(samples), -np.inf, samples)
     outwards = np.sqrt(n / (n - 1)) * stats.t.ppf((1 + confidence) / 2, n - 1)
     tail = stats.norm.sf(outwards)
     low = np.quantile(samples, tail, method="lower")
     high = np.quantile(samples, 1 - tail, method="higher")
-    return LabelsSaved(saved, float(low), float(high))
+    return LabelsSaved(float(saved), float(low), float(high))
 
 
-def _saved(n_labeled: np.ndarray, curve: np.ndarray, reference: np.ndarray) -> float:
-    rising = isotonic_regression(reference)
-    needed = [_labels_until(n_labeled, c, rising[-1]) for c in (rising, curve)]
-    return needed[0] - needed[1]
+def _saved(
+    n_labeled: np.ndarray, scores: np.ndarray, reference: np.ndarray, runs: np.ndarray
+) -> np.ndarray:
+    """Get the labels saved by mean curves of some runs, ``(n_samples, n)``."""
+    n_steps = len(n_labeled)
+    size = max(1, _ELEMENTS // n_steps**2)
+    saved = []
+    for start in range(0, len(runs), size):
+        part = runs[start : start + size]
+        rising = _isotonic(reference[part].mean(axis=1))
+        other = _isotonic(scores[part].mean(axis=1))
+        target = rising[:, -1]
+        needed = [_labels_until(n_labeled, r, target) for r in (rising, other)]
+        saved.append(needed[0] - needed[1])
+    return np.concatenate(saved)
 
 
-def _labels_until(n_labeled: np.ndarray, curve: np.ndarray, target: float) -> float:
-    """Get the number of labels at which a curve reaches a score; NaN if it does not."""
-    rising = isotonic_regression(curve)
-    close = 1e-12 * np.abs(rising).max(initial=abs(target))
-    reached = np.flatnonzero(rising >= target - close)
-    if len(reached) == 0:
-        return float("nan")
-    k = int(reached[0])
-    if k == 0:
-        return float(n_labeled[0])
-    share = min(1.0, (target - rising[k - 1]) / (rising[k] - rising[k - 1]))
-    return float(n_labeled[k - 1] + share * (n_labeled[k] - n_labeled[k - 1]))
+def _isotonic(curves: np.ndarray) -> np.ndarray:
+    """Isotonic regression of each curve, ``(r, n_steps)``, by its min-max formula."""
+    n_steps = curves.shape[1]
+    sums = np.cumsum(np.pad(curves, ((0, 0), (1, 0))), axis=1)
+    first, last = np.triu_indices(n_steps)
+    means = np.full((len(curves), n_steps, n_steps), np.inf)  # from step i to step j
+    means[:, first, last] = (sums[:, last + 1] - sums[:, first]) / (last - first + 1)
+    # The least mean that begins at i and ends at k or later, for i <= k.
+    least = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1]
+    least[:, np.tri(n_steps, k=-1, dtype=bool)] = -np.inf
+    return np.maximum.accumulate(least.max(axis=1), axis=1)
+
+
+def _labels_until(
+    n_labeled: np.ndarray, rising: np.ndarray, target: np.ndarray
+) -> np.ndarray:
+    """Get the number of labels at which each curve reaches a score, NaN if never."""
+    largest = np.maximum(np.abs(rising).max(axis=1), np.abs(target))
+    reached = rising >= (target - 1e-12 * largest)[:, None]
+    k = reached.argmax(axis=1)
+    before, rows = np.maximum(k - 1, 0), np.arange(len(rising))
+    rise = rising[rows, k] - rising[rows, before]
+    share = (target - rising[rows, before]) / np.where(rise > 0, rise, 1.0)
+    step = n_labeled[k] - n_labeled[before]
+    until = n_labeled[before] + np.minimum(1.0, share) * step
+    return np.where(reached.any(axis=1), until, np.nan)

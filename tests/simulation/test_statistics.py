@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.isotonic import isotonic_regression
 
+from skal.simulation import statistics
 from skal.simulation.statistics import (
     area,
     labels_saved,
@@ -99,6 +101,28 @@ def test_one_side_is_unknown_if_the_score_may_not_be_reached() -> None:
     assert saved.low == -np.inf
     assert 0 < saved.saved < saved.high < 40
     assert labels_saved(STEPS, other, reference) == saved
+
+
+@pytest.mark.parametrize("elements", [2**20, 1])
+def test_curves_are_made_monotone_as_by_scikit_learn(
+    elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_ELEMENTS", elements)
+    rng = np.random.default_rng(0)
+    n_labeled = np.cumsum(rng.integers(1, 9, size=12))
+    for _ in range(40):
+        reference = np.round(rng.normal(size=(1, 12)).cumsum(axis=1) / 2, 1)
+        other = np.round(rng.normal(size=(1, 12)).cumsum(axis=1) / 2, 1)
+        rising = isotonic_regression(reference[0])
+        needed = []
+        for curve in (rising, isotonic_regression(other[0])):
+            # Where a line from step to step first is at the target.
+            fine = np.interp(np.linspace(0, 11, 110001), np.arange(12), curve)
+            at = np.interp(np.linspace(0, 11, 110001), np.arange(12), n_labeled)
+            reached = np.flatnonzero(fine >= rising[-1] - 1e-9)
+            needed.append(at[reached[0]] if len(reached) else np.nan)
+        saved = labels_saved(n_labeled, other, reference).saved
+        np.testing.assert_allclose(saved, needed[0] - needed[1], atol=2e-3)
 
 
 def test_the_interval_covers_the_truth() -> None:
