@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from skal._numerics.blocks import blocks
-from skal.measures._disagreement import consensus_entropy
 from skal.measures._uncertainty import entropy
 
 __all__ = ["epig", "epig_of_covariance", "gaussian_epig"]
 
 
-def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
+def epig(probs: Tensor, target_probs: Tensor, weights: Tensor | None = None) -> Tensor:
     r"""Score by the expected predictive information gain (EPIG) [1]_, in nats.
 
     Parameters
@@ -21,6 +20,9 @@ def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
         Probabilities of K models.
     target_probs : Tensor of shape (K, t, C)
         Of the same models, for the rows whose predictions are of interest.
+    weights : Tensor of shape (K,), optional
+        Probability of each model, for example given the labels of other rows; by
+        default all are equally probable.
 
     Returns
     -------
@@ -40,17 +42,22 @@ def epig(probs: Tensor, target_probs: Tensor) -> Tensor:
     """
     n_draws, m, n_classes = probs.shape
     probs, target_probs = probs.double(), target_probs.double()
-    targets = target_probs.reshape(n_draws, -1)  # (K, t * C)
+    if weights is None:
+        weights = probs.new_full((n_draws,), 1 / n_draws)
     n_targets = target_probs.shape[1]
-    alone = consensus_entropy(probs) + consensus_entropy(target_probs).mean()
-    together = torch.empty(m, dtype=torch.float64, device=probs.device)
+    targets = target_probs.reshape(n_draws, -1)  # (K, t * C)
+    of_targets = entropy((weights @ targets).reshape(n_targets, n_classes)).mean()
+    targets = targets * weights[:, None]
+    scores = torch.empty(m, dtype=torch.float64, device=probs.device)
     for part in blocks(m, targets.shape[1] * n_classes):
         block = probs[:, part].reshape(n_draws, -1)
-        joint = block.T @ targets / n_draws
+        own = entropy((weights @ block).reshape(-1, n_classes))
+        joint = block.T @ targets
         joint = joint.reshape(-1, n_classes, n_targets, n_classes)
         flat = joint.permute(0, 2, 1, 3).reshape(-1, n_classes**2)
-        together[part] = entropy(flat).reshape(-1, n_targets).mean(1)
-    return (alone - together).clamp(min=0)
+        together = entropy(flat).reshape(-1, n_targets).mean(1)
+        scores[part] = own + of_targets - together
+    return scores.clamp(min=0)
 
 
 def gaussian_epig(

@@ -81,8 +81,8 @@ class GaussianPosterior(Posterior):
         raise UnsuitableLearnerError(
             f"{type(self).__name__} gives a distribution for each prediction, and no "
             "models whose predictions could be compared. Strategies that read it: "
-            "PredictiveVariance, BALD and PowerBALD; with covariances, also BatchBALD "
-            "and EPIG. For models, use posterior=Bagged(), or a Committee."
+            "PredictiveVariance, BALD and PowerBALD; with covariances, also BatchBALD, "
+            "EPIG and BatchEPIG. For models, use posterior=Bagged(), or a Committee."
         )
 
 

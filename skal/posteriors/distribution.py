@@ -17,6 +17,7 @@ from skal.posteriors.gaussian import GaussianPredictions, GaussianReader
 from skal.posteriors.quantiles import QuantileReader, gives_quantiles
 from skal.reading.models import Member
 from skal.reading.pool import Pool
+from skal.reading.variance_column import gives_variance
 from skal.rows import array_if_tensor
 
 __all__ = ["PredictiveDistribution", "has_distribution"]
@@ -41,8 +42,8 @@ class PredictiveDistribution(GaussianPosterior):
     Variances are those of the predicted function: the noise of a `WhiteKernel` and the
     ``1 / alpha_`` of the Bayesian linear models are taken off.  In the last three they
     are those of labels, from which noise cannot be told apart; `BALD` then needs its
-    ``noise_variance``.  Without covariances, `BatchBALD` and `EPIG` are refused,
-    because the predictions of two rows are not independent.
+    ``noise_variance``.  Without covariances, `BatchBALD`, `EPIG` and `BatchEPIG` are
+    refused, because the predictions of two rows are not independent.
 
     Several members of a committee are read as one Gaussian with the moments of their
     mixture.
@@ -102,14 +103,9 @@ def _kind(estimator: Any) -> Callable[[Member], GaussianReader] | None:
         return LinearModel if LinearModel.reads(estimator) else _ReturnStd
     if hasattr(estimator, "pred_dist"):
         return _PredDist
-    if _has_variance_column(estimator):
+    if gives_variance(estimator):
         return _VarianceColumn
     return QuantileReader if gives_quantiles(estimator) else None
-
-
-def _has_variance_column(estimator: Any) -> bool:
-    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
-    return "RMSEWithUncertainty" in str(params.get("loss_function"))
 
 
 class _Moments(GaussianReader):

@@ -7,6 +7,11 @@ from skal.selection._batch_bald import (
     batch_bald_of_covariance,
     gaussian_batch_bald,
 )
+from skal.selection._batch_epig import (
+    batch_epig,
+    batch_epig_of_covariance,
+    gaussian_batch_epig,
+)
 from skal.selection._clusters import representatives, round_robin, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
@@ -29,9 +34,12 @@ __all__ = [
     "bait",
     "batch_bald",
     "batch_bald_of_covariance",
+    "batch_epig",
+    "batch_epig_of_covariance",
     "fisher_bait",
     "frank_wolfe",
     "gaussian_batch_bald",
+    "gaussian_batch_epig",
     "gumbel_top_k",
     "interleave",
     "k_center",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skal._numerics.blocks import block_size, blocks
 from skal.measures import bald, bald_of_variance, entropy
+from skal.selection._configurations import LabelConfigurations
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 from skal.validation import check_int, check_positive
 
@@ -19,8 +20,6 @@ _MOST_BYTES = 1 << 32
 #: Gains are rounded to multiples of this, above the error of float64, so that those of
 #: duplicates tie.
 _STEP = 2.0**-36
-#: Samples whose posteriors agree to this are evaluated as one.
-_GRID = 2.0**-20
 
 
 def batch_bald(
@@ -109,7 +108,8 @@ class _LazyGains(Greedy):
             self.own[part] = _mean_entropy(probs[:, part])
             self.single[part] = _rounded(bald(probs[:, part]))
         self.value = self.single
-        self.labels = _Configurations(n_models, n_configurations, rng, probs)
+        self.labels = LabelConfigurations(n_models, n_configurations, rng, probs)
+        self.n_classes = n_classes
         self.n_picked = 0
 
     def choose(self) -> tuple[int, Tensor] | None:
@@ -130,7 +130,7 @@ class _LazyGains(Greedy):
         gains = self.value
         bounds, order = gains.sort(descending=True, stable=True)
         best, best_row = -torch.inf, -1
-        step = self.labels.block_size
+        step = block_size(len(self.labels.weight) * self.n_classes)
         for start in range(0, len(order), step):
             bound, first = float(bounds[start]), int(order[start])
             # Equal bounds are in pool order, so that the first row is the lowest.
@@ -140,12 +140,20 @@ class _LazyGains(Greedy):
             rows = rows[gains[rows] > -torch.inf]
             if not len(rows):
                 break
-            gains[rows] = _rounded(self.labels.mean_entropy(rows) - self.own[rows])
+            gains[rows] = _rounded(self._mean_entropy_given(rows) - self.own[rows])
             block_best = float(gains[rows].max())
             block_row = int(rows[gains[rows] == block_best].min())
             if block_best > best or (block_best == best and block_row < best_row):
                 best, best_row = block_best, block_row
         return best_row
+
+    def _mean_entropy_given(self, rows: Tensor) -> Tensor:
+        """Entropy of the label of each row given those of the picks, ``(b,)``."""
+        given = self.labels.posterior @ self.probs[:, rows].flatten(1)
+        # Twice as fast as torch.special.entr, and 0 log 0 is 0 as well.
+        logs = given.clamp(min=torch.finfo(given.dtype).tiny).log_()
+        terms = logs.mul_(given).view(len(given), len(rows), self.n_classes)
+        return -(self.labels.weight @ terms.sum(dim=2))
 
 
 def _mean_entropy(probs: Tensor) -> Tensor:
@@ -156,83 +164,6 @@ def _mean_entropy(probs: Tensor) -> Tensor:
 
 def _rounded(gains: Tensor) -> Tensor:
     return (gains.clamp(min=0) / _STEP).round_() * _STEP
-
-
-class _Configurations:
-    """Configurations of the labels of the picks: all of them, or samples of many."""
-
-    def __init__(
-        self, n_models: int, n_configurations: int, rng: torch.Generator, probs: Tensor
-    ) -> None:
-        self._probs, self._rng = probs, rng
-        self._n_configurations = n_configurations
-        self._picked: list[Tensor] = []
-        # Posterior of the models given each configuration, and its probability.
-        self._posterior = probs.new_full((1, n_models), 1 / n_models)
-        self._weight = probs.new_ones(1)
-        self._source: Tensor | None = None  # model that each sample was drawn from
-        self._samples = self._posterior  # posterior given each sample
-
-    @property
-    def block_size(self) -> int:
-        """Rows evaluated together."""
-        return block_size(len(self._weight) * self._probs.shape[2])
-
-    def mean_entropy(self, rows: Tensor) -> Tensor:
-        """Entropy of the label of each row given those of the picks, ``(b,)``."""
-        n_models, _, n_classes = self._probs.shape
-        given = self._posterior @ self._probs[:, rows].reshape(n_models, -1)
-        # Twice as fast as torch.special.entr, and 0 log 0 is 0 as well.
-        logs = given.clamp(min=torch.finfo(given.dtype).tiny).log_()
-        terms = logs.mul_(given).view(len(given), len(rows), n_classes)
-        return -(self._weight @ terms.sum(dim=2))
-
-    def add(self, probs: Tensor) -> None:
-        """Extend the configurations by the label of a row, `probs` of shape (K, C)."""
-        self._picked.append(probs)
-        if self._source is not None:
-            self._sample(probs, self._source)
-            self._merge()
-        elif len(self._weight) * probs.shape[1] <= self._n_configurations:
-            joint = self._posterior[:, None] * probs.T  # (S, C, K)
-            shares = joint.sum(dim=2, keepdim=True)
-            weight = (self._weight[:, None] * shares[..., 0]).flatten()
-            possible = weight > 0
-            self._posterior = (joint / shares).flatten(0, 1)[possible]
-            self._weight = weight[possible]
-        else:
-            n_models = len(probs)
-            # Every model equally often, which is less noisy than drawing models.
-            start = torch.randperm(n_models, generator=self._rng)
-            source = start[torch.arange(self._n_configurations) % n_models]
-            self._source = source.to(probs.device)
-            shape = (self._n_configurations, n_models)
-            self._samples = probs.new_full(shape, 1 / n_models)
-            for picked in self._picked:
-                self._sample(picked, self._source)
-            self._merge()
-
-    def _sample(self, probs: Tensor, source: Tensor) -> None:
-        """Draw the label of each sample from its model, and update the posteriors."""
-        uniform = torch.rand(
-            self._n_configurations, 1, generator=self._rng, dtype=probs.dtype
-        )
-        cumulative = probs.cumsum(dim=1)[source]
-        point = uniform.to(probs.device) * cumulative[:, -1:]
-        label = torch.searchsorted(cumulative, point, right=True)[:, 0]
-        joint = self._samples * probs.T[label]
-        self._samples = joint / joint.sum(dim=1, keepdim=True)
-
-    def _merge(self) -> None:
-        """Replace samples of nearly the same posterior by one, of their mean."""
-        cells = (self._samples / _GRID).round_()
-        _, cell, count = torch.unique(
-            cells, dim=0, return_inverse=True, return_counts=True
-        )
-        total = self._samples.new_zeros(len(count), self._samples.shape[1])
-        total.index_add_(0, cell, self._samples)
-        self._posterior = total / count[:, None]
-        self._weight = count.to(total) / self._n_configurations
 
 
 def _check(probs: Tensor, n: int, n_configurations: int) -> None:

@@ -28,7 +28,7 @@ from skal.strategies.distinct import Distinct
 from skal.strategies.diverse_mini_batch import DiverseMiniBatch
 from skal.strategies.egl import EGL
 from skal.strategies.emcm import EMCM
-from skal.strategies.epig import EPIG
+from skal.strategies.epig import EPIG, BatchEPIG
 from skal.strategies.greedy_sampling import GreedySampling, WiGS
 from skal.strategies.herding import MaxHerding, UHerding
 from skal.strategies.information_density import InformationDensity
@@ -71,6 +71,7 @@ __all__ = [
     "VAAL",
     "Alternate",
     "BatchBALD",
+    "BatchEPIG",
     "ClusterMargin",
     "ConsensusEntropy",
     "CoreSet",

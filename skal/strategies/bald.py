@@ -27,6 +27,7 @@ __all__ = [
     "BatchBALD",
     "KLDivergence",
     "PowerBALD",
+    "check_finite_outputs",
     "noise_of_gaussian",
     "resolve_noise",
 ]
@@ -82,6 +83,14 @@ def noise_of_gaussian(
 def of_function(found: GaussianPredictions, variance: Tensor, noise: float) -> Tensor:
     """Take known noise off the variances of labels."""
     return (variance - noise).clamp(min=0) if found.of_labels else variance
+
+
+def check_finite_outputs(outputs: Tensor) -> None:
+    """Raise ValueError unless the outputs of the models are finite."""
+    if not bool(torch.isfinite(outputs).all()):
+        raise ValueError(
+            "The outputs of the models are not finite. Did their training diverge?"
+        )
 
 
 class BALD(Disagreement):
@@ -256,7 +265,7 @@ class BatchBALD(BALD):
             noise = noise_of_gaussian(self.noise_variance, draws, variance)
             return batch_bald_of_covariance(variance, draws.covariance, n, noise)
         outputs = draws.collect()
-        _check_finite(outputs)
+        check_finite_outputs(outputs)
         if draws.task == "classification":
             if self.n_configurations is None:
                 _warn_of_sampling(outputs, n)
@@ -288,13 +297,6 @@ def _warn_of_sampling(outputs: Tensor, n: int) -> None:
         UserWarning,
         stacklevel=2,
     )
-
-
-def _check_finite(outputs: Tensor) -> None:
-    if not bool(torch.isfinite(outputs).all()):
-        raise ValueError(
-            "The outputs of the models are not finite. Did their training diverge?"
-        )
 
 
 class PowerBALD(BALD):

@@ -16,7 +16,7 @@ from skal.selection import (
     batch_bald_of_covariance,
     gaussian_batch_bald,
 )
-from skal.selection._batch_bald import _GRID, _Configurations
+from skal.selection._configurations import GRID, LabelConfigurations
 
 
 def gen(seed: int = 0) -> torch.Generator:
@@ -188,26 +188,28 @@ def test_once_the_models_are_told_apart_the_largest_bald_fill_the_batch():
 def test_samples_of_one_posterior_are_evaluated_together(monkeypatch, n_models):
     probs = torch.from_numpy(draws(8, n_models, 60, 4))
     found, kept = {}, {}
-    merge = _Configurations._merge
-    for grid in (1e-300, _GRID):
-        monkeypatch.setattr("skal.selection._batch_bald._GRID", grid)
+    merge = LabelConfigurations._merge
+    for grid in (1e-300, GRID):
+        monkeypatch.setattr("skal.selection._configurations.GRID", grid)
         kept[grid] = []
 
         def record(self, kept=kept[grid]):
             merge(self)
-            kept.append(len(self._weight))
-            assert float(self._weight.sum()) == pytest.approx(1, abs=1e-12)
+            kept.append(len(self.weight))
+            assert float(self.weight.sum()) == pytest.approx(1, abs=1e-12)
 
-        monkeypatch.setattr(_Configurations, "_merge", record)
-        labels = _Configurations(n_models, 1000, gen(), probs)
+        monkeypatch.setattr(LabelConfigurations, "_merge", record)
+        labels = LabelConfigurations(n_models, 1000, gen(), probs)
         found[grid] = []
         for k in range(30):
             labels.add(probs[:, k])
-            found[grid].append(labels.mean_entropy(torch.arange(30, 60)))
-    for merged, apart in zip(found[_GRID], found[1e-300], strict=True):
+            given = labels.posterior @ probs[:, 30:].flatten(1)
+            entropies = torch.special.entr(given).view(-1, 30, 4).sum(dim=2)
+            found[grid].append(labels.weight @ entropies)
+    for merged, apart in zip(found[GRID], found[1e-300], strict=True):
         torch.testing.assert_close(merged, apart, atol=1e-6, rtol=0)
-    assert kept[_GRID][-1] < kept[1e-300][-1]
-    assert kept[_GRID][-1] < 500
+    assert kept[GRID][-1] < kept[1e-300][-1]
+    assert kept[GRID][-1] < 500
 
 
 def test_one_run_of_many_samples_is_near_enumeration():
