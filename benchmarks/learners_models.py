@@ -229,7 +229,7 @@ def _catboost(task: str, seed: int, X: pd.DataFrame, y: np.ndarray) -> Any:
     options = {"max_ctr_complexity": 1} if len(levels) > 10 else {}
     model = getattr(module, name)(
         iterations=500,
-        cat_features=levels,
+        cat_features=tuple(levels),  # a list cannot be cloned
         **options,
         random_seed=seed,
         thread_count=1,

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags
 
 from skal.learners.committee_base import BaseCommittee
+from skal.reading.variance_column import without_variance
 from skal.rows import as_array
 
 __all__ = ["Committee", "CommitteeRegressor"]
@@ -264,6 +265,10 @@ class CommitteeRegressor(BaseCommittee, ModALCommitteeRegressor):
                 "teach, or pass X_training and y_training to each member."
             )
         answers = self._predict_members("predict", X, **predict_kwargs)
+        answers = [
+            without_variance(member.estimator, answer)
+            for member, answer in zip(self.learner_list, answers, strict=True)
+        ]
         columns = [a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for a in answers]
         return np.stack(columns, axis=1)
 

@@ -17,6 +17,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.posteriors.nets import NetReader
 from skal.reading.pool import Member, Pool
+from skal.reading.variance_column import without_variance
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, array_if_tensor
 
@@ -139,7 +140,8 @@ class _EstimatorReader(Reader):
     def _predict(self, X: Any) -> np.ndarray:
         estimator = self.model.to_read
         if self.labels is None:
-            predicted = np.asarray(estimator.predict(X), dtype=np.float64)
+            predicted = without_variance(estimator, estimator.predict(X))
+            predicted = predicted.astype(np.float64, copy=False)
             return self.model.to_shared_units(predicted.reshape(len(predicted), -1))
         if hasattr(estimator, "predict_proba"):
             proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)

@@ -13,6 +13,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.reading.models import Member
 from skal.reading.pool import Pool
+from skal.reading.variance_column import gives_variance
 from skal.rows import array_if_tensor
 from skal.validation import check_int
 
@@ -70,7 +71,7 @@ class _VirtualReader(Reader):
         if is_classifier(model.estimator):
             self.labels = model.decode(np.asarray(model.estimator.classes_))
         params = model.estimator.get_params()
-        self.has_variance = "RMSEWithUncertainty" in str(params.get("loss_function"))
+        self.has_variance = gives_variance(model.estimator)
         try:
             first = self.read(row := model.rows.read(slice(1)))
         # What CatBoost raises where there are too few trees is a type of its own.

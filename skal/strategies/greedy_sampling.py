@@ -15,6 +15,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool
 from skal.reading.untrained import seen_rows
+from skal.reading.variance_column import without_variance
 from skal.rows import array_if_tensor
 from skal.selection import Picks
 from skal.selection._greedy import Greedy
@@ -274,7 +275,8 @@ def _predict(member: Member) -> Tensor:
     blocks = []
     for _, block in member.rows.blocks():
         block = block if net else array_if_tensor(block)
-        predicted = np.array(member.to_read.predict(block), dtype=np.float64)
+        predicted = without_variance(member.estimator, member.to_read.predict(block))
+        predicted = np.array(predicted, dtype=np.float64)
         blocks.append(torch.from_numpy(predicted.reshape(len(predicted), -1)))
     result = torch.cat(blocks)
     if not bool(result.isfinite().all()):

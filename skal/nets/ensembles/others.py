@@ -126,7 +126,14 @@ def predict_columns(estimator: Any, X: np.ndarray, n_columns: int) -> np.ndarray
     predictions : float64 ndarray of shape (m, n_columns)
     """
     if not is_classifier(estimator):
-        return np.asarray(estimator.predict(X), np.float64).reshape(len(X), n_columns)
+        predicted = np.asarray(estimator.predict(X), np.float64).reshape(len(X), -1)
+        if predicted.shape[1] != n_columns:
+            raise ValueError(
+                f"{type(estimator).__name__} predicts {predicted.shape[1]} columns, "
+                f"and the ensemble has {n_columns} targets. With the loss "
+                "RMSEWithUncertainty, CatBoost adds a variance: use the loss RMSE."
+            )
+        return predicted
     found = np.zeros((len(X), n_columns))
     found[:, estimator.classes_] = estimator.predict_proba(X)
     return found
