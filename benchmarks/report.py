@@ -10,6 +10,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_info
 
@@ -26,24 +27,38 @@ def comparison_table(
     reference: str = "Random",
     digits: int = 3,
 ) -> pd.DataFrame:
-    """Score at some budgets, area, and gain with its interval, as text."""
+    """Score at some budgets, area, gain and labels saved with intervals, as text.
+
+    Labels saved: how many fewer labels reach the reference's last score.
+    """
     summary = comparison.summary(reference)
     table = comparison.table(budgets).map(lambda v: f"{v:.{digits}f}")
     table.columns = [str(n) for n in table.columns]
     table["area"] = [f"{v:.{digits}f}" for v in summary["area"]]
-    gains, verdicts = [], []
+    gains, verdicts, saved = [], [], []
     for name, row in summary.iterrows():
         if name == reference:
             gains.append("")
             verdicts.append("")
+            saved.append("")
             continue
         half = row["gain_high"] - row["gain"]
         gains.append(f"{row['gain']:+.{digits}f} ± {half:.{digits}f}")
         verdicts.append(f"{row['verdict']} (p = {row['p_value']:.2g})")
+        bounds = row["labels_saved_low"], row["labels_saved_high"]
+        saved.append(_saved(row["labels_saved"], *bounds))
     table[f"gain over {reference}"] = gains
     table["verdict"] = verdicts
+    table["labels saved"] = saved
     table.index.name = "strategy"
     return table
+
+
+def _saved(saved: float, low: float, high: float) -> str:
+    """Write labels saved; NaN: the score was not reached, or there is one run."""
+    text = "not reached" if np.isnan(saved) else f"{saved:+.0f}"
+    ends = ["not reached" if np.isinf(end) else f"{end:+.0f}" for end in (low, high)]
+    return text if np.isnan(low) else f"{text} ({' to '.join(ends)})"
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -76,8 +76,8 @@ def test_z_is_the_difference_over_the_error_of_both():
         }
     )
     (row,) = binary26.agreement(data, published).to_dict("records")
-    # s.e.: 0.05 of two seeds, 0.03 of a hundred
-    assert row["z"] == pytest.approx(0.15 / np.sqrt(0.05**2 + 0.03**2))
+    # a deviation of 0.3, of two seeds and of a hundred
+    assert row["z"] == pytest.approx(0.15 / (0.3 * np.sqrt(1 / 2 + 1 / 100)))
 
 
 def test_a_quick_run_reports_and_resumes(folder, tmp_path, capsys):
