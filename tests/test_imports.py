@@ -62,6 +62,9 @@ ALLOWED: dict[str, set[str]] = {
     "campaign": {
         *("_tables", "_version", "learners", "rows", "simulation", "strategies")
     },
+    "cli": {
+        *("_version", "campaign", "simulation", "strategies", "tabular"),
+    },
     "tabular": {"_cells", "_tables", "nets"},
     "datasets": {"_tables"},
 }

@@ -43,6 +43,7 @@ class Campaign(Asker):
         Name of the label in files.
     n_answers : int
     rule : str
+    notes : object
 
     Notes
     -----
@@ -96,6 +97,7 @@ class Campaign(Asker):
         n_answers: int = 1,
         rule: str | None = None,
         random_state: Any = None,
+        notes: Any = None,
         wait: float = 30.0,
     ) -> Campaign:
         """Start a campaign.
@@ -133,6 +135,8 @@ class Campaign(Asker):
             majority (or among equals the first) for classification.
         random_state : int, numpy RandomState or Generator, optional
             A seed is drawn from it and stored; None draws a new one.
+        notes : object, optional
+            Anything that JSON can hold; kept as the attribute `notes`.
         wait : float, default=30
             Seconds to wait while another process writes.
 
@@ -169,6 +173,7 @@ class Campaign(Asker):
             "n_initial": int(n_initial),
             "seed": seed_from(resolve_rng(random_state)),
             "columns": pool.column_hashes(),
+            "notes": notes,
         }
         start = [] if y is None else labels.from_start(align_labels(X_pool, y))
         if len(start) not in (0, len(pool.ids)):

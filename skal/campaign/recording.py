@@ -58,6 +58,7 @@ class Recorder:
         self.target: str = meta["target"]
         self.n_answers: int = meta["n_answers"]
         self.rule: str = meta["rule"]
+        self.notes: Any = meta["notes"]
         self._id_name: str = meta["id_name"]
         self._prefix = f"{meta['uid']}-"
         self._ledger = Ledger(self.n_answers, self.rule)

@@ -30,8 +30,9 @@ from skal.strategies import LCMD
 
 N_ROWS = 300
 NAMES = ("ann", "bob")
-#: Seconds after which a process is killed, at most, once it has opened the campaign.
-LONGEST = 0.15
+#: A process is killed after up to so many entries of its log, and so many seconds: on a
+#: busy machine, seconds alone would pass before anything is done.
+ENTRIES, LONGEST = 8, 0.03
 
 
 def make_pool() -> pd.DataFrame:
@@ -99,9 +100,9 @@ def read(log: Path) -> list[Any]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def wait_until_ready(pid: int, log: Path, n_before: int) -> None:
-    """Wait for a process to open the campaign; raise if it ends instead."""
-    while len(read(log)) == n_before:
+def wait_for(pid: int, log: Path, n: int) -> None:
+    """Wait until a log has `n` entries; raise if the process ends instead."""
+    while len(read(log)) < n:
         ended, status = os.waitpid(pid, os.WNOHANG)
         assert not ended, f"a worker ended by itself, with {status}"
         time.sleep(0.002)
@@ -195,7 +196,8 @@ def run(url: str, folder: Path, n: int, seed: int = 0) -> dict[str, int]:
                 continue
             name = NAMES[k % 2]
             if k % 5:  # the others are killed while they open
-                wait_until_ready(workers[name], logs[name], begun[name])
+                n_entries = begun[name] + int(rng.integers(1, ENTRIES))
+                wait_for(workers[name], logs[name], n_entries)
             time.sleep(float(rng.uniform(0, LONGEST)))
             kill(workers.pop(name))
             n_torn += any(folder.glob("*-journal"))

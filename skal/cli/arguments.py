@@ -1,0 +1,168 @@
+"""Arguments of the command ``skal``, and its exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from skal._version import __version__
+from skal.cli import commands
+from skal.cli.models import MODELS
+
+__all__ = ["main"]
+
+_EXAMPLES = """examples:
+  skal ask houses.csv --target SalePrice -n 20 -o to_label.csv
+  skal tell houses.csv to_label.csv
+  skal status houses.csv
+  skal export houses.csv -o labeled.csv --predict
+  skal compare houses.csv --target SalePrice --strategies Random,LCMD,BAIT
+
+Rows of the file whose target is filled in are labeled; the others are the pool. What
+was asked and answered is kept in houses.csv.skal, beside the file.
+
+exit codes: 0 done; 1 an error, which is named on stderr, and nothing was changed; 2
+wrong arguments.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+
+    Returns
+    -------
+    code : int
+        0, or 1 after an error, which is printed to stderr. Wrong arguments exit with 2.
+    """
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            options.run(options)
+        except (ValueError, OSError, ImportError, KeyError) as error:
+            text = error.args[0] if isinstance(error, KeyError) else error
+            print(f"skal: error: {text}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("skal: interrupted", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _show_warning(message: Any, category: Any, *args: Any, **kwargs: Any) -> None:
+    print(f"skal: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="skal",
+        description="Choose which rows of a table to label, and learn from the labels.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    found = parser.add_subparsers(required=True, metavar="command")
+
+    ask = _command(found, "ask", "write the rows to label next", commands.ask)
+    _add_data(ask)
+    _add_model(ask)
+    ask.add_argument("-n", type=_positive, default=10, help="number of rows (10)")
+    ask.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help="file to be filled in: .csv, .xlsx, or .json for Label Studio",
+    )
+    ask.add_argument("--strategy", help="see `skal strategies` (the recommended one)")
+    ask.add_argument("--classes", help="labels that may occur, separated by commas")
+    ask.add_argument("--annotator", help="who will answer")
+    ask.add_argument("--seed", type=int, default=0, help="of the campaign (0)")
+    ask.add_argument(
+        "--append", action="store_true", help="rows were added to the file"
+    )
+
+    tell = _command(found, "tell", "record the labels of a file", commands.tell)
+    _add_data(tell)
+    tell.add_argument("file", help="what `skal ask` wrote, filled in, or an export")
+    tell.add_argument("--annotator", help="who answered (who was asked)")
+    tell.add_argument(
+        "--partly",
+        action="store_true",
+        help="record the right rows even if others are wrong",
+    )
+
+    status = _command(found, "status", "print how far a campaign is", commands.status)
+    _add_data(status)
+
+    export = _command(found, "export", "write the table with labels", commands.export)
+    _add_data(export)
+    export.add_argument("-o", "--output", required=True, help=".csv or .xlsx")
+    export.add_argument(
+        "--predict", action="store_true", help="add a column of predictions"
+    )
+
+    compare = _command(
+        found,
+        "compare",
+        "compare strategies by campaigns on the labeled rows",
+        commands.compare,
+    )
+    _add_data(compare, campaign=False)
+    _add_model(compare)
+    compare.add_argument("--strategies", help="names, separated by commas")
+    compare.add_argument("-n", type=_positive, default=10, help="rows per query (10)")
+    compare.add_argument("--start", type=_positive, default=20, help="first rows (20)")
+    compare.add_argument("--queries", type=_positive, default=5, help="queries (5)")
+    compare.add_argument("--folds", type=_positive, default=3, help="folds (3)")
+    compare.add_argument("--scoring", help="a scorer of scikit-learn")
+    compare.add_argument("--seed", type=int, default=0, help="of everything (0)")
+    compare.add_argument("--store", help="folder to continue from, if interrupted")
+    compare.add_argument("-o", "--output", help="CSV file of all scores")
+    compare.add_argument("--html", help="HTML file of the summary")
+    compare.add_argument("--plot", help="picture of the curves, such as .png")
+
+    listed = _command(found, "strategies", "list strategies", commands.strategies)
+    listed.add_argument("--task", choices=["classification", "regression"])
+    return parser
+
+
+def _command(found: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = found.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, campaign: bool = True) -> None:
+    parser.add_argument("data", help="file of rows: .csv, .xlsx or .parquet")
+    if campaign:
+        parser.add_argument(
+            "--campaign", help="file or URL of the campaign (the file of rows + .skal)"
+        )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", help="column of labels")
+    parser.add_argument("--id", help="column of ids (found, or the number of the row)")
+    parser.add_argument("--task", choices=["classification", "regression"])
+    parser.add_argument("--model", choices=list(MODELS), help="model (nets)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value

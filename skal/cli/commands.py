@@ -1,0 +1,219 @@
+"""What the command ``skal`` does."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skal.campaign import Campaign
+from skal.cli.models import (
+    default_strategy,
+    list_strategies,
+    make_model,
+    make_strategy,
+)
+from skal.cli.table import Table, read_table
+from skal.simulation import compare_strategies
+
+__all__ = ["ask", "compare", "export", "status", "strategies", "tell"]
+
+
+def ask(options: Namespace) -> None:
+    """Write the rows to label next."""
+    campaign = _start(options) if _is_new(options) else _continue(options)
+    batch = campaign.ask(options.n, options.annotator)
+    if not len(batch):
+        _say("No row is left to ask for.")
+        return
+    output = Path(options.output)
+    write: Any = {".xlsx": batch.to_excel, ".json": batch.to_label_studio}.get(
+        output.suffix.lower(), batch.to_csv
+    )
+    write(output)
+    labeled = campaign.status().states["answered"]
+    _say(
+        f"{len(batch)} rows to label are in {output}, chosen by {labeled} labels. Fill "
+        f"in the column {campaign.target!r}, then: skal tell {options.data} {output}"
+    )
+
+
+def _start(options: Namespace) -> Campaign:
+    if options.target is None:
+        raise ValueError("Name the column of labels: --target.")
+    table = read_table(options.data, options.target, options.id)
+    task = options.task or table.task()
+    classes = options.classes and [c.strip() for c in options.classes.split(",")]
+    notes = {
+        "id": options.id,
+        "task": task,
+        "model": options.model or "nets",
+        "strategy": options.strategy or default_strategy(task),
+    }
+    campaign = Campaign.create(
+        _campaign(options),
+        table.X,
+        **_parts(notes),
+        y=table.y,
+        task=task,
+        classes=classes or None,
+        target=options.target,
+        id_name=table.id_name,
+        display=table.display,
+        random_state=options.seed,
+        notes=notes,
+    )
+    answered = campaign.status().states["answered"]
+    _say(
+        f"Started {_campaign(options)}: {len(table.X)} rows with ids from "
+        f"{table.id_name!r}, of which {answered} have labels; {task}, model "
+        f"{notes['model']}, strategy {notes['strategy']}."
+    )
+    return campaign
+
+
+def _continue(options: Namespace) -> Campaign:
+    notes, target = _read_notes(options)
+    for name in ("model", "strategy"):
+        given = getattr(options, name)
+        notes[name] = given or notes[name]
+    if options.target not in (None, target):
+        raise ValueError(f"The target of this campaign is {target!r}.")
+    table = read_table(options.data, target, notes["id"])
+    campaign = Campaign.open(
+        _campaign(options),
+        table.X,
+        **_parts(notes),
+        display=table.display,
+        append=options.append,
+    )
+    _tell_labels_of(table, campaign)
+    return campaign
+
+
+def _tell_labels_of(table: Table, campaign: Campaign) -> None:
+    """Record labels that were written into the table itself since the last time."""
+    known = pd.Series(dtype=object) if table.y is None else table.y.dropna()
+    labels = campaign.export()[campaign.target].dropna()
+    new = known[[key for key in known.index if key not in labels.index]]
+    if len(new):
+        values = [campaign.labels.parse(str(value)) for value in new]
+        campaign.tell(list(new.index), values, "start")
+        _say(
+            f"{len(new)} rows of the table itself have new labels, which were recorded."
+        )
+
+
+def tell(options: Namespace) -> None:
+    """Record the labels of a file."""
+    notes, target = _read_notes(options)
+    table = read_table(options.data, target, notes["id"])
+    campaign = Campaign.open(_campaign(options), table.X, display=table.display)
+    is_json = Path(options.file).suffix.lower() == ".json"
+    record = campaign.from_label_studio if is_json else campaign.tell_file
+    report = record(options.file, options.annotator, strict=not options.partly)
+    print(report)
+    print(campaign.status())
+
+
+def status(options: Namespace) -> None:
+    """Print how far a campaign is."""
+    print(Campaign.open(_campaign(options)).status())
+
+
+def export(options: Namespace) -> None:
+    """Write the table with the labels of the campaign, and on request predictions."""
+    notes, target = _read_notes(options)
+    table = read_table(options.data, target, notes["id"])
+    campaign = Campaign.open(_campaign(options), table.X, **_parts(notes))
+    whole = table.whole.drop(columns=[n for n in (table.id_name,) if n in table.whole])
+    labels = campaign.export()[target].reindex(whole.index)
+    whole[target] = labels.astype(object).where(labels.notna(), "")
+    if options.predict:
+        whole[f"{target}_predicted"] = campaign.predict().reindex(whole.index)
+    output = Path(options.output)
+    if output.suffix.lower() == ".xlsx":
+        whole.to_excel(output)
+    else:
+        whole.to_csv(output, encoding="utf-8-sig")
+    _say(f"{int(labels.notna().sum())} of {len(whole)} rows have labels, in {output}.")
+
+
+def compare(options: Namespace) -> None:
+    """Compare strategies by campaigns on the rows that have labels."""
+    table = read_table(options.data, options.target, options.id)
+    task = options.task or table.task()
+    y = table.y.dropna()  # type: ignore[union-attr]
+    default = f"Random,{default_strategy(task)}"
+    names = [name.strip() for name in (options.strategies or default).split(",")]
+    found = [make_strategy(name, task) for name in names]
+    comparison = compare_strategies(
+        make_model(options.model or "nets", task),
+        {type(strategy).__name__: strategy for strategy in found},
+        table.X.loc[y.index],
+        y.astype(float).to_numpy() if task == "regression" else y.to_numpy(),
+        cv=options.folds,
+        n_initial=options.start,
+        n_instances=options.n,
+        n_queries=options.queries,
+        scoring=options.scoring,
+        random_state=options.seed,
+        verbose=int(sys.stderr.isatty()),
+        store=options.store,
+    )
+    print(comparison)
+    if options.output:
+        comparison.data.to_csv(options.output, index=False)
+    if options.html:
+        Path(options.html).write_text(comparison.to_html(), encoding="utf-8")
+    if options.plot:
+        figure: Any = comparison.plot().figure_
+        figure.savefig(options.plot)
+
+
+def strategies(options: Namespace) -> None:
+    """List the strategies that can be named."""
+    found = list_strategies(options.task)
+    width = max(map(len, found))
+    for name, line in found.items():
+        print(f"{name:{width}}  {line}")
+
+
+# -- parts ----------------------------------------------------------------------------
+
+
+def _campaign(options: Namespace) -> str:
+    """Name the campaign: as given, or a file beside the data."""
+    return options.campaign or f"{options.data}.skal"
+
+
+def _is_new(options: Namespace) -> bool:
+    try:
+        Campaign.open(_campaign(options))
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _read_notes(options: Namespace) -> tuple[dict[str, Any], str]:
+    campaign = Campaign.open(_campaign(options))
+    if not isinstance(campaign.notes, dict):
+        raise ValueError(
+            f"The campaign {_campaign(options)} was made by a program, which has its "
+            "model: continue it there."
+        )
+    return dict(campaign.notes), campaign.target
+
+
+def _parts(notes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": make_model(notes["model"], notes["task"]),
+        "strategy": make_strategy(notes["strategy"], notes["task"]),
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
