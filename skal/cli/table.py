@@ -98,7 +98,8 @@ def read_table(
     if kind in (".xlsx", ".xlsm"):
         load_openpyxl()
         values = pd.read_excel(path)
-        texts = _as_texts(values)
+        # Cells of text stay texts, such as an id 0007.
+        texts = _as_texts(pd.read_excel(path, dtype=object, keep_default_na=False))
     elif kind in (".parquet", ".pq"):
         try:
             values = pd.read_parquet(path)

@@ -1,0 +1,274 @@
+"""The command ``skal``, mostly in this process, on a file as people write them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skal.cli import main
+from skal.cli.table import read_table
+from skal.datasets import load_ames
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command; returns its code, stdout and stderr."""
+    pytest.importorskip("sqlalchemy", reason="campaigns need the extra `campaign`")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    """Dates, missing values, names that are not ASCII, and 30 of 80 prices."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "häuser.csv"
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Objekt-Nr", "Fläche m²", "verkauft", "Art", "Preis"])
+        for k in range(80):
+            area = rng.uniform(50, 200)
+            price = f"{1000 * area + rng.normal():.2f}" if k % 8 < 3 else ""
+            writer.writerow(
+                [
+                    f"{k:04d}",
+                    f"{area:.1f}" if k % 9 else "",
+                    f"2024-{1 + k % 12:02d}-15" if k % 7 else "NA",
+                    ["Haus", "Wohnung", "Schloß; alt", ""][k % 4],
+                    price,
+                ]
+            )
+    return path
+
+
+def read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+
+
+def answer(path: Path, price: float = 1.0) -> pd.DataFrame:
+    rows = read(path)
+    rows["Preis"] = [f"{price + k}" for k in range(len(rows))]
+    rows.to_csv(path, index=False, encoding="utf-8-sig")
+    return rows
+
+
+def test_a_campaign_on_a_messy_file(messy: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "to_label.csv"
+    ask = ["ask", messy, "--target", "Preis", "-n", 6, "-o", out, "--model", "linear"]
+    code, printed, said = run(*ask)
+    assert (code, printed) == (0, "")
+    assert "80 rows with ids from 'Objekt-Nr', of which 30 have labels" in said
+    assert "regression, model linear, strategy LCMD" in said
+    rows = read(out)
+    assert list(rows)[:4] == ["Objekt-Nr", "Fläche m²", "verkauft", "Art"]
+    whole = read_table(messy, "Preis").whole
+    for row in rows.itertuples(index=False):
+        assert list(row[:4]) == whole.loc[row[0]].tolist()[:4]  # zeros and NA are kept
+        assert whole.loc[row[0], "Preis"] == ""
+
+    told = answer(out)
+    code, printed, said = run("tell", messy, out)
+    assert code == 0
+    assert "6 rows: 6 new" in printed
+    assert "36 answered" in printed
+    code, printed, _ = run("status", messy)
+    assert "80 rows: 44 pool, 36 answered; 1 batches" in printed
+
+    # Settings need not be repeated; labels in the table itself are recorded.
+    table = messy.read_text(encoding="utf-8-sig").splitlines()
+    place = next(k for k, line in enumerate(table) if line.endswith(";"))
+    key = table[place].split(";")[0]
+    if key not in set(told["Objekt-Nr"]):
+        table[place] += "4711"
+    messy.write_text("\n".join(table), encoding="utf-8")
+    code, _, said = run("ask", messy, "-o", tmp_path / "more.xlsx", "-n", 3)
+    assert code == 0
+    assert ("have new labels" in said) == (key not in set(told["Objekt-Nr"]))
+    assert (tmp_path / "more.xlsx").exists()
+
+    code, _, said = run("export", messy, "-o", tmp_path / "done.csv", "--predict")
+    assert code == 0
+    done = read(tmp_path / "done.csv").set_index("Objekt-Nr")
+    assert done.loc[told["Objekt-Nr"], "Preis"].tolist() == told["Preis"].tolist()
+    assert pd.to_numeric(done["Preis_predicted"]).notna().all()
+
+
+def test_errors_go_to_stderr_and_change_nothing(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    out = tmp_path / "to_label.csv"
+    options = ["-o", out, "--model", "linear", "-n", 4]
+    cases = [
+        (["ask", tmp_path / "no.csv", "--target", "Preis", *options], "no.csv"),
+        (["ask", messy, *options], "--target"),
+        (["ask", messy, "--target", "Preise", *options], "no column 'Preise'"),
+        (["ask", messy, "--target", "Preis", "--id", "Nr", *options], "column 'Nr'"),
+        (["ask", messy, "--target", "Preis", "--strategy", "Best", *options], "'Best'"),
+        (["ask", messy, "--target", "Preis", "--strategy", "Margin", *options], "LCMD"),
+        (["tell", messy, out], "no campaign"),
+        (["status", messy], "no campaign"),
+    ]
+    for arguments, words in cases:
+        code, printed, said = run(*arguments)
+        assert (code, printed) == (1, "")
+        assert said.startswith("skal: error: ")
+        assert words in said
+        assert list(tmp_path.iterdir()) == [messy]
+
+    run("ask", messy, "--target", "Preis", *options)
+    rows = answer(out)
+    rows.loc[1, "Preis"] = "teuer"
+    rows.to_csv(out, index=False)
+    code, _, said = run("tell", messy, out)
+    assert code == 1
+    assert "line 3" in said
+    assert "'teuer' is not a number" in said
+    assert "30 answered" in run("status", messy)[1]
+    code, printed, _ = run("tell", messy, out, "--partly", "--annotator", "Jürgen")
+    assert code == 0
+    assert "33 answered" in printed
+    assert "Jürgen: 3 answer" in printed
+
+    changed = messy.read_text(encoding="utf-8-sig").replace("Wohnung", "Villa", 1)
+    messy.write_text(changed, encoding="utf-8")
+    code, _, said = run("ask", messy, *options)
+    assert code == 1
+    assert "1 rows hold other values" in said
+    assert "'Art'" in said
+
+
+def test_tasks_are_read_from_the_labels(tmp_path: Path) -> None:
+    def task(labels: list[object]) -> str:
+        path = tmp_path / "x.csv"
+        pd.DataFrame({"a": range(len(labels)), "y": labels}).to_csv(path, index=False)
+        return read_table(path, "y").task()
+
+    assert task(["ja", "nein", None]) == "classification"
+    assert task([True, False, None]) == "classification"
+    assert task([0.5, 1.5, None]) == "regression"
+    assert task([*range(20), None]) == "regression"
+    for labels, words in (([0, 1, None], "2 distinct whole"), ([None, None], "No row")):
+        with pytest.raises(ValueError, match=words):
+            task(labels)
+
+
+def test_classes_are_numbers_as_they_were_written(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=40), "b": rng.normal(size=40)})
+    table["y"] = table["a"].gt(0).astype(int).where(np.arange(40) < 20)
+    path, out = tmp_path / "x.parquet", tmp_path / "tasks.json"
+    pytest.importorskip("pyarrow")
+    table.to_parquet(path)
+    options = ["--target", "y", "-o", out, "--model", "linear"]
+    assert "pass --task" in run("ask", path, *options)[2]
+    code, _, said = run("ask", path, *options, "--task", "classification", "-n", 4)
+    assert code == 0, said
+    assert "strategy Margin" in said
+    assert "ids from 'row'" in said
+    tasks = json.loads(out.read_text())
+    choice = {"from_name": "label", "value": {"choices": ["1"]}}
+    for entry in tasks:
+        entry["annotations"] = [{"result": [choice], "completed_by": 7}]
+    out.write_text(json.dumps(tasks))
+    code, printed, said = run("tell", path, out)
+    assert code == 0, said
+    assert "24 answered" in printed
+    assert "7: 4 answer" in printed
+
+
+def test_excel_files_are_read(tmp_path: Path, messy: Path) -> None:
+    pytest.importorskip("openpyxl")
+    table = read_table(messy, "Preis")
+    path = tmp_path / "x.xlsx"
+    whole = table.whole.drop(columns="Objekt-Nr").reset_index()
+    whole.to_excel(path, index=False)
+    again = read_table(path, "Preis")
+    assert again.id_name == "Objekt-Nr"
+    assert list(again.X) == list(table.X)
+    assert again.X.index.tolist() == table.X.index.tolist()
+
+
+def test_strategies_are_listed_and_compared(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    code, printed, _ = run("strategies", "--task", "regression")
+    assert code == 0
+    assert "LCMD" in printed
+    assert "Margin" not in printed
+    table, page = tmp_path / "scores.csv", tmp_path / "report.html"
+    code, printed, said = run(
+        *("compare", messy, "--target", "Preis", "--model", "linear", "-n", 2),
+        *("--start", 8, "--queries", 2, "--folds", 2, "-o", table, "--html", page),
+        *("--strategies", "Random,lcmd"),
+    )
+    assert code == 0, said
+    assert "LCMD" in printed
+    scores = pd.read_csv(table)
+    assert set(scores["strategy"]) == {"Random", "LCMD"}
+    assert sorted(scores["n_labeled"].unique()) == [8, 10, 12]
+    assert "<table" in page.read_text()
+
+
+def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["ask"], ["fly"], ["ask", "x.csv", "-o", "y.csv", "-n", "0"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert "usage: skal" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["ask", "--help"])
+    assert ended.value.code == 0
+    assert "skal ask houses.csv --target SalePrice" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_command_is_a_program(messy: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "skal.cli", "status", str(messy)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("skal: error: There is no campaign")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif("SKAL_DATA" not in os.environ, reason="SKAL_DATA is not set")
+def test_first_try_on_ames(tmp_path: Path, run: Run) -> None:
+    X, y = load_ames(clean=False)
+    labeled = np.random.default_rng(0).permutation(len(y)) < 60
+    table = X.assign(SalePrice=y.where(labeled)).iloc[:1000]
+    path, out = tmp_path / "ames.csv", tmp_path / "to_label.csv"
+    table.to_csv(path, index=False)
+    code, _, said = run(
+        *("ask", path, "--target", "SalePrice", "-n", 20, "-o", out),
+        *("--model", "linear"),
+    )
+    assert code == 0, said
+    rows = read(out)
+    assert len(rows) == rows["row"].nunique() == 20
+    places = rows["row"].astype(int) - 1
+    assert not labeled[places].any()
+    rows["SalePrice"] = y.iloc[places].to_numpy()
+    rows.to_csv(out, index=False)
+    code, printed, said = run("tell", path, out)
+    assert code == 0, said
+    assert "20 rows: 20 new" in printed
