@@ -80,6 +80,10 @@ CLAIMS = {
         "times the seconds; still below Margin.",
         ("posteriors_worth",),
     ),
+    "BatchEPIG": _open(
+        "EPIG of whole batches is better than that of the top rows, which are alike.",
+        "Added after the studies.",
+    ),
     "CAL": _open(
         "Rows whose predictions differ from those of their neighbors are better than "
         "uncertain or diverse ones, for text.",
