@@ -42,7 +42,7 @@ _SUBMODULES = (
         "nets",
     ),
     *("posteriors", "reading", "selection", "simulation", "spaces"),
-    *("strategies", "tabular"),
+    *("stopping", "strategies", "tabular"),
 )
 
 

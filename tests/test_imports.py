@@ -65,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *("_version", "campaign", "simulation", "strategies", "tabular"),
     },
+    "stopping": set(),
     "tabular": {"_cells", "_tables", "nets"},
     "datasets": {"_tables"},
 }
