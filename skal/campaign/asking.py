@@ -18,7 +18,7 @@ from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import Recorder
 from skal.rows import take_rows
 from skal.simulation.store import describe
-from skal.strategies import Random
+from skal.strategies import Random, recommended_strategy
 from skal.validation import check_int, check_positive
 
 __all__ = ["Asker"]
@@ -57,10 +57,12 @@ class Asker(Recorder):
         parts: Mapping[str, Any],
     ) -> None:
         super().__init__(database, meta, pool, texts)
-        initial = parts.get("initial")
+        initial, strategy = parts.get("initial"), parts.get("strategy")
+        if strategy is None and parts.get("model") is not None:
+            strategy = recommended_strategy(parts["model"])
         self._parts = {
             "model": parts.get("model"),
-            "strategy": parts.get("strategy"),
+            "strategy": strategy,
             "initial": Random() if initial is None else initial,
         }
         self._picker = Picker(
@@ -220,7 +222,5 @@ class Asker(Recorder):
     def _need_pool(self, method: str) -> None:
         if self._pool is None:
             raise ValueError(f"{method} needs the rows: pass X_pool to Campaign.open.")
-        if self._parts["model"] is None or self._parts["strategy"] is None:
-            raise ValueError(
-                f"{method} needs a model and a strategy: pass them to Campaign.open."
-            )
+        if self._parts["model"] is None:
+            raise ValueError(f"{method} needs a model: pass it to Campaign.open.")

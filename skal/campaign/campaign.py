@@ -84,7 +84,7 @@ class Campaign(Asker):
         X_pool: Any,
         *,
         model: Any,
-        strategy: Any,
+        strategy: Any = None,
         ids: Any = None,
         y: Any = None,
         task: str | None = None,
@@ -109,7 +109,8 @@ class Campaign(Asker):
             SQLAlchemy, such as ``"postgresql+psycopg://user@host/database"``.
         X_pool : rows of shape (m, ...)
         model : estimator
-        strategy : query strategy
+        strategy : query strategy, optional
+            That of `skal.recommended_strategy` by default.
         ids : sequence of length m, optional
             Unique when written as text. By default the index of a DataFrame, otherwise
             the positions, which are as good as the order of the rows.

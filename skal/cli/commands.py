@@ -47,12 +47,9 @@ def _start(options: Namespace) -> Campaign:
     table = read_table(options.data, options.target, options.id)
     task = options.task or table.task()
     classes = options.classes and [c.strip() for c in options.classes.split(",")]
-    notes = {
-        "id": options.id,
-        "task": task,
-        "model": options.model or "nets",
-        "strategy": options.strategy or default_strategy(task),
-    }
+    model = options.model or "nets"
+    strategy = options.strategy or default_strategy(model, task, options.n)
+    notes = {"id": options.id, "task": task, "model": model, "strategy": strategy}
     campaign = Campaign.create(
         _campaign(options),
         table.X,
@@ -147,11 +144,12 @@ def compare(options: Namespace) -> None:
     table = read_table(options.data, options.target, options.id)
     task = options.task or table.task()
     y = table.y.dropna()  # type: ignore[union-attr]
-    default = f"Random,{default_strategy(task)}"
+    model = options.model or "nets"
+    default = f"Random,{default_strategy(model, task, options.n)}"
     names = [name.strip() for name in (options.strategies or default).split(",")]
     found = [make_strategy(name, task) for name in names]
     comparison = compare_strategies(
-        make_model(options.model or "nets", task),
+        make_model(model, task),
         {type(strategy).__name__: strategy for strategy in found},
         table.X.loc[y.index],
         y.astype(float).to_numpy() if task == "regression" else y.to_numpy(),

@@ -12,7 +12,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
-from skal.strategies import all_strategies
+from skal.strategies import all_strategies, recommended_strategy
 from skal.strategies.suitable import summary
 from skal.strategies.wrapping import WrappingStrategy
 from skal.tabular import make_tabular_classifier, make_tabular_regressor
@@ -50,9 +50,9 @@ def make_model(name: str, task: str) -> Any:
     return make() if estimator is None else make(estimator())
 
 
-def default_strategy(task: str) -> str:
+def default_strategy(model: str, task: str, n: int) -> str:
     """Name the strategy to start with."""
-    return {"classification": "Margin", "regression": "LCMD"}[task]
+    return type(recommended_strategy(make_model(model, task), n)).__name__
 
 
 def list_strategies(task: str | None = None) -> dict[str, str]:

@@ -372,7 +372,7 @@ def test_ids_of_other_containers_are_positions(make: Make, tmp_path: Path) -> No
 
 
 def test_without_rows_labels_are_told_but_not_asked_for(
-    make: Make, tmp_path: Path
+    make: Make, table: pd.DataFrame, tmp_path: Path
 ) -> None:
     make()
     campaign = Campaign.open(tmp_path / "campaign.db")
@@ -381,6 +381,12 @@ def test_without_rows_labels_are_told_but_not_asked_for(
     for method in (campaign.fit, campaign.replay, lambda: campaign.ask(1)):
         with pytest.raises(ValueError, match=r"pass X_pool to Campaign\.open"):
             method()
+    rows_only = Campaign.open(tmp_path / "campaign.db", table)
+    with pytest.raises(ValueError, match=r"pass it to Campaign\.open"):
+        rows_only.ask(1)
+    # The strategy that is recommended for a model is the default.
+    model_only = Campaign.open(tmp_path / "campaign.db", table, model=BayesianRidge())
+    assert isinstance(model_only._picker.strategy, LCMD)
 
 
 def test_errors_before_the_first_labels(make: Make) -> None:
