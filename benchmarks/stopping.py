@@ -12,6 +12,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def problems() -> dict[str, tuple[Any, Any, Any, Any]]:
     return found
 
 
-def rules_for(X: Any, y: Any, price: float) -> dict[str, StoppingRule]:
+def rules_for(X: Any, y: Any) -> dict[str, StoppingRule]:
     """Make the rules that are compared, with their usual settings."""
     rows = X[np.random.default_rng(0).permutation(len(X))[:500]]
     is_classes = np.issubdtype(np.asarray(y).dtype, np.integer)
@@ -78,7 +79,7 @@ def rules_for(X: Any, y: Any, price: float) -> dict[str, StoppingRule]:
         "budget of 120": Budget(120),
         "stable predictions": StablePredictions(rows, tol=0.02 if is_classes else 0.1),
         "confident predictions": ConfidentPredictions(sure, rows, threshold),
-        f"small gain, {price:g}": SmallGain(price, n_ahead=30),
+        **{f"small gain, {price:g}": SmallGain(price, n_ahead=30) for price in PRICES},
     }
 
 
@@ -97,13 +98,13 @@ class Recorder:
 
 
 def play(
-    problem: tuple[Any, Any, Any, Any], n_folds: int, n_queries: int, price: float
+    problem: tuple[Any, Any, Any, Any], n_folds: int, n_queries: int
 ) -> pd.DataFrame:
-    """Rows of fold, rule, labels, relative error and excess cost."""
+    """Rows of price, fold, rule, labels, relative error and excess cost."""
     X, y, estimator, strategy = problem
     is_classes = np.issubdtype(np.asarray(y).dtype, np.integer)
     n_instances = 5
-    recorder = Recorder(rules_for(X, y, price))
+    recorder = Recorder(rules_for(X, y))
     data = compare_strategies(
         estimator,
         {"strategy": strategy},
@@ -121,13 +122,17 @@ def play(
     rows = []
     for fold, run in data.groupby("fold"):
         error = -run.set_index("n_labeled")["score"]
-        cost = price * error.index.to_numpy() + error
-        for name in recorder.rules:
+        for price, name in product(PRICES, recorder.rules):
+            rule, _, of_price = name.partition(", ")
+            if of_price not in ("", f"{price:g}"):
+                continue
+            cost = price * error.index.to_numpy() + error
             at = recorder.stops.get((name, int(fold)), int(error.index[-1]))
             rows.append(
                 {
+                    "price": price,
                     "fold": fold,
-                    "rule": name.partition(",")[0],
+                    "rule": rule,
                     "labels": at,
                     "error": error[at] / error.iloc[-1] if error.iloc[-1] else np.nan,
                     "excess": cost[at] - cost.min(),
@@ -158,14 +163,13 @@ def main(argv: list[str] | None = None) -> int:
         todo = {name: todo[name] for name in list(todo)[-3:-2]}
     n_folds, n_queries = (2, 12) if args.quick else (5, 24)
     parts = []
-    for price in PRICES[:1] if args.quick else PRICES:
-        for name, problem in todo.items():
-            size = len(problem[0]) * (n_folds - 1) // n_folds
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                part = play(problem, n_folds, min(n_queries, (size - 20) // 5), price)
-            parts.append(part.assign(problem=name, price=price))
-            print(name, price, file=sys.stderr)
+    for name, problem in todo.items():
+        size = len(problem[0]) * (n_folds - 1) // n_folds
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            part = play(problem, n_folds, min(n_queries, (size - 20) // 5))
+        parts.append(part.assign(problem=name))
+        print(name, file=sys.stderr)
     data = pd.concat(parts)
     args.output.mkdir(parents=True, exist_ok=True)
     stem = "stopping_quick" if args.quick else "stopping"
