@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_multilabel_classification
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -30,6 +31,7 @@ from skal.stopping import (
     StoppingRule,
     TargetScore,
     fit_learning_curve,
+    forecast_labels,
 )
 from skal.strategies import LeastConfident, Margin, PredictiveVariance, Random
 
@@ -249,6 +251,33 @@ def test_curves_that_cannot_be_fitted() -> None:
             fit_learning_curve(n, scores)
 
 
+def test_forecasts_contain_the_truth() -> None:
+    n = np.array([20.0, 30, 40, 60, 80, 100, 130, 160])
+    truth = LearningCurve(0.9, 2.0, 0.8)
+    target = float(truth.predict(240))
+    rng, n_covered, n_trials = np.random.default_rng(0), 0, 40
+    for _ in range(n_trials):
+        scores = truth.predict(n) + 0.01 * rng.normal(size=len(n))
+        found = forecast_labels(n, scores, target, n_resamples=60, random_state=0)
+        assert found.low <= found.n_labels <= found.high
+        n_covered += found.low <= 240 <= found.high
+    assert n_covered >= 32  # 90 % are 36
+    exact = forecast_labels(n, truth.predict(n), target, n_resamples=5, random_state=0)
+    assert exact.low == pytest.approx(240, rel=0.02)
+    assert exact.high == pytest.approx(240, rel=0.02)
+    assert forecast_labels(n, truth.predict(n), 0.99, n_resamples=5).low == np.inf
+    again = forecast_labels(n, scores, target, n_resamples=60, random_state=0)
+    assert again == found
+
+
+def test_forecasts_that_cannot_be_made() -> None:
+    n, scores = [10, 20, 30, 40], [0.1, 0.2, 0.3, 0.3]
+    with pytest.raises(ValueError, match="five different numbers"):
+        forecast_labels(n, scores, 0.5)
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
+        forecast_labels([*n, 50], [*scores, 0.4], 0.5, confidence=95)
+
+
 # -- in simulations -------------------------------------------------------------------
 
 
@@ -273,18 +302,20 @@ def test_ends_a_simulation() -> None:
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ends_each_campaign_of_a_comparison(n_jobs: int) -> None:
-    data = compare_strategies(
-        LogisticRegression(),
-        {"Random": Random(), "Margin": Margin()},
-        X,
-        CODES,
-        cv=3,
-        n_initial=12,
-        n_queries=5,
-        random_state=0,
-        n_jobs=n_jobs,
-        callback=StablePredictions(X, tol=0.2, window=2),
-    ).data
+    with parallel_config("threading"):  # where campaigns share the rule
+        comparison = compare_strategies(
+            LogisticRegression(),
+            {"Random": Random(), "Margin": Margin()},
+            X,
+            CODES,
+            cv=3,
+            n_initial=12,
+            n_queries=5,
+            random_state=0,
+            n_jobs=n_jobs,
+            callback=StablePredictions(X, tol=0.2, window=2),
+        )
+    data = comparison.data
     for _, run in data.groupby(["strategy", "fold"]):
         # Two changes are compared: never before the third fit.
         assert 3 <= len(run) <= 6
