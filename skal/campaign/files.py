@@ -57,7 +57,7 @@ class LabelReport:
     rows : DataFrame
         Columns ``line``, ``id``, ``outcome`` and ``detail``. Outcomes: "new",
         "corrected" and "unchanged" labels, "skip", "cannot label", "empty", or "wrong",
-        where the detail says why.
+        where the detail says why; in an error, the others are "not recorded".
     """
 
     rows: pd.DataFrame = field(repr=False)

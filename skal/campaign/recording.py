@@ -191,6 +191,8 @@ class Recorder:
         report = LabelReport.of(lines, keys, ["wrong" if p else "" for p in problems])
         report.rows["detail"] = problems
         if strict and any(problems):
+            right = report.rows["outcome"] == ""
+            report.rows.loc[right, "outcome"] = "not recorded"
             raise LabelFileError(
                 f"{str(path)!r}: nothing was recorded, as some rows are wrong. Correct "
                 f"them, or pass strict=False to record the others. {report}",

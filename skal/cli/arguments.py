@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             options.run(options)
         except (ValueError, OSError, ImportError, KeyError) as error:
-            text = error.args[0] if isinstance(error, KeyError) else error
+            text = str(error.args[0] if isinstance(error, KeyError) else error)
+            text = text.replace("pass strict=False", "pass --partly")
             print(f"skal: error: {text}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

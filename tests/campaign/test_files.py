@@ -199,6 +199,7 @@ def test_one_wrong_row_is_reported_and_nothing_recorded(
     n_events = len(campaign.events())
     with pytest.raises(LabelFileError, match="nothing was recorded") as raised:
         campaign.tell_file(path)
+    assert raised.value.report.counts == {"not recorded": 7, "wrong": 1}
     (wrong,) = raised.value.report.wrong.to_dict("records")
     assert wrong["line"] == 3
     assert words in wrong["detail"]
