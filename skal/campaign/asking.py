@@ -142,10 +142,10 @@ class Asker(Recorder):
         if n == 0:
             return Picked(candidates[:0], np.empty(0), "strategy")
         self._need_pool("ask")
-        X = take_rows(self._pool.X, np.arange(n_rows))  # type: ignore[union-attr]
+        pool: Any = self._pool
         labeled, y = self._labeled(ledger)
         key = ledger.label_seq
-        return self._picker.pick(X, labeled, y, candidates, n, key, ledger.seq)
+        return self._picker.pick(pool.X, labeled, y, candidates, n, key, ledger.seq)
 
     def _still_free(self, chosen: Sequence[_Choice], name: str, now: float) -> bool:
         """Whether nobody else has taken the chosen rows."""

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--strategy", help="see `skal strategies` (the recommended one)")
     ask.add_argument("--classes", help="labels that may occur, separated by commas")
     ask.add_argument("--annotator", help="who will answer")
-    ask.add_argument("--seed", type=int, default=0, help="of the campaign (0)")
+    ask.add_argument("--seed", type=int, help="of the campaign (0)")
     ask.add_argument(
         "--append", action="store_true", help="rows were added to the file"
     )

@@ -49,7 +49,14 @@ def _start(options: Namespace) -> Campaign:
     classes = options.classes and [c.strip() for c in options.classes.split(",")]
     model = options.model or "nets"
     strategy = options.strategy or default_strategy(model, task, options.n)
-    notes = {"id": options.id, "task": task, "model": model, "strategy": strategy}
+    seed = 0 if options.seed is None else options.seed
+    notes = {
+        "id": options.id,
+        "task": task,
+        "model": model,
+        "strategy": strategy,
+        "seed": seed,
+    }
     campaign = Campaign.create(
         _campaign(options),
         table.X,
@@ -60,7 +67,7 @@ def _start(options: Namespace) -> Campaign:
         target=options.target,
         id_name=table.id_name,
         display=table.display,
-        random_state=options.seed,
+        random_state=seed,
         notes=notes,
     )
     answered = campaign.status().states["answered"]
@@ -74,11 +81,9 @@ def _start(options: Namespace) -> Campaign:
 
 def _continue(options: Namespace) -> Campaign:
     notes, target = _read_notes(options)
+    _check_fixed(options, Campaign.open(_campaign(options)), notes)
     for name in ("model", "strategy"):
-        given = getattr(options, name)
-        notes[name] = given or notes[name]
-    if options.target not in (None, target):
-        raise ValueError(f"The target of this campaign is {target!r}.")
+        notes[name] = getattr(options, name) or notes[name]
     table = read_table(options.data, target, notes["id"])
     campaign = Campaign.open(
         _campaign(options),
@@ -91,17 +96,38 @@ def _continue(options: Namespace) -> Campaign:
     return campaign
 
 
+def _check_fixed(options: Namespace, campaign: Campaign, notes: dict[str, Any]) -> None:
+    """Raise if an option asks for what was fixed at the start of the campaign."""
+    fixed = {
+        "target": campaign.target,
+        "id": notes["id"],
+        "task": notes["task"],
+        "classes": ",".join(map(str, campaign.labels.classes)),
+        "seed": notes["seed"],
+    }
+    for name, value in fixed.items():
+        if getattr(options, name) not in (None, value):
+            raise ValueError(
+                f"--{name} was fixed at the start of this campaign: it is {value!r}. "
+                "Leave it out, or start another one by --campaign."
+            )
+
+
 def _tell_labels_of(table: Table, campaign: Campaign) -> None:
-    """Record labels that were written into the table itself since the last time."""
+    """Record labels that were written or corrected in the table since the last time."""
     known = pd.Series(dtype=object) if table.y is None else table.y.dropna()
-    labels = campaign.export()[campaign.target].dropna()
-    new = known[[key for key in known.index if key not in labels.index]]
-    if len(new):
-        values = [campaign.labels.parse(str(value)) for value in new]
-        campaign.tell(list(new.index), values, "start")
-        _say(
-            f"{len(new)} rows of the table itself have new labels, which were recorded."
-        )
+    labeled = set(campaign.export()[campaign.target].dropna().index)
+    events = campaign.events().query("annotator == 'start' and kind == 'answer'")
+    own = dict(zip(events["id"], events["value"], strict=True))  # the last one counts
+    parsed = {key: campaign.labels.parse(str(value)) for key, value in known.items()}
+    new = {
+        key: value
+        for key, value in parsed.items()
+        if key not in labeled or (key in own and own[key] != value)
+    }
+    if new:
+        report = campaign.tell(list(new), list(new.values()), "start")
+        _say(f"Labels in the table itself were recorded: {report}")
 
 
 def tell(options: Namespace) -> None:

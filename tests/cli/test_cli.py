@@ -99,7 +99,7 @@ def test_a_campaign_on_a_messy_file(messy: Path, tmp_path: Path, run: Run) -> No
     messy.write_text("\n".join(table), encoding="utf-8")
     code, _, said = run("ask", messy, "-o", tmp_path / "more.xlsx", "-n", 3)
     assert code == 0
-    assert ("have new labels" in said) == (key not in set(told["Objekt-Nr"]))
+    assert ("1 rows: 1 new" in said) == (key not in set(told["Objekt-Nr"]))
     assert (tmp_path / "more.xlsx").exists()
 
     code, _, said = run("export", messy, "-o", tmp_path / "done.csv", "--predict")
@@ -151,6 +151,38 @@ def test_errors_go_to_stderr_and_change_nothing(
     assert code == 1
     assert "1 rows hold other values" in said
     assert "'Art'" in said
+
+
+def test_what_was_fixed_at_the_start_is_not_changed_in_silence(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    ask = ["ask", messy, "-o", tmp_path / "a.csv", "--model", "linear", "-n", 2]
+    assert run(*ask, "--target", "Preis", "--seed", 3)[0] == 0
+    assert run(*ask, "--target", "Preis", "--seed", 3)[0] == 0
+    for name, value in (
+        ("target", "Art"),
+        ("id", "Art"),
+        ("task", "classification"),
+        ("classes", "a,b"),
+        ("seed", "4"),
+    ):
+        code, _, said = run(*ask, f"--{name}", value)
+        assert code == 1
+        assert f"--{name} was fixed at the start" in said
+
+
+def test_labels_corrected_in_the_table_are_recorded(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    ask = ["ask", messy, "-o", tmp_path / "a.csv", "--model", "linear", "-n", 2]
+    run(*ask, "--target", "Preis")
+    lines = messy.read_text(encoding="utf-8-sig").splitlines()
+    lines[1] = lines[1].rsplit(";", 1)[0] + ";99999"
+    messy.write_text("\n".join(lines), encoding="utf-8")
+    assert "1 rows: 1 corrected" in run(*ask)[2]
+    assert "recorded" not in run(*ask)[2]
+    run("export", messy, "-o", tmp_path / "b.csv")
+    assert read(tmp_path / "b.csv")["Preis"][0] == "99999.0"
 
 
 def test_tasks_are_read_from_the_labels(tmp_path: Path) -> None:
@@ -239,6 +271,7 @@ def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_command_is_a_program(messy: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="campaigns need the extra `campaign`")
     done = subprocess.run(
         [sys.executable, "-m", "skal.cli", "status", str(messy)],
         capture_output=True,
