@@ -219,3 +219,16 @@ def test_the_recommended_strategies_are_the_best_of_the_tables() -> None:
         ("tabular_classification", "## Logistic", "classification"),
     ):
         assert next(iter(tables.results(file, part))) == FIRST[task], (file, part)
+
+
+def test_code_of_other_pages_names_what_is_there() -> None:
+    text = (DOCS / "coming_from.rst").read_text()
+    for block in re.findall(r"   # skal\n(.*?)\n\n(?=\S)", text, re.DOTALL):
+        lines = [line[3:] for line in block.splitlines()]
+        compile("\n".join(lines), "coming_from", "exec")
+        for line in lines:
+            if line.startswith("from skal"):
+                exec(line, {})
+    for name in re.findall(r":class:`~(skal[\w.]+)`", text):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name

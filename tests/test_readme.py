@@ -16,6 +16,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+import skal
 from skal.strategies import BALD, QueryStrategy
 from tests.models import make_data, make_net
 
@@ -127,3 +128,8 @@ def test_links_and_targets_exist(name: str) -> None:
         assert link.startswith("http") or (ROOT / link).exists(), link
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"\bmake ([a-z-]+)(?=`|\s+#)", text)) <= targets
+
+
+def test_citation_has_the_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {skal.__version__}\n" in text

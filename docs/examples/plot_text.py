@@ -1,0 +1,60 @@
+"""
+Text
+====
+
+Sentences are told apart by which description of a data set they are from.  Their words
+are weighted by tf-idf, whose sparse rows strategies read as they are.
+"""
+
+# %%
+# scikit-learn comes with a description of each of its data sets.
+
+import re
+
+import numpy as np
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_linnerud,
+    load_wine,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.pipeline import make_pipeline
+
+from skal import compare_strategies
+from skal.strategies import LCMD, Entropy, Margin, Random
+
+loaders = (load_breast_cancer, load_diabetes, load_digits, load_iris)
+texts, topics = [], []
+for load in (*loaders, load_linnerud, load_wine):
+    description = load().DESCR
+    sentences = re.split(r"(?<=[.:])\s+|\n\s*\n|\n\s*[-:|]", description)
+    sentences = [" ".join(s.split()) for s in sentences if len(s.split()) > 2]
+    texts += sentences
+    topics += [load.__name__.removeprefix("load_")] * len(sentences)
+texts, topics = np.array(texts, dtype=object), np.array(topics)
+print(len(texts), "sentences, for example:", texts[3])
+
+# %%
+# The vectorizer is a step of the model, and is fitted on labeled sentences alone.  With
+# so few of them for six topics, no strategy is clearly better than random picks.
+
+model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, max_iter=500))
+comparison = compare_strategies(
+    model,
+    {"Random": Random(), "Margin": Margin(), "Entropy": Entropy(), "LCMD": LCMD()},
+    texts,
+    topics,
+    cv=StratifiedShuffleSplit(6, test_size=0.3, random_state=0),
+    n_initial=12,
+    n_instances=6,
+    n_queries=6,
+    initial="stratified",
+    random_state=0,
+)
+print(comparison)
+comparison.plot()
