@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,9 @@ from skal.strategies.suitable import summary
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-_PAGES = ("strategies", "which_strategy", "literature", "api")
+#: Strategies that answer each learner, written by ``python -m tests.matrix.learners``.
+ANSWERS = ROOT / "docs" / "answers.json"
+_PAGES = ("strategies", "learners", "which_strategy", "literature", "api")
 FILES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.rst" for page in _PAGES)]
 #: What a learner has to provide, by family; the order is that of the tables.
 FAMILIES = {
@@ -142,6 +145,16 @@ def decision(_: str = "") -> list[str]:
     return list_table("14 30 16 40", rows)
 
 
+def answers(task: str) -> list[str]:
+    """Table of the learners of a task, and of the strategies that answer each."""
+    names = {cls.__name__ for cls in all_strategies() if cls._task in (task, "any")}
+    rows = [["learner", "strategies", "of this task, refused with a reason"]]
+    for learner, found in json.loads(ANSWERS.read_text())[task].items():
+        others = ", ".join(sorted(names - set(found)))
+        rows.append([f"`{learner}`", str(len(found)), others])
+    return list_table("30 10 60", rows)
+
+
 def sources(files: tuple[str, ...]) -> str:
     """Link reports of results."""
     links = (f":download:`{f} <../benchmarks/results/{f}.md>`" for f in files)
@@ -218,6 +231,7 @@ _KINDS: dict[str, Callable[[str], list[str]]] = {
     "decision": decision,
     "ranks": ranks,
     "claims": claims,
+    "answers": answers,
 }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
@@ -22,6 +21,7 @@ from skal.posteriors.members import Members, check_several, has_members
 from skal.posteriors.snapshots import Snapshots, find_snapshots
 from skal.posteriors.virtual import VirtualEnsemble, has_virtual_ensemble
 from skal.reading.pool import Pool
+from skal.reading.unwrapping import is_net
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
 __all__ = ["predictive_std", "resolve_posterior"]
@@ -79,7 +79,7 @@ def resolve_posterior(posterior: Posterior | str, pool: Pool) -> Posterior:
     if has_members(pool):
         return Members()
     estimator = pool.members[0].estimator
-    if isinstance(estimator, NeuralNet):
+    if is_net(estimator):
         if bayesian_layers(estimator.module_):
             return BayesWeights()
         if find_snapshots(estimator) is not None:

@@ -17,6 +17,7 @@ from skal.posteriors.gaussian import GaussianPredictions, GaussianReader
 from skal.posteriors.quantiles import QuantileReader, gives_quantiles
 from skal.reading.models import Member
 from skal.reading.pool import Pool
+from skal.reading.unwrapping import is_gpytorch
 from skal.reading.variance_column import gives_variance
 from skal.rows import array_if_tensor
 
@@ -37,10 +38,12 @@ class PredictiveDistribution(GaussianPosterior):
     5. ``pred_dist(X)`` of NGBoost: variances of labels;
     6. CatBoost with the loss ``RMSEWithUncertainty``: variances of labels;
     7. ``predict(X, output_type="quantiles", quantiles=...)`` of TabPFN: variances of
-       labels, as `Quantiles` computes them.
+       labels, as `Quantiles` computes them;
+    8. a GPyTorch regressor of `skorch.probabilistic`: variances of labels, since its
+       public methods give those of the likelihood.
 
     Variances are those of the predicted function: the noise of a `WhiteKernel` and the
-    ``1 / alpha_`` of the Bayesian linear models are taken off.  In the last three they
+    ``1 / alpha_`` of the Bayesian linear models are taken off.  In the last four they
     are those of labels, from which noise cannot be told apart; `BALD` then needs its
     ``noise_variance``.  Without covariances, `BatchBALD`, `EPIG` and `BatchEPIG` are
     refused, because the predictions of two rows are not independent.
@@ -97,6 +100,8 @@ def _kind(estimator: Any) -> Callable[[Member], GaussianReader] | None:
     if is_classifier(estimator) or not hasattr(estimator, "predict"):
         return None
     known = inspect.signature(estimator.predict).parameters
+    if is_gpytorch(estimator):
+        return _Predictive
     if "return_cov" in known:
         return GaussianProcess if GaussianProcess.reads(estimator) else ReturnCov
     if "return_std" in known:
@@ -130,6 +135,12 @@ class _Moments(GaussianReader):
 class _ReturnStd(_Moments):
     def _mean_std(self, X: Any) -> tuple[Any, Any]:
         return self.model.to_read.predict(X, return_std=True)
+
+
+class _Predictive(_ReturnStd):
+    """Of a Gaussian process whose standard deviation is that of labels."""
+
+    of_labels = True
 
 
 class _PredDist(_Moments):

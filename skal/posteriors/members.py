@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import is_classifier
-from skorch import NeuralNet
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.posteriors.nets import NetReader
 from skal.reading.pool import Member, Pool
+from skal.reading.unwrapping import is_net
 from skal.reading.variance_column import without_variance
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, array_if_tensor
@@ -104,7 +104,7 @@ def check_several(pool: Pool) -> None:
 
 def _reader(model: Member, first_row: Callable[[int], Any]) -> Reader:
     # Through the net, probabilities keep the precision that predict_proba drops.
-    if isinstance(model.estimator, NeuralNet):
+    if is_net(model.estimator):
         return NetReader(model, [nullcontext])
     return _EstimatorReader(model, first_row)
 

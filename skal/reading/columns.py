@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from skorch import NeuralNet
-
 from skal._stacking import with_columns_of
 from skal._tables import column_names, take_columns
 from skal.reading.access import NetAccess
-from skal.reading.unwrapping import as_input, estimator_of, unwrap
+from skal.reading.unwrapping import as_input, estimator_of, is_net, unwrap
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, array_if_tensor, take_slice, transform_rows
 
@@ -119,7 +117,7 @@ def _refusal(X: Any, learner: Any) -> Exception | None:
         with preserve_global_rng():
             row = as_input(take_slice(X, slice(1)), estimator)
             row = transform_rows(row, transformers)
-            if isinstance(estimator, NeuralNet):
+            if is_net(estimator):
                 NetAccess(estimator).outputs(Rows(row, allow_nan=True))
             else:
                 estimator.predict(array_if_tensor(row))

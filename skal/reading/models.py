@@ -28,7 +28,7 @@ from skal.nets.criteria import is_binary
 from skal.reading.access import NetAccess
 from skal.reading.copies import copy_to_read
 from skal.reading.decisions import decision_values
-from skal.reading.unwrapping import accepts_nan, is_sklearn_own, unwrap
+from skal.reading.unwrapping import accepts_nan, is_net, is_sklearn_own, unwrap
 from skal.rows import Rows, array_if_tensor, as_dense, take_slice
 
 __all__ = ["Member"]
@@ -141,7 +141,7 @@ class Member:
             Itself, if it is a skorch net; the nets of all parts, if it is an ensemble
             of nets alone; else empty.
         """
-        if isinstance(self.estimator, NeuralNet):
+        if is_net(self.estimator):
             return [self]
         nets: list[Member] = []
         for part in self.parts():
@@ -197,7 +197,7 @@ class Member:
         ValueError
             If the rows of an output are not probability distributions.
         """
-        if isinstance(self.estimator, NeuralNet):
+        if is_net(self.estimator):
             outputs = self.access.outputs(self.rows)
             if is_binary(getattr(self.access.net, "criterion_", None)):
                 # One output for each label; a net for two classes has one.
@@ -245,7 +245,7 @@ class Member:
 
     def classes(self, proba: list[torch.Tensor]) -> list[np.ndarray]:
         """Get the classes of the columns of `proba`, one array for each output."""
-        if isinstance(self.estimator, NeuralNet):
+        if is_net(self.estimator):
             if len(proba) > 1:
                 return [np.arange(2)] * len(proba)
             return [self.access.column_classes(proba[0].shape[1])]

@@ -49,16 +49,21 @@ class Pool:
         self.name = name
         self._n = n_rows(X)
         if self._n == 0:
-            raise ValueError("The pool is empty: there is no row to query.")
+            raise ValueError(f"{self._title} is empty: there is no row to query.")
         shape = getattr(X, "shape", None)
         if shape is not None and len(shape) == 1 and not _is_text(X):
             raise ValueError(
-                f"The pool must have rows and columns, got shape {tuple(shape)}. Use "
-                "X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row."
+                f"{self._title} must have rows and columns, got shape {tuple(shape)}. "
+                "Use X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row."
             )
 
     def __len__(self) -> int:
         return self._n
+
+    @property
+    def _title(self) -> str:
+        """What the rows are called, at the start of a sentence."""
+        return self.name[:1].upper() + self.name[1:]
 
     def take(self, indices: torch.Tensor | np.ndarray) -> Pool:
         """Make a pool of some of the rows, with the same learner.
@@ -81,7 +86,7 @@ class Pool:
         name : str
             What the rows are called in an error.
         """
-        members = Pool(self.learner, X).members
+        members = Pool(self.learner, X, name).members
         for member in members:
             member.rows.name = name
         return [member.rows for member in members]
@@ -259,7 +264,7 @@ class Pool:
         shape = getattr(self.X, "shape", ())
         if expected is not None and len(shape) == 2 and shape[1] != expected:
             raise ValueError(
-                f"The pool has {shape[1]} features, but the model was trained on "
+                f"{self._title} has {shape[1]} features, but the model was trained on "
                 f"{expected}."
             )
 

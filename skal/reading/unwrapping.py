@@ -26,6 +26,8 @@ __all__ = [
     "as_input",
     "estimator_of",
     "innermost",
+    "is_gpytorch",
+    "is_net",
     "is_sklearn_own",
     "learners_of",
     "rewrap",
@@ -78,6 +80,21 @@ def walk(learner: Any) -> Iterator[Any]:
             estimator = getattr(estimator, "best_estimator_", estimator.estimator)
         else:
             return
+
+
+def is_net(estimator: Any) -> bool:
+    """Whether an estimator is a skorch net whose module returns tensors.
+
+    Gaussian processes of `skorch.probabilistic` are nets, too, but their modules return
+    distributions; they are read by `predict`, as other regressors are.
+    """
+    return isinstance(estimator, NeuralNet) and not is_gpytorch(estimator)
+
+
+def is_gpytorch(estimator: Any) -> bool:
+    """Whether an estimator is a Gaussian process of `skorch.probabilistic`."""
+    # Its base class cannot be imported without gpytorch.
+    return isinstance(estimator, NeuralNet) and hasattr(estimator, "confidence_region")
 
 
 def innermost(learner: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from skorch import NeuralNet
 from torch import Tensor
 
 from skal._numerics.blocks import blocks
@@ -15,6 +14,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool
 from skal.reading.untrained import seen_rows
+from skal.reading.unwrapping import is_net
 from skal.reading.variance_column import without_variance
 from skal.rows import array_if_tensor
 from skal.selection import Picks
@@ -271,7 +271,7 @@ def _read(
 
 def _predict(member: Member) -> Tensor:
     """Predictions in the estimator's own units, ``(m, targets)``."""
-    net = isinstance(member.estimator, NeuralNet)
+    net = is_net(member.estimator)
     blocks = []
     for _, block in member.rows.blocks():
         block = block if net else array_if_tensor(block)

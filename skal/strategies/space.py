@@ -352,7 +352,13 @@ def _checked(vectors: Any, n: int) -> Tensor:
     """Convert what a callable space returned, once it is one vector for each row."""
     given = type(vectors).__name__
     if not isinstance(vectors, Tensor):
-        vectors = as_dense(vectors)
+        try:
+            vectors = as_dense(vectors)
+        except ValueError as error:  # such as a tuple of several arrays
+            raise ValueError(
+                "space must return a tensor or an ndarray of shape (rows, d), got "
+                f"{given}: {error}"
+            ) from error
         if vectors.dtype.kind in "fiub":
             vectors = torch.from_numpy(vectors.astype(np.float64))
     if not isinstance(vectors, Tensor) or vectors.ndim != 2 or not vectors.shape[1]:

@@ -1,11 +1,18 @@
-"""The learners of the matrix, and what each of them answers."""
+"""The learners of the matrix, and what each of them answers.
+
+Run as ``python -m tests.matrix.learners`` to write the strategies that answer each
+learner installed to docs/answers.json, of which `docs.tables` makes a table; a test
+fails when the file is out of date.
+"""
 
 from __future__ import annotations
 
 import functools
+import json
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,15 +27,20 @@ REGRESSOR, CLASSIFIER, SVM = 20, 25, 15
 
 
 class Learner(NamedTuple):
-    """A class of learners: its module, small parameters, how many must answer."""
+    """A class of learners: its module, small parameters, how many must answer.
+
+    `package` is what has to be installed, if it is not that of the module.
+    """
 
     module: str
     parameters: dict[str, Any]
     least: int
+    package: str = ""
 
     @property
     def is_installed(self) -> bool:
-        return find_spec(self.module.partition(".")[0]) is not None
+        package = self.package or self.module.partition(".")[0]
+        return find_spec(package) is not None
 
 
 _FEW, _SEED = {"n_estimators": 6}, {"random_state": 0}
@@ -42,6 +54,7 @@ _CAT = {
     "verbose": 0,
     "allow_writing_files": False,
 }
+_NATURAL = {**_FEW, **_SEED, "verbose": False}
 _HIST = {"max_iter": 6, "min_samples_leaf": 4, **_SEED}
 
 REGRESSORS = {
@@ -61,6 +74,11 @@ REGRESSORS = {
     "CatBoostRegressor": Learner("catboost", _CAT, REGRESSOR),
     "LGBMRegressor": Learner("lightgbm", _LIGHT, REGRESSOR),
     "XGBRegressor": Learner("xgboost", {**_FEW, **_SEED, **_QUIET}, REGRESSOR),
+    # Its variance is that of labels, which fewer strategies can read.
+    "NGBRegressor": Learner("ngboost", _NATURAL, SVM),
+    "GPyTorchRegressor": Learner(
+        "tests.matrix.processes", {"max_epochs": 3, "verbose": 0}, REGRESSOR, "gpytorch"
+    ),
 }
 CLASSIFIERS = {
     "RandomForestClassifier": Learner(
@@ -86,8 +104,8 @@ N_POOL, N_PICKS = 16, 3
 
 def make(name: str) -> Any:
     """Construct the estimator of a name, not fitted."""
-    module, parameters, _ = LEARNERS[name]
-    return getattr(import_module(module), name)(**parameters)
+    learner = LEARNERS[name]
+    return getattr(import_module(learner.module), name)(**learner.parameters)
 
 
 def data_for(name: str, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
@@ -155,3 +173,28 @@ def _quick(cls: type[QueryStrategy], name: str) -> dict[str, Any]:
     if cls.__name__ in ("VAAL", "MAL"):
         return {"max_epochs": 1, "epoch_size": 32}
     return {}
+
+
+#: What each learner answered where its package was installed last.
+ANSWERS = Path(__file__).parents[2] / "docs" / "answers.json"
+
+
+def recorded() -> dict[str, dict[str, list[str]]]:
+    """Read the strategies that answer each learner, by task and name."""
+    found: dict[str, dict[str, list[str]]] = json.loads(ANSWERS.read_text())
+    return found
+
+
+def main() -> None:
+    """Write what the learners installed answer; others stay as they are."""
+    before = recorded() if ANSWERS.exists() else {}
+    found = {}
+    for task, learners in (("regression", REGRESSORS), ("classification", CLASSIFIERS)):
+        known = before.get(task, {})
+        known |= {n: answering(n) for n in learners if learners[n].is_installed}
+        found[task] = {name: known[name] for name in learners if name in known}
+    ANSWERS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from skal.strategies import BAIT, LCMD, CoreSet
-from tests.matrix.learners import LEARNERS, answering, answers, ask
+from tests.matrix.learners import (
+    LEARNERS,
+    REGRESSORS,
+    answering,
+    answers,
+    ask,
+    recorded,
+)
 
 #: The space that "auto" chooses.
 AUTO = {
@@ -24,6 +31,8 @@ AUTO = {
     "CatBoostRegressor": "leaves",
     "LGBMRegressor": "leaves",
     "XGBRegressor": "leaves",
+    "NGBRegressor": "inputs",
+    "GPyTorchRegressor": "inputs",
     "RandomForestClassifier": "predictions",
     "ExtraTreesClassifier": "predictions",
     "GradientBoostingClassifier": "leaves",
@@ -64,6 +73,12 @@ def test_picks_or_a_refusal_that_says_what_to_do(name):
 
 def test_enough_strategies_answer(name):
     assert len(answering(name)) >= LEARNERS[name].least, answering(name)
+
+
+def test_the_table_of_the_documentation_is_fresh(name):
+    """Renew docs/answers.json by ``python -m tests.matrix.learners``."""
+    task = "regression" if name in REGRESSORS else "classification"
+    assert recorded()[task][name] == answering(name)
 
 
 def test_space_chosen(name):

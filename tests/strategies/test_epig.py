@@ -115,3 +115,17 @@ def test_bad_numbers_of_a_batch(forest):
     for wrong in ({"n_targets": 0}, {"n_configurations": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             BatchEPIG(**wrong).select(forest, POOL, 2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "match"),
+    [
+        (POOL[:, :2], "X_target has 2 features"),
+        (POOL[:0], "X_target is empty"),
+        (POOL[0], "X_target must have rows and columns"),
+    ],
+)
+def test_errors_name_the_targets(forest, targets, match):
+    for cls in (EPIG, BatchEPIG):
+        with pytest.raises(ValueError, match=match):
+            cls(X_target=targets).select(forest, POOL, 2)

@@ -305,6 +305,7 @@ def test_callable_space_of_other_learners():
     assert seen == [("Ridge", (30, 5)), ("Ridge", (60, 5))]
     for bad, message in [
         (lambda estimator, rows: rows[:, 0], r"ndarray of shape \(30,\)"),
+        (lambda estimator, rows: (rows, 1), r"shape \(rows, d\), got tuple"),
         (lambda estimator, rows: rows[:2], "returned 2 rows for 30"),
         (lambda estimator, rows: rows[:, :0], r"shape \(30, 0\)"),
         (lambda estimator, rows: np.full((len(rows), 2), np.nan), "not finite"),

@@ -1,0 +1,26 @@
+"""A Gaussian process of GPyTorch by skorch, for the matrix of learners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gpytorch
+import torch
+from skorch.probabilistic import ExactGPRegressor
+
+__all__ = ["GPyTorchRegressor"]
+
+
+class _Model(gpytorch.models.ExactGP):
+    def __init__(self, likelihood: Any, X: Any = None, y: Any = None) -> None:
+        super().__init__(X, y, likelihood)
+        self.mean = gpytorch.means.ConstantMean()
+        self.kernel = gpytorch.kernels.ScaleKernel(gpytorch.kernels.RBFKernel())
+
+    def forward(self, X: torch.Tensor) -> Any:
+        return gpytorch.distributions.MultivariateNormal(self.mean(X), self.kernel(X))
+
+
+def GPyTorchRegressor(**parameters: Any) -> ExactGPRegressor:
+    """Construct the regressor; named as the classes of the matrix are."""
+    return ExactGPRegressor(_Model, **parameters)

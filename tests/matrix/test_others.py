@@ -1,0 +1,77 @@
+"""What NGBoost, GPyTorch, imbalanced-learn and polars add to learners."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from skal import ActiveLearner
+from skal.exceptions import UnsuitableLearnerError
+from skal.strategies import BALD, EPIG, LCMD, Margin, PredictiveVariance
+from tests.matrix.learners import data_for, fitted, pool_rows
+
+
+def test_variances_of_ngboost_are_those_of_its_distribution():
+    pytest.importorskip("ngboost", reason="ngboost is missing: make test-learners")
+    learner = fitted("NGBRegressor")
+    scores = PredictiveVariance().score_samples(learner, pool_rows())
+    std = learner.estimator.pred_dist(pool_rows()).std()
+    np.testing.assert_allclose(scores, np.square(std))
+
+
+def test_variances_of_gpytorch_are_those_of_its_labels():
+    pytest.importorskip("gpytorch", reason="gpytorch is missing: make test-learners")
+    learner = fitted("GPyTorchRegressor")
+    scores = PredictiveVariance().score_samples(learner, pool_rows())
+    _, std = learner.estimator.predict(pool_rows(), return_std=True)
+    np.testing.assert_allclose(scores, np.square(std, dtype=np.float64))
+    with pytest.raises(UnsuitableLearnerError, match="Set noise_variance"):
+        BALD().select(learner, pool_rows())
+    with pytest.raises(UnsuitableLearnerError, match="how two of them vary together"):
+        EPIG().select(learner, pool_rows())
+
+
+def test_a_sampler_of_imbalanced_learn_acts_in_fit_alone():
+    pipeline = pytest.importorskip(
+        "imblearn.pipeline", reason="imbalanced-learn is missing: make test-learners"
+    )
+    sampling = pytest.importorskip("imblearn.over_sampling")
+    X, y = data_for("LogisticRegression")
+    balanced = pipeline.make_pipeline(
+        StandardScaler(),
+        sampling.RandomOverSampler(random_state=0),
+        LogisticRegression(),
+    )
+    learner = ActiveLearner(balanced, None, X, y)
+    seen = balanced[0].transform(pool_rows())
+    alone = balanced[-1]
+    for strategy in (Margin(), LCMD(random_state=0)):
+        picked = strategy.select(learner, pool_rows(), 4)
+        if isinstance(strategy, Margin):
+            np.testing.assert_allclose(
+                picked.scores, Margin().select(alone, seen, 4).scores
+            )
+        assert len(set(picked.indices.tolist())) == 4
+
+
+@pytest.mark.parametrize("strategy", [Margin(), LCMD(random_state=0)])
+def test_frames_of_polars_are_read_as_arrays_are(strategy):
+    polars = pytest.importorskip("polars")
+    X, y = data_for("LogisticRegression")
+    names = [f"x{k}" for k in range(X.shape[1])]
+    frame = polars.DataFrame(X, schema=names)
+    pool = polars.DataFrame(pool_rows(), schema=names)
+    learner = ActiveLearner(LogisticRegression(), None, frame, y)
+    index, rows = learner.query(pool, n_instances=4)
+    assert isinstance(rows, polars.DataFrame)
+    plain = ActiveLearner(LogisticRegression(), None, X, y)
+    found, expected = (
+        strategy.select(a, b, 4).indices.tolist()
+        for a, b in ((learner, pool), (plain, pool_rows()))
+    )
+    assert found == expected
+    learner.teach(rows, data_for("LogisticRegression", 4)[1])
+    assert len(learner.X_training) == len(X) + 4
+    assert len(index) == 4
