@@ -92,7 +92,7 @@ class PosteriorStrategy(ScoreStrategy):
         if self._task not in ("any", found.task):
             raise UnsuitableLearnerError(
                 f"{type(self).__name__} is for {self._task}, and the models are for "
-                f"{found.task}."
+                f"{found.task}. Use BALD, EPIG or another strategy for {found.task}."
             )
         return found
 
