@@ -41,11 +41,12 @@ class GaussianProcess(GaussianReader):
         gp = model.to_read
         self.kernel, self.train, self.lower = gp.kernel_, gp.X_train_, gp.L_
         self.width = 3 * len(self.lower)
-        few = self._rows(model.rows.read(slice(0, min(16, len(model.rows)))))
+        block = model.rows.read(slice(0, min(16, len(model.rows))))
+        few = self._rows(block)
         closed = self._variance(few, self.kernel.diag(few))
         with warnings.catch_warnings():  # of variances that are rounded to 0
             warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
-            std = gp.predict(few, return_std=True)[1]
+            std = gp.predict(_named(block, few), return_std=True)[1]
         public = np.square(std).reshape(len(few), -1)
         best = int(closed.argmax())
         self.scale = np.ones(public.shape[1])
@@ -66,7 +67,8 @@ class GaussianProcess(GaussianReader):
     def read(self, block: Any) -> tuple[np.ndarray, np.ndarray]:
         """Read means and variances; see `GaussianReader.read`."""
         rows = self._rows(block)
-        mean = np.asarray(self.model.to_read.predict(rows), dtype=np.float64)
+        predicted = self.model.to_read.predict(_named(block, rows))
+        mean = np.asarray(predicted, dtype=np.float64)
         prior = prior_variances(self.kernel, rows).numpy()
         variance = self._variance(rows, prior)[:, None] * self.scale
         return mean.reshape(len(rows), -1), variance
@@ -91,6 +93,11 @@ class GaussianProcess(GaussianReader):
     def _variance(self, rows: Any, prior: np.ndarray) -> np.ndarray:
         half = solve_triangular(self.lower, self.kernel(self.train, rows), lower=True)
         return (prior - np.square(half).sum(axis=0)).clip(min=0)
+
+
+def _named(block: Any, rows: Any) -> Any:
+    """Return the block if its columns have names, as a model may have been fitted."""
+    return rows if getattr(block, "columns", None) is None else block
 
 
 class LinearModel(GaussianReader):

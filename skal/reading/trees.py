@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
 from skal.reading.models import Member
-from skal.rows import Rows, array_if_tensor
+from skal.rows import Rows, array_if_tensor, as_array
 from skal.spaces import Leaves
 
 __all__ = ["count_trees", "read_leaves"]
@@ -93,6 +94,9 @@ def _trees(member: Member) -> list[tuple[Member, _Apply]]:
 def _method(estimator: Any) -> _Apply | None:
     if isinstance(estimator, torch.nn.Module):  # whose `apply` is something else
         return None
+    if isinstance(estimator, (GradientBoostingClassifier, GradientBoostingRegressor)):
+        # Its trees have no names of columns, and warn if they see some.
+        return lambda X: estimator.apply(as_array(X))
     for name in ("calc_leaf_indexes", "apply"):
         if callable(getattr(estimator, name, None)):
             method: _Apply = getattr(estimator, name)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
 from skal.strategies.alike import warn_if_alike
 from skal.validation import check_option
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["QueryStrategy", "ScoreStrategy", "Selection", "all_strategies"]
 
@@ -170,6 +173,57 @@ class QueryStrategy(BaseEstimator, ABC):
             self._admit(pool)
             picks = self._query(pool, n)
         return Selection(picks.indices.numpy(), picks.scores.numpy())
+
+    def explain(self, learner: Any, X_pool: Any, n_instances: int = 1) -> pd.DataFrame:
+        """Pick rows of the pool, and tabulate what tells them from others.
+
+        Parameters
+        ----------
+        learner, X_pool, n_instances
+            As in `select`.
+
+        Returns
+        -------
+        table : DataFrame, one line for each pick
+            By the index of a DataFrame, otherwise by position.
+
+            ``rank``, ``position``, ``score``
+                What `select` returns, in the order picked.
+            ``prediction``
+                Of the learner, if it is fitted.
+            ``uncertainty``
+                One minus the largest probability of a class (the mean over outputs, if
+                there are several), or the standard deviation of the prediction (of
+                dropout, members, or the learner's own).  Missing if the learner gives
+                neither.
+            ``distance``, ``nearest_labeled``
+                To the nearest labeled row, in the space of the strategy or, if it has
+                none, in that which ``space="auto"`` stands for; and which row that is,
+                by index or position.  Missing if no labeled rows are held.
+
+        Notes
+        -----
+        ``table.attrs["space"]`` names the space.  Without a `random_state`, gradients
+        are projected anew, so that distances are approximate.  The cost is that of a
+        query, one more reading of the pool, and the distances from all its rows to all
+        labeled rows.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skal import ActiveLearner
+        >>> from skal.strategies import Margin
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> model = LogisticRegression(max_iter=1000)
+        >>> learner = ActiveLearner(model, Margin(), X[::10], y[::10])
+        >>> table = Margin().explain(learner, X.drop(X.index[::10]), 3)
+        >>> list(table.columns)[:5]
+        ['rank', 'position', 'score', 'prediction', 'uncertainty']
+        """
+        from skal.strategies.explaining import explain  # which imports this module
+
+        return explain(self, learner, X_pool, n_instances)
 
     def _query(self, pool: Pool, n: int, outer: torch.Generator | None = None) -> Picks:
         """Pick rows for a learner that has been checked.
