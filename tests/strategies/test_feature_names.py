@@ -51,9 +51,8 @@ LEARNERS = {
 def test_names_of_columns_are_passed_on(name: str) -> None:
     labels = np.digitize(Y, [0.0]) if "classes" in name else Y
     learner = ActiveLearner(clone(LEARNERS[name]), LCMD(), X[:25], labels[:25])
-    arrays = ActiveLearner(
-        clone(LEARNERS[name]), LCMD(), X[:25].to_numpy(), labels[:25]
-    )
+    rows = X.to_numpy()
+    arrays = ActiveLearner(clone(LEARNERS[name]), LCMD(), rows[:25], labels[:25])
     n_answers = 0
     for strategy in (LCMD(), BAIT(), PredictiveVariance(), BALD(), EPIG()):
         if "random_state" in strategy.get_params():
