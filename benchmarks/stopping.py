@@ -190,8 +190,8 @@ def report(data: pd.DataFrame) -> str:
         "folds, from 20 labels in steps of 5. The error is relative to that at the end "
         "of the campaign; the excess is the cost (labels times price, plus error rate "
         "or RMSE over the standard deviation) over that of the best step in hindsight. "
-        "Small gain sees the scores on the test rows, whose labels are not counted; the "
-        "other rules need none. Thresholds were set beforehand, the same for all "
+        "Small gain sees the scores on the test rows, whose labels are not counted; "
+        "the other rules need none. Thresholds were set beforehand, the same for all "
         "problems: that of confident predictions is never reached.",
     ]
     for price, part in data.groupby("price"):
