@@ -42,11 +42,12 @@ HELD = {
 }
 #: Parameters by which a strategy does what it always does in less time.
 QUICKER: dict[str, dict[str, Any]] = {
+    "BatchEPIG": {"n_configurations": 2},
     "MAL": {"max_epochs": 1},
     "VAAL": {"max_epochs": 1},
 }
 #: More than are computed ahead; fewer for strategies that take long for each.
-N_PICKS, FEW_PICKS = 40, {"BAIT": 3}
+N_PICKS, FEW_PICKS = 40, {"BAIT": 3, "BatchEPIG": 3}
 
 
 def reduce_what_is_held() -> None:

@@ -173,8 +173,9 @@ class BatchEPIG(EPIG):
     depend on their values, so nothing is sampled.
 
     Classification costs, for each pick, `n_configurations` times what `EPIG` costs
-    after the forward passes, and 8·K·m·C bytes; regression m·t multiply-adds a pick,
-    and 8·m·t·T bytes.
+    after the forward passes, and 8·K·m·C bytes: seconds for 5000 rows, so ask a large
+    pool by ``Subsample(BatchEPIG())``. Regression costs m·t multiply-adds a pick, and
+    8·m·t·T bytes.
 
     The paper was read in its abstract and introduction, and the authors' program in
     full (``eer.py`` in https://github.com/ADDAPT-ML/ParBaLS).
