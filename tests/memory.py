@@ -105,7 +105,9 @@ def in_a_fork(name: str, task: str, held: str = "0") -> None:
     cls = getattr(strategies, name)
     learner = make_learner(net_class(task, cls))
     if child := os.fork():
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+        if status:  # killed, as for lack of memory
+            print(f"ended with status {status}", flush=True)
         return
     try:
         strategy = make_strategy(cls, **QUICKER.get(name, {}))
