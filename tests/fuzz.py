@@ -70,7 +70,8 @@ SETTINGS: dict[str, Callable[[], Any]] = {
     "none": contextlib.nullcontext,
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
-    "errors of numpy": lambda: np.errstate(all="raise"),
+    # Scikit-learn's own softmax underflows, so that predict_proba raises by itself.
+    "errors of numpy": lambda: np.errstate(all="raise", under="ignore"),
     "pandas as strings": lambda: pd.option_context("mode.copy_on_write", True),
 }
 

@@ -80,7 +80,7 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     >>> X, y = load_diabetes(return_X_y=True)
     >>> found = suitable_strategies(SVR().fit(X, y), X)
     >>> list(found)[:2]
-    ['LCMD', 'KMeansPP']
+    ['LCMD', 'BAIT']
     >>> found["Random"]
     'Rows drawn uniformly at random, without replacement.'
     """
