@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
 import torch
 
-gpytorch = pytest.importorskip("gpytorch")
-probabilistic = pytest.importorskip("skorch.probabilistic")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # deprecated functions of torch, used by GPyTorch
+    gpytorch = pytest.importorskip("gpytorch")
+    probabilistic = pytest.importorskip("skorch.probabilistic")
 
 __all__ = ["GPyTorchRegressor"]
 
