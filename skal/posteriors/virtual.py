@@ -74,7 +74,7 @@ class _VirtualReader(Reader):
         self.has_variance = gives_variance(model.estimator)
         try:
             first = self.read(row := model.rows.read(slice(1)))
-        # What CatBoost raises where there are too few trees is a type of its own.
+        # What CatBoost raises where there are too few trees is its own type.
         except Exception as error:
             raise UnsuitableLearnerError(
                 f"{type(model.estimator).__name__} gives no {n_draws} virtual "

@@ -16,7 +16,7 @@ __all__ = ["max_herding", "spread"]
 #: Rows whose first gains are computed together.
 _TOGETHER = 512
 #: Squared norms, in units of the bandwidth, up to which float32 is precise enough.
-_LARGEST_SQ_NORM = 100.0
+_LARGEST_SQ_NORM = 10.0
 #: Exponents below this one count as it: smaller numbers are slow, and add nothing.
 _LEAST_EXPONENT = -60.0
 

@@ -126,7 +126,7 @@ def posterior_transform(labeled: Tensor, noise_std: float) -> Tensor:
 def process_transform(labeled: OfProcess) -> Tensor:
     """Matrix ``(d, d)`` that conditions a process on its labeled rows, float64.
 
-    Each label has the noise of its own; the result is in the units of the process.
+    Each label has its own noise; the result is in the units of the process.
     """
     noise = labeled.noise_variance.clamp(min=torch.finfo(torch.float64).tiny)
     mean = noise.mean()

@@ -1,4 +1,4 @@
-"""When to stop labeling: rules for simulations, campaigns and loops of one's own."""
+"""When to stop labeling: rules for simulations, campaigns and your own loops."""
 
 from skal.stopping.base import AllOf, AnyOf, StoppingRule
 from skal.stopping.curves import (

@@ -34,10 +34,10 @@ class StoppingRule(BaseEstimator, ABC):
 
     A rule is called after each fit, by one of the following.
 
-    - `update`, in a loop of one's own.
+    - `update`, in your own loop.
     - ``callback=rule`` of `skal.ActiveLearningSimulation` and
       `skal.compare_strategies`, which end a campaign when the rule says so. Each
-      campaign has a state of its own.
+      campaign has its own state.
 
     A subclass implements `_check`.
 

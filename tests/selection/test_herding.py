@@ -59,10 +59,7 @@ def test_as_greedy_selection_with_all_of_the_kernel(seed, with_labels, with_weig
         torch.from_numpy(weights) if with_weights else None,
     )
     assert len(set(picks.indices.tolist())) == min(m, 8)
-    # Positions are rounded to float32, and a kernel falls by less than 1 a bandwidth.
-    extent = max(abs(rows).max(), abs(labeled).max(initial=0)) / bandwidth
-    rounding = np.finfo(np.float32).eps * d**0.5 * float(extent)
-    check_greedy(rows, picks, bandwidth, labeled, weights, 2e-6 + rounding)
+    check_greedy(rows, picks, bandwidth, labeled, weights)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
