@@ -23,7 +23,8 @@ def test_equals_numpy(dtype, m, block, by, small_blocks):
         "matrix": (square[:, :5], rows.double().numpy() @ square[:, :5].numpy()),
     }[by]
     d = moved.shape[1]
-    form, directions = square[:d, :d], features(3, d, seed=2).double()
+    half, directions = square[:d, :d], features(3, d, seed=2).double()
+    form = half @ half.T
     moments, norms_beside = float64.second_moments(rows, matrix)
     pairs = [
         (float64.sq_norms(rows, matrix), (moved**2).sum(axis=1)),
@@ -44,3 +45,14 @@ def test_equals_numpy(dtype, m, block, by, small_blocks):
     for found, expected in pairs:
         assert found.dtype == torch.float64
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 4, 6])
+def test_quadratic_forms_of_any_rank(rank):
+    rows, matrix = features(50, 7).double(), features(7, 6, seed=1).double()
+    half = features(6, 6, seed=2).double()[:, :rank]
+    form = half @ half.T
+    moved = rows @ matrix
+    found = float64.quadratic_forms(rows, form, matrix)
+    expected = (moved @ half).square().sum(dim=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
