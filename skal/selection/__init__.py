@@ -12,14 +12,12 @@ from skal.selection._batch_epig import (
     batch_epig_of_covariance,
     gaussian_batch_epig,
 )
+from skal.selection._centers import k_center, kmeans_pp, lcmd
 from skal.selection._clusters import representatives, round_robin, typi_clust
 from skal.selection._fisher_bait import Information, fisher_bait
 from skal.selection._frank_wolfe import frank_wolfe
 from skal.selection._greedy import Picks
 from skal.selection._herding import max_herding
-from skal.selection._k_center import k_center
-from skal.selection._kmeans_pp import kmeans_pp
-from skal.selection._lcmd import lcmd
 from skal.selection._max_cover import max_cover
 from skal.selection._max_det import max_det
 from skal.selection._prob_cover import prob_cover

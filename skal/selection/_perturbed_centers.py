@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skal._numerics.blocks import blocks
 from skal._numerics.nearest import LowerBounds, nearest, sq_dist_of_pairs
-from skal.selection._nearest_centers import NearestCenters
+from skal.selection._centers import NearestCenters
 from skal.spaces.dense import Dense
 
 __all__ = ["PerturbedCenters"]

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from skal._numerics.balls import Balls
 from skal._numerics.nearest import nearest
+from skal.selection._centers import k_center
 from skal.selection._greedy import Greedy, Picks, check_n
-from skal.selection._k_center import k_center
 from skal.spaces.dense import Dense
 
 __all__ = ["prob_cover", "pure_radius"]

@@ -12,7 +12,7 @@ from skal._numerics import balls, flips, nearest
 from skal._numerics.balls import Balls
 from skal._numerics.flips import HeadRows
 from skal.selection import k_nearest
-from skal.selection._nearest_centers import NearestCenters
+from skal.selection._centers import NearestCenters
 from skal.spaces import Dense, Factors, GradientEmbedding, gradient
 from tests.numerics.test_balls import inside
 from tests.numerics.test_nearest import all_sq_dist, features
