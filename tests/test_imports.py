@@ -34,13 +34,11 @@ ALLOWED: dict[str, set[str]] = {
     "adversarial": set(),
     # what is read of a learner and its pool
     "_tables": set(),
-    "_cells": {"_tables"},
     "rows": {"_tables"},
     "_stacking": {"_tables", "rows"},
     "_equal_rows": {"_tables", "rows"},
     "nets": {"posteriors", "rows"},  # posteriors within predict(return_std=True)
     "reading": {
-        "_cells",
         "_numerics",
         "_stacking",
         "_tables",
@@ -51,13 +49,11 @@ ALLOWED: dict[str, set[str]] = {
     "posteriors": {"_numerics", "nets", "reading", "rows"},
     # where it comes together
     "strategies": {
-        *("_cells", "_equal_rows", "_numerics", "_stacking", "_tables", "adversarial"),
+        *("_equal_rows", "_numerics", "_stacking", "_tables", "adversarial"),
         *("measures", "nets", "posteriors"),
         *("reading", "rows", "selection", "spaces"),
     },
-    "learners": {
-        *("_cells", "_stacking", "_tables", "nets", "reading", "rows", "strategies")
-    },
+    "learners": {*("_stacking", "_tables", "nets", "reading", "rows", "strategies")},
     "simulation": {"_version", "learners", "nets", "rows", "strategies"},
     "campaign": {
         *("_tables", "_version", "learners", "rows", "simulation", "strategies")
@@ -66,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
         *("_version", "campaign", "simulation", "strategies", "tabular"),
     },
     "stopping": set(),
-    "tabular": {"_cells", "_tables", "nets"},
+    "tabular": {"_tables", "nets"},
     "datasets": {"_tables"},
 }
 #: Parts that import torch and nothing else from outside.

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skal._cells import naming_cells
-from skal._tables import is_other_table
+from skal._tables import is_other_table, naming_cells
 from skal.nets.copying import copy_estimator
 from skal.reading.unwrapping import as_input
 from skal.rows import n_rows, take_rows

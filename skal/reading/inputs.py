@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skal._cells import column_label, first_text
 from skal._numerics.float64 import extent
+from skal._tables import column_label, first_text
 from skal.rows import Rows, as_dense
 
 __all__ = ["read_inputs"]

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from skal._cells import naming_cells
+from skal._tables import naming_cells
 from skal.exceptions import UnsuitableLearnerError
 from skal.modes import own_modes
 from skal.reading.decisions import decides

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from skal._cells import first_text
+from skal._tables import first_text
 from skal.tabular.frames import columns_of_frame
 
 __all__ = ["RobustAsinhScaler", "as_numbers"]
