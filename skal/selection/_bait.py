@@ -67,7 +67,7 @@ def bait(
 
     Each pick changes both quadratic forms of all rows by products with two vectors: 2 ·
     m · d multiply-adds, those of up to 32 picks in one matrix product, after (2 m + L)
-    · d² at the beginning, and as many again for a transform.  Computed in float64.
+    · d² at the beginning, and (m + L) · d² more for a transform.  Computed in float64.
     Ties are broken in pool order.
 
     References
