@@ -10,7 +10,7 @@ from torch import Tensor
 from skal._numerics.blocks import block_size, blocks
 from skal.measures import bald, bald_of_variance, entropy
 from skal.selection._configurations import LabelConfigurations
-from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
+from skal.selection._greedy import Greedy, LookAhead, Picks, best_of, check_n
 from skal.validation import check_int, check_positive
 
 __all__ = ["batch_bald", "batch_bald_of_covariance", "gaussian_batch_bald"]
@@ -122,8 +122,7 @@ class _LazyGains(Greedy):
         self.labels.add(self.probs[:, i])
 
     def rest(self, left: Tensor, n: int) -> Tensor:
-        scores = self.single.where(left, -torch.inf)
-        return scores.sort(descending=True, stable=True).indices[:n]
+        return best_of(left, self.single, n)
 
     def _lazy_argmax(self) -> int:
         """Find the first row of the largest gain."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from skal._numerics.blocks import blocks
 from skal.measures import epig, epig_of_covariance
 from skal.selection._configurations import LabelConfigurations
-from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
+from skal.selection._greedy import Greedy, LookAhead, Picks, best_of, check_n
 from skal.validation import check_int, check_positive
 
 __all__ = ["batch_epig", "batch_epig_of_covariance", "gaussian_batch_epig"]
@@ -118,8 +118,7 @@ class _Gains(Greedy):
             )
 
     def rest(self, left: Tensor, n: int) -> Tensor:
-        scores = self.single.where(left, -torch.inf)
-        return scores.sort(descending=True, stable=True).indices[:n]
+        return best_of(left, self.single, n)
 
 
 def _check(values: Tensor, targets: Tensor, n: int) -> None:

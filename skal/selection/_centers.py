@@ -38,7 +38,8 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
     -------
     picks : Picks
         Scores are squared distances to the nearest center when picked (the squared norm
-        for a first pick without centers).  Ties are broken in pool order.
+        for a first pick without centers).  Ties are broken in pool order, but rows that
+        coincide with a center come last, in a fixed random order.
 
     Raises
     ------
@@ -67,6 +68,10 @@ class _Farthest(Greedy):
     ) -> None:
         self.centers = NearestCenters(embedding, sq_dist=min_sq_dist, n_more=n - 1)
         self.value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
+
+    def choose(self) -> tuple[int, Tensor] | None:
+        i, sq_dist = int(self.open.argmax()), self.open.max()
+        return (i, sq_dist) if sq_dist > 0 else None
 
     def update(self, i: int) -> None:
         if self.centers.lacks(i):  # the farthest rows are likely to be next
@@ -113,7 +118,7 @@ def kmeans_pp(
     -----
     The next pick is row x with a probability proportional to :math:`\min_c d(x, c)^2`
     over the centers and picks c.  Rows that coincide with a center have probability 0;
-    they come last, in pool order.
+    they come last, in a fixed random order.
 
     Takes at most n passes over the embedding, and far fewer where several rows are
     compared at once.
@@ -242,8 +247,8 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     Every row belongs to its nearest center, labeled or picked; of equally near centers
     to the oldest.  A cluster C with center c weighs :math:`\sum_{x \in C} d(x, c)^2`.
     The next pick is the farthest row of the heaviest cluster.  Ties go to the older
-    cluster and in pool order; rows that coincide with a center come last, in pool
-    order.
+    cluster and in pool order; rows that coincide with a center come last, in a
+    fixed random order.
 
     Takes at most n passes over the embedding, and far fewer where several rows are
     compared at once.

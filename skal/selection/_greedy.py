@@ -17,8 +17,10 @@ __all__ = [
     "LazyGreedy",
     "LookAhead",
     "Picks",
+    "best_of",
     "check_n",
     "first_of_largest",
+    "in_any_order",
 ]
 
 #: Relative difference up to which values count as equal.
@@ -65,6 +67,22 @@ def first_of_largest(value: Tensor, tie: float | None = None) -> int:
     return int((value >= least).byte().argmax())
 
 
+def in_any_order(rows: Tensor) -> Tensor:
+    """Shuffle rows of equal worth, always alike.
+
+    Their order in the pool may follow a class or a date, which is no reason to prefer
+    the first.
+    """
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
+    return rows[order.to(rows.device)]
+
+
+def best_of(left: Tensor, scores: Tensor, n: int) -> Tensor:
+    """Return the `n` rows of the largest scores among those left, ties in any order."""
+    rows = in_any_order(torch.nonzero(left)[:, 0])
+    return rows[scores[rows].sort(descending=True, stable=True).indices[:n]]
+
+
 class Greedy(ABC):
     """Selection of one row after the other, each of the largest value at the time.
 
@@ -100,10 +118,10 @@ class Greedy(ABC):
         Parameters
         ----------
         left : Tensor of shape (m,), bool
-            The rows that are not picked; by default the first of them are returned.
+            The rows that are not picked; by default any of them are returned.
         n : int
         """
-        return torch.nonzero(left)[:n, 0]
+        return in_any_order(torch.nonzero(left)[:, 0])[:n]
 
     def pick(self, n: int, *, update_last: bool = False) -> Picks:
         """Pick `n` rows.

@@ -79,7 +79,7 @@ def tessar(
     one if that is 0).  Even the first pick therefore depends on n; set `rank` to
     prevent this.  The pick becomes a center, with different noise in each copy, and L,
     D, the cells and the weights are updated.  Ties are broken in pool order; rows that
-    coincide with a center come last, in pool order.
+    coincide with a center come last, in a fixed random order.
 
     The paper leaves open the scales (here relative), the number of copies, that L_q is
     computed anew for each pick, and that equal centers count as one.  The constant that

@@ -180,7 +180,9 @@ def test_once_the_models_are_told_apart_the_largest_bald_fill_the_batch():
     # Row 1 tells all four models; what is left has nothing to add.
     rows = [bits(0, 0, 0, 0), bits(0, 1, 2, 3), bits(0, 0, 0, 1), bits(0, 0, 1, 1)]
     picks = batch_bald(torch.stack([*rows, rows[3]], dim=1), 5, gen())
-    assert picks.indices.tolist() == [1, 3, 4, 2, 0]
+    assert picks.indices[0] == 1
+    assert set(picks.indices[1:3].tolist()) == {3, 4}  # equal
+    assert picks.indices[3:].tolist() == [2, 0]
     np.testing.assert_allclose(picks.scores, [np.log(4), 0, 0, 0, 0], atol=1e-9)
 
 

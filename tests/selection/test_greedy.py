@@ -18,9 +18,10 @@ from skal.selection import (
     prob_cover,
 )
 from skal.selection._fisher_bait import Information
-from skal.selection._greedy import Greedy, Horizon, LookAhead
+from skal.selection._greedy import Greedy, Horizon, LookAhead, best_of
 from skal.spaces import Dense
 from tests.numerics.test_nearest import features
+from tests.selection.ends import assert_begins
 
 
 class Falling(Greedy):
@@ -142,10 +143,41 @@ def test_rest_once_no_row_is_worth_anything():
         def rest(self, left, n):
             return torch.nonzero(left)[:, 0].flip(0)[:n]
 
-    for kind, rest in ((One, [0, 1]), (Backwards, [5, 4])):
-        picks = kind(torch.eye(6).double()).pick(3)
-        assert picks.indices.tolist() == [3, *rest]
-        assert picks.scores.tolist() == [1.0, 0.0, 0.0]
+    picks = Backwards(torch.eye(6).double()).pick(3)
+    assert picks.indices.tolist() == [3, 5, 4]
+    assert picks.scores.tolist() == [1.0, 0.0, 0.0]
+    picks = One(torch.eye(6).double()).pick(3)
+    assert_begins(picks, [3], 3)
+    assert picks.scores.tolist() == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("n", [1, 30, 100])
+def test_the_rest_is_not_the_beginning_of_the_pool(n):
+    class One(Falling):
+        def choose(self):
+            return (50, self.open[50]) if self.open[50] > -torch.inf else None
+
+    found = [One(torch.eye(101).double()).pick(n + 1).indices for _ in range(2)]
+    assert torch.equal(*found)
+    rest = found[0][1:].double()
+    assert len(rest.unique()) == n
+    assert 50 not in rest
+    # The mean place of n of 100 rows in random order, within three standard errors.
+    error = (100**2 / 12 * (100 - n) / 99 / n) ** 0.5
+    assert abs(float(rest.mean()) - 50) <= 3 * error
+    assert n == 1 or (rest.diff() < 0).any()
+
+
+def test_best_of_those_left_with_ties_in_no_order():
+    left = torch.arange(60) % 3 > 0
+    scores = (torch.arange(60) >= 30).double()
+    rows = best_of(left, scores, 30)
+    assert (left[rows]).all()
+    assert (scores[rows[:20]] == 1).all()
+    assert (scores[rows[20:]] == 0).all()
+    for part in (rows[:20], rows[20:]):
+        assert len(part.unique()) == len(part)
+        assert (part.diff() < 0).any()
 
 
 def test_horizon_follows_the_share_of_hits():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from skal.selection import max_herding, prob_cover
 from skal.selection._herding import spread
+from tests.selection.ends import assert_begins
 
 
 def kernel(rows: np.ndarray, others: np.ndarray, bandwidth: float) -> np.ndarray:
@@ -121,13 +122,13 @@ def test_rows_of_no_weight_need_no_cover():
 def test_duplicates_of_picks_and_labeled_rows_come_last():
     rows = torch.tensor([[1.0], [1.0], [1.0], [7.0], [4.0]])
     picks = max_herding(rows, 5, 0.5, labeled=torch.tensor([[7.0]]))
-    assert picks.indices.tolist() == [0, 4, 1, 2, 3]
+    assert_begins(picks, [0, 4], 5)
     assert picks.scores[2:].tolist() == [0, 0, 0]
 
 
 def test_equal_rows():
     picks = max_herding(torch.ones(4, 2), 4)
-    assert picks.indices.tolist() == [0, 1, 2, 3]
+    assert_begins(picks, [0], 4)
     assert picks.scores.tolist() == [1, 0, 0, 0]
 
 

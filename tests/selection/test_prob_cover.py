@@ -14,6 +14,7 @@ from torch import Tensor
 from skal.selection import prob_cover
 from skal.selection._prob_cover import pure_radius
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features
+from tests.selection.ends import assert_begins
 
 
 def plain_greedy(
@@ -31,6 +32,8 @@ def plain_greedy(
         if covered.all():
             known = torch.cat([labeled, rows[picked]])
             far = all_sq_dist(rows, known).amin(dim=1)
+            if far.max() == 0:
+                break
             best = max(left, key=lambda i: float(far[i]))
         else:
             best = max(left, key=gain.__getitem__)
@@ -48,8 +51,8 @@ def test_equals_plain_greedy(kind, n_labeled):
     for radius in (0.5, 1.0, 1.7, 4.0):
         picks = prob_cover(rows, 40, radius, labeled)
         expected, scores = plain_greedy(rows, 40, radius, labeled)
-        assert picks.indices.tolist() == expected
-        assert picks.scores.tolist() == scores
+        assert_begins(picks, expected, 40)
+        assert picks.scores.tolist() == scores + [0] * (40 - len(scores))
         assert picks.scores.dtype == torch.int64
 
 
@@ -59,7 +62,7 @@ def test_equals_plain_greedy(kind, n_labeled):
 def test_equals_plain_greedy_on_more_draws(seed, radius):
     rows = features(120, 4, seed).mul(3).round()
     expected, _ = plain_greedy(rows, 30, radius, rows[:0])
-    assert prob_cover(rows, 30, radius).indices.tolist() == expected
+    assert_begins(prob_cover(rows, 30, radius), expected, 30)
 
 
 def test_within_the_guarantee_of_the_best():
@@ -85,9 +88,9 @@ def test_distinct_on_any_pool(kind):
             assert len(set(picks.indices.tolist())) == n == len(picks.scores)
 
 
-def test_rows_that_nothing_tells_apart_go_in_pool_order():
+def test_equal_rows_do_not_go_in_pool_order():
     picks = prob_cover(torch.ones(9, 2), 9, 1.0)
-    assert picks.indices.tolist() == list(range(9))
+    assert_begins(picks, [0], 9)
     assert picks.scores.tolist() == [9] + [0] * 8
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from skal.selection import tessar
 from tests.numerics.test_nearest import KINDS, features
+from tests.selection.ends import assert_begins
 from tests.selection.test_perturbed_centers import SlowCenters
 
 
@@ -43,8 +44,7 @@ def slow_tessar(rows, n, rng, centers, sigmas, n_copies, n_reference, rank=None)
             log[picked] = -np.inf
             best = int(log.argmax())
             if log[best] == -np.inf:
-                rest = [i for i in range(m) if i not in picked]
-                return picked + rest[: n - len(picked)], scores
+                break
             ties = np.flatnonzero(log >= log[best] - 1e-9)
             best = int(ties[0])
             scores.append(float(np.exp(log[best])))
@@ -65,12 +65,12 @@ def test_equals_the_slow_version(kind, n_centers, n):
     centers = features(n_centers, 4, seed=1, kind=kind).double()
     picks = tessar(rows, n, gen(), centers, **OPTIONS)
     expected, scores = slow_tessar(rows, n, gen(), centers, **SLOW)
-    assert picks.indices.tolist() == expected
+    assert_begins(picks, expected, n)
     known = picks.scores[: len(scores)]
     np.testing.assert_allclose(known, scores, rtol=1e-6, atol=1e-300)
     assert (picks.scores[len(scores) :] == 0).all()
     if n_centers == 0:
-        assert tessar(rows, n, gen(), **OPTIONS).indices.tolist() == expected
+        assert_begins(tessar(rows, n, gen(), **OPTIONS), expected, n)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -100,7 +100,8 @@ def test_rows_on_a_center_come_last():
     rows[20:] = rows[10:20]
     picks = tessar(rows, 30, gen(), centers, **OPTIONS)
     last = picks.indices[17:]  # 20 - 3 places that are no center
-    assert last.tolist() == [0, 3, 9, *range(20, 30)]
+    assert sorted(last.tolist()) == [0, 3, 9, *range(20, 30)]
+    assert_begins(picks, picks.indices[:17].tolist(), 30)
     assert (picks.scores[:17] > 0).all()
     assert (picks.scores[17:] == 0).all()
 
