@@ -29,7 +29,7 @@ def k_nearest(
     centers : Tensor of shape (L, d)
     n_neighbors : int
         From 1 to L.
-    metric : {"euclidean", "cosine"}
+    metric : {"euclidean", "cosine"}, default="euclidean"
         Distance of rows and centers as they are, or divided by their norms.
 
     Returns
@@ -72,7 +72,7 @@ class KNearest:
     centers : Tensor of shape (L, d)
     n_neighbors : int
         From 1 to L.
-    metric : {"euclidean", "cosine"}
+    metric : {"euclidean", "cosine"}, default="euclidean"
 
     Raises
     ------

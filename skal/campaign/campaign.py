@@ -120,8 +120,11 @@ class Campaign(Asker):
             By default that of the model.
         classes : sequence of str, int, float or bool, optional
             The labels that may occur; by default those in `y`.
-        target, id_name : str
-            Names of the label and of the id in files.
+        target : str, default="label"
+            Name of the label in files.
+        id_name : str, optional
+            Name of the id in files; by default that of the index of a DataFrame, or
+            ``"id"``.
         display : DataFrame of shape (m, k), optional
             The rows as they are written to files, if `X_pool` is not what an annotator
             reads.

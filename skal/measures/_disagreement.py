@@ -128,7 +128,7 @@ def predictive_variance(predictions: Tensor, reduction: str = "sum") -> Tensor:
     Parameters
     ----------
     predictions : Tensor of shape (K, m, T)
-    reduction : {"sum", "max"}
+    reduction : {"sum", "max"}, default="sum"
         How the variances of several targets are combined.
 
     Returns

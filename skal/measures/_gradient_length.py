@@ -27,7 +27,7 @@ def gradient_lengths(layers: Sequence[Layer], n_directions: int = 1) -> Tensor:
     layers : sequence of (inputs, outputs)
         `skal.spaces.Factors`: the gradients with respect to a layer are ``outputs ⊗
         inputs``, with inputs ``(m, i)`` and outputs ``(m, K * o)``.
-    n_directions : int
+    n_directions : int, default=1
         Number K of gradients per row.
 
     Returns

@@ -227,7 +227,7 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
         X : as in `fit`
         return_std : bool, default=False
             Whether to return standard deviations as well.
-        posterior : Posterior or "auto"
+        posterior : Posterior or "auto", default="auto"
             Source of the plausible models, from `skal.posteriors`. ``"auto"`` chooses
             what the net offers: Bayesian layers, snapshots or dropout.
 

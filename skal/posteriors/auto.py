@@ -117,7 +117,7 @@ def predictive_std(
     learner : ActiveLearner, Committee or estimator
         Fitted.
     X : container of m rows
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the models; see `resolve_posterior`.
     random_state : int, RandomState, Generator or None
         Used to draw the models.

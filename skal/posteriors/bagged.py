@@ -30,7 +30,7 @@ class Bagged(Posterior):
         Of the kind of the learner, in a Pipeline if it needs one; only clones of it are
         fitted.  By default, the estimator of the learner with its wrappers, where a
         search is replaced by its best estimator.
-    n_estimators : int
+    n_estimators : int, default=10
         Number K of copies, at least 2.
 
     Notes

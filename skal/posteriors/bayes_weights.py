@@ -23,7 +23,7 @@ class BayesWeights(NetPosterior):
 
     Parameters
     ----------
-    n_draws : int
+    n_draws : int, default=20
         Number K of draws of the weights of each net.
 
     Notes

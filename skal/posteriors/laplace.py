@@ -29,9 +29,9 @@ class LastLayerLaplace(NetPosterior):
 
     Parameters
     ----------
-    n_draws : int
+    n_draws : int, default=20
         Number K of draws of the head of each net.
-    prior_precision : float
+    prior_precision : float, default=1.0
         Precision of the zero-mean Gaussian prior of each weight of the head.
 
     Notes

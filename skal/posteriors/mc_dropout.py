@@ -67,7 +67,7 @@ class MCDropout(NetPosterior):
 
     Parameters
     ----------
-    n_draws : int
+    n_draws : int, default=20
         Number K of masks for each net.
 
     Notes

@@ -25,7 +25,7 @@ class VirtualEnsemble(Posterior):
 
     Parameters
     ----------
-    n_draws : int
+    n_draws : int, default=10
         Number K of models, at least 2.
 
     Notes

@@ -81,13 +81,13 @@ class WeightNoise(NetPosterior):
 
     Parameters
     ----------
-    n_draws : int
+    n_draws : int, default=20
         Number K of draws of the weights of each net.
-    noise_scale : float
+    noise_scale : float, default=0.1
         Length of the step relative to the norm of the weights.  With 1e-3, the default
         of `skal.strategies.NoiseStability`, hardly any predicted label changes, so that
         votes are tied.
-    scaling : {"per_tensor", "global"}
+    scaling : {"per_tensor", "global"}, default="per_tensor"
         As in `perturb_weights`.
 
     Notes

@@ -34,12 +34,12 @@ def bait(
         are conditioned on the labels so far.
     n : int
         From 0 to m.
-    noise_std : float
+    noise_std : float, default=0.001
         Standard deviation :math:`\sigma` of the label noise; at least :math:`10^{-6}`
         of the largest norm is used.
     labeled : Tensor of shape (L, d), optional
         Labeled rows in the same space, whose variance counts as well.
-    backward : bool
+    backward : bool, default=False
         Pick twice as many rows, and drop those whose removal increases the variance
         least (BAIT-FB).
     transform : Tensor of shape (d, e) or (), float64, optional

@@ -35,7 +35,7 @@ def batch_bald(
         From 0 to m.
     rng : torch.Generator
         On the CPU.
-    n_configurations : int
+    n_configurations : int, default=2000
         Maximum number of configurations of the labels of the picks.  As long as the
         :math:`C^b` configurations of b picks do not exceed it, all are kept; beyond
         that, this number of configurations is sampled.

@@ -117,7 +117,7 @@ def typi_clust(
         Cluster of each, from 0 to C - 1.
     n : int
         From 0 to m.
-    n_neighbors : int
+    n_neighbors : int, default=20
         Neighbors that make a row typical; at most half the rows of the cluster.
     n_labeled : Tensor of shape (C,), int64, optional
         Labeled rows of each cluster, in addition to `features`; by default none.

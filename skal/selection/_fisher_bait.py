@@ -82,13 +82,13 @@ def fisher_bait(
         `shape`, which read the m rows again on every call.
     n : int
         From 0 to m.
-    prior : float
+    prior : float, default=1.0
         Precision :math:`\lambda` of the prior on the parameters.
     labeled : sequence of Information, optional
         Labeled rows, one for each net, which count among all rows.
-    condition_on_labels : bool
+    condition_on_labels : bool, default=True
         Whether the information of the labeled rows is known from the beginning.
-    backward : bool
+    backward : bool, default=False
         Whether to pick twice as many rows, and then drop those whose removal increases
         the trace least.
 

@@ -29,7 +29,7 @@ def max_det(
         which is the same as mode TP, those of `skal.spaces.posterior_features`.
     n : int
         From 0 to m.
-    noise_std : float
+    noise_std : float, default=0.001
         Standard deviation :math:`\sigma` of the label noise; at least :math:`10^{-6}`
         of the largest norm is used.
     transform : Tensor of shape (d, e) or (), float64, optional

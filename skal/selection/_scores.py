@@ -86,10 +86,10 @@ def gumbel_top_k(
         From 0 to m.
     rng : torch.Generator
         On the CPU.
-    beta : float
+    beta : float, default=1.0
         :math:`\beta`, at least 0.  The higher it is, the closer the draws are to the
         highest scores; 0 draws uniformly.
-    kind : {"power", "softmax", "softrank"}
+    kind : {"power", "softmax", "softrank"}, default="power"
         Each row is drawn with :math:`P(x) \propto s_x^\beta` (power), :math:`P(x)
         \propto e^{\beta s_x}` (softmax) or :math:`P(x) \propto r_x^{-\beta}`
         (softrank), where r is 1 for the highest score, 2 for the next one, and so on.

@@ -92,7 +92,7 @@ def seeding(
         From 1 to m.
     rng : torch.Generator
         On the CPU.
-    quantile : {"program", "paper"}
+    quantile : {"program", "paper"}, default="program"
         As in `seeding_weights`.
 
     Returns

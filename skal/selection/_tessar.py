@@ -44,9 +44,9 @@ def tessar(
         Standard deviations of the noise on the centers, divided by the median distance
         of the rows to their nearest center (rows that coincide with a center are left
         out); by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots, 9`.
-    n_copies : int
+    n_copies : int, default=5
         Number of noisy copies of the centers for each of `sigmas`.
-    n_reference : int
+    n_reference : int, default=2000
         Number of rows, drawn at random, by which the disagreement of a copy is
         measured.
     rank : int, optional

@@ -69,7 +69,7 @@ def posterior_features(
     features : Tensor of shape (m, d)
     labeled : Tensor of shape (L, d)
         Features of the labeled rows.
-    noise_std : float
+    noise_std : float, default=0.001
         Standard deviation :math:`\sigma` of the label noise, in units of the scaled
         features.
 

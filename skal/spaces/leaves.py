@@ -26,7 +26,7 @@ class Leaves(Embedding):
         Leaf of each row in each tree.  No two trees share a code.
     n_codes : int
         All codes are below.
-    n_components : int
+    n_components : int, default=512
         Largest length of the vectors of `leaf_vectors`.
 
     Notes

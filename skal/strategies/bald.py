@@ -98,7 +98,7 @@ class BALD(Disagreement):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     noise_variance : float, optional
@@ -181,7 +181,7 @@ class BatchBALD(BALD):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     n_configurations : int, optional
@@ -306,7 +306,7 @@ class PowerBALD(BALD):
     ----------
     posterior, noise_variance
         As in `BALD`.
-    power : float
+    power : float, default=1.0
         Exponent :math:`\beta` of the scores: small values are close to `Random`, large
         ones to `BALD`.
     random_state : int, RandomState, Generator or None

@@ -149,7 +149,7 @@ class QueryStrategy(BaseEstimator, ABC):
         X_pool : array-like of shape (m, ...)
             Unlabeled rows: ndarray, memmap, sparse matrix, DataFrame, tensor, list,
             dict, Dataset or dask array.
-        n_instances : int
+        n_instances : int, default=1
             Number of rows to pick, from 1 to m.
 
         Returns

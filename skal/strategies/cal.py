@@ -23,7 +23,7 @@ class CAL(ScoreStrategy):
 
     Parameters
     ----------
-    n_neighbors : int
+    n_neighbors : int, default=10
         Number of labeled rows that a row is compared with; all labeled rows if there
         are fewer.
     head : str, optional

@@ -72,7 +72,7 @@ class LCMD(_Centers):
 
     Parameters
     ----------
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared.
 
         * ``"auto"``: the first of these that the learner has: gradients, kernel,
@@ -96,16 +96,16 @@ class LCMD(_Centers):
           and all rows as this model receives them, or for nets with ``(access, rows)``,
           a `skal.reading.access.NetAccess` and `skal.rows.Rows`.  It returns a tensor
           or an ndarray ``(rows, d)``.
-    n_components : int or None
+    n_components : int or None, default=512
         Number of components to which gradients are projected; None uses exact
         gradients, stored as factors.  For ``"kernel"``, the largest length of vectors.
-    mode : {"auto", "P", "TP"}
+    mode : {"auto", "P", "TP"}, default="auto"
         Whether the labeled rows are centers from the beginning (TP) or not (P); with
         ``"auto"``, they are if the learner holds any.
-    condition_on_labels : bool or "auto"
+    condition_on_labels : bool or "auto", default=False
         Whether distances are those of a Gaussian process conditioned on the labeled
         rows.
-    noise_std : float or "auto"
+    noise_std : float or "auto", default="auto"
         Standard deviation of the label noise of this process, for a mean training
         variance of 1; ``"auto"``: 0.001, but with ``"kernel"`` the noise of a
         regressor's process.

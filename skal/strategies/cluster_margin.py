@@ -28,7 +28,7 @@ class ClusterMargin(ReadsSpace, WrappingStrategy):
     strategy : ScoreStrategy, optional
         Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
         regressors.
-    factor : float
+    factor : float, default=10
         Number of candidates for each row picked, at least 1: the factor × n rows of the
         highest scores (rounded up, at most the pool) are clustered.
     n_clusters : int, optional
@@ -36,10 +36,10 @@ class ClusterMargin(ReadsSpace, WrappingStrategy):
     distance_threshold : float, optional
         Average distance, in units of the space, up to which clusters are joined, as in
         the paper; `n_clusters` is not used then.
-    max_rows : int
+    max_rows : int, default=4000
         Most candidates that are clustered.  If there are more, as many are drawn at
         random, and each of the others joins the cluster of the nearest one drawn.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional

@@ -23,10 +23,10 @@ class CoreSet(ReadsSpace, QueryStrategy):
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear
         on the way to the outputs.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space that is covered, as in `LCMD`; ``"auto"``: the penultimate features of
         nets, otherwise as in `LCMD`.
-    n_components : int or None
+    n_components : int or None, default=512
         Number of components to which ``"gradients"`` are projected; None uses exact
         gradients, stored as factors.  For ``"kernel"``, the largest length of vectors.
     random_state : int, RandomState, Generator or None

@@ -72,17 +72,17 @@ class MaxDet(_Covariance):
 
     Parameters
     ----------
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space whose inner products are the covariances, as in `LCMD`.  ``"kernel"``:
         the picks are those of the Gaussian process itself, with its own noise.
-    n_components : int or None
+    n_components : int or None, default=512
         Number of components to which ``"gradients"`` are projected; None is not allowed
         for them.  For ``"kernel"`` and ``"leaves"``, the largest length of vectors:
         covariances are exact where it reaches their rank.
-    condition_on_labels : bool or "auto"
+    condition_on_labels : bool or "auto", default="auto"
         Whether the Gaussian process is conditioned on the labeled rows; with
         ``"auto"``, it is if the learner holds any.
-    noise_std : float or "auto"
+    noise_std : float or "auto", default="auto"
         Standard deviation of the label noise, for a mean training variance of 1;
         ``"auto"``: 0.001, but with ``"kernel"`` the noise of the process.
     head : str, optional
@@ -172,11 +172,11 @@ class BAIT(_Covariance):
     space, n_components, condition_on_labels, noise_std, head, random_state
         As in `MaxDet`; `noise_std` applies to regressors.  For classifiers
         ``space="last_layer"`` is the published form.
-    backward : bool
+    backward : bool, default=False
         Whether to pick twice as many rows and then to drop those whose removal
         increases the uncertainty least (BAIT-FB), instead of forward steps only
         (BAIT-F).
-    prior : float
+    prior : float, default=1.0
         For classifiers: precision :math:`\lambda` of the weights before any label.
 
     Notes

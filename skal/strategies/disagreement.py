@@ -133,7 +133,7 @@ class ConsensusEntropy(Disagreement):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     random_state : int, RandomState, Generator or None
@@ -214,7 +214,7 @@ class VoteEntropy(Disagreement):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     random_state : int, RandomState, Generator or None
@@ -285,7 +285,7 @@ class LabelDispersion(VariationRatio):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
         callbacks of the net.
     random_state : int, RandomState, Generator or None
@@ -336,10 +336,10 @@ class PredictiveVariance(Disagreement):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
-    reduction : {"sum", "max"}
+    reduction : {"sum", "max"}, default="sum"
         How the variances of several targets are combined; the scales of the targets
         matter.
     random_state : int, RandomState, Generator or None
@@ -405,7 +405,7 @@ class VariationOfPrediction(PredictiveVariance):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         ``"auto"`` uses the epochs kept by a `skal.nets.WeightSnapshots` among the
         callbacks of the net.
     reduction, random_state

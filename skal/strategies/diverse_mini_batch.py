@@ -26,11 +26,11 @@ class DiverseMiniBatch(ReadsSpace, WrappingStrategy):
     strategy : ScoreStrategy, optional
         Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
         regressors.
-    factor : float
+    factor : float, default=10
         Number of candidates for each row picked, at least 1: the factor × n rows of the
         highest scores (rounded up, at most the pool) are clustered.  The paper uses 10
         to 50; with 1 all candidates are picked.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional

@@ -32,7 +32,7 @@ class EGL(ScoreStrategy):
 
     Parameters
     ----------
-    space : {"last_layer", "gradients"}
+    space : {"last_layer", "gradients"}, default="last_layer"
         Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
         Name of the last layer; by default the last Linear on the way to the outputs.

@@ -22,10 +22,10 @@ class EMCM(PosteriorStrategy):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models whose predictions stand for the unknown label;
         `skal.posteriors.resolve_posterior` says what ``"auto"`` chooses.
-    space : {"last_layer", "gradients"}
+    space : {"last_layer", "gradients"}, default="last_layer"
         Whether gradients are those of the last layer or of all trainable parameters.
     head : str, optional
         Name of the last layer; by default the last Linear on the way to the outputs.

@@ -32,13 +32,13 @@ class EPIG(PosteriorStrategy):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.
     X_target : array-like of shape (t, ...), optional
         Rows whose predictions are of interest; by default `n_targets` rows drawn from
         the pool.
-    n_targets : int
+    n_targets : int, default=200
         Number of rows to draw if `X_target` is None; all rows if the pool has fewer.
     noise_variance : float, optional
         Regression: as in `BALD`, with the default taken over the targets.
@@ -152,7 +152,7 @@ class BatchEPIG(EPIG):
     ----------
     posterior, X_target, n_targets, noise_variance
         As in `EPIG`.
-    n_configurations : int
+    n_configurations : int, default=10
         Classification: maximum number of configurations of the labels of the picks; all
         are kept as long as there are no more, otherwise this number is sampled.
     random_state : int, RandomState, Generator or None

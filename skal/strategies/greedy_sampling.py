@@ -31,7 +31,7 @@ class GreedySampling(QueryStrategy):
 
     Parameters
     ----------
-    criterion : {"both", "inputs", "outputs"}
+    criterion : {"both", "inputs", "outputs"}, default="both"
         Distances are taken in inputs and outputs (iGS), in inputs (GSx) or in outputs
         (GSy).
     random_state : int, RandomState, Generator or None
@@ -94,7 +94,7 @@ class WiGS(QueryStrategy):
 
     Parameters
     ----------
-    weight : float
+    weight : float, default=0.5
         Weight w of the distance in the inputs, from 0 to 1; that of the distance in the
         outputs is 1 - w.
     random_state : int, RandomState, Generator or None

@@ -36,10 +36,10 @@ class MaxHerding(ReadsSpace, QueryStrategy):
 
     Parameters
     ----------
-    bandwidth : float or "auto"
+    bandwidth : float or "auto", default="auto"
         Width :math:`\sigma` of the kernel, in units of the space; ``"auto"``: the root
         of half the mean squared distance between rows of the pool.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional
@@ -117,11 +117,11 @@ class UHerding(ReadsSpace, WrappingStrategy):
         negative, the lowest one of the pool is subtracted first.  By default one plus
         the score of `Margin` for classifiers, after calibration, and
         `PredictiveVariance` for regressors.
-    bandwidth : float or "auto"
+    bandwidth : float or "auto", default="auto"
         Width :math:`\sigma` of the kernel, in units of the space; ``"auto"``: the
         smallest distance between two labeled rows that differ, or that of `MaxHerding`
         if there are no two.
-    temperature : float or "auto"
+    temperature : float or "auto", default="auto"
         Temperature :math:`\tau` that calibrates the probabilities of a classifier if
         `strategy` is None; above 1 they become less certain.  ``"auto"``: chosen by
         labeled rows, which takes one fit; 1 does without.

@@ -26,15 +26,15 @@ class InformationDensity(ReadsSpace, WrappingStrategy, ScoreStrategy):
     strategy : ScoreStrategy, optional
         Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
         regressors.
-    beta : float
+    beta : float, default=1.0
         Exponent of the density, at least 0; with 0 the density has no effect.
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean"}, default="cosine"
         Similarity of rows: their cosine, which suits rows without negative elements,
         such as tf-idf rows and the outputs of a ReLU; or 1 / (1 + distance).
-    n_reference : int, optional
+    n_reference : int, default=1000
         Number of rows, drawn at random, that represent the pool if `metric` is
         ``"euclidean"``; None uses all rows, which takes m² × d operations.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional

@@ -101,16 +101,16 @@ class LDM(ScoreStrategy):
 
     Parameters
     ----------
-    n_reference : int
+    n_reference : int, default=2000
         Number M of rows, drawn from the pool, by which the disagreement of two
         hypotheses is measured; all rows if the pool has fewer.
-    n_unchanged : int
+    n_unchanged : int, default=10
         Number s of consecutive draws without a decrease after which the next scale is
         tried.
     sigmas : sequence of float, optional
         Scales of the noise, ascending; by default :math:`10^{-5 + 0.1 k}` for :math:`k
         = 0, \dots, 50`.
-    stop : {"reference", "pool", "row"}
+    stop : {"reference", "pool", "row"}, default="reference"
         Whose decrease restarts the count of `n_unchanged`: that of any of the M rows,
         of any row of the pool, as in the authors' program, or, for each row, its own,
         as in the paper.  If the pool has at most M rows, the first two are the same;
@@ -180,7 +180,7 @@ class LDMSeeding(QueryStrategy):
     ----------
     n_reference, n_unchanged, sigmas, stop, head
         As in `LDM`.
-    quantile : {"program", "paper"}
+    quantile : {"program", "paper"}, default="program"
         Whether :math:`L_q` below is the (q+1)-th smallest metric, as in the authors'
         program, or the q-th, as in the paper.
     random_state : int, RandomState, Generator or None

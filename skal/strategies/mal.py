@@ -32,30 +32,30 @@ class MAL(AdversarialStrategy):
 
     Parameters
     ----------
-    temperature : float
+    temperature : float, default=0.05
         Temperature T of the cosine classifier.
-    entropy_weight : float
+    entropy_weight : float, default=0.1
         Weight of the entropy of the predictions for the pool, which the encoder
         minimizes and the classifier maximizes.
-    adversary_weight : float
+    adversary_weight : float, default=0.1
         Weight of the loss by which the encoder hides from the discriminator which rows
         are labeled.
-    max_epochs : int
-    batch_size : int
+    max_epochs : int, default=50
+    batch_size : int, default=128
         Number of rows in a mini-batch, of labeled and of unlabeled rows.
-    epoch_size : int
+    epoch_size : int, default=10000
         Maximum number of rows of the pool in an epoch; they are drawn anew for each.
-    patience : int
+    patience : int, default=10
         Number of epochs without an increase of the discriminator's area under the curve
         after which training stops.
-    lr : float
+    lr : float, default=0.0005
         Learning rate of Adam.
     head : str, optional
         Name of the module whose inputs are the features; by default the last Linear
         on the way to the outputs.
     device : str, optional
         Device of the training; by default that of the learner's net.
-    verbose : int
+    verbose : int, default=0
         Whether to show a progress bar.
     random_state : int, RandomState, Generator or None
         Used to draw weights and mini-batches.

@@ -32,26 +32,26 @@ class NoiseStability(QueryStrategy):
 
     Parameters
     ----------
-    n_draws : int
+    n_draws : int, default=30
         Number K of draws of the weights.
-    noise_scale : float
+    noise_scale : float, default=0.001
         Length :math:`\zeta` of a step, relative to the norm of the weights.
-    scaling : {"per_tensor", "global"}
+    scaling : {"per_tensor", "global"}, default="per_tensor"
         Whether each weight tensor is moved relative to its own norm, with biases fixed,
         as in the authors' program, or all parameters together relative to their joint
         norm, as in the paper.
-    outputs : {"auto", "probabilities", "features", "predictions"}
+    outputs : {"auto", "probabilities", "features", "predictions"}, default="auto"
         Output whose deviations are computed.  ``"auto"``: the probabilities of a
         classifier, the predictions of a regressor.  ``"features"``: the penultimate
         features.
-    normalize : bool or "auto"
+    normalize : bool or "auto", default="auto"
         Whether to divide the deviations of a row by the norm of its output; with
         ``"auto"``, only if the outputs are probabilities.
-    centers : {"auto", "origin", "labeled"}
+    centers : {"auto", "origin", "labeled"}, default="auto"
         Initial centers of the selection: the origin, which means no deviation, or the
         deviations of the labeled rows.  ``"auto"``: the labeled rows for a regressor
         with labeled rows, otherwise the origin.
-    selection : {"k_center", "lcmd"}
+    selection : {"k_center", "lcmd"}, default="k_center"
         Whether to pick the row farthest from its nearest center, or the farthest row of
         the cluster with the largest sum of squared distances, as in `LCMD`.
     head : str, optional

@@ -24,18 +24,18 @@ class ProbCover(ReadsSpace, QueryStrategy):
 
     Parameters
     ----------
-    radius : float or "auto"
+    radius : float or "auto", default="auto"
         Radius of the balls, in units of the space; ``"auto"``: the largest radius for
         which a share of `purity` of the balls contains rows of one cluster only.
-    purity : float
+    purity : float, default=0.95
         Above 0 and up to 1; not used if `radius` is given.
     n_clusters : int, optional
         Number of clusters that stand for classes when the radius is chosen; by default
         the number of classes of a classifier, 10 for a regressor or before the first
         fit.
-    n_reference : int
+    n_reference : int, default=1000
         Number of rows, drawn at random, whose balls are used to choose the radius.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional

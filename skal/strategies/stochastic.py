@@ -25,10 +25,10 @@ class Stochastic(WrappingStrategy, ScoreStrategy):
     strategy : ScoreStrategy, optional
         Scores the rows; by default `Margin` for classifiers, `PredictiveVariance` for
         regressors.
-    beta : float
+    beta : float, default=1.0
         Exponent or inverse temperature :math:`\beta`, at least 0: small values are
         close to `Random`, large ones to `strategy`.
-    kind : {"power", "softmax", "softrank"}
+    kind : {"power", "softmax", "softrank"}, default="power"
         How probabilities follow from the scores; see Notes.
     random_state : int, RandomState, Generator or None
         Used to draw the picks, and by `strategy` if its own `random_state` is None.

@@ -21,14 +21,14 @@ class SuggestiveAnnotation(ReadsSpace, Disagreement):
 
     Parameters
     ----------
-    posterior : Posterior or "auto"
+    posterior : Posterior or "auto", default="auto"
         Source of the K models; `skal.posteriors.resolve_posterior` says what ``"auto"``
         chooses.  In the paper, they are an ensemble trained on bootstrap samples.
-    factor : float
+    factor : float, default=2
         Number of candidates for each row picked, at least 1: the factor × n most
         uncertain rows (rounded up, at most the pool).  The paper uses 2; with 1, only
         the order of the picks is chosen.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional

@@ -20,19 +20,19 @@ class TESSAR(ReadsSpace, QueryStrategy):
 
     Parameters
     ----------
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, as in the paper, otherwise as in `LCMD`.
-    n_components : int or None
+    n_components : int or None, default=512
         Number of components to which ``"gradients"`` are projected; None is not allowed
         for them.
     sigmas : array-like, optional
         Scales of the noise on labeled rows, relative to the median distance of the rows
         of the pool to their nearest labeled row (rows that coincide with a labeled row
         are left out); by default :math:`10^{-3.6 + 0.4 k}` for :math:`k = 0, \dots, 9`.
-    n_copies : int
+    n_copies : int, default=5
         Number of noisy copies of all labeled rows for each scale.
-    n_reference : int
+    n_reference : int, default=2000
         Number of rows, drawn from the pool, on which the effect of a copy is measured.
     rank : int, optional
         Rank among the smallest metrics, counted from 1, of :math:`L_q` below; by

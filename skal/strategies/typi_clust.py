@@ -21,15 +21,15 @@ class TypiClust(ReadsSpace, QueryStrategy):
 
     Parameters
     ----------
-    n_neighbors : int
+    n_neighbors : int, default=20
         Number k of neighbors by which the typicality of a row is measured; half the
         rows of the cluster if that is less.
     n_clusters : int, optional
         By default the number of labeled rows plus the number of rows to pick, up to
         `max_clusters`.
-    max_clusters : int
+    max_clusters : int, default=500
         Not used if `n_clusters` is given.
-    space : str, Posterior or callable
+    space : str, Posterior or callable, default="auto"
         Space in which rows are compared, as in `LCMD`; ``"auto"``: the penultimate
         features of nets, otherwise as in `LCMD`.
     head : str, optional

@@ -26,20 +26,20 @@ class VAAL(AdversarialStrategy):
     latent_dim : int, optional
         Length of a code, at most the number of features; by default the smaller of
         these and 32.
-    beta : float
+    beta : float, default=0.1
         Weight of the divergence of the codes from a standard normal.
-    adversary_weight : float
+    adversary_weight : float, default=1.0
         Weight :math:`\lambda` of the loss by which the autoencoder hides from the
         discriminator which rows are labeled.
-    max_epochs : int
-    batch_size : int
+    max_epochs : int, default=50
+    batch_size : int, default=128
         Number of rows in a mini-batch, of labeled and of unlabeled rows.
-    epoch_size : int
+    epoch_size : int, default=10000
         Maximum number of rows of the pool in an epoch; they are drawn anew for each.
-    patience : int
+    patience : int, default=10
         Number of epochs without an increase of the discriminator's area under the curve
         after which training stops.
-    lr : float
+    lr : float, default=0.0005
         Learning rate of Adam.
     encoder, decoder, discriminator : Module, optional
         Used instead of multi-layer perceptrons sized from the data, and copied before
@@ -48,7 +48,7 @@ class VAAL(AdversarialStrategy):
         1)``.
     device : str, optional
         Device of the training; by default that of the learner's net, or the CPU.
-    verbose : int
+    verbose : int, default=0
         Whether to show a progress bar.
     random_state : int, RandomState, Generator or None
         Used to draw weights, mini-batches and codes.

@@ -124,7 +124,7 @@ class Subsample(WrappingStrategy):
     strategy : QueryStrategy, optional
         Picks the rows; by default `Margin` for classifiers, `GreedySampling` for
         regressors.
-    max_rows : int or float
+    max_rows : int or float, default=10000
         Number of rows to draw, or the share of the pool, above 0 and up to 1.  The
         number is at least that of the rows to pick, and at most that of the pool.
     random_state : int, RandomState, Generator or None
@@ -192,7 +192,7 @@ class Prefilter(WrappingStrategy):
         Scores the rows, usually by uncertainty.  By default `Margin` for classifiers
         and `PredictiveVariance` for regressors, which needs several plausible models:
         dropout, a committee, or another posterior.
-    factor : float
+    factor : float, default=10
         Number of candidates for each row picked, at least 1: the factor × n rows of the
         highest scores (rounded up, at most the pool) are kept.  With 1 the strategy
         only chooses the order.
@@ -322,7 +322,7 @@ class Mixture(_OfTwo):
         By default `Margin` for classifiers, `GreedySampling` for regressors.
     other : QueryStrategy, optional
         By default `Random`.
-    share : float
+    share : float, default=0.1
         Probability, from 0 to 1, that a row is picked by `other`.
     random_state : int, RandomState, Generator or None
         Used to draw which strategy picks each row, and by the strategies if their own
@@ -383,7 +383,7 @@ class Alternate(_OfTwo):
         By default `Margin` for classifiers, `GreedySampling` for regressors.
     other : QueryStrategy, optional
         By default `Random`.
-    every : int
+    every : int, default=2
         One row in `every` (at least 2) is picked by `other`, the rest by `strategy`.
     random_state : int, RandomState, Generator or None
         Used by the two strategies if their own `random_state` is None.

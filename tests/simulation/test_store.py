@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from joblib import parallel_config
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ShuffleSplit
@@ -285,3 +286,24 @@ def test_weights_of_a_module_count() -> None:
     other.load_state_dict(one.state_dict())
     assert describe(NetRegressor(one)) == describe(NetRegressor(other))
     assert describe(torch.zeros(2)) != describe(torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    "made_of",
+    [
+        np.array,
+        torch.tensor,
+        list,
+        pd.Series,
+        lambda values: pd.DataFrame({"a": values}),
+        lambda values: sparse.csr_array(np.array([values])),
+        lambda values: {"a": [tuple(values)]},
+    ],
+)
+def test_one_cell_of_many_counts(made_of: Any) -> None:
+    """The repr of long data leaves out what is in the middle."""
+    values = [float(1 + i % 7) for i in range(3000)]
+    first, again = describe(made_of(values)), describe(made_of(list(values)))
+    values[1500] = 0.5
+    assert first == again
+    assert first != describe(made_of(values))

@@ -153,7 +153,7 @@ class ForgettingEvents(Callback):
         ----------
         net : NeuralNet
         batch : (X, y)
-        training : bool
+        training : bool, default=False
         **kwargs : dict
             Contains ``y_pred`` of the step.
 
