@@ -10,7 +10,7 @@ FUZZ ?= 10000
 # the tests that are marked slow.
 QUICK := tests/measures tests/selection tests/spaces tests/reading \
 	tests/strategies/test_base.py tests/test_picks.py tests/test_rows.py \
-	tests/test_stacking.py tests/test_hooks.py tests/test_rng.py
+	tests/test_stacking.py tests/test_rng.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo quick fuzz kill test lint types unit tables docs test-modal test-oldest test-peers test-learners clean

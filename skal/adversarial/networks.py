@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skal.hooks import hooked, input_of
+from skal.contexts import hooked, input_of
 
 __all__ = [
     "BetaVAE",

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skal.contexts import hooked, input_of
 from skal.exceptions import UnsuitableLearnerError
-from skal.hooks import hooked, input_of
 from skal.nets.bayesian import LINEAR
 
 __all__ = ["Head", "find_head"]

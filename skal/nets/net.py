@@ -16,7 +16,7 @@ from skorch.utils import is_dataset
 from torch import Tensor
 from torch.utils.data import Subset
 
-from skal.modes import training_modes
+from skal.contexts import training_modes
 from skal.nets.batching import BatchingNet
 from skal.nets.bayesian import BayesLinear, kl_divergence
 from skal.nets.criteria import row_losses, weighted_loss

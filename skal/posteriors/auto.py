@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skal.contexts import own_modes
 from skal.exceptions import UnsuitableLearnerError
-from skal.modes import own_modes
 from skal.nets.bayesian import bayesian_layers
 from skal.posteriors.base import Posterior
 from skal.posteriors.bayes_weights import BayesWeights

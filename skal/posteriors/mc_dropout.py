@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skal.contexts import hooked
 from skal.exceptions import UnsuitableLearnerError
-from skal.hooks import hooked
 from skal.posteriors.nets import NetPosterior, Variant
 from skal.reading.access import tensors_of
 from skal.reading.pool import Member

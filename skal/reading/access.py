@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import DataLoader, SequentialSampler
 
+from skal.contexts import hooked, input_of, outer_device
 from skal.exceptions import UnsuitableLearnerError
-from skal.hooks import hooked, input_of
-from skal.modes import outer_device
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
 from skal.reading.copies import copy_to_read

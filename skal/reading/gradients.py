@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from skal.contexts import hooked, input_of
 from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
-from skal.hooks import hooked, input_of
 from skal.reading.access import (
     NetAccess,
     arguments,

@@ -17,8 +17,8 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from skal._tables import naming_cells
+from skal.contexts import own_modes
 from skal.exceptions import UnsuitableLearnerError
-from skal.modes import own_modes
 from skal.reading.decisions import decides
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from

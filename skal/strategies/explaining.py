@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from skal.contexts import own_modes
 from skal.exceptions import UnsuitableLearnerError
-from skal.modes import own_modes
 from skal.posteriors.auto import predictive_std
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from

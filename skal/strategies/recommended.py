@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from skal.modes import own_modes
+from skal.contexts import own_modes
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import innermost, learners_of
 from skal.rows import take_slice

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skal.modes import own_modes
+from skal.contexts import own_modes
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import estimator_of
 from skal.rows import n_rows, take_slice

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skal.modes import training_modes
+from skal.contexts import training_modes
 from skal.nets.data import ArrayDataset
 from skal.nets.ensembles.together import StackedLoss, StackedMLP
 from skal.nets.rates import BETAS, Recipe, parameter_groups, set_rates

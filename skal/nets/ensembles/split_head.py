@@ -10,7 +10,7 @@ from sklearn.base import clone
 from skorch.dataset import unpack_data
 from torch import Tensor, nn
 
-from skal.hooks import evaluating
+from skal.contexts import evaluating
 from skal.nets.bayesian import LINEAR, kl_divergence
 from skal.nets.callbacks import ForgettingEvents, WeightSnapshots
 from skal.nets.ensembles.base import (

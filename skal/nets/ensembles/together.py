@@ -11,7 +11,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor, nn
 
-from skal.modes import training_modes
+from skal.contexts import training_modes
 from skal.nets.classifier import NetClassifier
 from skal.nets.data import ArrayDataset, BatchOrder
 from skal.nets.modules import MLP

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from skal.hooks import hooked, input_of
+from skal.contexts import hooked, input_of
 from skal.nets.bayesian import LINEAR
 from skal.nets.modules import DROPOUTS
 

@@ -11,7 +11,7 @@ from skorch.callbacks import PassthroughScoring
 from skorch.utils import to_device
 from torch import Tensor
 
-from skal.hooks import evaluating
+from skal.contexts import evaluating
 from skal.nets.classifier import NetClassifier
 from skal.nets.data import first_rows
 from skal.nets.loss_prediction.blocks import (

@@ -1,0 +1,136 @@
+"""How skal runs a module: modes of torch, eval mode and forward hooks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = [
+    "evaluating",
+    "hooked",
+    "input_of",
+    "outer_device",
+    "own_modes",
+    "training_modes",
+]
+
+# -- modes of torch, whatever the caller has set ------------------------------------
+
+
+#: The default device around a query, by thread.
+_OUTER = threading.local()
+
+
+@contextmanager
+def training_modes() -> Iterator[None]:
+    """Run a block with gradients on, and new tensors on the CPU.
+
+    The modes belong to the thread and are restored afterwards: those of `torch.no_grad`
+    and `torch.inference_mode`, in which there are no gradients, and that of
+    `torch.set_default_device`, which does not suit rows, indices and generators.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.contexts import training_modes
+    >>> with torch.inference_mode(), training_modes():
+    ...     torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    (True, False)
+    """
+    outer = getattr(_OUTER, "device", None)
+    device = torch.get_default_device()
+    on_cpu: AbstractContextManager[object] = nullcontext()
+    if device.type != "cpu":
+        on_cpu, _OUTER.device = torch.device("cpu"), device
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), on_cpu:
+            yield
+    finally:
+        _OUTER.device = outer
+
+
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Run a query in `training_modes` and in full precision, without autocast.
+
+    What a module computes under its own autocast is not affected.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(training_modes())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
+def outer_device() -> AbstractContextManager[object]:
+    """Run a block with the default device that was set around a query.
+
+    The code of a module may rely on it.
+    """
+    device: torch.device | None = getattr(_OUTER, "device", None)
+    return nullcontext() if device is None else device
+
+
+# -- of one module ------------------------------------------------------------------
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Run a block with a module in eval mode and without gradients.
+
+    The mode of each submodule is restored afterwards.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes:
+            if part.training != training:
+                part.training = training
+
+
+@contextmanager
+def hooked(
+    parts: Mapping[str, nn.Module], hook: Callable[..., Any], before: bool = False
+) -> Iterator[None]:
+    """Run a block with the same forward hook on several modules.
+
+    Parameters
+    ----------
+    parts : mapping of str to torch.nn.Module
+        Modules by name.
+    hook : callable
+        Called as ``hook(name, part, args, kwargs, output)`` after each forward pass of
+        a part; a result other than None replaces the output.
+    before : bool
+        Call ``hook(name, part, args, kwargs)`` before each forward pass instead.
+    """
+    handles = []
+    try:
+        for name, part in parts.items():
+            register = (
+                part.register_forward_pre_hook if before else part.register_forward_hook
+            )
+            handles.append(register(partial(hook, name), with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Get the first argument of a forward pass, by position or by name."""
+    return args[0] if args else next(iter(kwargs.values()), None)
