@@ -20,8 +20,8 @@ from skal.contexts import hooked, input_of, outer_device
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
-from skal.reading.copies import copy_to_read
 from skal.rows import Rows, dense_pieces
+from skal.shared_copy import copy_to_read
 
 __all__ = [
     "NetAccess",

@@ -26,10 +26,10 @@ from skorch import NeuralNet
 from skal._tables import column_names, take_columns
 from skal.nets.criteria import is_binary
 from skal.reading.access import NetAccess
-from skal.reading.copies import copy_to_read
 from skal.reading.decisions import decision_values
 from skal.reading.unwrapping import accepts_nan, is_net, is_sklearn_own, unwrap
 from skal.rows import Rows, array_if_tensor, as_dense, take_slice
+from skal.shared_copy import copy_to_read
 
 __all__ = ["Member"]
 
