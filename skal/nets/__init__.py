@@ -18,9 +18,8 @@ from skal.nets.loss_prediction import (
     LossPredictionClassifier,
     LossPredictionRegressor,
 )
-from skal.nets.modules import MLP
+from skal.nets.modules import MLP, TabularMLP
 from skal.nets.regressor import NetRegressor
-from skal.nets.tabular import TabularMLP
 
 __all__ = [
     "MLP",

@@ -11,9 +11,9 @@ from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 
 from skal.nets.criteria import check_proba, find_nonlinearity, is_binary
+from skal.nets.modules import TabularMLP
 from skal.nets.net import BaseNet
 from skal.nets.rates import Recipe
-from skal.nets.tabular import TabularMLP
 from skal.nets.validation import (
     check_classes,
     check_labels,

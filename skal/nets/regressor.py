@@ -9,9 +9,9 @@ import torch
 from skorch import NeuralNetRegressor
 from torch import Tensor, nn
 
+from skal.nets.modules import TabularMLP
 from skal.nets.net import BaseNet
 from skal.nets.rates import Recipe
-from skal.nets.tabular import TabularMLP
 from skal.nets.validation import check_targets
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skal.nets import FoldEnsembleRegressor, NetRegressor, TabularMLP
-from skal.nets.tabular import ColumnScale, PeriodicEmbedding
+from skal.nets.modules import ColumnScale, PeriodicEmbedding
 from skal.reading.access import NetAccess
 from skal.reading.gradients import GradientReader, per_row_gradients
 from skal.rows import Rows

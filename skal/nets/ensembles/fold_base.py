@@ -24,8 +24,8 @@ from skal.nets.ensembles.others import (
     held_out_predictions,
     predict_columns,
 )
+from skal.nets.modules import TabularMLP
 from skal.nets.rates import share_of_decay
-from skal.nets.tabular import TabularMLP
 from skal.nets.validation import check_inputs, check_weights, is_structured
 from skal.rng import fill_seeds, seed_from
 from skal.validation import (

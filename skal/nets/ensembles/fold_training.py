@@ -13,8 +13,8 @@ from torch import Tensor
 from skal.contexts import training_modes
 from skal.nets.data import ArrayDataset
 from skal.nets.ensembles.together import StackedLoss, StackedMLP
+from skal.nets.modules import TabularMLP
 from skal.nets.rates import BETAS, Recipe, parameter_groups, set_rates
-from skal.nets.tabular import TabularMLP
 
 __all__ = ["Schedule", "deal_folds", "train_on_folds"]
 

@@ -55,7 +55,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         Width of each hidden layer.
     periodic : bool or "auto", default=True
         Whether columns of more than two values get periodic embeddings, see
-        :class:`~skal.nets.tabular.PeriodicEmbedding`. "auto" trains nets of both kinds
+        :class:`~skal.nets.modules.PeriodicEmbedding`. "auto" trains nets of both kinds
         and weights them by the held-out rows, in twice the time.
     others : "auto", None or list of regressors, default="auto"
         Regressors that join the average. "auto" stands for a

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from skal.contexts import training_modes
 from skal.nets.classifier import NetClassifier
 from skal.nets.data import ArrayDataset, BatchOrder
-from skal.nets.modules import MLP
+from skal.nets.modules import MLP, ColumnScale, PeriodicEmbedding, TabularMLP
 from skal.nets.outcome import warn_if_untrained
 from skal.nets.rates import Course
 from skal.nets.regressor import NetRegressor
-from skal.nets.tabular import ColumnScale, PeriodicEmbedding, TabularMLP
 from skal.nets.validation import (
     check_inputs,
     check_labels,

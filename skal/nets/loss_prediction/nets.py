@@ -21,9 +21,9 @@ from skal.nets.loss_prediction.blocks import (
     read_blocks,
 )
 from skal.nets.loss_prediction.ranking import LossModule, ranking_loss
+from skal.nets.modules import TabularMLP
 from skal.nets.net import BaseNet
 from skal.nets.regressor import NetRegressor
-from skal.nets.tabular import TabularMLP
 from skal.rng import preserve_global_rng
 from skal.validation import check_int, check_positive, check_share
 
