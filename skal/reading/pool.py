@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
@@ -283,3 +284,6 @@ def _check_fitted(estimator: Any) -> None:
             )
     elif hasattr(estimator, "__sklearn_tags__"):
         check_is_fitted(estimator)
+        # It predicts by its prior, too, and so counts as fitted for scikit-learn.
+        if isinstance(inner := innermost(estimator), GaussianProcessRegressor):
+            check_is_fitted(inner, "X_train_")

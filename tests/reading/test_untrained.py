@@ -8,6 +8,8 @@ import pytest
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -23,7 +25,9 @@ from skal.strategies import (
     GreedySampling,
     KMeansPP,
     MaxDist,
+    PredictiveVariance,
     ProbCover,
+    Random,
     TypiClust,
 )
 from tests.models import make_data
@@ -64,6 +68,36 @@ def test_a_campaign_from_nothing(strategy):
     learner.teach(rows, Y[picked])
     again, _ = learner.query(np.delete(POOL, picked, axis=0), n_instances=4)
     assert len(set(again.tolist())) == 4
+
+
+@pytest.mark.parametrize("strategy", [*FIRST, Random(random_state=0)], ids=str)
+def test_a_gaussian_process_without_labels_is_not_fitted(strategy):
+    # It can predict, by its prior; scikit-learn therefore calls it fitted.
+    process = GaussianProcessRegressor()
+    picks = {
+        kind: strategy.select(ActiveLearner(model), rows, 4).indices.tolist()
+        for kind, model, rows in [
+            ("alone", process, SCALED),
+            (
+                "pipeline",
+                make_pipeline(StandardScaler(), GaussianProcessRegressor()),
+                POOL,
+            ),
+            ("other", pipeline(), POOL),
+        ]
+    }
+    assert picks["alone"] == picks["pipeline"] == picks["other"]
+
+
+def test_what_a_gaussian_process_lacks_before_its_first_label():
+    for process in (
+        GaussianProcessRegressor(),
+        FrozenEstimator(GaussianProcessRegressor()),
+    ):
+        with pytest.raises(NotFittedError, match="Before the first label"):
+            PredictiveVariance().select(process, POOL, 2)
+        with pytest.raises(NotFittedError, match="Before the first label"):
+            LCMD(space="kernel").select(process, POOL, 2)
 
 
 def test_wrappers_and_labeled_rows():
