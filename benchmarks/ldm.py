@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.report import environment
-from skal._numerics.matmul import linear
+from skal._numerics.products import linear
 from skal.measures import least_disagree_metric
 from skal.selection import seeding
 from skal.spaces import Cosine

@@ -30,7 +30,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def limit(n_elements: int) -> None:
         for name in ("MEMORY", "CACHE"):
-            monkeypatch.setattr(f"skal._numerics.blocks.{name}", n_elements)
+            monkeypatch.setattr(f"skal._numerics.products.{name}", n_elements)
 
     return limit
 

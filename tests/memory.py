@@ -31,7 +31,7 @@ SCALE = 10
 N_POOL, N_WARM, N_LABELED, N_FEATURES = 50_000 // SCALE, 600, 100, 64
 #: Where it is said how much is held, in elements or bytes.
 HELD = {
-    "_numerics.blocks": ("CACHE", "MEMORY"),
+    "_numerics.products": ("CACHE", "MEMORY"),
     "posteriors.mc_dropout": ("_KEPT_BYTES",),
     "posteriors.nets": ("_HELD_ELEMENTS",),
     "reading.access": ("_CHUNK", "_CHUNK_ELEMENTS"),

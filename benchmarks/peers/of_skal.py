@@ -19,7 +19,7 @@ from sklearn.linear_model import LinearRegression
 
 import skal.strategies
 from skal import ActiveLearner, NetClassifier, NetRegressor
-from skal._numerics.matmul import linear
+from skal._numerics.products import linear
 from skal.nets import MLP, DeepEnsembleClassifier
 from skal.posteriors import MCDropout, Members
 from skal.strategies import BALD, BatchBALD, PredictiveEntropy

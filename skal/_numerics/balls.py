@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks, tiles
-from skal._numerics.matmul import linear, rounding_bound
 from skal._numerics.nearest import sq_dist_of_pairs, sq_dist_to
+from skal._numerics.products import blocks, linear, rounding_bound, tiles
 
 __all__ = ["Balls"]
 

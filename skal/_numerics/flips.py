@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import block_size, blocks
-from skal._numerics.matmul import factor_rounding, linear
+from skal._numerics.products import block_size, blocks, factor_rounding, linear
 
 __all__ = ["HeadRows", "stack_head"]
 

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skal._numerics.matmul import linear
+from skal._numerics.products import linear
 from skal.rng import seed_from
 
 __all__ = ["Clusters", "k_means"]

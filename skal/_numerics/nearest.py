@@ -10,8 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
-from skal._numerics.matmul import linear, rounding_bound
+from skal._numerics.products import blocks, linear, rounding_bound
 
 __all__ = [
     "ApproximateDistances",

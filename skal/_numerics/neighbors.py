@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
 from skal._numerics.nearest import ApproximateDistances, sq_dist_of_pairs
+from skal._numerics.products import blocks
 
 __all__ = ["KNearest", "k_nearest", "smallest"]
 

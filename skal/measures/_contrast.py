@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 
 __all__ = ["contrast"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 
 __all__ = ["mean_cosine", "mean_nearness", "not_negative"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.measures._uncertainty import entropy
 
 __all__ = ["epig", "epig_of_covariance", "gaussian_epig"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import extent, has_room
+from skal._numerics.products import extent, has_room
 from skal.posteriors.base import Draws
 from skal.rows import Rows
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import extent
+from skal._numerics.products import extent
 from skal._tables import column_label, first_text
 from skal.rows import Rows, as_dense
 

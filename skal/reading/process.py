@@ -12,7 +12,7 @@ from sklearn.gaussian_process import (
 )
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.reading.inputs import read_inputs
 from skal.reading.models import Member
 from skal.rows import Rows

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
-from skal._numerics.float64 import extent, has_room, transformed
+from skal._numerics.products import extent, has_room, transformed
 from skal.reading.access import NetAccess
 from skal.reading.gradients import Directions, GradientReader, per_row_gradients
 from skal.rows import Rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import (
+from skal._numerics.products import (
     inner_products,
     quadratic_forms,
     second_moments,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.measures import epig, epig_of_covariance
 from skal.selection._configurations import LabelConfigurations
 from skal.selection._greedy import Greedy, LookAhead, Picks, best_of, check_n

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skal._numerics.blocks import block_size, blocks
+from skal._numerics.products import block_size, blocks
 from skal.selection._greedy import Picks, check_n
 from skal.selection._scores import top_k
 

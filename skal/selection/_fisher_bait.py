@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 
 __all__ = ["Information", "InformationRows", "fisher_bait"]

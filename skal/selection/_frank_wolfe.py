@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import inner_products, row_sum, sq_norms, wide
+from skal._numerics.products import inner_products, row_sum, sq_norms, wide
 from skal.selection._greedy import Greedy, LookAhead, Picks, check_n
 
 __all__ = ["frank_wolfe"]

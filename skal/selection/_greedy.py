@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import block_size
+from skal._numerics.products import block_size
 
 __all__ = [
     "Greedy",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
-from skal._numerics.matmul import linear
 from skal._numerics.nearest import nearest, sq_dist_to
+from skal._numerics.products import blocks, linear
 from skal.selection._greedy import LazyGreedy, Picks, check_n
 from skal.validation import check_positive
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
-from skal._numerics.float64 import inner_products
-from skal._numerics.matmul import linear
+from skal._numerics.products import blocks, inner_products, linear
 from skal.selection._greedy import LazyGreedy, Picks
 
 __all__ = ["max_cover"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
 from skal._numerics.nearest import LowerBounds, nearest, sq_dist_of_pairs
+from skal._numerics.products import blocks
 from skal.selection._centers import NearestCenters
 from skal.spaces.dense import Dense
 

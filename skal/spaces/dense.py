@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
 from skal._numerics.nearest import LowerBounds, nearest, sq_dist_to
+from skal._numerics.products import blocks
 
 __all__ = ["Dense", "Embedding", "cannot_compare"]
 

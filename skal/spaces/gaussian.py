@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import sq_norms, transformed
+from skal._numerics.products import sq_norms, transformed
 from skal.spaces.dense import Dense
 
 __all__ = [

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
-from skal._numerics.matmul import linear, rounding_bound
 from skal._numerics.nearest import nearest_of_pairs, sq_dist_of_pairs, sq_dist_to
+from skal._numerics.products import blocks, linear, rounding_bound
 from skal.spaces.dense import Embedding, cannot_compare
 
 __all__ = ["Factors", "GradientEmbedding"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.spaces.dense import Embedding, cannot_compare
 from skal.spaces.low_rank import low_rank
 

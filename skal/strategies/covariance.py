@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from skal._numerics.float64 import sq_norms
+from skal._numerics.products import sq_norms
 from skal.reading.pool import Pool
 from skal.reading.space import (
     conditions_on_labels,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool

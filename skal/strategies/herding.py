@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from skal._numerics.blocks import blocks
+from skal._numerics.products import blocks
 from skal.measures import margin, not_negative
 from skal.reading.fitting import fit_copy
 from skal.reading.pool import Pool

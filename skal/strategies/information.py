@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skal._numerics.blocks import block_size, blocks
+from skal._numerics.products import block_size, blocks
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess, as_columns, index_batch
 from skal.reading.gradients import Directions, GradientReader

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import skal._numerics.matmul
+import skal._numerics.products
 from skal._numerics import balls, flips, nearest
 from skal._numerics.balls import Balls
 from skal._numerics.flips import HeadRows
@@ -30,7 +30,7 @@ def short(monkeypatch):
     def linear(rows, weight, bias=None):
         return F.linear(rounded(rows), rounded(weight), bias)
 
-    monkeypatch.setattr(skal._numerics.matmul, "_precisions", lambda on_gpu: ["tf32"])
+    monkeypatch.setattr(skal._numerics.products, "_precisions", lambda on_gpu: ["tf32"])
     for module in (balls, flips, gradient, nearest):
         monkeypatch.setattr(module, "linear", linear)
 

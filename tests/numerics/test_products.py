@@ -1,22 +1,55 @@
-"""Matrix products against float64, in both ways, and the bounds on their rounding."""
+"""Blocks of rows, matrix products and sums over rows, whatever the blocks."""
 
 from __future__ import annotations
 
 from itertools import product
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-import skal._numerics.matmul
-from skal._numerics.matmul import factor_rounding, linear, rounding_bound
+from skal._numerics import products
+from skal._numerics.products import (
+    block_size,
+    blocks,
+    factor_rounding,
+    linear,
+    rounding_bound,
+    tiles,
+)
+from tests.numerics.test_nearest import features
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 7, 50])
+@pytest.mark.parametrize("width", [0, 1, 13, 50, 51])
+@pytest.mark.parametrize("in_cache", [False, True])
+def test_slices_are_consecutive_and_full(n_rows, width, in_cache, monkeypatch):
+    monkeypatch.setattr(products, "MEMORY", 50)
+    monkeypatch.setattr(products, "CACHE", 20)
+    size = block_size(width, in_cache=in_cache)
+    limit = 20 if in_cache else 50
+    assert size == 1 or size * width <= limit < (size + 1) * max(width, 1)
+    parts = list(blocks(n_rows, width, in_cache=in_cache))
+    rows = [i for part in parts for i in range(part.start, part.stop)]
+    assert rows == list(range(n_rows))
+    assert all(part.stop - part.start == size for part in parts[:-1])
+
+
+def test_pairs_of_two_tiles_are_a_block(small_blocks):
+    small_blocks(50)
+    sizes = [part.stop - part.start for part in tiles(30)]
+    assert sizes == [7, 7, 7, 7, 2]
+
+
+# -- products at the speed of the processor -----------------------------------------
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "convolution"])
 def by_convolution(request, monkeypatch):
-    monkeypatch.setattr(skal._numerics.matmul, "_convolves_fast", lambda: request.param)
-    monkeypatch.setattr(skal._numerics.matmul, "_SMALL", 1)
+    monkeypatch.setattr(products, "_convolves_fast", lambda: request.param)
+    monkeypatch.setattr(products, "_SMALL", 1)
     return request.param
 
 
@@ -74,7 +107,7 @@ def test_other_dtypes_are_left_to_torch(by_convolution, convolved, dtype):
 
 
 def test_other_devices_and_small_products_are_left_to_torch(monkeypatch, convolved):
-    monkeypatch.setattr(skal._numerics.matmul, "_convolves_fast", lambda: True)
+    monkeypatch.setattr(products, "_convolves_fast", lambda: True)
     linear(matrix(100, 64), matrix(100, 64))
     elsewhere = torch.empty(3000, 512, device="meta")
     assert linear(elsewhere, elsewhere[:100]).shape == (3000, 100)
@@ -98,14 +131,14 @@ def test_small_integers_are_exact(by_convolution):
 
 
 def test_the_convolution_is_used_where_there_is_avx512(monkeypatch):
-    skal._numerics.matmul._convolves_fast.cache_clear()
+    products._convolves_fast.cache_clear()
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     for capability, fast in (("AVX512", True), ("AVX2", False), ("DEFAULT", False)):
         monkeypatch.setattr(
             torch.backends.cpu, "get_cpu_capability", lambda found=capability: found
         )
-        assert skal._numerics.matmul._convolves_fast() == fast
-        skal._numerics.matmul._convolves_fast.cache_clear()
+        assert products._convolves_fast() == fast
+        products._convolves_fast.cache_clear()
 
 
 def on_device(is_cuda: bool) -> SimpleNamespace:
@@ -155,3 +188,54 @@ def test_older_torch_has_one_switch(monkeypatch):
             torch, "get_float32_matmul_precision", lambda found=name: found
         )
         assert factor_rounding(on_device(True)) == error
+
+
+# -- sums and products in float64 ---------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("m", [0, 1, 300])
+@pytest.mark.parametrize("block", [1, 100, 2**20])
+@pytest.mark.parametrize("by", ["nothing", "scale", "matrix"])
+def test_equals_numpy(dtype, m, block, by, small_blocks):
+    small_blocks(block)
+    rows, square = features(m, 7).to(dtype), features(7, 7, seed=1).double()
+    matrix, moved = {
+        "nothing": (None, rows.double().numpy()),
+        "scale": (square[0, 0], rows.double().numpy() * square[0, 0].item()),
+        "matrix": (square[:, :5], rows.double().numpy() @ square[:, :5].numpy()),
+    }[by]
+    d = moved.shape[1]
+    half, directions = square[:d, :d], features(3, d, seed=2).double()
+    form = half @ half.T
+    moments, norms_beside = products.second_moments(rows, matrix)
+    pairs = [
+        (products.sq_norms(rows, matrix), (moved**2).sum(axis=1)),
+        (products.row_sum(rows, matrix), moved.sum(axis=0)),
+        (
+            products.inner_products(directions, rows, matrix),
+            directions.numpy() @ moved.T,
+        ),
+        (
+            products.quadratic_forms(rows, form, matrix),
+            ((moved @ form.numpy()) * moved).sum(axis=1),
+        ),
+        (moments, moved.T @ moved),
+        (norms_beside, (moved**2).sum(axis=1)),
+    ]
+    if matrix is not None:
+        pairs.append((products.transformed(rows, matrix), moved))
+    for found, expected in pairs:
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 4, 6])
+def test_quadratic_forms_of_any_rank(rank):
+    rows, matrix = features(50, 7).double(), features(7, 6, seed=1).double()
+    half = features(6, 6, seed=2).double()[:, :rank]
+    form = half @ half.T
+    moved = rows @ matrix
+    found = products.quadratic_forms(rows, form, matrix)
+    expected = (moved @ half).square().sum(dim=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
