@@ -115,3 +115,12 @@ def test_a_loss_that_never_fell() -> None:
         warnings.simplefilter("error")
         net.set_params(lr=0.0).fit(rows, y)
         net.set_params(lr=0.1, max_epochs=40).fit(rows, np.zeros(40, np.float32))
+
+
+def test_a_loss_that_never_fell_in_four_epochs_may_be_chance() -> None:
+    rows, y = np.zeros((40, 4), np.float32), np.ones(40, np.float32)
+    module = nn.Sequential(nn.Linear(4, 1, bias=False))
+    net = NetRegressor(module, max_epochs=4, batch_size=4)  # 40 steps
+    net.fit(rows, y)
+    with pytest.warns(TrainingWarning, match="never below that in the other 4"):
+        net.set_params(max_epochs=5).fit(rows, y)

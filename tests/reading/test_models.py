@@ -267,6 +267,20 @@ def test_units_of_a_single_learner_are_those_of_its_outer_estimator():
         )
 
 
+def test_by_itself_a_model_has_the_units_of_its_estimator():
+    plain = Member.of(LinearRegression().fit(X, TARGET), Rows(POOL), None, TARGET)
+    assert not plain.has_own_units
+    inner = scaled(LinearRegression(), MinMaxScaler())
+    model = scaled(inner, StandardScaler()).fit(X, TARGET)
+    member = Member.of(model, Rows(POOL), None, TARGET)
+    assert member.has_own_units
+    standard = (TARGET - TARGET.mean()) / TARGET.std()
+    own = (standard - standard.min()) / np.ptp(standard)
+    np.testing.assert_allclose(member.to_own_units(TARGET)[:, 0], own, atol=1e-9)
+    np.testing.assert_allclose(member.to_shared_units(own[:, None])[:, 0], TARGET)
+    np.testing.assert_array_equal(member.from_shared_units(own[:, None])[:, 0], own)
+
+
 def test_members_of_a_committee_share_the_units_of_the_learner():
     learners = [
         ActiveLearner(

@@ -94,6 +94,16 @@ def test_missing_values_are_judged_where_the_model_sees_them():
         Random().select(LogisticRegression(), bad_pool)  # not fitted
 
 
+def test_fitted_are_all_models_or_none():
+    fitted, bare = LogisticRegression().fit(X, Y), LogisticRegression()
+    assert Pool(fitted, POOL).is_fitted
+    assert not Pool(bare, POOL).is_fitted
+    one, other = ActiveLearner(fitted), ActiveLearner(bare)
+    assert not Pool(Committee([one, other]), POOL).is_fitted
+    other.teach(X, Y)
+    assert Pool(Committee([one, other]), POOL).is_fitted
+
+
 def test_texts():
     texts = ["good fun", "bad mood", "good mood", "bad fun"]
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(

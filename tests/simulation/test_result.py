@@ -259,6 +259,16 @@ def test_axis_labels_have_units_and_the_better_direction() -> None:
     assert display.ax_.get_ylabel() == "accuracy (higher is better)"
 
 
+def test_a_new_figure_is_filled_by_its_axes() -> None:
+    display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("RMSE")).plot()
+    display.figure_.draw_without_rendering()  # lays out the labels, or warns
+    place = display.ax_.get_position()
+    assert place.width > 0.75
+    assert place.height > 0.75
+    width, height = display.figure_.get_size_inches()
+    assert 1 < width / height < 2
+
+
 def test_axes_and_styles_of_the_user_are_used() -> None:
     import matplotlib.pyplot as plt
 
