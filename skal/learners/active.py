@@ -26,7 +26,7 @@ from skal.learners.training import (
     unchanged_on_error,
     warn_if_owned,
 )
-from skal.reading.columns import complete_columns
+from skal.reading.pool import complete_columns
 from skal.reading.unwrapping import accepts_nan
 from skal.rng import resolve_rng
 from skal.rows import n_rows, row_shape, take_rows

@@ -13,7 +13,7 @@ from skal._stacking import stack_rows
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
 from skal.learners.checks import is_fitted
-from skal.reading.columns import complete_columns
+from skal.reading.pool import complete_columns
 from skal.reading.unwrapping import as_input
 from skal.rng import preserve_global_rng
 from skal.rows import Rows, take_rows

@@ -26,7 +26,7 @@ from skal.learners.training import (
     unchanged_on_error,
     warn_if_owned,
 )
-from skal.reading.columns import complete_columns
+from skal.reading.pool import complete_columns
 from skal.reading.unwrapping import accepts_nan, as_input, transform_inputs
 from skal.rng import resolve_rng, seed_from
 from skal.rows import as_dense, n_rows, take_rows

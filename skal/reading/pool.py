@@ -1,11 +1,11 @@
-"""A learner and its pool, as a query strategy reads them."""
+"""A learner and its pool, as a query strategy reads them; columns matched by name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +15,31 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 
+from skal._stacking import with_columns_of
 from skal._tables import column_names, take_columns
 from skal.reading.access import NetAccess
-from skal.reading.columns import match_columns
 from skal.reading.models import Member
-from skal.reading.unwrapping import accepts_nan, estimator_of, innermost, learners_of
-from skal.rows import ChainedRows, Rows, n_rows, take_rows
+from skal.reading.unwrapping import (
+    accepts_nan,
+    as_input,
+    estimator_of,
+    innermost,
+    is_net,
+    learners_of,
+    unwrap,
+)
+from skal.rng import preserve_global_rng
+from skal.rows import (
+    ChainedRows,
+    Rows,
+    array_if_tensor,
+    n_rows,
+    take_rows,
+    take_slice,
+    transform_rows,
+)
 
-__all__ = ["Member", "Pool"]
+__all__ = ["Matched", "Member", "Pool", "complete_columns", "match_columns"]
 
 
 class Pool:
@@ -157,6 +174,19 @@ class Pool:
             return False
         return True
 
+    @property
+    def is_before_first_fit(self) -> bool:
+        """Whether no model of the learner is fitted.
+
+        A committee of which only some members are fitted is not at its beginning.
+        """
+        if self.is_fitted:
+            return False
+        learners = learners_of(self.learner)
+        return len(learners) == 1 or not any(
+            Pool(learner, self.X).is_fitted for learner in learners
+        )
+
     def check_finite(self) -> None:
         """Read the pool once; raise if a row has NaN that the models do not accept."""
         if self.is_fitted:
@@ -287,3 +317,119 @@ def _check_fitted(estimator: Any) -> None:
         # It predicts by its prior, too, and so counts as fitted for scikit-learn.
         if isinstance(inner := innermost(estimator), GaussianProcessRegressor):
             check_is_fitted(inner, "X_train_")
+
+
+# -- columns ------------------------------------------------------------------------
+
+
+class Matched(NamedTuple):
+    """Rows with the columns that a model was trained on.
+
+    Attributes
+    ----------
+    X : rows
+    names : list or None
+        The columns of `X`; None if they were not matched by name.
+    """
+
+    X: Any
+    names: list[Any] | None
+
+
+def match_columns(
+    X: Any, labeled: Any, learner: Any, name: str = "the pool"
+) -> Matched:
+    """Put the columns of new rows in the order of the training rows.
+
+    Parameters
+    ----------
+    X : rows
+        Returned as they are if they have no names.
+    labeled : rows or None
+        The training rows; without them the names are those that the estimator saw.
+    learner : learner or estimator
+        Fitted.  It decides about missing and additional columns: a pipeline may not
+        need the missing ones and may ignore the additional ones.
+    name : str
+        What the rows are called in an error.
+
+    Returns
+    -------
+    matched : Matched
+        Additional columns are dropped, and missing ones stay missing.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing or additional, and the estimator refuses such rows.
+    """
+    known, got = _known_names(labeled, learner), column_names(X)
+    if known is None or got is None or len(set(got)) < len(got):
+        return Matched(X, None)
+    common = [column for column in known if column in set(got)]
+    if not common:  # names of another type: columns are matched by position
+        return Matched(X, None)
+    if got == known:
+        return Matched(X, known)
+    additional = [column for column in got if column not in set(known)]
+    ordered = take_columns(X, [*common, *additional])
+    if len(common) == len(known) and not additional:
+        return Matched(ordered, known)
+    refusal = _refusal(ordered, learner)
+    if refusal is not None:
+        missing = [column for column in known if column not in set(got)]
+        raise ValueError(
+            f"The columns of {name} are not those that the model was trained on: "
+            f"missing {missing[:20]}, additional {additional[:20]}. "
+            f"{type(estimator_of(learner)).__name__} does not accept such rows: "
+            f"{' '.join(str(refusal).split())}"
+        ) from refusal
+    if not additional:
+        return Matched(ordered, common)
+    matched = take_columns(X, common)
+    if _refusal(matched, learner) is None:
+        return Matched(matched, common)
+    return Matched(X, None)
+
+
+def complete_columns(X: Any, labeled: Any, learner: Any) -> Any:
+    """Give new rows the columns of the training rows, before both are stacked.
+
+    Parameters
+    ----------
+    X, labeled, learner
+        As in `match_columns`, whose errors are raised.
+
+    Returns
+    -------
+    X : rows
+        Additional columns are dropped, and missing ones hold missing values, once the
+        estimator has shown that it reads neither.
+    """
+    if column_names(labeled) is None:
+        return X
+    matched, names = match_columns(X, labeled, learner, "X")
+    return matched if names is None else with_columns_of(labeled, matched)
+
+
+def _known_names(labeled: Any, learner: Any) -> list[Any] | None:
+    seen = getattr(estimator_of(learner), "feature_names_in_", None)
+    names = column_names(labeled) if seen is None else list(seen)
+    return names if names is not None and len(set(names)) == len(names) else None
+
+
+def _refusal(X: Any, learner: Any) -> Exception | None:
+    """Let a model predict the first row, without changing it; return its error."""
+    estimator, transformers, _ = unwrap(learner)
+    try:
+        with preserve_global_rng():
+            row = as_input(take_slice(X, slice(1)), estimator)
+            row = transform_rows(row, transformers)
+            if is_net(estimator):
+                NetAccess(estimator).outputs(Rows(row, allow_nan=True))
+            else:
+                estimator.predict(array_if_tensor(row))
+    # Any step of a pipeline may refuse rows, each in its own way.
+    except Exception as error:
+        return error
+    return None

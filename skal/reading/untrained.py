@@ -12,20 +12,7 @@ from skal.reading.pool import Pool
 from skal.reading.unwrapping import as_input, learners_of, walk
 from skal.rows import ChainedRows, Rows, array_if_tensor
 
-__all__ = ["is_before_first_fit", "seen_rows"]
-
-
-def is_before_first_fit(pool: Pool) -> bool:
-    """Whether no model of the learner is fitted.
-
-    A committee of which only some members are fitted is not at its beginning.
-    """
-    if pool.is_fitted:
-        return False
-    learners = learners_of(pool.learner)
-    return len(learners) == 1 or not any(
-        Pool(learner, pool.X).is_fitted for learner in learners
-    )
+__all__ = ["seen_rows"]
 
 
 def seen_rows(pool: Pool) -> list[tuple[Rows, Rows | None]]:
@@ -51,7 +38,7 @@ def seen_rows(pool: Pool) -> list[tuple[Rows, Rows | None]]:
         If a transformer cannot be fitted without labels, or the labeled rows have
         other columns than the pool.
     """
-    if not is_before_first_fit(pool):
+    if not pool.is_before_first_fit:
         return [(member.rows, member.labeled) for member in pool.members]
     held = [_with_columns_of(pool.X, X) for X, _ in pool.labeled]
     views: list[tuple[Rows, Rows | None]] = []

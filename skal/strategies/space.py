@@ -21,7 +21,7 @@ from skal.reading.pool import Member, Pool
 from skal.reading.process import is_process, read_process
 from skal.reading.space import NET_SPACES, Reader, Space, as_space, reader_of
 from skal.reading.trees import count_trees, read_leaves
-from skal.reading.untrained import is_before_first_fit, seen_rows
+from skal.reading.untrained import seen_rows
 from skal.rows import ChainedRows, Rows, array_if_tensor, as_dense
 from skal.spaces import Dense, Embedding, OfProcess
 from skal.validation import check_int, check_option
@@ -189,7 +189,7 @@ def resolve_space(
     check_option("space", space, [*_NAMES, "auto"])
     if space == "inputs":
         return space
-    if space == "auto" and is_before_first_fit(pool):
+    if space == "auto" and pool.is_before_first_fit:
         return "inputs"
     if space == "auto":
         return of_nets if is_of_nets(pool) else _first(pool)

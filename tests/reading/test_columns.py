@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner, Committee, NetClassifier
 from skal.learners import CEALLearner
-from skal.reading.columns import complete_columns, match_columns
+from skal.reading.pool import complete_columns, match_columns
 from skal.strategies import (
     BADGE,
     LCMD,
