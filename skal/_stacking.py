@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 import narwhals as nw
@@ -43,8 +44,10 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
     Returns
     -------
     stacked : as `old`
-        Floating-point data keep their type (float32 stays float32 under float64 rows).
-        Integers are promoted only if they cannot hold the new values.
+        Floating-point data keep their type (float32 stays float32 under float64 rows),
+        unless a new value overflows it.  Integers are promoted only if they cannot hold
+        the new values.  Categories of pandas gain those that are new, but an ordered
+        column, whose new categories have no rank, loses its type.
 
     Raises
     ------
@@ -83,13 +86,12 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
         return _stack_tables(old, new, name)
     if isinstance(old, list | tuple):
         new = new if isinstance(new, list | tuple) else as_dense(new).tolist()
-        if isinstance(old[0], str) != isinstance(new[0], str):
-            raise ValueError(
-                f"{name} holds {type(new[0]).__name__}, but the training data so far "
-                f"hold {type(old[0]).__name__}: numbers and strings do not mix."
-            )
+        if row_shape(old) == ():
+            _check_mixture(old, new, name)
         return [*old, *new]
     old, new = np.asarray(old), as_dense(new)
+    if old.ndim == 1:
+        _check_mixture(old, new, name)
     dtype = _joint_dtype(old.dtype, new, name)
     return np.concatenate((old, new.astype(dtype, copy=False)), dtype=dtype)
 
@@ -115,6 +117,36 @@ def _with_dimensions_of(old: Any, new: Any) -> Any:
     return new
 
 
+def _check_mixture(old: Any, new: Any, name: str) -> None:
+    """Raise if strings meet numbers in one column, which numpy would make strings.
+
+    A column that held both from the beginning is left as it is.
+    """
+    kinds = _kinds_in(old), _kinds_in(new)
+    if len(kinds[0]) == 1 and {"strings", "numbers"} <= kinds[0] | kinds[1]:
+        raise ValueError(
+            f"{name} holds {' and '.join(sorted(kinds[1]))}, but the training data so "
+            f"far hold {' and '.join(kinds[0])}: numbers and strings do not mix."
+        )
+
+
+def _kinds_in(values: Any) -> set[str]:
+    """Which of strings and numbers a column holds."""
+    kind = getattr(getattr(values, "dtype", None), "kind", "O")
+    if kind in _NUMERIC:
+        return {"numbers"}
+    if kind in "US":
+        return {"strings"}
+    # A missing value among strings is a float.
+    found = {type(value) for value in pd.Series(list(values), dtype=object).dropna()}
+    kinds = set()
+    if any(issubclass(cls, str | bytes) for cls in found):
+        kinds.add("strings")
+    if any(issubclass(cls, Number | np.bool_) for cls in found):
+        kinds.add("numbers")
+    return kinds
+
+
 def _joint_dtype(old: np.dtype, new: np.ndarray, name: str) -> np.dtype:
     """Choose the type of the old data, unless it cannot hold the new values."""
     if old == new.dtype:
@@ -126,11 +158,13 @@ def _joint_dtype(old: np.dtype, new: np.ndarray, name: str) -> np.dtype:
             f"{old}: numbers and strings do not mix."
         )
     if kinds <= _NUMERIC:
+        with np.errstate(invalid="ignore", over="ignore"):
+            cast = new.astype(old)
         if old.kind == "f":
+            overflows = np.isinf(cast) & ~np.isinf(new)
+            return np.result_type(old, new.dtype) if overflows.any() else old
+        if np.array_equal(cast, new):
             return old
-        with np.errstate(invalid="ignore"):
-            if np.array_equal(new.astype(old), new):
-                return old
     return np.result_type(old, new.dtype)
 
 
@@ -138,9 +172,11 @@ def _stack_tensors(old: torch.Tensor, new: Any) -> torch.Tensor:
     if not isinstance(new, torch.Tensor):
         new = torch.tensor(as_dense(new))
     new = new.detach().to(old.device)
-    if old.dtype == new.dtype or old.is_floating_point():
-        return torch.cat((old, new.to(old.dtype)))
     kept = new.to(old.dtype)
+    if old.is_floating_point():
+        overflows = bool((kept.isinf() & ~new.isinf()).any())
+        wide = new if new.is_floating_point() else new.double()
+        return torch.cat((old, wide if overflows else kept))
     return torch.cat((old, kept if torch.equal(kept.to(new.dtype), new) else new))
 
 
@@ -150,19 +186,26 @@ def _stack_series(old: pd.Series, new: Any, name: str) -> pd.Series:
     if not isinstance(new, pd.Series):
         # pandas chooses the type: a list of strings gets the type of `old`.
         new = pd.Series(new if isinstance(new, list | tuple) else as_dense(new))
-    numeric = [pd.api.types.is_numeric_dtype(s) for s in (old, new)]
-    if any(numeric) and any(
-        pd.api.types.is_string_dtype(s)
-        for s, is_number in zip((old, new), numeric, strict=True)
-        if not is_number
-    ):
-        raise ValueError(
-            f"{name} is of type {new.dtype}, but the training data so far are of type "
-            f"{old.dtype}: numbers and strings do not mix."
-        )
+    _check_mixture(old, new, name)
+    if isinstance(old.dtype, pd.CategoricalDtype):
+        old, new = _with_joint_categories(old, new)
     if isinstance(old.dtype, np.dtype) and isinstance(new.dtype, np.dtype):
         new = new.astype(_joint_dtype(old.dtype, new.to_numpy(), name))
     return pd.concat([old, new.rename(old.name)])
+
+
+def _with_joint_categories(old: pd.Series, new: pd.Series) -> tuple[Any, Any]:
+    """Give both columns the categories of `old`, and after them those of `new` alone.
+
+    Otherwise pandas would stack them as strings or objects.
+    """
+    known = old.cat.categories
+    added = new.dropna().drop_duplicates()
+    added = added[~added.isin(known)].tolist()
+    if added and old.cat.ordered:
+        return old, new
+    joint = pd.CategoricalDtype([*known, *added], ordered=old.cat.ordered)
+    return old.astype(joint), new.astype(joint)
 
 
 def _stack_frames(old: pd.DataFrame, new: Any, name: str) -> pd.DataFrame:
@@ -200,7 +243,7 @@ def _stack_tables(old: Any, new: Any, name: str) -> Any:
     """Append rows to a DataFrame or a Series of polars or pyarrow."""
     first = wrap(old)
     if isinstance(first, nw.Series):
-        values = wrap(new).to_list() if is_other_table(new) else _listed(new)
+        values = wrap(new).to_list() if is_other_table(new) else _as_column(new)
         column = nw.new_series(first.name, values, backend=first.implementation)
         stacked = nw.concat(_alike(first.to_frame(), column.to_frame(), name))
         return stacked[first.name].to_native()
@@ -226,6 +269,14 @@ def _listed(values: Any) -> list[Any]:
     return (
         list(values) if isinstance(values, list | tuple) else as_dense(values).tolist()
     )
+
+
+def _as_column(values: Any) -> Any:
+    """Convert labels to an array if they are numbers, whatever their types."""
+    column = np.asarray(values) if isinstance(values, list | tuple) else values
+    if isinstance(values, list | tuple) and column.dtype.kind not in _NUMERIC:
+        return list(values)
+    return as_dense(column)
 
 
 def _alike(old: Any, new: Any, name: str) -> list[Any]:

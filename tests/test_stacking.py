@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
@@ -98,11 +99,79 @@ def test_wrong_number_of_features_is_named(kind):
         (["a"], [0]),
         (pd.Series([0, 1]), ["a"]),
         (pd.Series(["a"]), pd.Series([1])),
+        (np.array([0.0, 1]), np.array(["a"], dtype=object)),
+        (np.array(["a"], dtype=object), np.array([0])),
+        (np.array(["a"], dtype=object), np.array([0.5], dtype=object)),
+        ([0, 1], [1, "a"]),
+        ([True], ["True"]),
+        (pd.Series([0, 1], dtype=object), pd.Series(["a"])),
+        (pd.Series(["a"], dtype=object), pd.Series([1], dtype="Int64")),
+        (pd.Series(["a"], dtype="category"), pd.Series([0])),
     ],
 )
 def test_numbers_and_strings_do_not_mix(old, new):
     with pytest.raises(ValueError, match="do not mix"):
         stack_rows(old, new, "y")
+
+
+def test_missing_values_are_neither_numbers_nor_strings():
+    old = pd.DataFrame({"kind": ["a", None], "size": [1.0, np.nan]}, dtype=object)
+    new = pd.DataFrame({"kind": [np.nan, "b"], "size": [None, 2]}, dtype=object)
+    stacked = stack_rows(old, new)
+    assert stacked.dropna().to_numpy().tolist() == [["a", 1.0], ["b", 2]]
+
+
+def test_a_column_that_held_both_from_the_beginning_may_go_on():
+    old = pd.DataFrame({"kind": pd.Series(["a", 1], dtype=object)})
+    stacked = stack_rows(old, pd.DataFrame({"kind": [2]}))
+    assert stacked["kind"].tolist() == ["a", 1, 2]
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        np.ones(2, "f2"),
+        np.ones((2, 1), "f2"),
+        torch.ones(2).half(),
+        sp.csr_array(np.ones((2, 1), "f4")),
+        pd.Series(np.ones(2, "f2")),
+        pl.Series("y", np.ones(2, "f4")),
+    ],
+    ids=lambda old: type(old).__module__.partition(".")[0],
+)
+def test_a_value_that_would_overflow_widens_the_type(old):
+    shape = (1, 1) if getattr(old, "ndim", 1) == 2 else (1,)
+    stacked = stack_rows(old, np.full(shape, 1e300))
+    assert as_dense(stacked).ravel().tolist() == [1, 1, 1e300]
+    infinite = stack_rows(np.ones(2, "f4"), np.array([np.inf]))
+    assert infinite.dtype == np.float32  # what is infinite does not overflow
+
+
+@pytest.mark.parametrize("known", [["a", "b"], ["b", "a"], ["b"]])
+def test_categories_stay_categories(known):
+    old = pd.Series(["a", "b"], dtype="category")
+    new = pd.Series(["b", None], dtype=pd.CategoricalDtype(known))
+    stacked = stack_rows(old, new)
+    assert stacked.dtype == old.dtype
+    assert stacked.tolist()[:3] == ["a", "b", "b"]
+    assert stacked.isna().tolist() == [False, False, False, True]
+
+
+def test_new_categories_come_after_those_so_far():
+    old = pd.Series(["b", "d"], dtype="category")
+    for new in (["a", "d"], pd.Series(["a", "d"]), pd.Series(["a", "d"], dtype=object)):
+        stacked = stack_rows(old, new)
+        assert stacked.cat.categories.tolist() == ["b", "d", "a"]
+        assert stacked.tolist() == ["b", "d", "a", "d"]
+    ordered = pd.Series([1, 3], dtype=pd.CategoricalDtype([1, 2, 3], ordered=True))
+    assert stack_rows(ordered, [2.0]).dtype == ordered.dtype
+    assert stack_rows(ordered, [4]).tolist() == [1, 3, 4]  # without a rank
+
+
+@pytest.mark.parametrize("new", [[0, 0.5], (1, 0.5), np.array([0, 0.5]), [True, 0.5]])
+def test_column_of_polars_takes_numbers_of_several_types(new):
+    stacked = stack_rows(pl.Series("y", [0, 1]), new)
+    assert stacked.to_list() == [0, 1, float(new[0]), 0.5]
 
 
 def test_target_column_and_vector_go_together():
