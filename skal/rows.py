@@ -211,7 +211,7 @@ def _stacked(rows: list[Any]) -> np.ndarray:
 
 
 def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
-    """Find the rows that hold NaN or infinity.
+    """Find the rows that hold NaN, infinity or a masked value.
 
     Parameters
     ----------
@@ -225,6 +225,10 @@ def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
     bad : bool ndarray of shape (m,) or None
         None if there are no such rows.
     """
+    if isinstance(X, np.ma.MaskedArray) and not allow_nan and X.mask.any():
+        masked = np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1)
+        others = find_bad_rows(X.data)
+        return np.asarray(masked if others is None else masked | others)
     if isinstance(X, np.ndarray) and X.dtype.kind in "fc" and _has_finite_sum(X):
         return None
     is_bad = np.isinf if allow_nan else _is_not_finite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -62,8 +62,7 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
         raise ValueError("Training requires X to be passed, but X is None.")
     if y is None:
         raise ValueError("Training requires y to be passed, but the target y is None.")
-    if isinstance(y, str | bytes):
-        raise ValueError(f"y must hold one label per row, got the single value {y!r}.")
+    _check_is_column(y)
     n, n_labels = n_rows(X), n_rows(y)
     if n == 0:
         raise ValueError("X has no rows: pass at least one labeled row.")
@@ -85,15 +84,28 @@ def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:
         _check_finite(y, "y", False)
 
 
+def _check_is_column(y: Any) -> None:
+    """Raise unless `y` holds labels in an order."""
+    if isinstance(y, str | bytes) or np.isscalar(y):
+        raise ValueError(f"y must hold one label per row, got the single value {y!r}.")
+    by_row = isinstance(y, Mapping) and any(np.ndim(value) == 0 for value in y.values())
+    counted = any(hasattr(y, name) for name in ("__len__", "shape", "__array__"))
+    if (by_row and not sp.issparse(y)) or isinstance(y, Set) or not counted:
+        raise TypeError(
+            "y must hold one label per row, in the order of the rows: an array, a list "
+            f"or a column, got {type(y).__name__}."
+        )
+
+
 def _check_labels(y: Any) -> None:
-    """Raise if a label is missing: NaN, None, or a missing value of a nullable type."""
+    """Raise if a label is missing: NaN, None, masked, or NA of a nullable type."""
     if sp.issparse(y) or isinstance(y, Dataset) or getattr(y, "is_meta", False):
         return
     values = as_pandas(y) if is_other_table(y) else array_if_tensor(y)
     if isinstance(values, list | tuple):
         # numpy would convert NaN beside strings to the word 'nan'.
         values = pd.Series(list(values), dtype=object)
-    cells = np.asarray(pd.isna(values))
+    cells = np.asarray(pd.isna(values)) | np.ma.getmaskarray(values)
     missing = np.atleast_1d(cells.reshape(len(cells), -1).any(axis=1))
     if missing.any():
         raise ValueError(
@@ -123,19 +135,44 @@ def align_labels(X: Any, y: Any) -> Any:
     ValueError
         If the indexes differ otherwise.
 
+    Warns
+    -----
+    UserWarning
+        If the indexes do not tell, or might not.
+
     Notes
     -----
-    Labels are matched by position if `X` or `y` has no index, if one of them has the
-    default index 0, ..., n - 1, or if the indexes cannot be compared, for example
-    because one consists of numbers and the other of strings.
+    Indexes of different types, such as numbers and the strings that a file made of
+    them, are compared as text.  Labels are matched by position if `X` or `y` has no
+    index, if one of them has the default index 0, ..., n - 1, which the other does not
+    permute, or if the indexes cannot be compared.
     """
     if not _have_index(X, y) or X.index.equals(y.index):
         return y
-    if _permuted(X.index, y.index):
-        return y.iloc[y.index.get_indexer(X.index)]
-    default = pd.RangeIndex(len(X))
-    comparable = X.index.inferred_type == y.index.inferred_type
-    if not comparable or default.equals(X.index) or default.equals(y.index):
+    order = _order(X.index, y.index)
+    if order is not None:
+        if _is_default(y.index) and not _is_sorted(order):
+            warnings.warn(
+                "Labels are matched by index, but the index of y, 0 to "
+                f"{len(y) - 1}, may be that of a new table. Pass y.to_numpy() if they "
+                "are in the order of the rows.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return y.iloc[order]
+    if _is_default(X.index) or _is_default(y.index):
+        return y
+    if _kind(X.index) != _kind(y.index):
+        order = _order(_as_text(X.index), _as_text(y.index))
+        if order is not None:
+            return y.iloc[order]
+        warnings.warn(
+            f"Labels are matched by position: the index of X ({_first_few(X.index)}) "
+            f"cannot be compared with that of y ({_first_few(y.index)}). Pass "
+            "y.to_numpy() if this is intended.",
+            UserWarning,
+            stacklevel=3,
+        )
         return y
     only_X, only_y = X.index.difference(y.index), y.index.difference(X.index)
     difference = (
@@ -152,7 +189,8 @@ def align_labels(X: Any, y: Any) -> Any:
 
 def warn_if_permuted(X: Any, y: Any) -> None:
     """Warn that labels are matched by position although their index says otherwise."""
-    if _have_index(X, y) and _permuted(X.index, y.index):
+    order = _order(X.index, y.index) if _have_index(X, y) else None
+    if order is not None and not _is_sorted(order):
         warnings.warn(
             "The indexes of X and y hold the same labels in different orders, and fit "
             "matches rows by position, as scikit-learn does. Pass y.loc[X.index] to "
@@ -166,14 +204,35 @@ def _have_index(X: Any, y: Any) -> bool:
     return all(isinstance(table, pd.DataFrame | pd.Series) for table in (X, y))
 
 
-def _permuted(index: pd.Index, other: pd.Index) -> bool:
-    """Whether two indexes of one length hold the same labels in different orders."""
-    return bool(
-        not index.equals(other)
-        and index.is_unique
-        and other.is_unique
-        and index.isin(other).all()
-    )
+def _order(index: pd.Index, other: pd.Index) -> np.ndarray | None:
+    """Positions in `other` of the labels of `index`; None unless both hold the same."""
+    if not (index.is_unique and other.is_unique):
+        return None
+    if index.nlevels != other.nlevels:
+        index, other = index.to_flat_index(), other.to_flat_index()
+    try:
+        positions = other.get_indexer(index)
+    except TypeError:  # labels that cannot be compared
+        return None
+    return None if (positions < 0).any() else positions
+
+
+def _as_text(index: pd.Index) -> pd.Index:
+    """Labels as a file would hold them: dates at midnight without the time."""
+    return index.map(str) if index.nlevels > 1 else index.astype(str)
+
+
+def _is_sorted(order: np.ndarray) -> bool:
+    return bool((order == np.arange(len(order))).all())
+
+
+def _is_default(index: pd.Index) -> bool:
+    return pd.RangeIndex(len(index)).equals(index)
+
+
+def _kind(index: pd.Index) -> str:
+    kind = index.inferred_type
+    return "number" if kind in ("integer", "floating") else kind
 
 
 def check_duplicates(X: Any, n_new: int, on_duplicate: str) -> None:

@@ -8,7 +8,12 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetClassifier
 
-from skal.learners.checks import check_labeled, is_fitted
+from skal.learners.checks import (
+    align_labels,
+    check_labeled,
+    is_fitted,
+    warn_if_permuted,
+)
 from tests.learners.conftest import convert
 
 X = np.arange(20.0).reshape(5, 4) + 1
@@ -91,3 +96,93 @@ def test_a_missing_label_does_not_become_a_string():
         check_labeled(X, ["a", float("nan"), "b"], finite=True, allow_nan=False)
     with pytest.raises(ValueError, match="single value 'cat'"):
         check_labeled(X, "cat", finite=True, allow_nan=False)
+
+
+@pytest.mark.parametrize("y", [{0: 1, 1: 0}, {0, 1}, iter([0, 1]), 3, "ab"])
+def test_labels_without_an_order_are_refused(y):
+    with pytest.raises((TypeError, ValueError), match="y must hold one label per row"):
+        check(X[:2], y)
+
+
+def test_masked_values_are_missing():
+    masked = np.ma.masked_array([0, 7, 1], [False, True, False])
+    with pytest.raises(ValueError, match=r"no label .* in 1 of 3 rows; .* row 1"):
+        check(X[:3], masked)
+    check(X[:2], masked[::2])
+    rows = np.ma.masked_array(X, X[3, 2] == X)
+    with pytest.raises(
+        ValueError, match=r"X holds NaN .* in 1 rows; the first is row 3"
+    ):
+        check(rows, y)
+    check(np.ma.masked_array(X), y)
+
+
+ROWS = np.array([2, 0, 3, 1])
+INDEXES = [
+    pd.Index([24, 25, 26, 27]),
+    pd.Index([0, 1, 2, 3], dtype="Int64"),
+    pd.Index([0.5, np.nan, 2, 3]),
+    pd.Index(["a", None, "c", "d"], dtype=object),
+    pd.Index(["a", 1, (2, 3), None], dtype=object, tupleize_cols=False),
+    pd.MultiIndex.from_arrays([["x", "x", None, "y"], [1, 2, 1, 1]]),
+    pd.date_range("2024-05-30", periods=4, tz="Asia/Tokyo"),
+    pd.period_range("2024-01", periods=4, freq="M"),
+    pd.CategoricalIndex(list("abcd")),
+    pd.interval_range(0, 4),
+]
+
+
+def placed(index, other=None):
+    """Labels by another order of the rows of a table."""
+    frame = pd.DataFrame({"label": range(4)}, index)
+    target = pd.Series(range(4), index if other is None else other).iloc[ROWS]
+    return align_labels(frame, target).tolist()
+
+
+@pytest.mark.parametrize("index", INDEXES, ids=lambda index: index.inferred_type)
+def test_labels_follow_an_index_of_any_type(index):
+    assert placed(index) == [0, 1, 2, 3]
+    # A new table of answers, with an index that says nothing.
+    frame = pd.DataFrame({"label": range(4)}, index)
+    if index.inferred_type != "integer" or index[0] != 0:
+        answers = pd.Series([3, 2, 1, 0])
+        assert align_labels(frame, answers).tolist() == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("index", "other"),
+    [
+        (pd.Index([4, 5, 6, 7]), pd.Index(list("4567"))),
+        (pd.Index([4, 5, 6, 7]), pd.Index([4.0, 5, 6, 7])),
+        (
+            pd.date_range("2024-05-30", periods=4),
+            pd.Index([f"2024-{day}" for day in ("05-30", "05-31", "06-01", "06-02")]),
+        ),
+        (pd.date_range("2024", periods=4, tz="UTC"), None),
+        (INDEXES[5], pd.Index(list(INDEXES[5]), tupleize_cols=False)),
+    ],
+)
+def test_an_index_that_a_file_changed_is_still_followed(index, other):
+    if other is None:
+        other = index.tz_convert("Asia/Tokyo")
+    assert placed(index, other) == [0, 1, 2, 3]
+    assert placed(other, index) == [0, 1, 2, 3]
+
+
+def test_what_the_index_leaves_open_is_said():
+    frame = pd.DataFrame({"label": range(4)}, [3, 1, 0, 2])
+    with pytest.warns(UserWarning, match="may be that of a new table"):
+        aligned = align_labels(frame, pd.Series(list("abcd")))
+    assert aligned.tolist() == ["d", "b", "a", "c"]
+    with pytest.warns(UserWarning, match="Labels are matched by position"):
+        aligned = align_labels(frame, pd.Series(list("abcd"), index=list("pqrs")))
+    assert aligned.tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match=r"only in X: 0; only in y: 4.5"):
+        align_labels(frame, pd.Series(list("abcd"), index=[1, 2, 3, 4.5]))
+
+
+def test_equal_indexes_of_different_types_are_in_one_order():
+    frame = pd.DataFrame({"label": range(4)}, pd.Index([4, 5, 6, 7], dtype="Int64"))
+    warn_if_permuted(frame, pd.Series(range(4), [4, 5, 6, 7]))
+    with pytest.warns(UserWarning, match="in different orders"):
+        warn_if_permuted(frame, pd.Series(range(4), [5, 4, 6, 7]))
