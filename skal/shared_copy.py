@@ -100,7 +100,7 @@ def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
     ----------
     module : torch.nn.Module
     own_tensors : bool
-        Copy parameters and buffers, too.
+        Copy the parameters, too.
     memo : dict, optional
         Copies by the ``id`` of what was copied, for modules that share parts.
 
@@ -118,10 +118,11 @@ def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
     references, random generators.  `copy.deepcopy` leaves functions as they are, so
     that a closure would run the layers of the original.
 
+    Buffers are copied, as a forward pass may write into them in eval mode, too.
+
     The following are still shared: objects that a function refers to by a global name,
     or a class by a closure of its methods; objects that define how they are pickled or
-    copied; and tensors.  A module that writes into a tensor in eval mode writes into
-    the original's.
+    copied; and tensors that are not buffers.
 
     Tensors made in `torch.inference_mode` are copied, as no gradient can be taken of
     them.  A `torch.jit.ScriptModule` is copied with its tensors.
@@ -195,16 +196,16 @@ class _Copier:
             return copy.deepcopy(x)
         return self._instance(x, cls)
 
-    def _tensor(self, x: Any) -> Any:
+    def _tensor(self, x: Any, own: bool = False) -> Any:
         if nn.parameter.is_lazy(x):
             return x
-        if not (self.own_tensors or x.is_inference()):
+        if not (own or self.own_tensors or x.is_inference()):
             return x
         with torch.inference_mode(False):
-            own = x.detach().clone()
+            copied = x.detach().clone()
             if isinstance(x, nn.Parameter):
-                return nn.Parameter(own, x.requires_grad)
-            return own.requires_grad_(x.requires_grad and x.is_leaf)
+                return nn.Parameter(copied, x.requires_grad)
+            return copied.requires_grad_(x.requires_grad and x.is_leaf)
 
     def _module(self, x: Any) -> Any:
         inner = _wrapped(x)
@@ -212,6 +213,11 @@ class _Copier:
             return self(inner)
         if isinstance(x, torch.jit.ScriptModule):  # its state is not in Python
             return copy.deepcopy(x)
+        for buffer in list(vars(x)["_buffers"].values()):
+            # A forward pass may write into them: counters, running means, memories.
+            if buffer is not None and id(buffer) not in self.memo:
+                self.kept.append(buffer)
+                self.memo[id(buffer)] = self._tensor(buffer, own=True)
         # Not cls.__new__: that of torch.fx.GraphModule makes a class for each instance.
         copied = self._fill(object.__new__(type(x)), x)
         vars(copied).pop("_compiled_call_impl", None)  # that of Module.compile

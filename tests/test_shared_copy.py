@@ -145,6 +145,7 @@ class Counting(nn.Module):
         super().__init__()
         self.head = nn.Linear(5, 2)
         self.register_buffer("n", torch.zeros(()))
+        self.register_buffer("written", torch.zeros(()))
         self.space = types.SimpleNamespace(last=None)
         self.seen = OrderedDict()
         self.own = np.random.default_rng(0), random.Random(0)
@@ -152,6 +153,7 @@ class Counting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.n = self.n + 1
+        self.written += 1
         self.space.last = len(x)
         self.seen[len(self.seen)] = len(x)
         noise = self.own[0].normal() + self.own[1].random()
