@@ -131,7 +131,10 @@ class NetAccess:
                 output = self.module(*args, **kwargs)
             else:
                 output = functional_call(self.module, dict(parameters), args, kwargs)
-        return as_floats(output[0] if isinstance(output, tuple) else output)
+        output = as_floats(output[0] if isinstance(output, tuple) else output)
+        # Of a single row, a `squeeze` in the module has removed the batch dimension.
+        squeezed = batch_length(batch) == 1 and (output.ndim == 0 or len(output) != 1)
+        return output[None] if squeezed else output
 
     def find_head(self, batch: Any) -> Head:
         """Find the head of the module.

@@ -456,7 +456,8 @@ def _as_unsuitable(module: nn.Module, names: list[str]) -> Iterator[None]:
     """Turn the errors of torch.func into UnsuitableLearnerError."""
     try:
         yield
-    except RuntimeError as error:
+    # A module that is given a single row at a time may raise anything.
+    except Exception as error:
         if is_out_of_memory(error):
             raise
         raise UnsuitableLearnerError(

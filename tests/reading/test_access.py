@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.nets import NetClassifier
+from skal.nets import NetClassifier, NetRegressor
 from skal.nets.bayesian import BayesianMLP, BayesLinear
 from skal.reading.access import (
     NetAccess,
@@ -27,7 +27,16 @@ from skal.reading.access import (
 )
 from skal.reading.pool import Pool
 from skal.rows import Rows
-from skal.strategies import BADGE, LDM, CoreSet
+from skal.strategies import (
+    BADGE,
+    BAIT,
+    EGL,
+    LCMD,
+    LDM,
+    CoreSet,
+    Margin,
+    NoiseStability,
+)
 from tests.models import make_data, make_net
 
 X = make_data("regression", 40)[0].astype(np.float32)
@@ -261,6 +270,44 @@ class Bypassed(nn.Module):
 def test_a_head_that_does_not_run():
     with pytest.raises(UnsuitableLearnerError, match=r"runs none of \['head'\]"):
         NetAccess(fit(module=Bypassed())).features(Rows(X))
+
+
+class Squeezing(nn.Sequential):
+    """Removes all dimensions of length 1, that of a single row among them."""
+
+    def forward(self, x):
+        return super().forward(x).squeeze()
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_outputs", "strategies"),
+    [
+        ("regressor", 1, [BAIT, LCMD, NoiseStability, CoreSet]),
+        ("binary", 1, [BAIT, EGL, Margin, CoreSet]),
+        ("classifier", 2, [BAIT, EGL, BADGE, Margin]),
+    ],
+)
+def test_a_module_that_squeezes_a_single_row(kind, n_outputs, strategies):
+    nets = []
+    for module in (Squeezing, nn.Sequential):
+        torch.manual_seed(0)
+        layers = module(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, n_outputs))
+        if kind == "regressor":
+            nets.append(NetRegressor(layers, max_epochs=20).initialize())
+        else:
+            criterion = nn.BCEWithLogitsLoss if n_outputs == 1 else nn.CrossEntropyLoss
+            net = NetClassifier(layers, criterion=criterion, max_epochs=20)
+            nets.append(net.fit(X, Y > 0))
+    nets[0].module_.load_state_dict(nets[1].module_.state_dict())
+    squeezing, plain = nets
+    few, one = Rows(X), Rows(X[:1])
+    outputs = NetAccess(squeezing).outputs(few)
+    assert torch.equal(outputs, NetAccess(plain).outputs(few))
+    torch.testing.assert_close(NetAccess(squeezing).outputs(one), outputs[:1])
+    for strategy in strategies:
+        found, right = (strategy(random_state=0).select(n, X, 3) for n in nets)
+        assert found.indices.tolist() == right.indices.tolist()
+        assert strategy(random_state=0).select(squeezing, X[:1], 1).indices == 0
 
 
 class TimeSteps(nn.Module):

@@ -295,6 +295,22 @@ def test_a_module_torch_func_cannot_see_through_is_named():
     assert len(per_row_gradients(access, pool, space="last_layer")) == 1
 
 
+def test_a_module_that_needs_several_rows_is_named():
+    class OfBatch(nn.Module):
+        def __init__(self, n_features: int, n_outputs: int) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(n_features, track_running_stats=False)
+            self.head = nn.Linear(n_features, n_outputs)
+
+        def forward(self, X: Tensor) -> Tensor:
+            return self.head(self.norm(X))
+
+    access = fitted(OfBatch)
+    pool = Rows(make_data("regression", 9)[0])
+    with pytest.raises(UnsuitableLearnerError, match=r"OfBatch .* more than 1 value"):
+        per_row_gradients(access, pool)
+
+
 def test_bad_input():
     access = NetAccess(make_net("regression").fit(*make_data("regression")))
     with pytest.raises(ValueError, match=r"space must be one of .*'first'"):
