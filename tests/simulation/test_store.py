@@ -169,6 +169,17 @@ def test_finished_campaigns_are_not_fitted_again(
     pd.testing.assert_frame_equal(again.data, first.data, check_exact=True)
 
 
+def test_progress_bar_counts_finished_campaigns(
+    regression: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(regression, store=tmp_path)
+    compare(regression, store=tmp_path, verbose=1)
+    assert "8/8" in capsys.readouterr().err
+    next(tmp_path.glob("Random*")).unlink()
+    compare(regression, store=tmp_path, verbose=1)
+    assert "8/8" in capsys.readouterr().err
+
+
 def test_a_killed_process_leaves_whole_files(tmp_path: Path) -> None:
     program = f"""
 import os
