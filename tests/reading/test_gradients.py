@@ -56,6 +56,20 @@ class Mixed(nn.Module):
         return self.head(nn.functional.elu(self.second(input=hidden), inplace=True))
 
 
+class Aside(nn.Module):
+    """Layers that run, and of which nothing reaches the outputs."""
+
+    def __init__(self, n_features: int = N_FEATURES, n_outputs: int = 1) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(n_features)
+        self.aside = nn.Linear(n_features, 2)
+        self.head = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        self.noted = self.aside(self.norm(X))
+        return self.head(X.tanh())
+
+
 class Sequence(nn.Module):
     """An embedding bag of a linear layer that sees rows times steps as its rows."""
 
@@ -140,7 +154,7 @@ def test_each_layer_of_an_mlp_equals_autograd(two_targets):
     assert start == expected.shape[2]
 
 
-@pytest.mark.parametrize("module", [Twice, Mixed, Sequence])
+@pytest.mark.parametrize("module", [Twice, Mixed, Aside, Sequence])
 @pytest.mark.parametrize("two_targets", [False, True])
 def test_kernel_of_any_module_equals_autograd(module, two_targets):
     access = fitted(module, two_targets=two_targets)
