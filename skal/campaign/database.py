@@ -35,31 +35,31 @@ _TABLES = [
         batch BIGINT REFERENCES skal_batches (batch),
         expires DOUBLE PRECISION, score DOUBLE PRECISION)""",
 ]
-#: What databases say, and what to do; the first entry whose words are all found.
+#: What databases say, and what it means; the first entry whose words are found.
 _MEANINGS = [
     (
-        ("locked",),
+        "locked",
         "another process has been writing to it for longer than `wait`. Nothing was "
         "changed: try again",
     ),
     (
-        ("not a database",),
+        "not a database",
         "the file is not a database of SQLite, or is damaged. It was left as it is: "
         "restore a copy",
     ),
     (
-        ("malformed",),
+        "malformed",
         "the file is damaged. It was left as it is: restore a copy, or save what can "
         "be read by the command `.recover` of the program sqlite3",
     ),
     (
-        ("full",),
+        "full",
         "there is no space left on the disk. Nothing was changed: free some space, and "
         "try again",
     ),
-    (("no space left",), "there is no space left on the disk. Nothing was changed"),
-    (("readonly",), "it may not be written to. Nothing was changed"),
-    (("unable to open",), "the file cannot be opened"),
+    ("no space left", "there is no space left on the disk. Nothing was changed"),
+    ("readonly", "it may not be written to. Nothing was changed"),
+    ("unable to open", "the file cannot be opened"),
 ]
 
 
@@ -161,7 +161,7 @@ class Database:
     def _explain(self, error: Any) -> str:
         text = str(error)
         for words, meaning in _MEANINGS:
-            if all(word in text.lower() for word in words):
+            if words in text.lower():
                 return f"The campaign {self.name}: {meaning} ({text})."
         return f"The campaign {self.name}: {text}."
 
