@@ -104,4 +104,4 @@ test-learners: .venv-learners/.ready  ## strategies with XGBoost, LightGBM, CatB
 		tests/matrix tests/reading tests/posteriors
 
 clean:  ## remove what the targets created
-	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated demo_output
+	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated docs/results demo_output

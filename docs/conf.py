@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -22,8 +24,25 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "myst_parser",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+myst_heading_anchors = 3
+# The inventories of other projects are on the network, which a build does not need.
+if os.environ.get("SKAL_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
 exclude_patterns = ["_build", "examples/README.rst"]
 templates_path = ["_templates"]
 default_role = "code"
@@ -58,7 +77,7 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"changelog": [], "api": []}
+html_sidebars = {"api": []}
 
 
 def _unlink_inherited(
@@ -73,6 +92,20 @@ def _unlink_inherited(
         lines[:] = [re.sub(r":obj:`(\w+) <\.\1>`", plain, line) for line in lines]
 
 
+def _write_result_pages(app: Any) -> None:
+    """Make a page of each result, which stays where its benchmark wrote it."""
+    results = Path(__file__).parents[1] / "benchmarks" / "results"
+    pages = Path(__file__).parent / "results"
+    pages.mkdir(exist_ok=True)
+    for page in pages.glob("*.md"):
+        page.unlink()
+    for result in results.glob("*.md"):
+        text = f"```{{include}} ../../benchmarks/results/{result.name}\n"
+        text += ":relative-images:\n```\n"
+        (pages / result.name).write_text(text, encoding="utf-8")
+
+
 def setup(app: Any) -> None:
+    app.connect("builder-inited", _write_result_pages)
     # After numpydoc, whose priority is 500.
     app.connect("autodoc-process-docstring", _unlink_inherited, priority=600)

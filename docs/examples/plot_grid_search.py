@@ -1,0 +1,63 @@
+"""
+Searching over strategies
+=========================
+
+A simulation is an estimator, and a strategy is one of its parameters.  A grid search
+therefore compares strategies, and parameters of strategies, by cross-validation.
+"""
+
+# %%
+# `score` of a simulation is the mean of its learning curve on the rows held out.  The
+# rows are 500 of the digits.
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skal import ActiveLearningSimulation
+from skal.strategies import LCMD, Margin, Random, Stochastic
+
+X, y = load_digits(return_X_y=True)
+X, y = X[:500], y[:500]
+simulation = ActiveLearningSimulation(
+    make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=500)),
+    Random(),
+    n_initial=20,
+    n_instances=20,
+    n_queries=4,
+    initial="stratified",
+    random_state=0,
+)
+search = GridSearchCV(
+    simulation,
+    [
+        {"query_strategy": [Random(), Margin(), LCMD()]},
+        {
+            "query_strategy": [Stochastic(Margin())],
+            "query_strategy__beta": [0.5, 1, 4, 16],
+        },
+    ],
+    cv=StratifiedKFold(4, shuffle=True, random_state=0),
+)
+search.fit(X, y)
+
+# %%
+# `Stochastic` draws a batch in proportion to the scores to the power of `beta`: a small
+# exponent is nearly random, a large one is nearly `Margin` itself.  The bars are one
+# standard deviation over the four folds, which share it in part: compare strategies by
+# :func:`~skal.compare_strategies`, whose intervals are those of paired differences.
+
+table = pd.DataFrame(search.cv_results_).set_index("params")
+names = [
+    str(params["query_strategy"]).replace("strategy=", "")
+    + (f", beta={params['query_strategy__beta']}" if len(params) > 1 else "")
+    for params in search.cv_results_["params"]
+]
+figure, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+ax.errorbar(table["mean_test_score"], names, xerr=table["std_test_score"], fmt="o")
+ax.set_xlabel("mean accuracy over the campaign")
+print(search.best_params_)
