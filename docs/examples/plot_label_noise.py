@@ -40,7 +40,7 @@ def with_noise(y, share, rows):
 # %%
 # One comparison for each fold, since the rows with wrong labels are not the same.  The
 # picture shows the mean accuracy over the campaign.  Here, both strategies stay above
-# random picks.  Three campaigns are few: small differences between the two mean nothing.
+# random picks.  Three campaigns are few: small differences mean nothing.
 
 names = {"Random": Random(), "Margin": Margin(), "LCMD": LCMD()}
 shares = (0.0, 0.1, 0.3)

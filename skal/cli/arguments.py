@@ -24,9 +24,14 @@ _EXAMPLES = """examples:
 Rows of the file whose target is filled in are labeled; the others are the pool. What
 was asked and answered is kept in houses.csv.skal, beside the file.
 
-exit codes: 0 done; 1 an error, which is named on stderr, and nothing was changed; 2
+exit codes: 0 done; 1 an error, which is named on stderr, and no label was recorded; 2
 wrong arguments.
 """
+#: Arguments of Python that errors name, and what they are called here.
+_OPTIONS = {
+    "pass strict=False": "pass --partly",
+    "Lower n_initial, n_instances or n_queries": "Lower --start, -n or --queries",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.run(options)
         except (ValueError, OSError, ImportError, KeyError) as error:
             text = str(error.args[0] if isinstance(error, KeyError) else error)
-            text = text.replace("pass strict=False", "pass --partly")
+            for argument, option in _OPTIONS.items():
+                text = text.replace(argument, option)
             print(f"skal: error: {text}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:

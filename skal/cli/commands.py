@@ -24,12 +24,14 @@ __all__ = ["ask", "compare", "export", "status", "strategies", "tell"]
 
 def ask(options: Namespace) -> None:
     """Write the rows to label next."""
+    output = Path(options.output)
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(output.parent)!r}.")
     campaign = _start(options) if _is_new(options) else _continue(options)
     batch = campaign.ask(options.n, options.annotator)
     if not len(batch):
         _say("No row is left to ask for.")
         return
-    output = Path(options.output)
     write: Any = {".xlsx": batch.to_excel, ".json": batch.to_label_studio}.get(
         output.suffix.lower(), batch.to_csv
     )
@@ -167,6 +169,8 @@ def export(options: Namespace) -> None:
 
 def compare(options: Namespace) -> None:
     """Compare strategies by campaigns on the rows that have labels."""
+    if options.target is None:
+        raise ValueError("Name the column of labels: --target.")
     table = read_table(options.data, options.target, options.id)
     task = options.task or table.task()
     y = table.y.dropna()  # type: ignore[union-attr]

@@ -123,6 +123,7 @@ def read_table(
             raise ValueError(
                 f"{str(path)!r} has no column {name!r} for the {what}: its columns are "
                 f"{names[:30]}."
+                + (" Add an empty one if no label is known." if name == target else "")
             )
     found = id_name or _find_id(texts, target)
     ids: Any = list(range(1, len(values) + 1)) if found is None else list(texts[found])

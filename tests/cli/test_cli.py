@@ -121,6 +121,13 @@ def test_errors_go_to_stderr_and_change_nothing(
         (["ask", messy, "--target", "Preis", "--id", "Nr", *options], "column 'Nr'"),
         (["ask", messy, "--target", "Preis", "--strategy", "Best", *options], "'Best'"),
         (["ask", messy, "--target", "Preis", "--strategy", "Margin", *options], "LCMD"),
+        (["ask", messy, "--target", "Neu", *options], "Add an empty one"),
+        (
+            ["ask", messy, "--target", "Preis", *options, "-o", tmp_path / "no" / "a"],
+            "There is no folder",
+        ),
+        (["compare", messy], "--target"),
+        (["compare", messy, "--target", "Preis", "--start", 40], "Lower --start, -n"),
         (["tell", messy, out], "no campaign"),
         (["status", messy], "no campaign"),
     ]
