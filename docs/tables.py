@@ -84,6 +84,20 @@ def list_table(widths: str, rows: list[list[str]]) -> list[str]:
     return lines
 
 
+def learners(_: str = "") -> list[str]:
+    """Table of README: the mean error of each learner by the number of labels."""
+    parts = {"log RMSE": "## Regression: log", "error in %": "## Classification: error"}
+    found = {name: results("learners", part) for name, part in parts.items()}
+    columns, cells = ["learner"], {name: [name] for name in found["log RMSE"]}
+    for measure, rows in found.items():
+        labels = [name for name in next(iter(rows.values())) if name.startswith("n =")]
+        columns += [f"{measure}, {name.split(' (')[0]}" for name in labels]
+        for learner, row in rows.items():
+            cells[learner] += [row[name] for name in labels]
+    rule = ["---"] * len(columns)
+    return [f"| {' | '.join(row)} |" for row in (columns, rule, *cells.values())]
+
+
 def strategies(name: str) -> list[str]:
     """Table of the guide: the strategies of one family."""
     rows = [["strategy", "task", "summary", "gain over random rows in our studies"]]
@@ -225,6 +239,7 @@ def papers(_: str = "") -> list[str]:
 
 _KINDS: dict[str, Callable[[str], list[str]]] = {
     "overview": overview,
+    "learners": learners,
     "strategies": strategies,
     "names": names,
     "papers": papers,
