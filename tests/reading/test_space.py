@@ -39,3 +39,11 @@ def test_covariance_features():
     ]:
         with pytest.raises(ValueError, match=message):
             covariance_features(*bad)
+
+
+@pytest.mark.parametrize(("noise_std", "std"), [("auto", 0.001), (0.1, 0.1), (2, 2)])
+def test_the_variance_that_one_label_leaves(noise_std, std):
+    """A label of variance 1 + s^2 leaves 1 - 1 / (1 + s^2) of the variance of 1."""
+    row = Dense(torch.tensor([[3.0]], dtype=torch.float64))
+    found, _ = covariance_features(Space(row, row), noise_std, True)
+    assert float(found) ** 2 == pytest.approx(std**2 / (1 + std**2), rel=1e-6)
