@@ -76,6 +76,17 @@ class Slow:
             and self.needed(row, name, now) > 0
         ]
 
+    def label_seq(self) -> int:
+        """The last event before or after which another answer stood; else 0."""
+        changes = [0]
+        for k, event in enumerate(self.events):
+            place = event.position, event.annotator
+            ends = (Slow(self.events[:n], 1).last(*place) for n in (k, k + 1))
+            before, after = (e if e and e.kind == "answer" else None for e in ends)
+            if before != after:
+                changes.append(event.seq)
+        return changes[-1]
+
     def state(self, row: int, now: float) -> str:
         kinds = {event.kind for n in NAMES if (event := self.last(row, n))}
         if "answer" in kinds:
@@ -109,6 +120,7 @@ def test_ledger_is_that_of_the_definitions(
             if slow.is_waiting(row, name, now) and slow.needed(row, name, now) > 0
         }
         assert set(ledger.started(name, now)) <= set(slow.candidates(name, now))
+    assert ledger.label_seq == slow.label_seq()
     # What stands does not depend on how many events are applied at a time.
     halves = Ledger(n_answers)
     halves.apply(events[: len(events) // 2])
