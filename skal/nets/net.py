@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from skal.contexts import training_modes
-from skal.nets.batching import BatchingNet
 from skal.nets.bayesian import BayesLinear, kl_divergence
 from skal.nets.criteria import row_losses, weighted_loss
 from skal.nets.data import ArrayDataset, TargetDataset
+from skal.nets.estimator import EstimatorNet
 from skal.nets.held_out import missing_score
 from skal.nets.modules import make_module, row_size
 from skal.nets.outcome import warn_if_untrained
@@ -37,7 +37,6 @@ from skal.rng import preserve_global_rng
 from skal.validation import check_option
 
 if TYPE_CHECKING:
-    from sklearn.utils import Tags
     from typing_extensions import Self
 
 __all__ = ["BaseNet"]
@@ -72,7 +71,7 @@ def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
     return extract_tb(interrupt.__traceback__)[-1].name.startswith("on_")
 
 
-class BaseNet(BatchingNet):
+class BaseNet(EstimatorNet):
     """Base class of skal's nets.
 
     In addition to skorch, inputs are checked before anything changes, and a `fit` that
@@ -481,8 +480,3 @@ class BaseNet(BatchingNet):
 
     def _divergence(self) -> Tensor:
         return kl_divergence(self.module_)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
