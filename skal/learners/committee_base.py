@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
 from skal._stacking import hstack_rows, stack_rows
+from skal.learners.active import QueryMixin
 from skal.learners.checks import (
     align_labels,
     check_duplicates,
@@ -19,7 +20,6 @@ from skal.learners.checks import (
     warn_if_permuted,
 )
 from skal.learners.diagram import DiagramMixin
-from skal.learners.querying import QueryMixin
 from skal.learners.training import (
     fit_estimator,
     set_owners,

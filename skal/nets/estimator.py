@@ -250,9 +250,8 @@ class EstimatorNet(NeuralNet):
         ):
             refuse_weights(dataset)
             iterator = super().get_iterator(dataset, training=training)
-        else:
-            iterator = make_iterator(dataset, self.batch_size, training, options)
-        return iterator if training else refuse_shuffling(iterator)
+            return iterator if training else refuse_shuffling(iterator)
+        return make_iterator(dataset, self.batch_size, training, options)
 
     def get_split_datasets(
         self, X: Any, y: Any = None, **fit_params: Any
