@@ -367,22 +367,16 @@ class Rows:
             width=self.width,
         )
 
-    @property
-    def block_size(self) -> int:
-        """Number of rows in the first block."""
+    def block_size(self, before: Any = None) -> int:
+        """Return the number of rows in the first block, or in that after another."""
         size = _fitting(_row_bytes(self.X))
         if not self.transformers:
             return size
+        if before is not None:
+            return min(size, _fitting(_row_bytes(before, stored=True)))
         if self.width is None:
             return min(size, _FIRST_BLOCK)
         return min(size, _fitting(8 * max(1, self.width)))
-
-    def size_after(self, block: Any) -> int:
-        """Return the number of rows in the block after this one."""
-        size = _fitting(_row_bytes(self.X))
-        if not self.transformers:
-            return size
-        return min(size, _fitting(_row_bytes(block, stored=True)))
 
     def read(self, rows: slice) -> Any:
         """Read consecutive rows; raises as `blocks` does."""
@@ -466,18 +460,16 @@ def read_together(views: Sequence[Rows]) -> Iterator[tuple[slice, list[Any]]]:
     if chains:
         first = 0
         for parts in zip(*chains, strict=True):
-            for rows, blocks in read_together(parts):
-                yield slice(first + rows.start, first + rows.stop), blocks
+            for rows, found in read_together(parts):
+                yield slice(first + rows.start, first + rows.stop), found
             first += len(parts[0])
         return
+    blocks = [None] * len(views)
     n, start = len(views[0]), 0
-    size = min(view.block_size for view in views)
     while start < n:
+        size = min(v.block_size(last) for v, last in zip(views, blocks, strict=True))
         rows = slice(start, min(start + size, n))
         blocks = [view.read(rows) for view in views]
-        size = min(
-            view.size_after(block) for view, block in zip(views, blocks, strict=True)
-        )
         start = rows.stop
         yield rows, blocks
     for view in views:

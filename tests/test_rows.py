@@ -194,10 +194,10 @@ def test_blocks_hold_all_rows_in_order(kind, memory):
 
 def test_working_memory_bounds_the_block():
     with config_context(working_memory=16 * 3 * 32 / 2**20):  # 3 rows of 32 bytes
-        assert Rows(X).block_size == 3
+        assert Rows(X).block_size() == 3
         assert [len(b) for _, b in Rows(X).blocks()] == [3, 3, 3, 1]
     with config_context(working_memory=0):
-        assert Rows(X).block_size == 1
+        assert Rows(X).block_size() == 1
 
 
 def test_only_a_block_of_a_memmap_is_read(tmp_path):

@@ -38,7 +38,6 @@ __all__ = [
     "covariance_transform",
     "loss_directions",
     "noise_std_of",
-    "reader_of",
 ]
 
 #: Reads rows in a space: vectors ``(rows, d)``, or the factors of gradients by layer.
@@ -93,28 +92,6 @@ class Space(NamedTuple):
         pool, labeled = self.dense()
         rows: Tensor = pool.features  # type: ignore[attr-defined]
         return rows, labeled.features if isinstance(labeled, Dense) else rows[:0]
-
-
-def reader_of(
-    access: NetAccess,
-    space: str,
-    n_components: int | None = None,
-    rng: torch.Generator | None = None,
-) -> Reader:
-    """Make the reader of a space of one net.
-
-    Parameters
-    ----------
-    access : NetAccess
-    space : str
-        One of `NET_SPACES`.
-    n_components : int or None
-        Number of components to which gradients are projected; None uses exact
-        gradients, stored as factors.
-    rng : torch.Generator, optional
-        Used to draw the projection.
-    """
-    return NET_SPACES[space](access, n_components, rng)
 
 
 # -- readers -------------------------------------------------------------------------

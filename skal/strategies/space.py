@@ -19,7 +19,7 @@ from skal.reading.access import NetAccess
 from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool
 from skal.reading.process import is_process, read_process
-from skal.reading.space import NET_SPACES, Reader, Space, as_space, reader_of
+from skal.reading.space import NET_SPACES, Reader, Space, as_space
 from skal.reading.trees import count_trees, read_leaves
 from skal.reading.untrained import seen_rows
 from skal.rows import ChainedRows, Rows, array_if_tensor, as_dense
@@ -66,7 +66,7 @@ class ReadsSpace:
         """Read pool and labeled rows in the space of the strategy's parameters."""
         n_components = getattr(self, "n_components", _N_COMPONENTS)
         space = resolve_space(pool, self.space, n_components, self._space_of_nets)
-        read = read_space(pool, space, n_components, self.head, rng)
+        read = _read(pool, space, n_components, self.head, rng)
         self.space_ = space
         return read
 
@@ -139,6 +139,17 @@ def read_space(
         If the learner is not fitted, and the space is not that of the inputs.
     """
     space = resolve_space(pool, space, n_components)
+    return _read(pool, space, n_components, head, rng)
+
+
+def _read(
+    pool: Pool,
+    space: SpaceLike,
+    n_components: int | None,
+    head: str | None,
+    rng: torch.Generator | None,
+) -> Space:
+    """Read a space that `resolve_space` returned; as `read_space`."""
     if space == "inputs":
         return _inputs(pool)
     if space == "predictions" or isinstance(space, Posterior):
@@ -252,12 +263,21 @@ def reader_of_net(
     n_components: int | None = None,
     rng: torch.Generator | None = None,
 ) -> Reader:
-    """Make the reader of the inputs or of a space of one net; see `read_space`."""
+    """Make the reader of the inputs or of a space of one net; see `read_space`.
+
+    Parameters
+    ----------
+    access : NetAccess
+    space : str or callable
+        ``"inputs"``, one of `NET_SPACES`, or a function of ``(access, rows)``.
+    n_components, rng
+        As in `read_space`, for ``"gradients"``.
+    """
     if space == "inputs":
         return read_inputs
     if callable(space):
         return lambda rows: _checked(space(access, rows), len(rows))
-    return reader_of(access, str(space), n_components, rng)
+    return NET_SPACES[str(space)](access, n_components, rng)
 
 
 def _inputs(pool: Pool) -> Space:
