@@ -129,7 +129,15 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
                 f"Input y contains NaN or None: {len(missing)} of {len(y)} labels; the "
                 f"first is that of row {missing[0]}."
             )
-    y = column_or_1d(_require_target(net, X, y), warn=True)
+    y = _require_target(net, X, y)
+    shape = np.shape(y)
+    if len(shape) == 2 and shape[1] > 1:
+        raise ValueError(
+            f"y should be a 1d array, one class per row, got an array of shape {shape}. "
+            f"For several labels per row, use MultiOutputClassifier({type(net).__name__}"
+            "()), or a skorch net with torch.nn.BCEWithLogitsLoss."
+        )
+    y = column_or_1d(y, warn=True)
     _check_length(X, y)
     assert_all_finite(y, input_name="y")
     if np.iscomplexobj(y):

@@ -228,7 +228,7 @@ def test_targets_are_required_and_may_come_from_a_dataset(check: Any) -> None:
     ("y", "message"),
     [
         (np.where(CODES == 0, np.nan, CODES), "NaN"),
-        (np.c_[CODES, CODES], "1d array"),
+        (np.c_[CODES, CODES], r"1d array.*MultiOutputClassifier"),
         (CODES + 1j, "Complex"),
         (["a", float("nan"), "b"], "1 of 3 labels; the first is that of row 1"),
         (["a", None, "b"], "1 of 3 labels; the first is that of row 1"),
