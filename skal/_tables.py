@@ -31,6 +31,7 @@ __all__ = [
     "is_other_table",
     "is_table",
     "naming_cells",
+    "order_of_labels",
     "take_columns",
     "take_table_rows",
     "wrap",
@@ -84,6 +85,19 @@ def columns_of(X: Any) -> Iterator[Any]:
         yield from (X.iloc[:, k] for k in range(X.shape[1]))
     else:
         yield from (column.to_native() for column in wrap(X).iter_columns())
+
+
+def order_of_labels(index: pd.Index, other: pd.Index) -> np.ndarray | None:
+    """Positions in `other` of the labels of `index`; None unless both hold the same."""
+    if not (index.is_unique and other.is_unique and len(index) == len(other)):
+        return None
+    if index.nlevels != other.nlevels:
+        index, other = index.to_flat_index(), other.to_flat_index()
+    try:
+        positions = other.get_indexer(index)
+    except TypeError:  # labels that cannot be compared
+        return None
+    return None if (positions < 0).any() else positions
 
 
 def as_pandas(X: Any, index: Any = None) -> Any:

@@ -12,6 +12,7 @@ from modAL.uncertainty import uncertainty_sampling
 
 from skal._stacking import stack_rows
 from skal.learners.checks import (
+    align_arguments,
     align_labels,
     check_duplicates,
     check_labeled,
@@ -289,7 +290,9 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
             Fit on the new rows alone, for estimators whose ``fit`` continues from the
             last one. The new rows are added to the training data nonetheless.
         **fit_kwargs
-            Passed to the estimator.
+            Passed to the estimator. Arguments with one value per row, such as
+            ``sample_weight``, belong to all rows of the fit, those so far first; they
+            are matched like `y` if they hold the index of these rows.
 
         Raises
         ------
@@ -308,6 +311,7 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
             X_fit, y_fit = take_rows(X_all, added), take_rows(y_all, added)
         else:
             X_fit, y_fit = X_all, y_all
+        fit_kwargs = align_arguments(X_fit, fit_kwargs)
         X_fit, y_fit, fit_kwargs = self._teach_on(X_fit, y_fit, fit_kwargs)
         self._train(X_fit, y_fit, X_all, y_all, bootstrap, fit_kwargs)
 

@@ -13,11 +13,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
-from skal._tables import as_pandas, is_other_table, is_table
+from skal._tables import as_pandas, is_other_table, is_table, order_of_labels
 from skal.rows import array_if_tensor, find_bad_rows, n_rows, row_shape
 from skal.validation import check_option
 
 __all__ = [
+    "align_arguments",
     "align_labels",
     "check_duplicates",
     "check_labeled",
@@ -149,7 +150,7 @@ def align_labels(X: Any, y: Any) -> Any:
     """
     if not _have_index(X, y) or X.index.equals(y.index):
         return y
-    order = _order(X.index, y.index)
+    order = order_of_labels(X.index, y.index)
     if order is not None:
         if _is_default(y.index) and not _is_sorted(order):
             warnings.warn(
@@ -163,7 +164,7 @@ def align_labels(X: Any, y: Any) -> Any:
     if _is_default(X.index) or _is_default(y.index):
         return y
     if _kind(X.index) != _kind(y.index):
-        order = _order(_as_text(X.index), _as_text(y.index))
+        order = order_of_labels(_as_text(X.index), _as_text(y.index))
         if order is not None:
             return y.iloc[order]
         warnings.warn(
@@ -187,9 +188,24 @@ def align_labels(X: Any, y: Any) -> Any:
     )
 
 
+def align_arguments(X: Any, fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `fit` with those of pandas in the row order of `X`.
+
+    Only arguments whose index holds the labels of the index of `X` are reordered.
+    """
+    aligned = dict(fit_kwargs)
+    for name, values in fit_kwargs.items():
+        order = (
+            order_of_labels(X.index, values.index) if _have_index(X, values) else None
+        )
+        if order is not None:
+            aligned[name] = values.iloc[order]
+    return aligned
+
+
 def warn_if_permuted(X: Any, y: Any) -> None:
     """Warn that labels are matched by position although their index says otherwise."""
-    order = _order(X.index, y.index) if _have_index(X, y) else None
+    order = order_of_labels(X.index, y.index) if _have_index(X, y) else None
     if order is not None and not _is_sorted(order):
         warnings.warn(
             "The indexes of X and y hold the same labels in different orders, and fit "
@@ -202,19 +218,6 @@ def warn_if_permuted(X: Any, y: Any) -> None:
 
 def _have_index(X: Any, y: Any) -> bool:
     return all(isinstance(table, pd.DataFrame | pd.Series) for table in (X, y))
-
-
-def _order(index: pd.Index, other: pd.Index) -> np.ndarray | None:
-    """Positions in `other` of the labels of `index`; None unless both hold the same."""
-    if not (index.is_unique and other.is_unique):
-        return None
-    if index.nlevels != other.nlevels:
-        index, other = index.to_flat_index(), other.to_flat_index()
-    try:
-        positions = other.get_indexer(index)
-    except TypeError:  # labels that cannot be compared
-        return None
-    return None if (positions < 0).any() else positions
 
 
 def _as_text(index: pd.Index) -> pd.Index:

@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from skal._stacking import hstack_rows, stack_rows
 from skal.learners.active import QueryMixin
 from skal.learners.checks import (
+    align_arguments,
     align_labels,
     check_duplicates,
     check_labeled,
@@ -118,6 +119,8 @@ class BaseCommittee(QueryMixin, DiagramMixin):
             fit_on.append(
                 _last_rows(stacked[key], n_rows(X)) if only_new else grown[-1]
             )
+        if len({id(rows) for rows, _ in fit_on}) == 1:  # members share their rows
+            fit_kwargs = align_arguments(fit_on[0][0], fit_kwargs)
         self._train(fit_on, grown, bootstrap, fit_kwargs)
 
     def rebag(self, **fit_kwargs: Any) -> None:

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -32,7 +33,8 @@ class PerCost(WrappingStrategy, ScoreStrategy):
     costs : array-like of shape (m,), str, int, callable or None
         Cost of the label of each row of the pool, in any unit, above 0:
 
-        - an array in the order of the pool;
+        - an array in the order of the pool, or a Series of pandas, of which those are
+          used that have the index labels of the pool, in whatever order they are;
         - the name of a column of the pool, if it is a table, or a key, if it is a dict;
         - the number of a column of the pool, if it is an array or a sparse matrix;
         - a function of the pool, as it was passed to the query, that returns such an
@@ -56,10 +58,10 @@ class PerCost(WrappingStrategy, ScoreStrategy):
     subtracted first.
 
     Where rows leave the pool from query to query, as in a campaign, the costs must
-    follow: use a column or a function.  A column of costs is also a feature of the
-    model, unless its pipeline drops it, as `sklearn.compose.ColumnTransformer` drops
-    columns that it does not name.  ``Stochastic(PerCost(strategy, costs))`` draws rows
-    by their scores per cost.  The cost of computation is that of `strategy`.
+    follow: use a Series, a column or a function.  A column of costs is also a feature of
+    the model, unless its pipeline drops it, as `sklearn.compose.ColumnTransformer`
+    drops columns that it does not name.  ``Stochastic(PerCost(strategy, costs))`` draws
+    rows by their scores per cost.  The cost of computation is that of `strategy`.
 
     References
     ----------
@@ -105,7 +107,7 @@ def read_costs(costs: Any, X: Any, m: int) -> Tensor:
     elif isinstance(costs, (str, Integral)) and not isinstance(costs, bool):
         values = _column(costs, X)
     else:
-        values = costs
+        values = _by_index(costs, X)
     if isinstance(values, Tensor):
         values = values.detach().cpu()
     try:
@@ -116,7 +118,7 @@ def read_costs(costs: Any, X: Any, m: int) -> Tensor:
         raise ValueError(
             f"costs must have the shape ({m},), one for each row of the pool in its "
             f"order, got {array.shape}. Where the pool changes from query to query, "
-            "name a column of it, or pass a function of it."
+            "name a column of it, or pass a function of it, or a Series with its index."
         )
     bad = ~(np.isfinite(array) & (array > 0))
     if bad.any():
@@ -126,6 +128,17 @@ def read_costs(costs: Any, X: Any, m: int) -> Tensor:
             f"the first is {array[row]} in row {row}."
         )
     return torch.from_numpy(array)
+
+
+def _by_index(costs: Any, X: Any) -> Any:
+    """Costs of the rows of the pool, if indexes of pandas tell which they are."""
+    has_index = isinstance(costs, pd.Series) and isinstance(X, pd.DataFrame | pd.Series)
+    if not has_index or costs.index.nlevels != X.index.nlevels:
+        return costs
+    if X.index.equals(costs.index) or not costs.index.is_unique:
+        return costs
+    positions = costs.index.get_indexer(X.index)
+    return costs if (positions < 0).any() else costs.iloc[positions]
 
 
 def _column(name: Any, X: Any) -> Any:

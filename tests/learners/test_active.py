@@ -226,6 +226,21 @@ class TestIndex:
         members.teach(X, Y)
         pd.testing.assert_frame_equal(members.y_training, Y.loc[X.index])
 
+    @pytest.mark.parametrize("together", [False, True])
+    def test_teach_matches_weights_by_index(self, together, data):
+        X = pd.DataFrame(data[0], index=range(500, 560)).add_prefix("f")
+        y = pd.Series(data[1], index=X.index)
+        weights = pd.Series(np.arange(1.0, 61), index=X.index)
+        member = ActiveLearner(GaussianNB(), X_training=X[:40], y_training=y[:40])
+        learner = Committee([member]) if together else member
+        learner.teach(X[40:], y[40:], sample_weight=weights.sample(frac=1))
+        expected = GaussianNB().fit(X, y, sample_weight=weights)
+        np.testing.assert_allclose(member.estimator.theta_, expected.theta_)
+        learner.on_duplicate = "ignore"
+        learner.teach(X[:5], y[:5], only_new=True, sample_weight=weights[4::-1])
+        expected = GaussianNB().fit(X[:5], y[:5], sample_weight=weights[:5])
+        np.testing.assert_allclose(member.estimator.theta_, expected.theta_)
+
     def test_teach_refuses_labels_of_other_rows_and_names_them(self, data):
         X = pd.DataFrame(data[0], index=range(500, 560)).add_prefix("f")
         y = pd.Series(data[1], index=range(501, 561))

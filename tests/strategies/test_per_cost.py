@@ -95,6 +95,24 @@ def test_a_pipeline_drops_a_column_that_only_holds_costs():
     np.testing.assert_array_equal(got.indices, expected.indices)
 
 
+def test_costs_with_an_index_follow_the_rows_of_a_table():
+    names = [f"house {k}" for k in range(40)]
+    pool = pd.DataFrame(POOL, names)
+    model = LogisticRegression().fit(X, Y)
+    costs = pd.Series(COSTS, names)
+    strategy = PerCost(Entropy(), costs.iloc[::-1])
+    expected = PerCost(Entropy(), COSTS).score_samples(model, POOL)
+    np.testing.assert_allclose(strategy.score_samples(model, pool), expected)
+    few = pool.iloc[[7, 30, 2]]  # the rows that are left
+    got = strategy.score_samples(model, few)
+    np.testing.assert_allclose(got, expected[[7, 30, 2]])
+    with pytest.raises(ValueError, match=r"shape \(3,\).*a Series with its index"):
+        strategy.score_samples(model, few.rename({names[2]: "unknown"}))
+    for unnamed in (pd.Series(COSTS), pd.Series(COSTS, list(range(50, 90)))):
+        got = PerCost(Entropy(), unnamed).score_samples(model, pool)
+        np.testing.assert_allclose(got, expected)  # by position
+
+
 def test_costs_are_a_function_of_the_pool(model):
     seen = []
 
