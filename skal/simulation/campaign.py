@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from skal.learners.checks import warn_if_permuted
 from skal.nets.copying import copy_estimator, parts_within
 from skal.rows import n_rows
 from skal.simulation.loop import Campaign, Step, global_rng_lock
@@ -389,6 +390,7 @@ def check_data(X: Any, y: Any, *, classes: bool) -> tuple[Any, Any]:
     if classes:
         check_classification_targets(y)
     # As in scikit-learn, labels belong to rows by position; `teach` goes by index.
+    warn_if_permuted(X, y)
     if all(isinstance(table, pd.DataFrame | pd.Series) for table in (X, y)):
         y = y.set_axis(X.index)
     return X, y

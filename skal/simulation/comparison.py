@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -148,6 +149,12 @@ def compare_strategies(
             "strategies must be a dict of names and query strategies with at least "
             f"one entry, got {strategies!r}."
         )
+    for name, strategy in strategies.items():
+        if isinstance(strategy, type):
+            raise TypeError(
+                f"The strategy {name!r} is the class {strategy.__name__}; pass an "
+                f"object, such as {strategy.__name__}()."
+            )
     check_counts(n_initial, n_instances, n_queries, n_candidates)
     check_int("n_repeats", n_repeats)
     classes = is_classifier(estimator)
@@ -159,7 +166,7 @@ def compare_strategies(
     }
     splitter = check_cv(cv, y, classifier=classes)
     folds = [
-        (np.asarray(train), np.asarray(test))
+        (_positions(train), _positions(test))
         for train, test in splitter.split(X, y, groups)
     ]
     rng = resolve_rng(random_state)
@@ -228,16 +235,34 @@ def compare_strategies(
             reference=_reference(strategies),
             labels=labels,
         )
+        _warn_of_missing_scores(comparison)
     if failures:
         raise _failed(failures, len(runs), comparison, store) from failures[0].error
     assert comparison is not None  # there is a strategy, and a fold
     return comparison
 
 
+def _warn_of_missing_scores(comparison: StrategyComparison) -> None:
+    """Warn of scores of NaN, which no mean can include."""
+    for name in comparison.labels:
+        column = name if name in comparison.data else "score"
+        missing = comparison.data[column].isna()
+        if missing.any():
+            where = comparison.data.loc[missing.idxmax()]
+            warnings.warn(
+                f"{int(missing.sum())} of {len(missing)} scores are NaN by the scorer "
+                f"{name!r} (the first: strategy {where['strategy']!r}, fold "
+                f"{where['fold']}, {where['n_labeled']} labels). Their steps are left "
+                "out of the comparison.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
 def _reference(strategies: Mapping[str, Any]) -> str:
     """Name the strategy to compare with: the first random one, or the first."""
     for name, strategy in strategies.items():
-        if isinstance(strategy, Random) or name.lower() == "random":
+        if isinstance(strategy, Random) or str(name).lower() == "random":
             return name
     return next(iter(strategies))
 
@@ -272,6 +297,12 @@ def _failed(
     lines = "\n".join(map(str, failures))
     message = f"{len(failures)} of {n_runs} campaigns failed. {kept}\n{lines}"
     return CampaignError(message, comparison, failures)
+
+
+def _positions(rows: Any) -> np.ndarray:
+    """Positions of the rows of a part of a fold, which may be a mask."""
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
 def _start_in_fold(initial: Any, train: np.ndarray, fold: int) -> Any:

@@ -81,17 +81,17 @@ def _cells(summary: pd.DataFrame) -> list[list[str]]:
     head += [f"labels saved {level}", "query [s]"]
     rows = [head]
     for name, row in summary.iterrows():
-        is_reference = row["verdict"] == "reference"
+        has_none = row["verdict"] in ("reference", "no score")
         gain = _interval(row, "gain", _signed)
         saved = _interval(row, "labels_saved", "{:+.0f}".format)
         rows.append(
             [
-                str(name),
+                " ".join(str(name).split()),  # on one line
                 _number(row["final"], 4),
                 _number(row["area"], 4),
-                "" if is_reference else gain,
+                "" if has_none else gain,
                 row["verdict"],
-                "" if is_reference else saved,
+                "" if has_none else saved,
                 f"{row['query_time']:.2g}",
             ]
         )

@@ -220,7 +220,7 @@ class StrategyComparison:
         # Steps that a strategy lacks, as a callback ended it, count for none.
         shared = curves.groupby(_RUN).transform(lambda scores: scores.notna().all())
         values = [
-            area(n_labeled[kept], scores[kept])
+            area(n_labeled[kept], scores[kept]) if kept.any() else np.nan
             for scores, kept in zip(
                 curves.to_numpy(), shared.to_numpy(dtype=bool), strict=True
             )
@@ -289,7 +289,8 @@ class StrategyComparison:
             with all labels), where errors are positive; ``gain``, ``gain_low``,
             ``gain_high`` and ``p_value`` of the area, where higher is always better;
             ``verdict``: ``"gain"``, ``"loss"``, or ``"no gain"`` if the interval
-            includes 0; ``labels_saved``, ``labels_saved_low`` and
+            includes 0, and ``"no score"`` if no run has scores of both;
+            ``labels_saved``, ``labels_saved_low`` and
             ``labels_saved_high``: how many fewer labels the strategy needs to reach the
             final score of the reference, NaN if it does not reach it; ``query_time``,
             in seconds per query. Its repr shows all of them.
@@ -330,7 +331,7 @@ class StrategyComparison:
                 "gain_low": gain.low,
                 "gain_high": gain.high,
                 "p_value": gain.p_value,
-                "verdict": "reference" if name == reference else _verdict(*gain[1:3]),
+                "verdict": "reference" if name == reference else _verdict(*gain[:3]),
                 **saved.loc[name].to_dict(),
                 "query_time": times[name],
             }
@@ -370,6 +371,9 @@ class StrategyComparison:
         rows = {}
         for name, own in by_name.items():
             runs = own.index.intersection(by_name[reference].index)
+            if curves.empty or runs.empty:
+                rows[name] = dict.fromkeys(_SAVED, np.nan)
+                continue
             saved = labels_saved(
                 curves.columns.to_numpy(),
                 own.loc[runs].to_numpy(),
@@ -419,7 +423,9 @@ class StrategyComparison:
         )
 
 
-def _verdict(low: float, high: float) -> str:
+def _verdict(mean: float, low: float, high: float) -> str:
+    if np.isnan(mean):
+        return "no score"
     if np.isnan(low):
         return "one run"
     if low > 0:

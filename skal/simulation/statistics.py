@@ -129,7 +129,8 @@ def paired_difference(
     Returns
     -------
     difference : PairedDifference
-        The interval and the p-value are NaN if there is a single run.
+        The interval and the p-value are NaN if there is a single run; everything is
+        if there is none.
 
     References
     ----------
@@ -138,6 +139,8 @@ def paired_difference(
     """
     difference = np.asarray(scores, dtype=float) - np.asarray(reference, dtype=float)
     n = len(difference)
+    if n == 0:
+        return PairedDifference(*[float("nan")] * 4)
     factor = 1 / n + (test_train_ratio or 0.0)
     mean, low, high = map(float, mean_interval(difference, confidence, factor))
     if n < 2:

@@ -15,8 +15,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
+from skal._tables import as_pandas, is_other_table
 from skal._version import __version__
+from skal.rows import array_if_tensor, n_rows
 
 __all__ = ["CampaignStore", "describe"]
 
@@ -61,7 +64,9 @@ class CampaignStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         plan = self.folder / "comparison.json"
         now = {"skal": __version__, **{k: describe(v) for k, v in settings.items()}}
-        kinds = {name: describe(strategy) for name, strategy in strategies.items()}
+        kinds = {str(name): describe(kind) for name, kind in strategies.items()}
+        if len(kinds) < len(strategies):
+            raise ValueError(f"Names of strategies must differ as text: {list(kinds)}.")
         if plan.exists():
             before = json.loads(plan.read_text())
             _check_same(self.folder, before["settings"], now)
@@ -106,6 +111,7 @@ class CampaignStore:
 
     def _path(self, strategy: str, fold: int, repeat: int) -> Path:
         # Names may differ only by characters that a file system does not keep.
+        strategy = str(strategy)
         readable = re.sub(r"\W+", "_", strategy)[:40]
         digest = hashlib.sha256(strategy.encode()).hexdigest()[:8]
         return self.folder / f"{readable}-{digest}-fold{fold}-repeat{repeat}.json"
@@ -148,6 +154,8 @@ def describe(value: Any) -> Any:
     description : object
         Made of dicts, lists, strings and numbers.
     """
+    if isinstance(value, float) and np.isnan(value):
+        return "NaN"  # which does not equal itself
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -162,15 +170,32 @@ def describe(value: Any) -> Any:
         return [repr(value), describe(value.state_dict())]
     if isinstance(value, Mapping):
         return {str(key): describe(part) for key, part in value.items()}
-    if isinstance(value, pd.DataFrame | pd.Series):
-        names = list(map(str, getattr(value, "columns", [])))
-        return [names, joblib.hash(pd.util.hash_pandas_object(value).to_numpy())]
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        value = pd.Series(value)
+    if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
+        return _describe_table(value)
+    if is_other_table(value):
+        return [type(value).__module__, _describe_table(as_pandas(value))]
+    if isinstance(value, Dataset):
+        items = [value[i] for i in range(n_rows(value))]
+        return [describe(type(value)), joblib.hash(describe(items))]
     if isinstance(value, torch.Tensor):
-        return describe(value.detach().cpu().numpy())
+        return describe(array_if_tensor(value))
     if isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
         return joblib.hash(value)
     if isinstance(value, list | tuple):
         if len(value) > 100:
             return joblib.hash(value)
         return [describe(part) for part in value]
+    if hasattr(value, "__array__"):
+        return describe(np.asarray(value))
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _describe_table(value: Any) -> Any:
+    names = list(map(str, getattr(value, "columns", [])))
+    try:
+        hashes = pd.util.hash_pandas_object(value)
+    except TypeError:  # cells that cannot be hashed, such as arrays
+        return [names, joblib.hash(value)]
+    return [names, joblib.hash(hashes.to_numpy())]

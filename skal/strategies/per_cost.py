@@ -58,8 +58,8 @@ class PerCost(WrappingStrategy, ScoreStrategy):
     subtracted first.
 
     Where rows leave the pool from query to query, as in a campaign, the costs must
-    follow: use a Series, a column or a function.  A column of costs is also a feature of
-    the model, unless its pipeline drops it, as `sklearn.compose.ColumnTransformer`
+    follow: use a Series, a column or a function.  A column of costs is also a feature
+    of the model, unless its pipeline drops it, as `sklearn.compose.ColumnTransformer`
     drops columns that it does not name.  ``Stochastic(PerCost(strategy, costs))`` draws
     rows by their scores per cost.  The cost of computation is that of `strategy`.
 

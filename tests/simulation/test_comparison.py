@@ -275,3 +275,55 @@ def test_a_callback_sees_the_steps_of_all_campaigns(regression: Data) -> None:
         chosen = np.concatenate(labeled)
         assert len(set(chosen)) == 23
         assert set(chosen) <= set(rows)
+
+
+def test_scores_of_nan_are_counted_and_left_out(regression: Data) -> None:
+    def often(estimator: Any, X: Any, y: Any) -> float:
+        return np.nan if estimator.n_seen < 12 else 1.0
+
+    class Counting(Ridge):
+        def fit(self, X: Any, y: Any) -> Any:
+            self.n_seen = len(X)
+            return super().fit(X, y)
+
+    few = {"cv": KFold(2), "n_initial": 5, "n_instances": 8, "n_queries": 1}
+    with pytest.warns(UserWarning, match=r"4 of 8 scores are NaN .*fold 0, 5 labels"):
+        some = compare(regression, estimator=Counting(), scoring=often, **few)
+    assert (some.areas() == 1).all(axis=None)
+    with pytest.warns(UserWarning, match="8 of 8 scores are NaN"):
+        none = compare(regression, scoring=lambda *args: np.nan, **few)
+    first, second = none.strategies
+    summary = none.summary()
+    assert summary.loc[second, "verdict"] == "no score"
+    assert summary.drop(columns=["verdict", "query_time"]).isna().all(axis=None)
+    assert first in str(none)
+
+
+def test_a_class_is_no_strategy(regression: Data) -> None:
+    with pytest.raises(
+        TypeError, match=r"'first' is the class .*such as FirstColumn\("
+    ):
+        compare(regression, strategies={"first": FirstColumn})
+
+
+def test_folds_may_be_masks(regression: Data) -> None:
+    n = len(regression[1])
+    masks = [(np.arange(n) % 3 > 0, np.arange(n) % 3 == 0)]
+    places = [tuple(np.flatnonzero(part) for part in masks[0])]
+    by_mask, by_place = (compare(regression, cv=cv).table() for cv in (masks, places))
+    assert by_mask.equals(by_place)
+
+
+def test_labels_in_another_order_are_said(regression: Data) -> None:
+    X, y = regression
+    frame = pd.DataFrame(X).add_prefix("f")
+    with pytest.warns(UserWarning, match="in different orders"):
+        compare((frame, pd.Series(y).iloc[::-1]))
+
+
+def test_names_do_not_break_a_table(regression: Data) -> None:
+    names = {"<script>": FirstColumn(), "a|b\nc": FirstColumn(1.0)}
+    comparison = compare(regression, strategies=names)
+    assert "<script>" not in comparison.to_html()
+    assert "| a\\|b c |" in comparison.to_markdown()
+    assert len(str(comparison).splitlines()) == 4

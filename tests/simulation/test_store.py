@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from joblib import parallel_config
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ShuffleSplit
+from sklearn.pipeline import make_pipeline
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from skal.exceptions import CampaignError, UnsuitableLearnerError
 from skal.nets import NetRegressor
@@ -291,6 +296,24 @@ from skal.simulation.store import describe
     assert len({json.dumps(one) for one in described}) == len(described)
 
 
+def test_a_comparison_goes_on_with_missing_values_among_its_parameters(
+    regression: Data, tmp_path: Path
+) -> None:
+    # NaN does not equal itself.
+    model = make_pipeline(SimpleImputer(), Ridge())
+    first, again = (
+        compare(regression, estimator=model, store=tmp_path) for _ in range(2)
+    )
+    assert first.table().equals(again.table())
+
+
+def test_names_that_differ_by_type_alone_need_other_files(
+    regression: Data, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="must differ as text"):
+        compare(regression, strategies={1: Random(), "1": Random()}, store=tmp_path)
+
+
 def test_weights_of_a_module_count() -> None:
     one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     assert describe(NetRegressor(one)) != describe(NetRegressor(other))
@@ -309,6 +332,16 @@ def test_weights_of_a_module_count() -> None:
         lambda values: pd.DataFrame({"a": values}),
         lambda values: sparse.csr_array(np.array([values])),
         lambda values: {"a": [tuple(values)]},
+        lambda values: torch.tensor(values).bfloat16(),
+        lambda values: TensorDataset(torch.tensor(values)),
+        lambda values: pl.DataFrame({"a": values}),
+        lambda values: pl.Series(values),
+        lambda values: pa.table({"a": values}),
+        lambda values: pa.chunked_array([values]),
+        pd.array,
+        pd.Index,
+        pd.Categorical,
+        lambda values: pd.DataFrame({"a": [np.array([v]) for v in values]}),
     ],
 )
 def test_one_cell_of_many_counts(made_of: Any) -> None:
