@@ -133,9 +133,10 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
     shape = np.shape(y)
     if len(shape) == 2 and shape[1] > 1:
         raise ValueError(
-            f"y should be a 1d array, one class per row, got an array of shape {shape}. "
-            f"For several labels per row, use MultiOutputClassifier({type(net).__name__}"
-            "()), or a skorch net with torch.nn.BCEWithLogitsLoss."
+            f"y should be a 1d array, one class per row, got an array of shape "
+            f"{shape}. For several labels per row, use "
+            f"MultiOutputClassifier({type(net).__name__}()), or a skorch net with "
+            "torch.nn.BCEWithLogitsLoss."
         )
     y = column_or_1d(y, warn=True)
     _check_length(X, y)
