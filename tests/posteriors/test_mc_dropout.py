@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors import MCDropout
+from skal.posteriors import mc_dropout as module
 from skal.strategies import BALD
 from tests.posteriors.helpers import (
     Dropped,
@@ -89,6 +90,15 @@ def test_reading_again_and_other_rows_is_by_the_same_models():
     assert torch.allclose(draws.collect(rows), first.flip(1), atol=1e-6)
     assert torch.equal(others.collect(), draws.collect(rows))  # by the seed
     assert not torch.equal(collect(MCDropout(n_draws=5), net, seed=1), first)
+
+
+def test_masks_that_are_not_kept_are_the_same_again(monkeypatch):
+    net = fit()
+    kept = collect(MCDropout(n_draws=5), net)
+    monkeypatch.setattr(module, "_KEPT_BYTES", 0)
+    draws = draw(MCDropout(n_draws=5), net)
+    assert torch.equal(draws.collect(), kept)
+    assert torch.equal(draws.collect(), kept)
 
 
 def test_bald_ranks_as_that_of_masks_multiplied_by_hand():
