@@ -12,6 +12,7 @@ from skal.learners import (
     CommitteeRegressor,
 )
 from skal.nets import MLP, NetClassifier, NetRegressor
+from skal.saving import load, save
 from skal.simulation import ActiveLearningSimulation, compare_strategies
 from skal.strategies import recommended_strategy
 
@@ -27,7 +28,9 @@ __all__ = [
     "NetRegressor",
     "__version__",
     "compare_strategies",
+    "load",
     "recommended_strategy",
+    "save",
 ]
 
 #: Loaded when they are first used, as ``skal.datasets``.
@@ -41,7 +44,7 @@ _SUBMODULES = (
         "measures",
         "nets",
     ),
-    *("posteriors", "reading", "selection", "simulation", "spaces"),
+    *("posteriors", "reading", "saving", "selection", "simulation", "spaces"),
     *("stopping", "strategies", "tabular"),
 )
 

@@ -11,6 +11,7 @@ __all__ = [
     "CampaignDatabaseError",
     "CampaignError",
     "LabelFileError",
+    "LearnerFileError",
     "PoolChangedError",
     "TrainingWarning",
     "UnsuitableLearnerError",
@@ -74,6 +75,13 @@ class LabelFileError(ValueError):
     def __init__(self, message: str, report: Any = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class LearnerFileError(ValueError):
+    """A file of `skal.load` is damaged, of a later version, or needs unknown classes.
+
+    The message says which, and what to do; nothing was loaded.
+    """
 
 
 class TrainingWarning(ConvergenceWarning):

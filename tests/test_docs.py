@@ -46,7 +46,8 @@ PUBLIC = [
         "skal.selection",
         "skal.simulation",
     ),
-    *("skal.campaign", "skal.datasets", "skal.exceptions", "skal.tabular"),
+    *("skal.campaign", "skal.datasets", "skal.exceptions", "skal.saving"),
+    "skal.tabular",
 ]
 
 
@@ -54,6 +55,8 @@ PUBLIC = [
 def test_examples_of_the_pages_run(page: Path) -> None:
     if page.stem == "campaign":
         pytest.importorskip("sqlalchemy", reason="needs the extra `campaign`")
+    if page.stem == "saving":
+        pytest.importorskip("safetensors", reason="needs the extra `save`")
     failed, _ = doctest.testfile(
         str(page),
         module_relative=False,

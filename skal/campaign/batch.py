@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
+from skal._files import write_whole
 from skal.campaign.labels import CANNOT
 
 __all__ = ["BATCH", "SCORE", "Batch", "cell_text", "load_openpyxl"]
@@ -83,7 +83,7 @@ class Batch:
         Programs for tables recognize the encoding by the mark at its beginning.
         """
         table = self.to_frame()
-        _write_whole(
+        write_whole(
             path,
             lambda partial: _as_texts(table).to_csv(
                 partial, index=False, encoding="utf-8-sig", lineterminator="\r\n"
@@ -109,7 +109,7 @@ class Batch:
                     if isinstance(value, str):
                         cell.data_type = "s"
         sheet.freeze_panes = "B2"
-        _write_whole(path, book.save)
+        write_whole(path, book.save)
 
     def to_label_studio(self, tasks: Any, config: Any = None) -> None:
         """Write tasks for Label Studio, and the configuration of the project.
@@ -145,10 +145,10 @@ class Batch:
             )
         ]
         text = json.dumps(records, ensure_ascii=False, indent=1)
-        _write_whole(tasks, lambda p: Path(p).write_text(text, encoding="utf-8"))
+        write_whole(tasks, lambda p: Path(p).write_text(text, encoding="utf-8"))
         if config is not None:
             xml = _config(self._classes)
-            _write_whole(config, lambda p: Path(p).write_text(xml, encoding="utf-8"))
+            write_whole(config, lambda p: Path(p).write_text(xml, encoding="utf-8"))
 
 
 def load_openpyxl() -> Any:
@@ -214,14 +214,3 @@ def _config(classes: list[Any]) -> str:
         '  <Choices name="problem" toName="row" choice="multiple">\n'
         f'    <Choice value="{CANNOT}"/>\n  </Choices>\n</View>\n'
     )
-
-
-def _write_whole(path: Any, write: Any) -> None:
-    """Write a file such that it is whole or as before, whenever the process ends."""
-    path = Path(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from skal._files import write_whole
 from skal._tables import as_pandas, is_other_table
 from skal._version import __version__
 from skal.rows import array_if_tensor, n_rows
@@ -119,9 +119,7 @@ class CampaignStore:
 
 def _write(path: Path, content: Any) -> None:
     """Write a file such that it is whole or absent, whenever the process ends."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content))
-    partial.replace(path)
+    write_whole(path, lambda partial: partial.write_text(json.dumps(content)))
 
 
 def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

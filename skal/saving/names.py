@@ -1,0 +1,190 @@
+"""Classes and functions: their names in a file, and which names may be looked up."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import sklearn
+from torch import nn
+
+from skal.exceptions import LearnerFileError
+
+__all__ = ["CONSTRUCTED", "Names", "name_of"]
+
+_SKLEARN = sorted(set(sklearn.__all__) - {"datasets", "utils", "exceptions"})
+#: Modules whose classes may be looked up. An object is made without its ``__init__``.
+_CLASSES = (
+    *(f"sklearn.{name}" for name in _SKLEARN),
+    *("sklearn.base", "sklearn._loss"),
+    *(f"skal.{name}" for name in ("learners", "nets", "posteriors", "stopping")),
+    *("skal.strategies", "skal.tabular"),
+    *("skorch.classifier", "skorch.dataset", "skorch.history", "skorch.net"),
+    *("skorch.regressor", "skorch.callbacks.lr_scheduler"),
+    *("torch.nn.modules", "torch.optim"),
+    "modAL.models",
+)
+#: Modules whose functions may be looked up. They compute, and read or write nothing.
+_FUNCTIONS = (
+    *("modAL.acquisition", "modAL.batch", "modAL.density", "modAL.disagreement"),
+    *("modAL.expected_error", "modAL.multilabel", "modAL.uncertainty"),
+    *("skal.measures", "skal.nets", "skal.tabular", "torch.nn.functional"),
+    *("sklearn.feature_selection", "sklearn.metrics"),
+)
+#: Cython classes, which are made by a call with the arguments that pickle passes.
+CONSTRUCTED = (
+    "sklearn.tree._tree:Tree",
+    *(
+        f"sklearn._loss._loss:Cy{name}"
+        for name in (
+            *("AbsoluteError", "ExponentialLoss", "HalfBinomialLoss"),
+            *("HalfGammaLoss", "HalfMultinomialLoss", "HalfPoissonLoss"),
+            *("HalfSquaredError", "HalfTweedieLoss", "HuberLoss", "PinballLoss"),
+        )
+    ),
+)
+#: Others. Callbacks that write files, such as skorch's checkpoints, are left out.
+_NAMED = (
+    *CONSTRUCTED,
+    *(f"builtins:{name}" for name in ("bool", "float", "int", "object", "print")),
+    "builtins:str",
+    "collections:OrderedDict",
+    *("skorch.callbacks.logging:EpochTimer", "skorch.callbacks.logging:PrintLog"),
+    *(
+        f"skorch.callbacks.{name}"
+        for name in (
+            "regularization:GradientNormClipping",
+            *("scoring:BatchScoring", "scoring:EpochScoring"),
+            *("scoring:PassthroughScoring", "training:EarlyStopping"),
+            *("training:Freezer", "training:Initializer", "training:Unfreezer"),
+            *("training:ParamMapper",),
+        )
+    ),
+    *("skorch.setter:optimizer_setter", "skorch.utils:to_numpy"),
+    *(
+        f"skorch.utils:_indexing_{name}"
+        for name in ("dict", "list_tuple_of_data", "ndframe", "none", "other")
+    ),
+    *(
+        f"sklearn.utils.{name}"
+        for name in (
+            "_bunch:Bunch",
+            *("_metadata_requests:MetadataRequest",),
+            *("_metadata_requests:MethodMetadataRequest",),
+        )
+    ),
+    *("torch.utils.data.dataloader:DataLoader", "torch.utils.data.dataset:Subset"),
+    "torch.utils.data.dataset:TensorDataset",
+)
+
+
+def name_of(found: Any) -> str:
+    """Name a class or function, as ``"package.module:Name"``.
+
+    Raises
+    ------
+    TypeError
+        If it has no name by which it can be found again.
+    """
+    if isinstance(found, np.ufunc):
+        return f"numpy:{found.__name__}"
+    name = f"{found.__module__}:{found.__qualname__}"
+    if "<lambda>" in name:
+        raise TypeError(
+            "a lambda has no name by which it could be found again: write a function "
+            "with def."
+        )
+    return name
+
+
+class Names:
+    """Looks up classes and functions by the names in a file.
+
+    Parameters
+    ----------
+    passed : class, function or sequence of these, optional
+        The user's own. Nothing else outside of skal, scikit-learn, skorch, torch, modAL
+        and numpy is ever looked up, and nothing is imported that the user's packages do
+        not import themselves.
+    """
+
+    def __init__(self, passed: Any = None) -> None:
+        if passed is None:
+            passed = []
+        elif not isinstance(passed, Sequence):
+            passed = [passed]
+        self._passed: dict[str, Any] = {}
+        for one in passed:
+            if isinstance(one, nn.Module) or not hasattr(one, "__qualname__"):
+                raise TypeError(
+                    f"module must be a class or a function, or a list of them, got "
+                    f"{type(one).__name__}. Pass the class itself, not an object of it."
+                )
+            # Under its name alone, too: a script is called "__main__" when it is run.
+            self._passed[one.__qualname__] = self._passed[name_of(one)] = one
+
+    def look_up(self, name: str, *, function: bool = False) -> Any:
+        """Get the class or function of a name.
+
+        Raises
+        ------
+        LearnerFileError
+            If it is not allowed, or is not there.
+        """
+        module, _, qualname = name.partition(":")
+        for key in (name, qualname):
+            if key in self._passed:
+                return self._passed[key]
+        if module == "numpy":
+            found = getattr(np, qualname, None)
+            if isinstance(found, np.ufunc):
+                return found
+            if inspect.isclass(found) and issubclass(found, np.generic):
+                return found
+            raise _refused(name)
+        allowed = _FUNCTIONS if function else _CLASSES
+        if name not in _NAMED and not _is_within(module, allowed):
+            raise _refused(name)
+        try:
+            found = _attribute(module, qualname)
+        except ImportError:
+            found = None
+        right = inspect.isroutine(found) if function else inspect.isclass(found)
+        if not right or name_of(found) != name:
+            raise LearnerFileError(
+                f"it needs {name}, which the installed version of "
+                f"{module.split('.')[0]} does not have."
+            )
+        return found
+
+
+def _attribute(module: str, qualname: str) -> Any:
+    package = module.split(".")
+    if package[0] == "skal":
+        importlib.import_module(module)
+    elif package[0] != "builtins":
+        # The public package imports the private module that defines a class.
+        importlib.import_module(".".join(package[:2]))
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _is_within(module: str, packages: Sequence[str]) -> bool:
+    return any(module == p or module.startswith(f"{p}.") for p in packages) and not any(
+        part.startswith(("test", "_test", "conftest")) for part in module.split(".")
+    )
+
+
+def _refused(name: str) -> LearnerFileError:
+    module, _, qualname = name.partition(":")
+    return LearnerFileError(
+        f"it needs {qualname} of {module}, which is not looked up unasked. If you know "
+        f"and trust it, import it and pass it: skal.load(path, module={qualname}), or "
+        "a list of all that are needed."
+    )

@@ -1,0 +1,192 @@
+"""Estimators, nets, modules and functions: their classes by name, and attributes."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import FeatureUnion, Pipeline
+from skorch import NeuralNet
+from skorch.callbacks import LRScheduler
+from torch import nn
+
+from skal.nets.validation import check_device
+from skal.saving.names import CONSTRUCTED, name_of
+from skal.saving.tree import Codec, Reader, Writer
+
+__all__ = ["OBJECTS"]
+
+
+#: What restores an object that consists of attributes.
+_NEW = object().__reduce_ex__(2)[0]
+#: Cython makes functions of its own that restore these.
+_STATELESS = ("sklearn._loss._loss:CyHalfMultinomialLoss",)
+
+# -- classes and functions ------------------------------------------------------------
+
+
+def _write_named(value: Any, writer: Writer) -> dict[str, Any]:
+    name = writer.name_of(value)
+    if inspect.ismethod(value):
+        raise writer.refusal(f"{name} is bound to an object")
+    return {"name": name, "function": not inspect.isclass(value)}
+
+
+def _read_named(node: dict[str, Any], reader: Reader) -> Any:
+    return reader.names.look_up(node["name"], function=node["function"])
+
+
+def _is_named(value: Any) -> bool:
+    return (
+        inspect.isclass(value)
+        or inspect.isroutine(value)
+        or isinstance(value, np.ufunc)
+    )
+
+
+def _write_partial(value: partial[Any], writer: Writer) -> dict[str, Any]:
+    parts = {"function": value.func, "args": value.args, "keywords": value.keywords}
+    return {name: writer.write(part, name) for name, part in parts.items()}
+
+
+def _read_partial(node: dict[str, Any], reader: Reader) -> Any:
+    function, args, keywords = (
+        reader.read(node[name]) for name in ("function", "args", "keywords")
+    )
+    return partial(function, *args, **keywords)
+
+
+# -- objects --------------------------------------------------------------------------
+
+
+def _write_object(value: Any, writer: Writer) -> dict[str, Any]:
+    cls = type(value)
+    try:
+        made_by, args, *rest = value.__reduce_ex__(2)
+    except (TypeError, ValueError) as error:
+        raise writer.refusal(f"{cls.__name__} has no open format") from error
+    state = rest[0] if rest else None
+    if any(part is not None for part in rest[1:]):
+        raise writer.refusal(f"{cls.__name__} has items beside its attributes")
+    name = writer.name_of(cls)
+    _check_memory(value, writer)
+    if name in _STATELESS:
+        made_by, args, state = cls, (), None
+    if isinstance(value, LRScheduler) and state:
+        # It is made anew when training begins, and holds the optimizer.
+        state = {k: v for k, v in state.items() if k != "lr_scheduler_"}
+    if made_by is _NEW and args == (cls,):
+        return {"class": name, "state": writer.write(state)}
+    if made_by is cls and name in CONSTRUCTED:
+        return {
+            "class": name,
+            "args": writer.write(args, "args"),
+            "state": writer.write(state, "state"),
+        }
+    raise writer.refusal(
+        f"{cls.__name__} is restored by code of its own, as pickle allows, and has no "
+        "open format"
+    )
+
+
+def _check_memory(value: Any, writer: Writer | None = None) -> None:
+    """Refuse a cache on disk, whose files are pickles."""
+    if isinstance(value, Pipeline | FeatureUnion) and vars(value).get("memory"):
+        why = "its memory is a folder of pickles; set memory=None"
+        raise writer.refusal(why) if writer else ValueError(why)
+
+
+def _read_object(node: dict[str, Any], reader: Reader) -> Any:
+    cls = reader.names.look_up(node["class"])
+    if node["class"] in CONSTRUCTED:
+        made = reader.made(node, cls(*reader.read(node["args"])))
+    else:
+        made = reader.made(node, cls.__new__(cls))
+    state = reader.read(node["state"])
+    if state is not None:
+        if node["class"] == "sklearn.tree._tree:Tree":
+            _check_tree(state, reader.read(node["args"]))
+        if hasattr(cls, "__setstate__"):
+            made.__setstate__(state)
+        else:
+            _set_attributes(made, state)
+    _check_memory(made)
+    return made
+
+
+def _set_attributes(made: Any, state: Any) -> None:
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    vars(made).update(attributes or {})
+    for name, value in (slots or {}).items():
+        object.__setattr__(made, name, value)
+
+
+def _check_tree(state: dict[str, Any], args: tuple[Any, ...]) -> None:
+    """Refuse nodes that refer to no node or column, as compiled code trusts them."""
+    nodes, n_features = state["nodes"], args[0]
+    here = np.arange(len(nodes))
+    left, right = nodes["left_child"], nodes["right_child"]
+    is_leaf = left == -1
+    inner = ~is_leaf
+    # A child comes after its parent, so that no path is a circle.
+    right_way = all(
+        bool(((child > here) & (child < len(nodes)))[inner].all())
+        for child in (left, right)
+    )
+    columns = nodes["feature"][inner]
+    known = bool(((columns >= 0) & (columns < n_features)).all())
+    whole = state["node_count"] == len(nodes) == len(state["values"])
+    if not (right_way and known and whole and bool((right[is_leaf] == -1).all())):
+        raise ValueError("the nodes of a tree do not fit together")
+
+
+# -- nets -----------------------------------------------------------------------------
+
+
+def _write_net(value: NeuralNet, writer: Writer) -> dict[str, Any]:
+    state = dict(vars(value))
+    optimizers = {
+        name: state.pop(name).state_dict()
+        for name, part in vars(value).items()
+        if isinstance(part, torch.optim.Optimizer)
+    }
+    return {
+        "class": writer.name_of(type(value)),
+        "state": writer.write(state),
+        "optimizers": writer.write(optimizers),
+    }
+
+
+def _read_net(node: dict[str, Any], reader: Reader) -> NeuralNet:
+    # skorch's own __setstate__ unpickles, and is not called.
+    cls = reader.names.look_up(node["class"])
+    if not issubclass(cls, NeuralNet):
+        raise ValueError(f"{name_of(cls)} is not a net")
+    net = reader.made(node, object.__new__(cls))
+    state = vars(net)
+    state.update(reader.read(node["state"]))
+    if reader.device is not None:
+        state["device"] = reader.device
+    device = state["device"]
+    if device is not None:
+        check_device(device)
+        for part in state.values():
+            if isinstance(part, nn.Module):
+                part.to(device)
+    optimizers = reader.read(node["optimizers"])
+    if optimizers:
+        net.initialize_optimizer()
+    for name, its_state in optimizers.items():
+        state[name].load_state_dict(its_state)
+    return net
+
+
+OBJECTS = (
+    Codec("named", _is_named, _write_named, _read_named),
+    Codec("partial", lambda v: type(v) is partial, _write_partial, _read_partial),
+    Codec("net", lambda v: isinstance(v, NeuralNet), _write_net, _read_net),
+    Codec("object", lambda _: True, _write_object, _read_object),
+)

@@ -1,0 +1,211 @@
+"""Tables of pandas, polars and pyarrow, as Parquet; and times."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from skal.saving.tree import Codec, Reader, Writer
+
+__all__ = ["TABLES"]
+
+
+def _parquet(writer: Writer) -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            f"{writer.path()} is a table, which is saved as Parquet, and needs "
+            "pyarrow: pip install 'skal-learn[save]'."
+        ) from error
+    return pyarrow.parquet
+
+
+def _write_pandas(value: Any, writer: Writer) -> dict[str, Any]:
+    _parquet(writer)
+    frame = _as_frame(value)
+    names = frame.columns
+    # Parquet keeps texts as names of columns; others are written beside it.
+    numbered = frame.set_axis([str(k) for k in range(frame.shape[1])], axis=1)
+    stream = io.BytesIO()
+    try:
+        numbered.to_parquet(stream, engine="pyarrow")
+        again = _read_frame(stream.getvalue()).set_axis(names, axis=1)
+        _assert_equal(again, frame)
+    # What pyarrow raises depends on the values that it cannot write.
+    except Exception as error:
+        raise writer.refusal(
+            "Parquet does not keep some of its columns or its index as they are "
+            f"({' '.join(str(error).split())[:200]})"
+        ) from error
+    return {
+        "type": type(value).__name__,
+        "file": writer.add_file("tables", "parquet", stream.getvalue()),
+        "columns": writer.write(list(names), "columns"),
+        "columns_name": writer.write(names.name, "columns"),
+        "name": None if frame is value else writer.write(value.name, "name"),
+    }
+
+
+def _read_frame(content: bytes) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(content), engine="pyarrow")
+
+
+def _as_frame(value: Any) -> pd.DataFrame:
+    """Make a DataFrame of a Series or an Index."""
+    if isinstance(value, pd.Index):
+        return pd.DataFrame({0: value.to_series(index=range(len(value)))})
+    return value.to_frame(0) if isinstance(value, pd.Series) else value
+
+
+def _assert_equal(again: pd.DataFrame, frame: pd.DataFrame) -> None:
+    again.columns.name = frame.columns.name
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise ValueError("columns of several levels")
+    pd.testing.assert_frame_equal(again, frame, check_exact=True, check_freq=False)
+    for name in range(frame.shape[1]):
+        if frame.dtypes.iloc[name].kind == "O":
+            kinds = [[type(v) for v in table.iloc[:, name]] for table in (again, frame)]
+            if kinds[0] != kinds[1]:
+                raise ValueError(f"column {frame.columns[name]!r} has mixed values")
+
+
+def _read_pandas(node: dict[str, Any], reader: Reader) -> Any:
+    frame = _read_frame(reader.members[node["file"]])
+    if node["type"] == "DataFrame":
+        names = pd.Index(
+            reader.read(node["columns"]), name=reader.read(node["columns_name"])
+        )
+        return frame.set_axis(names, axis=1)
+    column = frame.iloc[:, 0]
+    if node["type"] == "Series":
+        return column.rename(reader.read(node["name"]))
+    return pd.Index(column, name=reader.read(node["name"]))
+
+
+# -- times ----------------------------------------------------------------------------
+
+_TIMES = {"Timestamp": np.datetime64, "Timedelta": np.timedelta64}
+_MISSING = {"NaT": pd.NaT, "NA": pd.NA}
+
+
+def _write_time(value: Any, writer: Writer) -> dict[str, Any]:
+    zone = getattr(value, "tz", None)
+    node = {
+        "type": type(value).__name__,
+        "value": int(value.asm8.view(np.int64)),
+        "unit": value.unit,
+        "zone": None if zone is None else str(zone),
+        "shown": str(value),
+    }
+    try:
+        again = _read_time(node, None)
+        kept = again == value and str(getattr(again, "tz", None)) == str(zone)
+    # What a time zone raises depends on its package.
+    except Exception:
+        kept = False
+    if not kept:
+        raise writer.refusal(f"the time zone {zone!r} has no name")
+    return node
+
+
+def _read_time(node: dict[str, Any], _: Any) -> Any:
+    made = _TIMES[node["type"]](node["value"], node["unit"])
+    if node["type"] == "Timedelta":
+        return pd.Timedelta(made)
+    time = pd.Timestamp(made)
+    return (
+        time
+        if node["zone"] is None
+        else time.tz_localize("UTC").tz_convert(node["zone"])
+    )
+
+
+# -- polars and pyarrow ---------------------------------------------------------------
+
+
+def _is_polars(value: Any) -> bool:
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(value, polars.DataFrame | polars.Series)
+
+
+def _write_polars(value: Any, writer: Writer) -> dict[str, Any]:
+    parquet = _parquet(writer)
+    series = not hasattr(value, "columns")
+    frame = value.to_frame() if series else value
+    stream = io.BytesIO()
+    try:
+        parquet.write_table(frame.to_arrow(), stream)
+        again = _polars(stream.getvalue())
+        kept = again.schema == frame.schema and again.equals(frame)
+    # What polars raises depends on the values that it cannot write.
+    except Exception as error:
+        raise writer.refusal(f"Parquet cannot hold it ({error})") from error
+    if not kept:
+        raise writer.refusal("Parquet does not keep some of its columns as they are")
+    return {
+        "series": series,
+        "file": writer.add_file("tables", "parquet", stream.getvalue()),
+    }
+
+
+def _polars(content: bytes) -> Any:
+    return nw.from_arrow(_arrow(content), backend="polars").to_native()
+
+
+def _read_polars(node: dict[str, Any], reader: Reader) -> Any:
+    frame = _polars(reader.members[node["file"]])
+    return frame.to_series() if node["series"] else frame
+
+
+def _is_arrow(value: Any) -> bool:
+    pyarrow = sys.modules.get("pyarrow")
+    return pyarrow is not None and isinstance(value, pyarrow.Table)
+
+
+def _arrow(content: bytes) -> Any:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(io.BytesIO(content))
+
+
+def _write_arrow(value: Any, writer: Writer) -> dict[str, Any]:
+    parquet = _parquet(writer)
+    stream = io.BytesIO()
+    parquet.write_table(value, stream)
+    if not _arrow(stream.getvalue()).equals(value):
+        raise writer.refusal("Parquet does not keep some of its columns as they are")
+    return {"file": writer.add_file("tables", "parquet", stream.getvalue())}
+
+
+def _read_arrow(node: dict[str, Any], reader: Reader) -> Any:
+    return _arrow(reader.members[node["file"]])
+
+
+TABLES = (
+    Codec(
+        "missing",
+        lambda v: v is pd.NaT or v is pd.NA,
+        lambda v, _: {"name": str(v).replace("<NA>", "NA")},
+        lambda node, _: _MISSING[node["name"]],
+    ),
+    Codec(
+        "time",
+        lambda v: type(v) in (pd.Timestamp, pd.Timedelta),
+        _write_time,
+        _read_time,
+    ),
+    Codec(
+        "pandas",
+        lambda v: isinstance(v, pd.DataFrame | pd.Series | pd.Index),
+        _write_pandas,
+        _read_pandas,
+    ),
+    Codec("polars", _is_polars, _write_polars, _read_polars),
+    Codec("pyarrow", _is_arrow, _write_arrow, _read_arrow),
+)
