@@ -36,7 +36,7 @@ def resolve_rng(random_state: Any = None) -> torch.Generator:
     Raises
     ------
     ValueError
-        If `random_state` is of another type, or negative.
+        If `random_state` is of another type, negative, or does not fit 64 bits.
 
     Examples
     --------
@@ -52,6 +52,8 @@ def resolve_rng(random_state: Any = None) -> torch.Generator:
         seed = int(random_state)
         if seed < 0:
             raise ValueError(f"random_state must not be negative, got {seed}.")
+        if seed >= 2**64:
+            raise ValueError(f"random_state must be below 2**64, got {seed}.")
     elif isinstance(random_state, np.random.RandomState):
         seed = int(random_state.randint(2**31 - 1))
     elif isinstance(random_state, np.random.Generator):

@@ -6,7 +6,7 @@ polars or pyarrow), tensors, lists, Datasets, dask arrays, and dicts of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def n_rows(X: Any) -> int:
     ValueError
         If the entries of a dict differ in length.
     TypeError
-        If `X` is a single value, or a table that is not computed yet.
+        If `X` is a single value, has no length, or is a table that is not computed yet.
     """
     if is_lazy(X):
         raise TypeError("Rows were expected, got a lazy table: call collect() first.")
@@ -82,7 +82,12 @@ def n_rows(X: Any) -> int:
         if len(shape) == 0:
             raise TypeError(f"Rows were expected, got the single value {X!r}.")
         return int(shape[0])
-    return len(X if hasattr(X, "__len__") else np.asarray(X))
+    if hasattr(X, "__len__") and not isinstance(X, str | bytes | Set):
+        return len(X)
+    rows = np.asarray(X) if hasattr(X, "__array__") else None
+    if rows is None or rows.ndim == 0:
+        raise TypeError(f"Rows in an order were expected, got {type(X).__name__}.")
+    return len(rows)
 
 
 def row_shape(X: Any) -> tuple[int, ...]:

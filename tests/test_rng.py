@@ -93,6 +93,11 @@ class TestResolve:
         with pytest.raises(ValueError, match="random_state must be None, an int"):
             resolve_rng(state)
 
+    def test_seed_that_does_not_fit_is_refused(self) -> None:
+        resolve_rng(2**64 - 1)
+        with pytest.raises(ValueError, match=r"below 2\*\*64"):
+            resolve_rng(2**64)
+
     @pytest.mark.parametrize("seed", [-1, np.int64(-5)])
     def test_negative_seed_is_refused(self, seed: int) -> None:
         with pytest.raises(ValueError, match="must not be negative"):

@@ -93,6 +93,9 @@ def test_what_has_no_rows():
         n_rows({"a": X, "b": X[:5]})
     with pytest.raises(TypeError, match="single value"):
         n_rows(np.float64(3))
+    for rows in (None, "ab", {1.0, 2.0}, (row for row in X)):
+        with pytest.raises(TypeError, match=f"expected, got {type(rows).__name__}"):
+            n_rows(rows)
 
 
 # -- converting -----------------------------------------------------------------------

@@ -173,6 +173,13 @@ class BaseCommittee(QueryMixin, DiagramMixin):
     def _check_members(self) -> None:
         if not self.learner_list:
             raise ValueError("The committee has no members: learner_list is empty.")
+        for member in self.learner_list:
+            if not hasattr(member, "estimator") or not hasattr(member, "query"):
+                name = type(member).__name__
+                raise TypeError(
+                    f"The members of a committee must be learners, got {name}. Pass "
+                    f"ActiveLearner({name}(...)) in its place."
+                )
 
     def _check(self, X: Any, y: Any) -> None:
         self._check_members()

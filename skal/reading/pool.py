@@ -17,6 +17,7 @@ from skorch import NeuralNet
 
 from skal._stacking import with_columns_of
 from skal._tables import column_names, take_columns
+from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.models import Member
 from skal.reading.unwrapping import (
@@ -33,6 +34,7 @@ from skal.rows import (
     ChainedRows,
     Rows,
     array_if_tensor,
+    as_dense,
     n_rows,
     take_rows,
     take_slice,
@@ -284,7 +286,7 @@ class Pool:
             parts.append(Rows(X, name="the labeled data"))
         if len(sets) == 1:
             return parts[0], sets[0][1]
-        return ChainedRows(parts), np.concatenate([np.asarray(y) for _, y in sets])
+        return ChainedRows(parts), _joined_labels([y for _, y in sets])
 
     def _check_n_features(self, estimator: Any, held: tuple[Any, Any] | None) -> None:
         """Raise if rows without names have another number of features."""
@@ -298,6 +300,20 @@ class Pool:
                 f"{self._title} has {shape[1]} features, but the model was trained on "
                 f"{expected}."
             )
+
+
+def _joined_labels(parts: list[Any]) -> np.ndarray:
+    """Join the labels of several members, as a column if one of them is."""
+    arrays = [as_dense(y) for y in parts]
+    if any(labels.ndim > 1 for labels in arrays):
+        arrays = [labels.reshape(len(labels), -1) for labels in arrays]
+        widths = sorted({labels.shape[1] for labels in arrays})
+        if len(widths) > 1:
+            raise UnsuitableLearnerError(
+                f"The members of the committee have labels of {widths} columns; they "
+                "must predict the same targets."
+            )
+    return np.concatenate(arrays)
 
 
 def _is_text(X: Any) -> bool:

@@ -297,6 +297,12 @@ class TestTraining:
                 call(*data)
         assert Committee([]).X_training is None
 
+    def test_members_are_learners(self, data):
+        committee = Committee([LogisticRegression()])
+        for call in (committee.fit, committee.teach):
+            with pytest.raises(TypeError, match=r"ActiveLearner\(LogisticRegression\("):
+                call(*data)
+
 
 class TestAsEstimator:
     def test_is_modals(self):

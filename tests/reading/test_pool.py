@@ -16,10 +16,10 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skal import ActiveLearner, Committee
+from skal import ActiveLearner, Committee, CommitteeRegressor
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
-from skal.strategies import Margin, Random
+from skal.strategies import LCMD, Margin, Random
 
 RNG = np.random.default_rng(0)
 X, POOL = RNG.normal(size=(30, 3)), RNG.normal(size=(11, 3))
@@ -181,6 +181,21 @@ def test_members_that_hold_no_rows_see_those_of_the_others():
             expected = pipe[:-1].transform(X[:9]) if scaled else X[:9]
             np.testing.assert_allclose(read(member.labeled), expected)
             assert np.array_equal(member.y, Y[:9])
+
+
+def test_labels_of_members_are_joined_if_they_have_the_same_columns():
+    def members(*labels):
+        return CommitteeRegressor(
+            [ActiveLearner(Ridge(), X_training=X.copy(), y_training=y) for y in labels]
+        )
+
+    mixed, plain = members(X[:, 0], X[:, :1]), members(X[:, 0], X[:, 0])
+    for member in Pool(mixed, POOL).members:
+        assert np.array_equal(member.y, np.tile(X[:, :1], (2, 1)))
+    picks, expected = (LCMD().select(m, POOL, 4).indices for m in (mixed, plain))
+    assert np.array_equal(picks, expected)
+    with pytest.raises(UnsuitableLearnerError, match=r"labels of \[1, 3\] columns"):
+        _ = Pool(members(X[:, 0], X), POOL).members
 
 
 def test_labeled_rows_as_they_are_held():
