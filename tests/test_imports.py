@@ -55,7 +55,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "learners": {*("_stacking", "_tables", "nets", "reading", "rows", "strategies")},
     "saving": {"_files", "_version", "nets"},
-    "simulation": {"_files", "_version", "learners", "nets", "rows", "strategies"},
+    "simulation": {
+        *("_files", "_tables", "_version", "learners", "nets", "rows", "strategies")
+    },
     "campaign": {
         *("_files", "_tables", "_version", "learners", "rows"),
         *("simulation", "strategies"),
