@@ -184,6 +184,15 @@ def test_moments_are_those_of_the_dense_matrix(kind, memory):
     )
 
 
+def test_working_memory_bounds_the_blocks_of_covariances():
+    found = read(process(y=TWO))
+    others = found.rows_at(torch.arange(40).repeat(10))
+    with config_context(working_memory=1):  # a sixteenth of it for each temporary
+        sizes = [8 * part.numel() for _, part in found.covariances(others)]
+    assert len(sizes) > 1
+    assert max(sizes) <= 2**16
+
+
 @pytest.mark.parametrize("estimator", [BayesianRidge(), ARDRegression()])
 def test_linear_models_add_their_noise_in_predict(estimator):
     # Centered, as scikit-learn took the offset off in `predict` only later.
