@@ -62,8 +62,9 @@ ALLOWED: dict[str, set[str]] = {
         *("_files", "_tables", "_version", "learners", "rows"),
         *("simulation", "strategies"),
     },
+    "labeling": {"campaign", "rows", "stopping"},
     "cli": {
-        *("_version", "campaign", "simulation", "strategies", "tabular"),
+        *("_version", "campaign", "labeling", "simulation", "strategies", "tabular"),
     },
     "stopping": set(),
     "tabular": {"_tables", "nets"},
@@ -123,13 +124,13 @@ def test_every_import_is_declared() -> None:
     setup.read(ROOT.parent / "setup.cfg")
     extras = setup["options.extras_require"]
     required = setup["options"]["install_requires"] + extras["plot"] + extras["dask"]
-    required += extras["campaign"] + extras["save"]
+    required += extras["campaign"] + extras["label"] + extras["save"]
     declared = set(re.findall(r"^[\w-]+", required, re.MULTILINE))
     heads = {
         name.split(".")[0] for path in MODULES for name in _imports(path.read_text())
     }
     distributions = {"sklearn": "scikit-learn", "modAL": "modAL-python"}
-    distributions["sqlalchemy"] = "SQLAlchemy"
+    distributions |= {"sqlalchemy": "SQLAlchemy", "jinja2": "Jinja2"}
     for_types = "typing_extensions"
     used = heads - {"skal", for_types, *sys.stdlib_module_names}
     # dask arrays are recognized by what they can do.
@@ -159,7 +160,7 @@ def _loaded_after(statement: str, roots: set[str]) -> set[str]:
 
 def test_skal_loads_no_extras() -> None:
     roots = {"modAL", "matplotlib", "dask", "distributed", "sqlalchemy", "openpyxl"}
-    roots |= {"safetensors", "polars"}
+    roots |= {"safetensors", "polars", "starlette", "uvicorn"}
     assert _loaded_after("import skal", roots) == {"modAL"}
 
 

@@ -77,7 +77,12 @@ class Asker(Recorder):
     # -- asking -----------------------------------------------------------------------
 
     def ask(
-        self, n: int, annotator: str | None = None, *, reserve: float = _WEEK
+        self,
+        n: int,
+        annotator: str | None = None,
+        *,
+        reserve: float = _WEEK,
+        again: bool = True,
     ) -> Batch:
         """Ask which rows to label next.
 
@@ -89,6 +94,10 @@ class Asker(Recorder):
             more than 1, and never twice of one who answered or skipped.
         reserve : float, default=7 days
             Seconds for which the rows are reserved.
+        again : bool, default=True
+            Whether rows that the annotator was asked before and has not answered are
+            among the n. Without them, answers that arrive while the model is fitted do
+            not matter.
 
         Returns
         -------
@@ -104,7 +113,7 @@ class Asker(Recorder):
         for _ in range(_TRIES):
             self._sync()
             now, as_of = time(), self._ledger.seq
-            chosen = self._choose(n, name, now)
+            chosen = self._choose(n, name, now, again)
             with self._database.writing() as connection:
                 self._sync(connection)
                 if not self._still_free(chosen, name, now):
@@ -119,8 +128,21 @@ class Asker(Recorder):
             "was reserved: try again."
         )
 
-    def _choose(self, n: int, name: str, now: float) -> list[_Choice]:
-        waiting = self._ledger.unanswered(name, now)[:n]
+    def waiting(self, annotator: str | None = None) -> Batch:
+        """Get what an annotator was asked and has not answered, oldest first."""
+        self._need_pool("waiting", model=False)
+        self._sync()
+        events = self._ledger.unanswered(annotator or "", time())
+        expires = min((e.expires for e in events if e.expires), default=time())
+        return self._batch(events, annotator, expires)
+
+    def n_left(self, annotator: str | None = None) -> int:
+        """Count the rows that an annotator may be asked, without those that wait."""
+        self._sync()
+        return len(self._ledger.candidates(len(self.ids), annotator or "", time()))
+
+    def _choose(self, n: int, name: str, now: float, again: bool) -> list[_Choice]:
+        waiting = self._ledger.unanswered(name, now)[:n] if again else []
         chosen = [_Choice(e.position, "again", e.batch, e.score) for e in waiting]
         started = self._ledger.started(name, now)[: n - len(chosen)]
         chosen += [_Choice(position, "started") for position in started]
@@ -219,8 +241,8 @@ class Asker(Recorder):
     def _described(self) -> dict[str, Any]:
         return {"skal": __version__, **{k: describe(v) for k, v in self._parts.items()}}
 
-    def _need_pool(self, method: str) -> None:
+    def _need_pool(self, method: str, model: bool = True) -> None:
         if self._pool is None:
             raise ValueError(f"{method} needs the rows: pass X_pool to Campaign.open.")
-        if self._parts["model"] is None:
+        if model and self._parts["model"] is None:
             raise ValueError(f"{method} needs a model: pass it to Campaign.open.")

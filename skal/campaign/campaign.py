@@ -255,6 +255,17 @@ class Campaign(Asker):
         parts = {"model": model, "strategy": strategy, "initial": initial}
         return cls(database, meta, pool, texts, parts)
 
+    def reopen(self) -> Campaign:
+        """Open the same campaign once more, for another thread.
+
+        Two threads must not use one object. The rows are shared, and not checked again.
+        """
+        with self._database.reading() as connection:
+            meta = self._database.meta(connection)
+        return Campaign(
+            self._database, meta, self._pool, list(self._positions), self._parts
+        )
+
     # -- the model --------------------------------------------------------------------
 
     def fit(self) -> Any:

@@ -315,6 +315,24 @@ class Recorder:
             }
         )
 
+    def said(self, annotator: str | None = None) -> list[tuple[Any, str, Any]]:
+        """List what an annotator said of rows and has not taken back, last one first.
+
+        Returns
+        -------
+        said : list of (id, kind, label)
+            The kind is "answer", "skip" or "cannot"; the last two have no label.
+        """
+        self._sync()
+        name = annotator or ""
+        events = [said[name] for said in self._ledger.said.values() if name in said]
+        events.sort(key=lambda event: -event.seq)
+        return [(self.ids[e.position], e.kind, e.value) for e in events]
+
+    def row(self, key: Any) -> dict[str, Any]:
+        """Get the columns of a row as people read them; raises KeyError without it."""
+        return self._shown(self._find([key])[0])
+
     # -- inside -----------------------------------------------------------------------
 
     def _sync(self, connection: Any = None) -> None:

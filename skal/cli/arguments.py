@@ -18,6 +18,7 @@ _EXAMPLES = """examples:
   skal ask houses.csv --target SalePrice -n 20 -o to_label.csv
   skal tell houses.csv to_label.csv
   skal status houses.csv
+  skal label houses.csv --target SalePrice --annotator ann
   skal export houses.csv -o labeled.csv --predict
   skal compare houses.csv --target SalePrice --strategies Random,LCMD,BAIT
 
@@ -80,20 +81,22 @@ def _parser() -> argparse.ArgumentParser:
 
     ask = _command(found, "ask", "write the rows to label next", commands.ask)
     _add_data(ask)
-    _add_model(ask)
-    ask.add_argument("-n", type=_positive, default=10, help="number of rows (10)")
+    _add_asking(ask)
     ask.add_argument(
         "-o",
         "--output",
         required=True,
         help="file to be filled in: .csv, .xlsx, or .json for Label Studio",
     )
-    ask.add_argument("--strategy", help="see `skal strategies` (the recommended one)")
-    ask.add_argument("--classes", help="labels that may occur, separated by commas")
-    ask.add_argument("--annotator", help="who will answer")
-    ask.add_argument("--seed", type=int, help="of the campaign (0)")
-    ask.add_argument(
-        "--append", action="store_true", help="rows were added to the file"
+
+    label = _command(found, "label", "label on a page in the browser", commands.label)
+    _add_data(label)
+    _add_asking(label)
+    label.add_argument("--images", help="folder of images, whose paths are in cells")
+    label.add_argument("--host", default="127.0.0.1", help="to listen at (127.0.0.1)")
+    label.add_argument("--port", type=int, default=0, help="to listen at (a free one)")
+    label.add_argument(
+        "--no-browser", action="store_true", help="only print the address of the page"
     )
 
     tell = _command(found, "tell", "record the labels of a file", commands.tell)
@@ -166,6 +169,20 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", help="column of ids (found, or the number of the row)")
     parser.add_argument("--task", choices=["classification", "regression"])
     parser.add_argument("--model", choices=list(MODELS), help="model (nets)")
+
+
+def _add_asking(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("-n", type=_positive, default=10, help="rows at a time (10)")
+    parser.add_argument(
+        "--strategy", help="see `skal strategies` (the recommended one)"
+    )
+    parser.add_argument("--classes", help="labels that may occur, separated by commas")
+    parser.add_argument("--annotator", help="who will answer")
+    parser.add_argument("--seed", type=int, help="of the campaign (0)")
+    parser.add_argument(
+        "--append", action="store_true", help="rows were added to the file"
+    )
 
 
 def _positive(text: str) -> int:

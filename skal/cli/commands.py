@@ -19,7 +19,7 @@ from skal.cli.models import (
 from skal.cli.table import Table, read_table
 from skal.simulation import compare_strategies
 
-__all__ = ["ask", "compare", "export", "status", "strategies", "tell"]
+__all__ = ["ask", "compare", "export", "label", "status", "strategies", "tell"]
 
 
 def ask(options: Namespace) -> None:
@@ -27,7 +27,7 @@ def ask(options: Namespace) -> None:
     output = Path(options.output)
     if not output.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(output.parent)!r}.")
-    campaign = _start(options) if _is_new(options) else _continue(options)
+    campaign = _open(options)
     batch = campaign.ask(options.n, options.annotator)
     if not len(batch):
         _say("No row is left to ask for.")
@@ -41,6 +41,34 @@ def ask(options: Namespace) -> None:
         f"{len(batch)} rows to label are in {output}, chosen by {labeled} labels. Fill "
         f"in the column {campaign.target!r}, then: skal tell {options.data} {output}"
     )
+
+
+def label(options: Namespace) -> None:
+    """Serve a page on which people label."""
+    # Here, so that other commands do without its packages.
+    from skal.labeling import check_options, serve
+
+    check_options(options.annotator, options.images)
+    campaign = _open(options)
+    if options.host not in ("127.0.0.1", "localhost", "::1"):
+        _say(
+            f"warning: at {options.host}, other machines reach the page. Labels and "
+            "the token of the address go over the network unencrypted."
+        )
+    _say("Label at the address below; Ctrl-C ends the server. Each label is kept.")
+    serve(
+        campaign,
+        annotator=options.annotator,
+        images=options.images,
+        n=options.n,
+        host=options.host,
+        port=options.port,
+        open_browser=not options.no_browser,
+    )
+
+
+def _open(options: Namespace) -> Campaign:
+    return _start(options) if _is_new(options) else _continue(options)
 
 
 def _start(options: Namespace) -> Campaign:

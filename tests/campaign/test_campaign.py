@@ -465,3 +465,36 @@ def test_events_are_listed_with_their_times(make: Make) -> None:
     (event,) = campaign.events().to_dict("records")
     assert abs(pd.Timestamp.now("UTC") - event["time"]) < pd.Timedelta(minutes=5)
     assert event["annotator"] == "ann"
+
+
+def test_what_waits_and_what_was_said(
+    make: Callable[..., Campaign], y: pd.Series, table: pd.DataFrame
+) -> None:
+    campaign = make()
+    other = campaign.reopen()
+    first = campaign.ask(4, "ann")
+    assert other.waiting("ann").ids == first.ids
+    assert len(other.waiting("bob")) == len(other.waiting()) == 0
+    assert other.n_left("ann") == other.n_left("bob") == N_ROWS - 4
+    # Further rows, whatever waits.
+    second = other.ask(3, "ann", again=False)
+    assert len(second) == 3
+    assert not set(second.ids) & set(first.ids)
+    assert campaign.ask(7, "ann").ids == [*first.ids, *second.ids]
+    a, b, c, *_ = first.ids
+    campaign.tell([a], [1.0], "ann")
+    campaign.skip([b], "ann")
+    campaign.cannot_label([c], "ann")
+    campaign.tell([a], [2.0], "ann")
+    assert other.said("ann") == [
+        (a, "answer", 2.0),
+        (c, "cannot", None),
+        (b, "skip", None),
+    ]
+    assert other.said("bob") == []
+    assert other.waiting("ann").ids == [first.ids[3], *second.ids]
+    assert other.n_left("ann") == N_ROWS - 7
+    assert other.row(a) == table.loc[a].to_dict()
+    with pytest.raises(KeyError, match="no rows"):
+        other.row("r999")
+    assert campaign.replay()["same"].tolist() == [True, True]

@@ -1,0 +1,192 @@
+"""Asks for rows, and fits the model for it, while people label others."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Any
+
+import numpy as np
+
+from skal.campaign import Campaign
+from skal.campaign.history import batch_ends, model_at, score_at
+from skal.rows import n_rows, take_rows
+from skal.stopping import StablePredictions, StoppingRule
+from skal.validation import check_int
+
+__all__ = ["Progress", "Worker"]
+
+_log = logging.getLogger(__name__)
+#: Rows of the pool on which successive models are compared.
+_COMPARED = 2000
+#: Folds of the learning curve: each is a fit, for which those who wait for rows wait.
+_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the worker is doing for an annotator.
+
+    Attributes
+    ----------
+    choosing : bool
+        Whether rows are on their way.
+    error : str or None
+        Why the last attempt failed.
+    """
+
+    choosing: bool
+    error: str | None
+
+
+class Worker:
+    """One thread that asks for rows; nobody waits for it.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        Used by this thread alone.
+    n : int
+        Rows of a batch.
+    rule : StoppingRule, optional
+        Sees each model that a batch was picked by; `StablePredictions` on rows of the
+        pool by default. What it has seen ends with the process.
+
+    Attributes
+    ----------
+    hint : str or None
+        Why the rule would stop.
+    curve_error : str or None
+        Why the last score of the curve failed.
+
+    Notes
+    -----
+    Who waits for rows comes first. In idle time, the learning curve is completed, one
+    number of labels at a time and the last one first, by 3-fold cross-validation.
+    """
+
+    def __init__(
+        self, campaign: Campaign, n: int = 10, rule: StoppingRule | None = None
+    ) -> None:
+        check_int("n", n)
+        campaign._need_pool("labeling")
+        self.n = n
+        self.hint: str | None = None
+        self.curve_error: str | None = None
+        self._campaign = campaign
+        self._rule = _default_rule(campaign) if rule is None else rule
+        self._changed = Condition()
+        self._wanted: list[str] = []
+        self._busy_for: str | None = None
+        self._errors: dict[str, str] = {}
+        self._curve: dict[int, dict[str, Any] | None] = {}
+        self._closed = False
+        self._thread = Thread(target=self._run, name="skal-labeling", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Begin nothing more, and wait some seconds for what is being done."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+
+    def want(self, annotator: str) -> None:
+        """Ask for further rows, unless that is being done."""
+        with self._changed:
+            if annotator not in (*self._wanted, self._busy_for):
+                self._wanted.append(annotator)
+                self._errors.pop(annotator, None)
+                self._changed.notify_all()
+
+    def progress(self, annotator: str) -> Progress:
+        """Say what is being done for an annotator."""
+        with self._changed:
+            choosing = annotator in (*self._wanted, self._busy_for)
+            return Progress(choosing, self._errors.get(annotator))
+
+    def curve(self) -> list[dict[str, Any]]:
+        """Get the learning curve so far: ``n_labels``, ``score`` and ``std``."""
+        with self._changed:
+            rows = [row for row in self._curve.values() if row is not None]
+        by_count = {row["n_labels"]: row for row in rows}
+        return [by_count[count] for count in sorted(by_count)]
+
+    # -- in the thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        unscored: list[int] | None = None
+        while True:
+            with self._changed:
+                while not (self._closed or self._wanted or unscored != []):
+                    self._changed.wait()
+                if self._closed:
+                    return
+                name = self._wanted.pop(0) if self._wanted else None
+                self._busy_for = name
+            if name is not None:
+                self._ask(name)
+                unscored = None
+            elif unscored is None:
+                unscored = self._find_unscored()
+            else:
+                self._score(unscored.pop())
+
+    def _ask(self, name: str) -> None:
+        error = None
+        try:
+            batch = self._campaign.ask(self.n, name, again=False)
+        except Exception as found:  # of any model or strategy: shown on the page
+            _log.warning("Rows could not be chosen.", exc_info=True)
+            error = f"{type(found).__name__}: {found}"
+        with self._changed:
+            # Rows are there before it is said that nobody is choosing any more.
+            self._busy_for = None
+            if error is not None:
+                self._errors[name] = error
+        if error is None and len(batch):
+            self._look()
+
+    def _look(self) -> None:
+        """Show the model of the last batch to the rule."""
+        try:
+            ends = batch_ends(self._campaign)
+            found = model_at(self._campaign, ends[-1]) if ends else None
+            if found is not None:
+                self._rule.update(*found)
+                self.hint = self._rule.reason_
+        except Exception as error:
+            _log.warning("The stopping rule failed.", exc_info=True)
+            self.hint = f"The stopping rule failed: {type(error).__name__}: {error}"
+
+    def _find_unscored(self) -> list[int]:
+        try:
+            return [end for end in batch_ends(self._campaign) if end not in self._curve]
+        except Exception as error:
+            _log.warning("The learning curve failed.", exc_info=True)
+            self.curve_error = f"{type(error).__name__}: {error}"
+            return []
+
+    def _score(self, end: int) -> None:
+        row, self.curve_error = None, None
+        try:
+            row = score_at(self._campaign, end, cv=_FOLDS)
+        except Exception as error:
+            _log.warning("The learning curve failed.", exc_info=True)
+            self.curve_error = f"{type(error).__name__}: {error}"
+        with self._changed:
+            self._curve[end] = row
+
+
+def _default_rule(campaign: Campaign) -> StoppingRule:
+    pool: Any = campaign._pool
+    m = n_rows(pool.X)
+    rows = np.arange(m)
+    if m > _COMPARED:
+        rng = np.random.default_rng(campaign._picker.seed)
+        rows = np.sort(rng.choice(m, _COMPARED, replace=False))
+    return StablePredictions(take_rows(pool.X, rows))
