@@ -197,7 +197,8 @@ def gains(data: pd.DataFrame) -> pd.DataFrame:
     data["value"] = np.where(is_regression, -error, 100 * data["score"])
     means = data.groupby(KEYS)["value"].mean().unstack("strategy")
     found = means.sub(means["Random"], axis=0).drop(columns="Random")
-    return found.stack().rename("gain").reset_index()
+    # Not every learner is asked with every strategy.
+    return found.stack().dropna().rename("gain").reset_index()
 
 
 def gains_table(found: pd.DataFrame) -> pd.DataFrame:

@@ -95,39 +95,50 @@ def fill_seeds(estimator: Any, rng: torch.Generator) -> Any:
     return estimator.set_params(**seeds)
 
 
+class _Block:
+    """A block of code that preserves the global generators."""
+
+    states: _States
+
+
 class _Holders:
-    """The threads within `preserve_global_rng`, which share the global generators."""
+    """The blocks of all threads, which share the global generators."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.depths: dict[tuple[int, int], int] = {}
+        # An interrupt may leave it locked, by a thread that then comes back.
+        self.lock = threading.RLock()
+        self.blocks: dict[_Block, tuple[int, int]] = {}  # process and thread
         self.before: _States | None = None
 
     def others(self) -> bool:
         """Whether another thread of this process is within a block."""
-        pid, thread = os.getpid(), threading.get_ident()
-        # The key has the process, as a fork copies the entries of other threads.
-        return any(key[0] == pid and key[1] != thread for key in self.depths)
+        pid, thread = _here()
+        # The process counts, as a fork copies the entries of other threads.
+        threads = {key[1] for key in self.blocks.values() if key[0] == pid}
+        return bool(threads - {thread})
 
-    def enter(self) -> tuple[_States, bool]:
-        """Count a thread in; return the states, and whether it is alone."""
-        key = os.getpid(), threading.get_ident()
+    def enter(self, block: _Block) -> bool:
+        """Note the states before a block; return whether its thread is alone."""
         with self.lock:
-            states, alone = _States(), not self.others()
-            self.depths[key] = self.depths.get(key, 0) + 1
-            if alone and self.depths[key] == 1:
-                self.before = states
-        return states, alone
+            block.states, alone = _States(), not self.others()
+            if alone and _here() not in self.blocks.values():
+                self.before = block.states
+            self.blocks[block] = _here()
+        return alone
 
-    def leave(self, states: _States) -> None:
-        """Count a thread out; restore the generators unless they are in use."""
-        key = os.getpid(), threading.get_ident()
+    def leave(self, block: _Block) -> None:
+        """Restore the generators unless they are in use; repeat if interrupted."""
         with self.lock:
-            depth = self.depths.pop(key) - 1
-            if depth:
-                self.depths[key] = depth
+            if block not in self.blocks:
+                return
+            nested = list(self.blocks.values()).count(self.blocks[block]) > 1
             if not self.others():
-                (states if depth or self.before is None else self.before).restore()
+                (block.states if nested or not self.before else self.before).restore()
+            del self.blocks[block]
+
+
+def _here() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
 
 
 _HOLDERS = _Holders()
@@ -152,15 +163,20 @@ def preserve_global_rng(
     overlap, the last one to end restores the state before the first one, and random
     numbers drawn within them are not reproducible.
     """
-    states, alone = _HOLDERS.enter()
+    block = _Block()
     try:
+        alone = _HOLDERS.enter(block)
         if seed is not None and (alone or not if_alone):
             _seed_torch(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
         yield
     finally:
-        _HOLDERS.leave(states)
+        try:
+            _HOLDERS.leave(block)
+        except KeyboardInterrupt:  # within it, or before its first line
+            _HOLDERS.leave(block)
+            raise
 
 
 class _States:

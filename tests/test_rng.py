@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from skal.rng import preserve_global_rng, resolve_rng, seed_from
+from skal.rng import _HOLDERS, preserve_global_rng, resolve_rng, seed_from
+from tests.fuzz import interrupted_at
 
 
 def _global_draws() -> tuple[Any, ...]:
@@ -132,6 +134,28 @@ class TestPreserve:
         with pytest.raises(RuntimeError, match="inside"), preserve_global_rng(3):
             _draw_and_raise()
         assert _global_draws() == expected
+
+    @pytest.mark.parametrize("depth", [1, 2])
+    def test_restored_whenever_an_interrupt_comes(self, depth: int) -> None:
+        _seed_globals()
+        expected = _global_draws()
+        for count in range(1, 60):
+            _seed_globals()
+            try:
+                with interrupted_at(count), ExitStack() as stack:
+                    for seed in range(depth):
+                        stack.enter_context(preserve_global_rng(seed))
+                    _global_draws()
+            except KeyboardInterrupt:
+                interrupted = True
+            else:
+                interrupted = False
+            assert _global_draws() == expected, count
+            assert not _HOLDERS.blocks
+            if not interrupted:
+                break
+        assert not interrupted
+        assert count > 5
 
     def test_seed_repeats_what_is_drawn_inside(self) -> None:
         drawn = []

@@ -24,9 +24,11 @@ def test_gain_is_that_of_the_log_error_or_of_accuracy_without_the_start():
             campaigns("yacht", "a", "LCMD", [-1, -1, -4]),
             campaigns("glass", "a", "Random", [0.1, 0.5, 0.6]),
             campaigns("glass", "a", "LCMD", [0.9, 0.6, 0.6]),
+            campaigns("glass", "b", "Random", [0.1, 0.5, 0.6]),  # without LCMD
         ]
     )
     found = any_learner.gains(data).set_index("set")["gain"]
+    assert len(found) == 2
     assert found["yacht"] == pytest.approx(np.log(2) / 2)
     assert found["glass"] == pytest.approx(5)
 
