@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ class EstimatorNet(NeuralNet):
         """Set parameters of the net.
 
         As in skorch, setting a parameter of the module rebuilds the module of a fitted
-        net.
+        net, with new weights, and a warning.  Another optimizer starts anew.
 
         Parameters
         ----------
@@ -118,6 +119,7 @@ class EstimatorNet(NeuralNet):
             # skorch sets these, then raises an error that asks to report it.
             readers = ("dataset", "iterator_train", "iterator_valid")
             direct = [name for name in params if name.split("__")[0] in readers]
+            direct += ["optimizer"] * ("optimizer" in params)
         else:
             # skorch would initialize old and new callbacks at once, and does not
             # accept a module instance here.
@@ -127,6 +129,21 @@ class EstimatorNet(NeuralNet):
             self.__dict__.update({name: params.pop(name) for name in direct})
             with preserve_global_rng(self._next_seed()) if rebuilds else nullcontext():
                 super().set_params(**params)
+            # skorch writes these into the optimizer alone, which the next fit replaces.
+            own = [n for n in params if n.startswith("optimizer__")]
+            own = [n for n in own if not n.startswith("optimizer__param_groups")]
+            self.__dict__.update({name: params[name] for name in own})
+            if self.initialized_ and "optimizer" in direct:
+                self.initialize_optimizer()
+        if rebuilds and len(self.history_):
+            warnings.warn(
+                f"The module of {type(self).__name__} is rebuilt with new weights: "
+                "what it had learned is lost, and predictions and queries mean nothing "
+                "before the next fit. Set parameters of the module of an unfitted "
+                "clone, or fit (a learner: teach) before anything else.",
+                UserWarning,
+                stacklevel=3,
+            )
         return self
 
     @contextmanager

@@ -230,13 +230,23 @@ def test_parameters_of_a_fitted_net_are_set_as_in_skorch() -> None:
     assert net.optimizer_.param_groups[0]["lr"] == 0.5
     net.set_params(optimizer__weight_decay=0.25)
     assert net.optimizer_.param_groups[0]["weight_decay"] == 0.25
-    net.set_params(module__hidden_sizes=(3,))
+    assert net.get_params()["optimizer__weight_decay"] == 0.25
+    net.set_params(optimizer=torch.optim.SGD)
+    assert isinstance(net.optimizer_, torch.optim.SGD)
+    before = net.predict_proba(X)
+    net.set_params(optimizer=torch.optim.Adam, lr=0.25)
+    assert net.optimizer_.param_groups[0]["lr"] == 0.25
+    np.testing.assert_array_equal(net.predict_proba(X), before)
+    with pytest.warns(UserWarning, match="NetClassifier is rebuilt with new weights"):
+        net.set_params(module__hidden_sizes=(3,))
     assert net.module_.body[1].out_features == 3  # at once, and still sized
     assert net.module_.head.out_features == 3
     net.set_params(iterator_valid__batch_size=10, iterator_train__shuffle=False)
     assert net.get_params()["iterator_valid__batch_size"] == 10
     net.fit(X, Y)
     assert net.module_.body[1].out_features == 3
+    assert net.optimizer_.param_groups[0]["weight_decay"] == 0.25  # not lost in fit
+    assert clone(net).get_params()["optimizer__weight_decay"] == 0.25
 
 
 def test_parameters_that_cannot_be_set_change_nothing() -> None:
@@ -364,6 +374,7 @@ def test_partial_fit_draws_further_seeds() -> None:
     assert states_equal(run().module_, run().module_)
 
 
+@pytest.mark.filterwarnings("ignore:.* is rebuilt with new weights")
 @pytest.mark.parametrize(
     "act",
     [

@@ -152,7 +152,8 @@ def test_the_rate_of_a_fitted_net_is_set() -> None:
     before = {k: v.clone() for k, v in net.module_.state_dict().items()}
     net.set_params(lr=0.25)
     assert {g["lr"] for g in net.optimizer_.param_groups} == {0.25}
-    net.set_params(lr="auto", module__hidden_sizes=(6, 5), verbose=0)
+    with pytest.warns(UserWarning, match="rebuilt with new weights"):
+        net.set_params(lr="auto", module__hidden_sizes=(6, 5), verbose=0)
     assert net.lr == "auto"
     assert sorted({g["lr"] for g in net.optimizer_.param_groups})[-1] == pytest.approx(
         0.3
