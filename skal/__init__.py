@@ -39,6 +39,7 @@ _SUBMODULES = (
         "adversarial",
         "campaign",
         "datasets",
+        "evaluation",
         "exceptions",
         "learners",
         "measures",

@@ -46,7 +46,8 @@ PUBLIC = [
         "skal.selection",
         "skal.simulation",
     ),
-    *("skal.campaign", "skal.datasets", "skal.exceptions", "skal.saving"),
+    *("skal.campaign", "skal.datasets", "skal.evaluation", "skal.exceptions"),
+    "skal.saving",
     "skal.tabular",
 ]
 

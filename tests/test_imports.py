@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         *("_version", "campaign", "labeling", "simulation", "strategies", "tabular"),
     },
+    "evaluation": set(),
     "stopping": set(),
     "tabular": {"_tables", "nets"},
     "datasets": {"_tables"},

@@ -21,7 +21,12 @@ from skal.selection._herding import max_herding
 from skal.selection._max_cover import max_cover
 from skal.selection._max_det import max_det
 from skal.selection._prob_cover import prob_cover
-from skal.selection._scores import gumbel_top_k, interleave, top_k
+from skal.selection._scores import (
+    draw_probabilities,
+    gumbel_top_k,
+    interleave,
+    top_k,
+)
 from skal.selection._seeding import seeding
 from skal.selection._tessar import tessar
 
@@ -34,6 +39,7 @@ __all__ = [
     "batch_bald_of_covariance",
     "batch_epig",
     "batch_epig_of_covariance",
+    "draw_probabilities",
     "fisher_bait",
     "frank_wolfe",
     "gaussian_batch_bald",

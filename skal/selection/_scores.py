@@ -10,7 +10,14 @@ from torch import Tensor
 from skal.selection._greedy import Picks, check_n
 from skal.validation import check_not_negative, check_option
 
-__all__ = ["KINDS", "gumbel_top_k", "interleave", "top_k"]
+__all__ = [
+    "KINDS",
+    "draw_by_scores",
+    "draw_probabilities",
+    "gumbel_top_k",
+    "interleave",
+    "top_k",
+]
 
 
 def top_k(scores: Tensor, n: int, rng: torch.Generator | None = None) -> Picks:
@@ -126,6 +133,13 @@ def gumbel_top_k(
     >>> gumbel_top_k(torch.tensor([0.0, 5.0, 0.0]), 2, rng).indices[0]
     tensor(1)
     """
+    return draw_by_scores(scores, n, rng, beta=beta, kind=kind)[0]
+
+
+def draw_by_scores(
+    scores: Tensor, n: int, rng: torch.Generator, *, beta: float, kind: str
+) -> tuple[Picks, Tensor]:
+    """Draw as `gumbel_top_k` does; return the logarithms of the weights as well."""
     check_n(n, len(scores))
     check_not_negative("beta", beta)
     check_option("kind", kind, KINDS)
@@ -137,12 +151,54 @@ def gumbel_top_k(
     weighty = values > -torch.inf
     if beta == 0:
         keys, weighty = gumbel, torch.ones_like(weighty)
+        values = torch.zeros_like(values)
     else:
         keys = torch.where(weighty, values + gumbel / beta, gumbel)
     # By key; then, by a stable sort, rows of a positive weight before those without.
     order = keys.argsort(descending=True, stable=True)
     order = order[(~weighty[order]).to(torch.uint8).argsort(stable=True)][:n]
-    return Picks(order, scores[order])
+    return Picks(order, scores[order]), beta * values
+
+
+def draw_probabilities(log_weights: Tensor, indices: Tensor) -> Tensor:
+    r"""Probability of each row of a batch, drawn one after the other by weights.
+
+    Parameters
+    ----------
+    log_weights : Tensor of shape (m,)
+        Logarithms of the weights; :math:`-\infty` for a weight of 0.
+    indices : Tensor of shape (n,), int64
+        Distinct rows in the order drawn, without replacement.
+
+    Returns
+    -------
+    probabilities : float64 Tensor of shape (n,)
+        Of the k-th row given those before it: its share of the weights of all rows that
+        were left.  If only rows of weight 0 were left, they were equally likely.
+
+    Notes
+    -----
+    The weights that are left are summed from the last row backwards, so that no
+    rounding error of a difference remains.  The cost is O(m).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection import draw_probabilities
+    >>> draw_probabilities(torch.tensor([1.0, 2.0, 5.0]).log(), torch.tensor([2, 0]))
+    tensor([0.6250, 0.3333], dtype=torch.float64)
+    """
+    logs = log_weights.double()
+    left = torch.ones(len(logs), dtype=torch.bool, device=logs.device)
+    left[indices] = False
+    rest = logs[left].logsumexp(0) if bool(left.any()) else logs.new_tensor(-torch.inf)
+    drawn = logs[indices]
+    # In reverse: what was left when a row was drawn.
+    totals = torch.cat([rest[None], drawn.flip(0)]).logcumsumexp(0)[1:].flip(0)
+    numbers = torch.arange(len(logs), len(logs) - len(drawn), -1, device=logs.device)
+    return torch.where(
+        totals > -torch.inf, (drawn - totals).exp(), 1 / numbers.double()
+    )
 
 
 def _log_weights(scores: Tensor, kind: str, rng: torch.Generator) -> Tensor:

@@ -17,9 +17,10 @@ from skal.selection import (
     batch_bald,
     batch_bald_of_covariance,
     gaussian_batch_bald,
-    gumbel_top_k,
 )
+from skal.selection._scores import draw_by_scores
 from skal.strategies.disagreement import Disagreement
+from skal.strategies.drawing import WeightedStrategy
 from skal.validation import check_int, check_positive
 
 __all__ = [
@@ -299,7 +300,7 @@ def _warn_of_sampling(outputs: Tensor, n: int) -> None:
     )
 
 
-class PowerBALD(BALD):
+class PowerBALD(WeightedStrategy, BALD):
     r"""PowerBALD [1]_: rows drawn with probabilities that increase with `BALD`.
 
     Parameters
@@ -346,7 +347,9 @@ class PowerBALD(BALD):
         super().__init__(posterior, noise_variance, random_state)
         self.power = power
 
-    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+    def _weighted(
+        self, pool: Pool, n: int, rng: torch.Generator
+    ) -> tuple[Picks, Tensor]:
         check_positive("power", self.power)
         scores = self._checked_scores(pool, rng)
-        return gumbel_top_k(scores, n, rng, beta=self.power)
+        return draw_by_scores(scores, n, rng, beta=self.power, kind="power")

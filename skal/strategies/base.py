@@ -167,10 +167,7 @@ class QueryStrategy(BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             If the strategy reads the model and the model is not fitted.
         """
-        with own_modes(), naming_cells(X_pool, "the pool"), _naming_first():
-            pool = Pool(learner, X_pool)
-            n = _check_n_instances(n_instances, len(pool))
-            self._admit(pool)
+        with self._asked(learner, X_pool, n_instances) as (pool, n):
             picks = self._query(pool, n)
         return Selection(picks.indices.numpy(), picks.scores.numpy())
 
@@ -224,6 +221,17 @@ class QueryStrategy(BaseEstimator, ABC):
         from skal.strategies.explaining import explain  # which imports this module
 
         return explain(self, learner, X_pool, n_instances)
+
+    @contextmanager
+    def _asked(
+        self, learner: Any, X_pool: Any, n_instances: Any
+    ) -> Iterator[tuple[Pool, int]]:
+        """Check what is asked of the strategy, and yield the pool and the number."""
+        with own_modes(), naming_cells(X_pool, "the pool"), _naming_first():
+            pool = Pool(learner, X_pool)
+            n = _check_n_instances(n_instances, len(pool))
+            self._admit(pool)
+            yield pool, n
 
     def _query(self, pool: Pool, n: int, outer: torch.Generator | None = None) -> Picks:
         """Pick rows for a learner that has been checked.

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from skal.reading.pool import Pool
+from skal.selection import Picks, top_k
 from skal.strategies.base import ScoreStrategy
+from skal.strategies.drawing import WeightedStrategy
 
 __all__ = ["Random"]
 
 
-class Random(ScoreStrategy):
+class Random(WeightedStrategy, ScoreStrategy):
     """Rows drawn uniformly at random, without replacement.
 
     Parameters
@@ -43,3 +45,9 @@ class Random(ScoreStrategy):
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         pool.check_finite()
         return torch.rand(len(pool), generator=rng, dtype=torch.float64)
+
+    def _weighted(
+        self, pool: Pool, n: int, rng: torch.Generator
+    ) -> tuple[Picks, Tensor]:
+        picks = top_k(self._checked_scores(pool, rng), n, rng)
+        return picks, torch.zeros(len(pool), dtype=torch.float64)

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from skal.measures import not_negative
 from skal.reading.pool import Pool
-from skal.selection import Picks, gumbel_top_k
+from skal.selection import Picks
+from skal.selection._scores import draw_by_scores
 from skal.strategies.base import ScoreStrategy
+from skal.strategies.drawing import WeightedStrategy
 from skal.strategies.wrapping import WrappingStrategy
 
 __all__ = ["Stochastic"]
 
 
-class Stochastic(WrappingStrategy, ScoreStrategy):
+class Stochastic(WeightedStrategy, WrappingStrategy, ScoreStrategy):
     r"""Stochastic batches [1]_: rows drawn with probabilities that grow with scores.
 
     Parameters
@@ -54,6 +56,9 @@ class Stochastic(WrappingStrategy, ScoreStrategy):
     distribution was added.  The paper reports that such batches do as well as those of
     `BatchBALD` and `BADGE`, at a small part of their cost.  ``Stochastic(BALD(),
     beta)`` is `PowerBALD`.
+
+    `draw` returns the probability of each pick, if every row has a chance: power gives
+    none to rows of weight 0, and so to the lowest score if any is negative.
 
     The score of a pick, and those that `score_samples` returns, are the scores of
     `strategy`, without noise.  A strategy that wraps this one and reads its scores,
@@ -95,8 +100,12 @@ class Stochastic(WrappingStrategy, ScoreStrategy):
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         return self._wrapped_scores("strategy", pool, rng)
 
-    def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+    def _weighted(
+        self, pool: Pool, n: int, rng: torch.Generator
+    ) -> tuple[Picks, Tensor]:
         scores = self._score(pool, rng)
         weights = not_negative(scores) if self.kind == "power" else scores
-        drawn = gumbel_top_k(weights, n, rng, beta=self.beta, kind=self.kind).indices
-        return Picks(drawn, scores[drawn])
+        (drawn, _), logs = draw_by_scores(
+            weights, n, rng, beta=self.beta, kind=self.kind
+        )
+        return Picks(drawn, scores[drawn]), logs

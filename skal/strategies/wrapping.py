@@ -15,9 +15,10 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
 from skal.rng import seed_from
 from skal.rows import n_rows
-from skal.selection import Picks, interleave, top_k
+from skal.selection import Picks, draw_probabilities, interleave, top_k
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.strategies.disagreement import PredictiveVariance
+from skal.strategies.drawing import DrawingStrategy, WeightedStrategy, lowest_share
 from skal.strategies.greedy_sampling import GreedySampling
 from skal.strategies.random import Random
 from skal.strategies.uncertainty import Margin
@@ -313,7 +314,7 @@ class _OfTwo(WrappingStrategy):
         """Which strategy picks each row, ``(n,)``: 0 `strategy`, 1 `other`."""
 
 
-class Mixture(_OfTwo):
+class Mixture(DrawingStrategy, _OfTwo):
     r"""Picks of two strategies, mixed at random.
 
     Parameters
@@ -338,6 +339,11 @@ class Mixture(_OfTwo):
     row in turn, the strategy drawn contributes its best row that is not yet in the
     batch.  The score of a row is that of its strategy; the scores of the two need not
     be comparable.  The cost is that of both strategies.  Mixtures can be nested.
+
+    `draw` returns the probability of each pick, if one of the two gives every row a
+    chance, such as `Random`: the sum over both of the probability of its turn and, if
+    it draws by weights, of the row in this turn; of another strategy the next row is
+    certain, given its own random draws.
 
     References
     ----------
@@ -372,6 +378,47 @@ class Mixture(_OfTwo):
         check_share("share", self.share)
         drawn = torch.rand(n, generator=rng, dtype=torch.float64)
         return (drawn < float(self.share)).long()
+
+    def _draw_rows(
+        self, pool: Pool, n: int, rng: torch.Generator
+    ) -> tuple[Picks, Tensor, float]:
+        seeds = [seed_from(rng) for _ in self._wraps]
+        turns = self._turns(pool, n, rng)
+        batches: list[Picks] = []
+        weights: list[Tensor | None] = []
+        for seed, name in zip(seeds, self._wraps, strict=True):
+            part, own = self._wrapped(name, pool), torch.Generator().manual_seed(seed)
+            if isinstance(part, WeightedStrategy):
+                batch, logs = part.query_weighted(pool, n, own)
+            else:
+                batch, logs = part._query(pool, n, own), None
+            batches.append(batch)
+            weights.append(logs)
+        picks = interleave(batches, turns)
+        probabilities = torch.zeros(n, dtype=torch.float64)
+        lowest = 0.0
+        shares = 1 - float(self.share), float(self.share)
+        for share, batch, logs in zip(shares, batches, weights, strict=True):
+            if logs is not None:
+                probabilities += share * draw_probabilities(logs, picks.indices)
+                lowest = max(lowest, share * lowest_share(logs))
+            else:
+                probabilities += share * _is_next(batch.indices, picks.indices)
+        return picks, probabilities, lowest
+
+
+def _is_next(order: Tensor, picked: Tensor) -> Tensor:
+    """Whether each row picked was the first of an order that was not picked before."""
+    waiting = order.tolist()
+    taken: set[int] = set()
+    found = []
+    first = 0
+    for row in picked.tolist():
+        while first < len(waiting) and waiting[first] in taken:
+            first += 1
+        found.append(first < len(waiting) and waiting[first] == row)
+        taken.add(row)
+    return torch.tensor(found, dtype=torch.float64)
 
 
 class Alternate(_OfTwo):
