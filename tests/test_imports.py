@@ -59,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
         *("_files", "_tables", "_version", "learners", "nets", "rows", "strategies")
     },
     "campaign": {
-        *("_files", "_tables", "_version", "learners", "rows"),
+        *("_files", "_tables", "_version", "evaluation", "learners", "rows"),
         *("simulation", "strategies"),
     },
     "labeling": {"campaign", "rows", "stopping"},

@@ -104,7 +104,8 @@ class Asker(Recorder):
         batch : Batch
             Of n rows, or fewer if no more are left. First those that the annotator was
             asked before and has not answered; then those that others have begun and
-            that need more answers; then those that the strategy picks.
+            that need more answers; then those that the strategy picks, and of a
+            `test_share` those that are drawn at random for testing.
         """
         check_int("n", n)
         check_positive("reserve", reserve)
@@ -146,12 +147,21 @@ class Asker(Recorder):
         chosen = [_Choice(e.position, "again", e.batch, e.score) for e in waiting]
         started = self._ledger.started(name, now)[: n - len(chosen)]
         chosen += [_Choice(position, "started") for position in started]
-        if len(chosen) < n:
-            picked = self._pick(self._ledger, name, now, len(self.ids), n - len(chosen))
+        n_new = n - len(chosen)
+        if n_new:
+            free = self._ledger.candidates(len(self.ids), name, now)
+            new = np.setdiff1d(free, self._ledger.started(name, now))
+            test = self._held_out.next(self._ledger, new.tolist(), n_new)
+            n_picked = n_new - len(test)
+            picked = self._pick(self._ledger, name, now, len(self.ids), n_picked)
             chosen += [
                 _Choice(int(position), picked.by, None, float(score))
                 for position, score in zip(picked.positions, picked.scores, strict=True)
             ]
+            if n_picked > len(picked.positions):  # only rows for testing are left
+                left = n_new - len(picked.positions)
+                test = self._held_out.next(self._ledger, new.tolist(), left, all=True)
+            chosen += [_Choice(position, "test") for position in test]
         return chosen
 
     def _pick(
@@ -160,6 +170,7 @@ class Asker(Recorder):
         """Pick up to `n` rows by the strategy, as it would at a time."""
         candidates = ledger.candidates(n_rows, name, now)
         candidates = np.setdiff1d(candidates, ledger.started(name, now))
+        candidates = np.setdiff1d(candidates, self._held_out.positions)
         n = min(n, len(candidates))
         if n == 0:
             return Picked(candidates[:0], np.empty(0), "strategy")
@@ -233,8 +244,12 @@ class Asker(Recorder):
             self.labels.classes,
         )
 
-    def _labeled(self, ledger: Ledger) -> tuple[np.ndarray, np.ndarray]:
-        labels = ledger.labels()
+    def _labeled(
+        self, ledger: Ledger, *, test: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Get the rows with a label and their labels, for training or for testing."""
+        held_out = set(self._held_out.positions.tolist())
+        labels = {k: v for k, v in ledger.labels().items() if (k in held_out) == test}
         y = self.labels.as_array(list(labels.values()))
         return np.array(list(labels), dtype=np.int64), y
 

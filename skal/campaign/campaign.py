@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from time import time
 from typing import Any
 
@@ -18,10 +19,11 @@ from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import as_items
+from skal.evaluation import RiskEstimate, mean_loss, row_losses
 from skal.learners.checks import align_labels
 from skal.rng import resolve_rng, seed_from
 from skal.rows import take_rows
-from skal.validation import check_int, check_option, check_positive
+from skal.validation import check_int, check_option, check_positive, check_share
 
 __all__ = ["Campaign"]
 
@@ -96,6 +98,7 @@ class Campaign(Asker):
         n_initial: int = 10,
         n_answers: int = 1,
         rule: str | None = None,
+        test_share: float = 0.0,
         random_state: Any = None,
         notes: Any = None,
         wait: float = 30.0,
@@ -137,6 +140,11 @@ class Campaign(Asker):
         rule : {"first", "majority", "mean"}, optional
             The label of a row whose annotators disagree; the mean for regression, the
             majority (or among equals the first) for classification.
+        test_share : float, default=0.0
+            Share of the rows, below 1, that are held out for testing. They are drawn at
+            random now, a tenth by ``0.1``; `ask` includes them in this proportion, and
+            the model is never fitted on them (`test_error`). Rows with a label in `y`
+            are not among them.
         random_state : int, numpy RandomState or Generator, optional
             A seed is drawn from it and stored; None draws a new one.
         notes : object, optional
@@ -157,6 +165,9 @@ class Campaign(Asker):
         check_int("n_initial", n_initial)
         check_int("n_answers", n_answers)
         check_positive("wait", wait)
+        check_share("test_share", test_share)
+        if test_share == 1:
+            raise ValueError("test_share must be below 1, or nothing is left to train.")
         if classes is None and y is not None and task == "classification":
             known = np.asarray(y, dtype=object)
             classes = sorted(pd.unique(known[~pd.isna(known)]).tolist(), key=str)
@@ -183,6 +194,9 @@ class Campaign(Asker):
         if len(start) not in (0, len(pool.ids)):
             raise ValueError(f"y has {len(start)} labels for {len(pool.ids)} rows.")
         answered = [k for k, value in enumerate(start) if value is not None]
+        if test_share:
+            before = [pool.texts[k] for k in answered]
+            meta |= {"test_share": float(test_share), "labeled_before": before}
         events = [
             Event(seq, time(), "answer", k, "start", start[k])
             for seq, k in enumerate(answered, start=1)
@@ -313,6 +327,52 @@ class Campaign(Asker):
         predicted = model.predict(pool.X)
         return pd.Series(predicted, index=self._index(), name=self.target)
 
+    def test_error(
+        self, loss: str | Callable[..., Any] | None = None, *, confidence: float = 0.95
+    ) -> RiskEstimate:
+        """Estimate the error of the model from the rows held out for testing.
+
+        Parameters
+        ----------
+        loss : str or callable, optional
+            As in `skal.evaluation.row_losses`; by default "zero_one" (the share of
+            wrong classes) or "absolute".
+        confidence : float, default=0.95
+            Confidence level of the interval.
+
+        Returns
+        -------
+        error : skal.evaluation.RiskEstimate
+            Of the model of `fit`, with an interval as in `skal.evaluation.mean_loss`.
+
+        Raises
+        ------
+        ValueError
+            If no rows are held out, or none of them has a label, or as in `fit`.
+
+        Notes
+        -----
+        The rows were drawn uniformly before the strategy picked, so that the error is
+        that on the rows without a label at the start. It is not if annotators skip rows
+        that are difficult, or label held-out rows of their own choice. A model that was
+        chosen by this error is worse than it says.
+        """
+        self._sync()
+        self._need_pool("test_error")
+        positions, y = self._labeled(self._ledger, test=True)
+        if not len(y):
+            raise ValueError(
+                "No row that is held out for testing has a label yet. They are held "
+                "out by Campaign.create(..., test_share=0.1), and asked by ask."
+            )
+        pool: Any = self._pool
+        predicted = self.fit().predict(take_rows(pool.X, positions))
+        if loss is None:
+            classifies = self.labels.task == "classification"
+            loss = "zero_one" if classifies else "absolute"
+        losses = row_losses(y, np.reshape(predicted, y.shape), loss)
+        return mean_loss(losses, confidence=confidence)
+
     def learning_curve(
         self,
         X_test: Any = None,
@@ -326,8 +386,9 @@ class Campaign(Asker):
         Parameters
         ----------
         X_test, y_test : rows and labels, optional
-            Drawn at random, and not labeled in the campaign. Without them, the labeled
-            rows are scored by cross-validation, with a warning.
+            Drawn at random, and not labeled in the campaign. Without them, those held
+            out by `test_share` are taken if at least two have a label; otherwise the
+            labeled rows are scored by cross-validation, with a warning.
         scoring : str or callable, optional
             As in scikit-learn; the score of the model by default.
         cv : int, default=5
@@ -342,6 +403,12 @@ class Campaign(Asker):
         self._need_pool("learning_curve")
         if (X_test is None) != (y_test is None):
             raise ValueError("Pass X_test and y_test together.")
+        if X_test is None and self._held_out.share:
+            self._sync()
+            positions, labels = self._labeled(self._ledger, test=True)
+            if len(labels) >= 2:
+                pool: Any = self._pool
+                X_test, y_test = take_rows(pool.X, positions), labels
         return history.learning_curve(self, X_test, y_test, scoring, cv)
 
     def replay(self) -> pd.DataFrame:

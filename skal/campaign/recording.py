@@ -17,6 +17,7 @@ from skal.campaign.files import (
     read_label_studio,
     read_rows,
 )
+from skal.campaign.held_out import HeldOut
 from skal.campaign.labels import Labels
 from skal.campaign.ledger import Event, Ledger
 from skal.campaign.pool import CampaignPool, id_text
@@ -61,6 +62,7 @@ class Recorder:
         self.notes: Any = meta["notes"]
         self._id_name: str = meta["id_name"]
         self._prefix = f"{meta['uid']}-"
+        self._held_out = HeldOut(meta, texts)
         self._ledger = Ledger(self.n_answers, self.rule)
         self._sync()
 
@@ -264,7 +266,12 @@ class Recorder:
         with self._database.reading() as connection:
             n_batches = len(self._database.batches(connection))
         return CampaignStatus.of(
-            self._ledger, self.ids, n_batches, self.labels.classes, time()
+            self._ledger,
+            self.ids,
+            n_batches,
+            self.labels.classes,
+            time(),
+            self._held_out.positions.tolist(),
         )
 
     def export(self) -> pd.DataFrame:
@@ -274,7 +281,8 @@ class Recorder:
         -------
         table : DataFrame of shape (m, ...)
             By id: the columns of the rows if they were passed, the label, the state,
-            and the number of answers and of different answers.
+            and the number of answers and of different answers; and with a `test_share`,
+            in ``skal_test``, whether it is held out for testing.
         """
         self._sync()
         labels = self._ledger.labels()
@@ -291,6 +299,8 @@ class Recorder:
         table["skal_state"] = self._ledger.states(len(self.ids), time())
         table["skal_answers"] = [len(values) for values in answers]
         table["skal_different"] = [len(set(values)) for values in answers]
+        if self._held_out.share:
+            table["skal_test"] = np.isin(everything, self._held_out.positions)
         return table
 
     def events(self) -> pd.DataFrame:

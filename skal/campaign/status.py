@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ class CampaignStatus:
         Rows whose annotators gave different labels.
     rule : str
         How their label is found.
+    n_test, n_test_answered : int
+        Rows that are held out for testing, and those of them that have a label.
     """
 
     n_rows: int
@@ -39,6 +42,8 @@ class CampaignStatus:
     annotators: dict[str, dict[str, int]]
     disagreements: list[Any]
     rule: str
+    n_test: int = 0
+    n_test_answered: int = 0
 
     @classmethod
     def of(
@@ -48,6 +53,7 @@ class CampaignStatus:
         n_batches: int,
         classes: list[Any],
         now: Any,
+        held_out: Sequence[int] = (),
     ) -> CampaignStatus:
         """Count the states of a ledger at a time."""
         counts = Counter(ledger.states(len(ids), now))
@@ -60,6 +66,8 @@ class CampaignStatus:
             _by_annotator(ledger, now),
             [ids[k] for k in ledger.disagreements()],
             ledger.rule,
+            len(held_out),
+            sum(bool(ledger.answers(k)) for k in held_out),
         )
 
     def __str__(self) -> str:
@@ -68,6 +76,10 @@ class CampaignStatus:
         if self.labels:
             classes = ", ".join(f"{n} {label}" for label, n in self.labels.items())
             lines.append(f"labels: {classes}")
+        if self.n_test:
+            lines.append(
+                f"test: {self.n_test_answered} answered of {self.n_test} rows held out"
+            )
         for name, counts in self.annotators.items():
             said = ", ".join(f"{n} {kind}" for kind, n in counts.items())
             lines.append(f"{name or 'annotator without a name'}: {said}")
