@@ -175,6 +175,8 @@ class Worker:
         row, self.curve_error = None, None
         try:
             row = score_at(self._campaign, end, cv=_FOLDS)
+            if row is not None and not np.isfinite(row["score"]):
+                row = None  # such as that of R2 on folds of one row
         except Exception as error:
             _log.warning("The learning curve failed.", exc_info=True)
             self.curve_error = f"{type(error).__name__}: {error}"
