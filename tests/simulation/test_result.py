@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import make_scorer, mean_squared_error
+from sklearn.metrics import make_scorer, max_error, mean_squared_error
 from sklearn.model_selection import KFold, ShuffleSplit
 
 from skal.simulation import LearningCurveDisplay, StrategyComparison
@@ -41,6 +41,12 @@ def _rmse(estimator: Any, X: Any, y: Any) -> float:
         (Ridge(), "neg_median_absolute_error", ScoreLabel("median absolute error", -1)),
         (Ridge(), "explained_variance", ScoreLabel("explained variance")),
         (Ridge(), _rmse, ScoreLabel("_rmse")),
+        (Ridge(), make_scorer(max_error), ScoreLabel("max error")),
+        (
+            Ridge(),
+            make_scorer(max_error, greater_is_better=False),
+            ScoreLabel("max error", -1),
+        ),
     ],
 )
 def test_scores_have_readable_names(

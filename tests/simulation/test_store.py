@@ -92,6 +92,20 @@ def test_a_strategy_that_failed_in_some_runs_is_compared_in_the_others(
         )
 
 
+def test_strategies_are_tried_with_the_seed(regression: Data) -> None:
+    seen: list[Any] = []
+
+    class Noting(Shuffled):
+        def __call__(self, learner: Any, X_pool: Any, n_instances: int = 1) -> Any:
+            seen.append(self.random_state)
+            raise KeyError("only tried")
+
+    with pytest.raises(CampaignError, match="only tried"):
+        compare(regression, strategies={"n": Noting()}, random_state=0)
+    (given,) = seen
+    assert given is not None
+
+
 def test_all_strategies_are_tried_before_anything_is_played(
     classification: Data,
 ) -> None:
