@@ -66,7 +66,8 @@ TEXT = (
     "predictions for forests, leaves for boosted trees, the kernel for a Gaussian "
     "process, otherwise inputs. 'by a net': the strategy picks for a default net, "
     f"which is fitted to the same labels (as ViaProxy does). CatBoost has {N_TREES} "
-    "trees."
+    "trees. A learner counts on a set if all its strategies were played there: "
+    "CatBoost on sets without categories, which the space of inputs refuses."
 )
 
 

@@ -188,6 +188,30 @@ def ranks(argument: str) -> list[str]:
     return list_table("32 10 14 26 18", rows)
 
 
+def others(task: str) -> list[str]:
+    """Table of what strategies gain with learners that are not nets; a column each."""
+    lines = (RESULTS / "any_learner.md").read_text().split(f"## {task.capitalize()}")[1]
+    cells: dict[str, dict[str, str]] = {}
+    learners: dict[str, None] = {}
+    for line in lines.split("## ")[0].splitlines():
+        if line.startswith("| ") and "---" not in line:
+            learner, name, gain, _, better = (c.strip() for c in line.split("|")[1:-1])
+            if learner != "learner":
+                learners[learner] = None
+                cells.setdefault(name, {})[learner] = f"{gain} ({better})"
+    known = {cls.__name__ for cls in all_strategies()}
+    rows = [["strategy", *learners]]
+    for name in sorted(cells, key=lambda n: (-_mean_of(cells[n]), n)):
+        link = f":class:`~skal.strategies.{name}`" if name in known else name
+        rows.append([link, *(cells[name].get(learner, "") for learner in learners)])
+    return list_table(" ".join(["30", *["20"] * len(learners)]), rows)
+
+
+def _mean_of(cells: dict[str, str]) -> float:
+    gains = [float(cell.split(" (")[0]) for cell in cells.values()]
+    return sum(gains) / len(gains)
+
+
 def claims(_: str = "") -> list[str]:
     """Table of what papers claim, and of what our studies found."""
     order = list(VERDICTS)
@@ -245,6 +269,7 @@ _KINDS: dict[str, Callable[[str], list[str]]] = {
     "papers": papers,
     "decision": decision,
     "ranks": ranks,
+    "others": others,
     "claims": claims,
     "answers": answers,
 }

@@ -158,7 +158,7 @@ def load_openpyxl() -> Any:
     except ImportError as error:
         raise ImportError(
             "Excel files need openpyxl, which is not installed: "
-            "pip install 'skal[campaign]'. CSV files need nothing."
+            "pip install 'skal-learn[campaign]'. CSV files need nothing."
         ) from error
     return openpyxl
 

@@ -69,7 +69,7 @@ def _sqlalchemy() -> Any:
     except ImportError as error:
         raise ImportError(
             "Campaigns are stored by SQLAlchemy, which is not installed: "
-            "pip install 'skal[campaign]'."
+            "pip install 'skal-learn[campaign]'."
         ) from error
     return sqlalchemy
 

@@ -90,7 +90,7 @@ def check_options(annotator: str | None, images: Any) -> tuple[str, Images]:
         if find_spec(package) is None:
             raise ImportError(
                 f"The page needs {package}, which is not installed: pip install "
-                "'skal[label]'."
+                "'skal-learn[label]'."
             )
     return "" if annotator is None else check_name(annotator), Images(images)
 

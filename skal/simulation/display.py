@@ -182,6 +182,6 @@ def _new_axes() -> Axes:
     except ImportError as error:
         raise ImportError(
             "Plots need matplotlib. Install it, or install skal with its extra: "
-            "skal[plot]."
+            "skal-learn[plot]."
         ) from error
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]

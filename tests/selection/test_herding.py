@@ -127,9 +127,9 @@ def test_duplicates_of_picks_and_labeled_rows_come_last():
 
 
 def test_equal_rows():
-    picks = max_herding(torch.ones(4, 2), 4)
-    assert_begins(picks, [0], 4)
-    assert picks.scores.tolist() == [1, 0, 0, 0]
+    picks = max_herding(torch.ones(9, 2), 9)
+    assert_begins(picks, [0], 9)
+    assert picks.scores.tolist() == [1] + [0] * 8
 
 
 def test_the_spread_is_the_mean_distance_between_rows():
