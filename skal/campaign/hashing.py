@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ __all__ = ["hash_columns", "hash_rows", "hash_texts"]
 
 #: Rows hashed at a time.
 _BLOCK = 8192
+#: Integers up to this one are equal to a float64.
+_EXACT = 2.0**53
 
 
 def hash_rows(X: Any) -> np.ndarray:
@@ -128,7 +130,12 @@ def _hash_cells(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(
         dtype
     ):
-        return _hash_numbers(column.to_numpy(dtype=np.float64, na_value=np.nan))
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        found = _hash_numbers(values)
+        if pd.api.types.is_integer_dtype(dtype):
+            for k in np.flatnonzero(np.abs(values) >= _EXACT):
+                found[k] = _hash_cell(int(column.iloc[k]))
+        return found
     cells = np.asarray(column.astype(object), dtype=object)
     try:
         codes, distinct = pd.factorize(cells)
@@ -146,8 +153,17 @@ def _hash_numbers(values: np.ndarray) -> np.ndarray:
 
 
 def _hash_cell(cell: Any) -> int:
+    if isinstance(cell, Integral) and not _is_float(int(cell)):
+        return _hash_text(str(int(cell)))
     if isinstance(cell, Real | np.bool_):
         return int(_hash_numbers(np.array([float(cell)]))[0])
     if hasattr(cell, "isoformat"):
         return _hash_text(cell.isoformat())
     return _hash_text(str(cell))
+
+
+def _is_float(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False

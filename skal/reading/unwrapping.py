@@ -66,6 +66,11 @@ def walk(learner: Any) -> Iterator[Any]:
     estimator that it holds.  Fitted estimators are preferred where there are any.
     """
     estimator = estimator_of(learner)
+    if estimator is None:
+        raise TypeError(
+            "There is no learner: pass an estimator, an ActiveLearner or a Committee, "
+            "got None."
+        )
     while estimator is not None:
         yield estimator
         if isinstance(estimator, Pipeline):

@@ -169,7 +169,7 @@ def load(path: Any, *, module: Any = None, device: Any = None) -> Any:
 
 
 def _warn_of_versions(path: Any, manifest: dict[str, Any]) -> None:
-    """Warn of other versions of skal and skorch; scikit-learn warns of its own."""
+    """Warn of other versions of skal and skorch; scikit-learn warns itself."""
     now = _versions()
     for package in ("skal", "skorch"):
         if manifest[package] != now[package]:

@@ -133,7 +133,7 @@ def _write_tensor(value: torch.Tensor, writer: Writer) -> dict[str, Any]:
 
 
 def _read_tensor(node: dict[str, Any], reader: Reader) -> torch.Tensor:
-    # Memory of its own, aligned as that of any tensor: products round alike then.
+    # A copy, aligned as that of any tensor: products round alike then.
     tensor = reader.tensors[node["tensor"]].clone()
     if node["parameter"]:
         return torch.nn.Parameter(tensor, requires_grad=node["requires_grad"])

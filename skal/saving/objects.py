@@ -22,7 +22,7 @@ __all__ = ["OBJECTS"]
 
 #: What restores an object that consists of attributes.
 _NEW = object().__reduce_ex__(2)[0]
-#: Cython makes functions of its own that restore these.
+#: Cython generates the functions that restore these.
 _STATELESS = ("sklearn._loss._loss:CyHalfMultinomialLoss",)
 
 # -- classes and functions ------------------------------------------------------------
@@ -87,7 +87,7 @@ def _write_object(value: Any, writer: Writer) -> dict[str, Any]:
             "state": writer.write(state, "state"),
         }
     raise writer.refusal(
-        f"{cls.__name__} is restored by code of its own, as pickle allows, and has no "
+        f"{cls.__name__} is restored by its own code, as pickle allows, and has no "
         "open format"
     )
 

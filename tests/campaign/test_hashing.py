@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -92,3 +94,19 @@ def test_swapped_cells_are_other_rows() -> None:
     assert hash_columns(c, keys) != hash_columns(d, keys)
     # The order of the rows does not matter, as their ids are known.
     assert hash_columns(c, keys) == hash_columns(d, keys[::-1])
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "Int64", "object"])
+def test_integers_beyond_floats_differ(kind: Any) -> None:
+    near = pd.Series([2**53, 2**53 + 1, 2**53 + 2, 2**62, 2**62 + 1, 5])
+    column = near.astype(kind)
+    hashes = hash_rows(column.to_frame("a"))
+    assert len(set(hashes.tolist())) == len(near)
+    floats = hash_rows(near[[0, 2, 3]].astype(float).to_frame("a"))
+    assert (hashes[[0, 2, 3]] == floats).all()
+    assert (hash_rows(near.astype(object).to_frame("a")) == hashes).all()
+
+
+def test_integers_beyond_all_floats_are_hashed() -> None:
+    huge = pd.DataFrame({"a": pd.Series([10**400, 10**400 + 1, 7], dtype=object)})
+    assert len(set(hash_rows(huge).tolist())) == 3

@@ -1,4 +1,4 @@
-"""The page in a headless Chromium, with the server as a process of its own."""
+"""The page in a headless Chromium, with the server as a separate process."""
 
 from __future__ import annotations
 

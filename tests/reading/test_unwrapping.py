@@ -38,7 +38,13 @@ from skal.reading.unwrapping import (
     transform_inputs,
     unwrap,
 )
-from skal.strategies import BADGE, Margin
+from skal.strategies import (
+    BADGE,
+    Margin,
+    Random,
+    recommended_strategy,
+    suitable_strategies,
+)
 from tests.learners.conftest import SPARSE, convert
 
 INNER = SVR()
@@ -284,3 +290,17 @@ def test_a_net_behind_a_threshold_is_read():
     found = BADGE(random_state=0).select(tuned, ROWS, 3).indices
     expected = BADGE(random_state=0).select(tuned.estimator_, ROWS, 3).indices
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        recommended_strategy,
+        lambda learner: Random().select(learner, np.zeros((4, 2)), 2),
+        lambda learner: Margin().select(learner, np.zeros((4, 2)), 2),
+        lambda learner: suitable_strategies(learner, np.zeros((4, 2))),
+    ],
+)
+def test_none_is_no_learner(ask):
+    with pytest.raises(TypeError, match="There is no learner"):
+        ask(None)
