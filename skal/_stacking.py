@@ -173,6 +173,8 @@ def _stack_tensors(old: torch.Tensor, new: Any) -> torch.Tensor:
         new = torch.tensor(as_dense(new))
     new = new.detach().to(old.device)
     kept = new.to(old.dtype)
+    if old.is_meta:  # without values that could be compared
+        return torch.cat((old, kept))
     if old.is_floating_point():
         overflows = bool((kept.isinf() & ~new.isinf()).any())
         wide = new if new.is_floating_point() else new.double()

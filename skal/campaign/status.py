@@ -31,7 +31,7 @@ class CampaignStatus:
         Rows whose annotators gave different labels.
     rule : str
         How their label is found.
-    n_test, n_test_answered : int
+    n_test, n_test_answered : int, default=0
         Rows that are held out for testing, and those of them that have a label.
     """
 

@@ -106,7 +106,9 @@ def _check_labels(y: Any) -> None:
     if isinstance(values, list | tuple):
         # numpy would convert NaN beside strings to the word 'nan'.
         values = pd.Series(list(values), dtype=object)
-    cells = np.asarray(pd.isna(values)) | np.ma.getmaskarray(values)
+    cells = np.asarray(pd.isna(values))
+    if isinstance(values, np.ma.MaskedArray):
+        cells = cells | np.ma.getmaskarray(values)
     missing = np.atleast_1d(cells.reshape(len(cells), -1).any(axis=1))
     if missing.any():
         raise ValueError(

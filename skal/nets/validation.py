@@ -130,7 +130,7 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
                 f"first is that of row {missing[0]}."
             )
     y = _require_target(net, X, y)
-    shape = np.shape(y)
+    shape: Any = np.shape(y) if isinstance(y, list | tuple) else getattr(y, "shape", ())
     if len(shape) == 2 and shape[1] > 1:
         raise ValueError(
             f"y should be a 1d array, one class per row, got an array of shape "

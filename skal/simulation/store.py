@@ -175,16 +175,16 @@ def describe(value: Any) -> Any:
     if is_other_table(value):
         return [type(value).__module__, _describe_table(as_pandas(value))]
     if isinstance(value, Dataset):
-        items = [value[i] for i in range(n_rows(value))]
-        return [describe(type(value)), joblib.hash(describe(items))]
+        items = [describe(value[i]) for i in range(n_rows(value))]
+        return [describe(type(value)), joblib.hash(items)]
     if isinstance(value, torch.Tensor):
         return describe(array_if_tensor(value))
     if isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
         return joblib.hash(value)
     if isinstance(value, list | tuple):
-        if len(value) > 100:
-            return joblib.hash(value)
-        return [describe(part) for part in value]
+        # Each by itself, as the hash of a tensor is not always the same.
+        parts = [describe(part) for part in value]
+        return parts if len(parts) <= 100 else joblib.hash(parts)
     if hasattr(value, "__array__"):
         return describe(np.asarray(value))
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -113,7 +113,8 @@ def test_a_callback_that_two_nets_share_is_told():
 
 def test_a_module_that_was_made_anew_is_told():
     net = make_net(2).fit(X, Y)
-    net.set_params(module__p=0.1)
+    with pytest.warns(UserWarning, match="rebuilt with new weights"):
+        net.set_params(module__p=0.1)
     with pytest.raises(UnsuitableLearnerError, match="was rebuilt"):
         collect(Snapshots(), net)
 

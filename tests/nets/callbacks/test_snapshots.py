@@ -65,7 +65,8 @@ def test_training_continues_after_unpickling():
 def test_a_rebuilt_module_discards_snapshots():
     snapshots = WeightSnapshots()
     net = make_net(snapshots, module__dropout=0.1).fit(X, Y)
-    net.set_params(module__dropout=0.2)  # rebuilds the module, not the callbacks
+    with pytest.warns(UserWarning, match="rebuilt with new weights"):
+        net.set_params(module__dropout=0.2)  # rebuilds the module, not the callbacks
     net.partial_fit(X, Y)
     assert snapshots.epochs_ == list(range(1, 7))
 

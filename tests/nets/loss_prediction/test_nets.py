@@ -282,7 +282,8 @@ def test_same_seed_same_net_in_copies_and_pickles(
 def test_parameters_of_the_module_rebuild_both_modules() -> None:
     X, y = blobs()
     net = LossPredictionClassifier(**SMALL).fit(X, y)
-    net.set_params(module__hidden_sizes=(9,))
+    with pytest.warns(UserWarning, match="rebuilt with new weights"):
+        net.set_params(module__hidden_sizes=(9,))
     assert net.blocks_ == ["body.1"]
     assert net.predict_loss(X).shape == (60,)
     assert net.partial_fit(X, y).score(X, y) > 0.3
