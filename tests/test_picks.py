@@ -609,7 +609,13 @@ def picks(name: str, learner: Callable[[str], Any]) -> list[int]:
     return strategy.select(learner(problem), X, N_PICKS).indices.tolist()
 
 
-@pytest.mark.parametrize("name", IDS)
+def _with_mark(name):
+    """Leave committees, and proxies that are fitted, out of the quick tests."""
+    is_slow = name.startswith("committee") or name.endswith("ViaProxy")
+    return pytest.param(name, marks=pytest.mark.slow if is_slow else ())
+
+
+@pytest.mark.parametrize("name", [_with_mark(name) for name in IDS], ids=IDS)
 def test_picks_are_those_recorded(name, learner):
     assert picks(name, learner) == PICKS[name]
 

@@ -41,6 +41,7 @@ def test_mean_nearness_is_that_of_all_pairs(kind, block, small_blocks):
     torch.testing.assert_close(mean_nearness(rows, all_rows), mean_nearness(rows))
 
 
+@pytest.mark.slow
 def test_a_reference_estimates_without_bias():
     rows = features(12, 3)
     rng = torch.Generator().manual_seed(0)

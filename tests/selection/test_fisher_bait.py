@@ -155,6 +155,7 @@ def test_turning_the_directions_of_a_row_changes_nothing():
     np.testing.assert_allclose(picks.scores, expected.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 50, 2**21])
 def test_blocks_and_single_precision_change_nothing(block, small_blocks):
     rows = make(60, 4, 3, 2)

@@ -104,6 +104,7 @@ def plackett_luce(weights: np.ndarray, n: int) -> dict[tuple[int, ...], float]:
     return law
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("beta", [0.5, 1.0, 3.0])
 def test_draws_one_after_the_other_without_replacement(kind, beta):
