@@ -135,7 +135,7 @@ def load(path: Any, *, module: Any = None, device: Any = None) -> Any:
     -----
     UserWarning
         If the file was written by another version of skal or skorch; scikit-learn warns
-        of its own.
+        itself.
 
     See Also
     --------
