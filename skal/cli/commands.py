@@ -72,9 +72,7 @@ def _open(options: Namespace) -> Campaign:
 
 
 def _start(options: Namespace) -> Campaign:
-    if options.target is None:
-        raise ValueError("Name the column of labels: --target.")
-    table = read_table(options.data, options.target, options.id)
+    table = _read_labels(options)
     task = options.task or table.task()
     classes = options.classes and [c.strip() for c in options.classes.split(",")]
     model = options.model or "nets"
@@ -197,9 +195,7 @@ def export(options: Namespace) -> None:
 
 def compare(options: Namespace) -> None:
     """Compare strategies by campaigns on the rows that have labels."""
-    if options.target is None:
-        raise ValueError("Name the column of labels: --target.")
-    table = read_table(options.data, options.target, options.id)
+    table = _read_labels(options)
     task = options.task or table.task()
     y = table.y.dropna()  # type: ignore[union-attr]
     model = options.model or "nets"
@@ -239,6 +235,13 @@ def strategies(options: Namespace) -> None:
 
 
 # -- parts ----------------------------------------------------------------------------
+
+
+def _read_labels(options: Namespace) -> Table:
+    """Read the file of rows, of which some have labels."""
+    if options.target is None:
+        raise ValueError("Name the column of labels: --target.")
+    return read_table(options.data, options.target, options.id)
 
 
 def _campaign(options: Namespace) -> str:
