@@ -154,14 +154,7 @@ def align_labels(X: Any, y: Any) -> Any:
         return y
     order = order_of_labels(X.index, y.index)
     if order is not None:
-        if _is_default(y.index) and not _is_sorted(order):
-            warnings.warn(
-                "Labels are matched by index, but the index of y, 0 to "
-                f"{len(y) - 1}, may be that of a new table. Pass y.to_numpy() if they "
-                "are in the order of the rows.",
-                UserWarning,
-                stacklevel=3,
-            )
+        _warn_if_unclear(y.index, order, "y")
         return y.iloc[order]
     if _is_default(X.index) or _is_default(y.index):
         return y
@@ -201,8 +194,21 @@ def align_arguments(X: Any, fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
             order_of_labels(X.index, values.index) if _have_index(X, values) else None
         )
         if order is not None:
+            _warn_if_unclear(values.index, order, name)
             aligned[name] = values.iloc[order]
     return aligned
+
+
+def _warn_if_unclear(index: pd.Index, order: np.ndarray, name: str) -> None:
+    """Warn where the index that gives the order may be no more than row numbers."""
+    if _is_default(index) and not _is_sorted(order):
+        warnings.warn(
+            f"{name} is matched to the rows by index, but its index, 0 to "
+            f"{len(index) - 1}, may be that of a new table. Pass {name}.to_numpy() if "
+            "it is in the order of the rows.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def warn_if_permuted(X: Any, y: Any) -> None:

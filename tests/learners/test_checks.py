@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetClassifier
 
 from skal.learners.checks import (
+    align_arguments,
     align_labels,
     check_labeled,
     is_fitted,
@@ -186,3 +187,14 @@ def test_equal_indexes_of_different_types_are_in_one_order():
     warn_if_permuted(frame, pd.Series(range(4), [4, 5, 6, 7]))
     with pytest.warns(UserWarning, match="in different orders"):
         warn_if_permuted(frame, pd.Series(range(4), [5, 4, 6, 7]))
+
+
+def test_weights_whose_index_may_be_row_numbers_warn() -> None:
+    X = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=[2, 0, 1])
+    weights = pd.Series([1.0, 2.0, 3.0])
+    with pytest.warns(UserWarning, match="sample_weight is matched .* new table"):
+        found = align_arguments(X, {"sample_weight": weights})
+    assert found["sample_weight"].tolist() == [3.0, 1.0, 2.0]
+    named = X.set_axis(["r", "s", "t"])
+    same = align_arguments(named, {"sample_weight": weights.set_axis(["t", "s", "r"])})
+    assert same["sample_weight"].tolist() == [3.0, 2.0, 1.0]
