@@ -61,7 +61,8 @@ docs: $(VENV)/.ready  ## the documentation, warnings as errors
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt torch
 	.venv-oldest/bin/python -m pip install --quiet --constraint requirements/oldest.txt \
-		--editable '.[plot,dask,campaign]' pytest pytest-timeout pytest-xdist hypothesis
+		--editable '.[plot,dask,save,label]' httpx polars \
+		pytest pytest-timeout pytest-xdist hypothesis
 	touch $@
 
 test-oldest: .venv-oldest/.ready  ## tests with the oldest supported versions

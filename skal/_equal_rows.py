@@ -1,4 +1,4 @@
-"""Which rows of a container are equal."""
+"""Which rows of a container are equal, and which of them is taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from torch.utils.data import Dataset
 from skal._tables import as_pandas, is_other_table
 from skal.rows import array_if_tensor, as_dense, dataset_inputs, n_rows
 
-__all__ = ["row_codes"]
+__all__ = ["row_codes", "without_order"]
+
+#: Bytes of rows that are hashed together.
+_BLOCK = 1 << 24
 
 
 def row_codes(X: Any) -> np.ndarray:
@@ -25,13 +28,13 @@ def row_codes(X: Any) -> np.ndarray:
 
     Returns
     -------
-    codes : ndarray of shape (m,), int64
-        From 0.  In arrays, 0.0 equals -0.0, and NaN equals NaN.
+    codes : ndarray of shape (m,), int64 or uint64
+        In arrays, 0.0 equals -0.0, and NaN equals NaN.
 
     Notes
     -----
-    Rows of a DataFrame are compared by a hash of 64 bits, sparse rows by two sums with
-    random weights; two different rows of a million agree with a probability of 3e-8.
+    Rows are compared by a hash of 64 bits, sparse rows by two sums with random weights;
+    two different rows of a million agree with a probability of 3e-8.
 
     Examples
     --------
@@ -42,33 +45,70 @@ def row_codes(X: Any) -> np.ndarray:
     (True, False)
     """
     if isinstance(X, Mapping) and not sparse.issparse(X):
-        return _numbered(np.column_stack([row_codes(values) for values in X.values()]))
+        return _hashes(np.column_stack([row_codes(values) for values in X.values()]))
     if isinstance(X, Dataset):
         return row_codes(dataset_inputs(X))
     if is_other_table(X):
         X = as_pandas(X)
     if hasattr(X, "iloc"):
-        hashes = pd.util.hash_pandas_object(X, index=False).to_numpy()
-        return _numbered(hashes[:, None])
+        return pd.util.hash_pandas_object(X, index=False).to_numpy()
     if sparse.issparse(X):
-        return _numbered(_sums(X))
+        return _hashes(_sums(X))
     if isinstance(X, list | tuple) and not all(np.ndim(row) for row in X):
         return pd.factorize(np.array(X, dtype=object), use_na_sentinel=False)[0]
     values = as_dense(array_if_tensor(X))
     if values.dtype.kind == "O":
         return row_codes(pd.DataFrame(values.reshape(len(values), -1)))
-    return _numbered(values.reshape(n_rows(values), -1))
+    return _hashes(values.reshape(n_rows(values), -1))
 
 
-def _numbered(rows: np.ndarray) -> np.ndarray:
-    """Assign numbers to the rows of a matrix, by one sort of their bytes."""
-    if rows.dtype.kind == "f":
-        rows = np.where(np.isnan(rows), np.nan, rows + 0)  # one NaN, and no -0.0
-    rows = np.ascontiguousarray(rows)
-    if rows.shape[1] == 0:
-        return np.zeros(len(rows), dtype=np.int64)
-    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))
-    return np.unique(whole[:, 0], return_inverse=True)[1].reshape(-1)
+def without_order(indices: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Replace rows by rows equal to them, which are chosen in a fixed random order.
+
+    The first of several equal rows has no more worth than the last, but their order may
+    follow a class or a date.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n,)
+        Distinct rows in the order picked.
+    codes : ndarray of shape (m,)
+        Of all rows, as `row_codes` numbers them.
+
+    Returns
+    -------
+    indices : ndarray of shape (n,)
+        Distinct; the first k of them depend on the first k given only.
+    """
+    wanted = codes[indices]
+    among = np.flatnonzero(np.isin(codes, wanted))
+    if len(among) == len(indices):  # no other row equals a picked one
+        return indices
+    keys = np.random.default_rng(0).random(len(codes))
+    among = among[np.lexsort((keys[among], codes[among]))]
+    # Of each kind, the j-th row picked becomes its j-th row in the random order.
+    by_kind = np.argsort(wanted, kind="stable")
+    kinds = wanted[by_kind]
+    turn = np.arange(len(kinds)) - np.searchsorted(kinds, kinds)
+    result = np.empty_like(indices)
+    result[by_kind] = among[np.searchsorted(codes[among], kinds) + turn]
+    return result
+
+
+def _hashes(rows: np.ndarray) -> np.ndarray:
+    """Hash the rows of a matrix of numbers, block by block."""
+    m, d = rows.shape
+    weights = np.random.default_rng(0).integers(1 << 63, size=d, dtype=np.uint64)
+    weights = 2 * weights + 1
+    hashes = np.zeros(m, dtype=np.uint64)
+    step = max(1, _BLOCK // max(1, 8 * d))
+    for i in range(0, m, step):
+        block = np.ascontiguousarray(rows[i : i + step])
+        if block.dtype.kind in "fc":
+            block = np.where(np.isnan(block), np.nan, block + 0)  # one NaN, and no -0.0
+        mixed = pd.util.hash_array(block.reshape(-1), categorize=False)
+        hashes[i : i + step] = (mixed.reshape(block.shape) * weights).sum(axis=1)
+    return hashes
 
 
 def _sums(X: Any) -> np.ndarray:

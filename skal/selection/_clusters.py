@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skal._numerics.products import block_size, blocks
-from skal.selection._greedy import Picks, check_n
-from skal.selection._scores import top_k
+from skal.selection._greedy import Picks, best_of, check_n, in_any_order
 
 __all__ = ["representatives", "round_robin", "typi_clust", "typicality"]
 
@@ -223,7 +222,7 @@ def representatives(
         Cluster of each row, from 0 to C - 1.
     centers : Tensor of shape (C, d)
     scores : Tensor of shape (m,)
-        Of equally near rows, the one with the highest score is picked, or the first of
+        Of equally near rows, the one with the highest score is picked, or any of
         several.
     n : int
         From 0 to m.
@@ -264,6 +263,7 @@ def representatives(
     rounding = 8 * torch.finfo(features.dtype).eps * features.abs().max()
     rounding = rounding * features.shape[1] ** 0.5
     near = torch.nonzero(distance <= least[clusters] + rounding)[:, 0]
+    near = in_any_order(near)
     near = near[scores[near].sort(descending=True, stable=True).indices]
     # The first of each cluster, still by score.
     place = torch.arange(len(near), device=near.device)
@@ -272,9 +272,7 @@ def representatives(
     picked = near[first[first < len(near)].sort().values][:n]
     left = torch.ones_like(clusters, dtype=torch.bool)
     left[picked] = False
-    rest = torch.nonzero(left)[:, 0]
-    more = rest[top_k(scores[rest], n - len(picked)).indices]
-    indices = torch.cat([picked, more])
+    indices = torch.cat([picked, best_of(left, scores, n - len(picked))])
     return Picks(indices, scores[indices])
 
 

@@ -1,15 +1,34 @@
-"""A warning where a strategy cannot tell the rows of a pool apart."""
+"""What is done where the rows of a pool are alike: a warning, and no order."""
 
 from __future__ import annotations
 
 import warnings
 
+import torch
 from sklearn.base import is_classifier
 from torch import Tensor
+from torch.utils.data import Dataset
 
+from skal._equal_rows import row_codes, without_order
 from skal.reading.pool import Pool
+from skal.selection import Picks
 
-__all__ = ["warn_if_alike"]
+__all__ = ["any_of_equal", "warn_if_alike"]
+
+
+def any_of_equal(picks: Picks, pool: Pool) -> Picks:
+    """Replace picks by rows equal to them, so that the first in the pool has no favour.
+
+    Rows of a Dataset or a dask array are kept, because they would be read once more.
+    """
+    if isinstance(pool.X, Dataset) or hasattr(pool.X, "dask"):
+        return picks
+    try:
+        codes = row_codes(pool.X)
+    except (TypeError, ValueError):  # rows of unequal shapes
+        return picks
+    indices = without_order(picks.indices.numpy(), codes)
+    return Picks(torch.from_numpy(indices), picks.scores)
 
 
 def warn_if_alike(name: str, scores: Tensor, pool: Pool) -> None:

@@ -57,6 +57,7 @@ class BADGE(QueryStrategy):
     """
 
     _task: ClassVar[str] = "classification"
+    _any_of_equal: ClassVar[bool] = True
     _requires: ClassVar[str | None] = "net"
 
     def __init__(self, head: str | None = None, random_state: Any = None) -> None:

@@ -247,6 +247,8 @@ class BatchBALD(BALD):
     True
     """
 
+    _any_of_equal: ClassVar[bool] = True
+
     def __init__(
         self,
         posterior: Any = "auto",

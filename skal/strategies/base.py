@@ -23,7 +23,7 @@ from skal.reading.decisions import decides
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
-from skal.strategies.alike import warn_if_alike
+from skal.strategies.alike import any_of_equal, warn_if_alike
 from skal.validation import check_option
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ class QueryStrategy(BaseEstimator, ABC):
     #: Whether equal scores of all picks, 0 or inf, mean that no row differs.
     _alike_at_zero: ClassVar[bool] = True
     _draws_only_ties: ClassVar[bool] = False
+    #: Whether equal rows are worth the same, so that any of them may be picked.
+    _any_of_equal: ClassVar[bool] = False
     #: Why `skal.recommended_strategy` chose this object, if it did; not a parameter.
     reason: str
 
@@ -258,7 +260,7 @@ class QueryStrategy(BaseEstimator, ABC):
             later = picks.scores[min(1, n - 1) :]
             if self._alike_at_zero and float(later[0].abs()) in (0, math.inf):
                 warn_if_alike(type(self).__name__, later, pool)
-            return picks
+            return any_of_equal(picks, pool) if self._any_of_equal else picks
 
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:

@@ -22,6 +22,7 @@ class _Centers(ReadsSpace, QueryStrategy):
     """Strategy that picks centers in a space."""
 
     _task: ClassVar[str] = "any"
+    _any_of_equal: ClassVar[bool] = True
     _space_of_nets: ClassVar[str] = "gradients"
 
     def __init__(

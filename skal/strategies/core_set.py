@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -61,6 +61,8 @@ class CoreSet(ReadsSpace, QueryStrategy):
     >>> sorted(CoreSet().select(net, X, 2).indices.tolist())
     [0, 19]
     """
+
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

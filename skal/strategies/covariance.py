@@ -36,6 +36,7 @@ class _Covariance(ReadsSpace, QueryStrategy):
     """Reads features whose inner products are covariances, and picks by them."""
 
     _task: ClassVar[str] = "regression"
+    _any_of_equal: ClassVar[bool] = True
     _space_of_nets: ClassVar[str] = "gradients"
 
     def __init__(

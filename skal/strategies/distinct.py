@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skal._equal_rows import row_codes
+from skal._equal_rows import row_codes, without_order
 from skal._stacking import stack_rows
 from skal.reading.pool import Pool
 from skal.selection import Picks
@@ -32,7 +32,8 @@ class Distinct(WrappingStrategy):
     -----
     Equal rows have equal scores, so a batch of the highest scores may consist of
     duplicates, although one label is informative for all of them.  The strategy sees
-    only the first of several equal rows, and no row that equals a labeled row.
+    only one of several equal rows, and no row that equals a labeled row.  Which one, is
+    random, and the same in each query.
     Duplicates are picked only once all other rows have been picked: the strategy then
     makes another query.
 
@@ -70,8 +71,9 @@ class Distinct(WrappingStrategy):
             fresh = left[~np.isin(codes[left], known)]
             if not len(fresh):  # copies alone are left
                 fresh, known = left, known[:0]
-            first = np.sort(fresh[np.unique(codes[fresh], return_index=True)[1]])
-            rows = torch.from_numpy(first)
+            kinds = codes[fresh]
+            first = np.unique(kinds, return_index=True)[1]
+            rows = torch.from_numpy(np.sort(fresh[without_order(first, kinds)]))
             seen = pool if len(rows) == len(pool) else pool.take(rows)
             picks = strategy._query(seen, min(n, len(rows)), rng)
             parts.append(Picks(rows[picks.indices], picks.scores))

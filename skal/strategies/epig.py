@@ -196,6 +196,8 @@ class BatchEPIG(EPIG):
     (4,)
     """
 
+    _any_of_equal: ClassVar[bool] = True
+
     def __init__(
         self,
         posterior: Any = "auto",

@@ -77,6 +77,7 @@ class GreedySampling(QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
+    _any_of_equal: ClassVar[bool] = True
     _draws_only_ties: ClassVar[bool] = True
 
     def __init__(self, criterion: str = "both", random_state: Any = None) -> None:
@@ -140,6 +141,7 @@ class WiGS(QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
+    _any_of_equal: ClassVar[bool] = True
     _draws_only_ties: ClassVar[bool] = True
 
     def __init__(self, weight: float = 0.5, random_state: Any = None) -> None:

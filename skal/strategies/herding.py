@@ -88,6 +88,7 @@ class MaxHerding(ReadsSpace, QueryStrategy):
     """
 
     _task: ClassVar[str] = "any"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

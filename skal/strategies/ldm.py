@@ -218,6 +218,7 @@ class LDMSeeding(QueryStrategy):
     _task: ClassVar[str] = "classification"
     _alike_at_zero: ClassVar[bool] = False  # all metrics are looked at
     _requires: ClassVar[str | None] = "net"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -104,6 +104,7 @@ class NoiseStability(QueryStrategy):
     """
 
     _requires: ClassVar[str | None] = "net"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -83,6 +83,7 @@ class ProbCover(ReadsSpace, QueryStrategy):
     """
 
     _task: ClassVar[str] = "any"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

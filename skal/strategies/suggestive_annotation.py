@@ -69,6 +69,7 @@ class SuggestiveAnnotation(ReadsSpace, Disagreement):
     """
 
     _task: ClassVar[str] = "any"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

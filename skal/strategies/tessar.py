@@ -79,6 +79,7 @@ class TESSAR(ReadsSpace, QueryStrategy):
     """
 
     _task: ClassVar[str] = "regression"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

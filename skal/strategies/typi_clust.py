@@ -86,6 +86,7 @@ class TypiClust(ReadsSpace, QueryStrategy):
     """
 
     _task: ClassVar[str] = "any"
+    _any_of_equal: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -204,8 +204,8 @@ class Prefilter(WrappingStrategy):
     -----
     Uncertain rows are often similar to each other, and diverse rows are often certain.
     The filter discards the rows that are least uncertain, and the strategy discards
-    similar rows.  Rows with equal scores are kept in pool order, and the strategy sees
-    the candidates in pool order.  The scores of the picks are those of `strategy`.
+    similar rows.  Of rows with equal scores, random ones are kept, and the strategy
+    sees the candidates in pool order.  The scores of the picks are those of `strategy`.
 
     The cost is that of `by` on the pool and of `strategy` on factor × n rows, which are
     copied.

@@ -52,7 +52,8 @@ def test_equal_rows_have_equal_numbers(kind):
 
 def test_zeros_and_gaps_are_equal():
     rows = np.array([[0.0, np.nan], [-0.0, -np.nan], [0.0, 1.0]])
-    assert row_codes(rows).tolist() in ([0, 0, 1], [1, 1, 0])
+    one, two, other = row_codes(rows).tolist()
+    assert one == two != other
     assert row_codes([None, "a", None, "b"]).tolist() == [0, 1, 0, 2]
 
 
@@ -62,9 +63,9 @@ def test_a_batch_has_no_copies():
     plain = strategy.select(forest, POOL, 20).indices
     assert len(np.unique(POOL[plain], axis=0)) == 2
     picked = Distinct(strategy).select(forest, POOL, 20)
-    assert sorted(picked.indices) == list(range(20))  # the first of each
     ranked = strategy.select(forest, BASE, 20)
-    assert np.array_equal(picked.indices, ranked.indices)
+    assert np.array_equal(POOL[picked.indices], BASE[ranked.indices])
+    assert len(set(picked.indices // 20)) > 3  # not the first of each
     assert np.array_equal(picked.scores, ranked.scores)
 
 
@@ -84,10 +85,10 @@ def test_labeled_rows_are_not_asked_again(kind):
     learner = ActiveLearner(LogisticRegression(), Distinct(Entropy()), rows[:30], Y > 0)
     pool = kind(np.vstack([X, BASE, X, BASE]))
     picked, taken = learner.query(pool, 5)
-    assert set(picked) <= set(range(30, 50))
+    assert set(picked % 50) <= set(range(30, 50))
     learner.teach(taken, [0] * 5)
     again = learner.query(pool, 15)[0]
-    assert sorted({*picked, *again}) == list(range(30, 50))
+    assert sorted({*picked % 50, *again % 50}) == list(range(30, 50))
     assert len(learner.query(pool, 60)[0]) == 60
 
 
