@@ -28,7 +28,7 @@ def row_codes(X: Any) -> np.ndarray:
 
     Returns
     -------
-    codes : ndarray of shape (m,), int64 or uint64
+    codes : ndarray of shape (m,), int64
         In arrays, 0.0 equals -0.0, and NaN equals NaN.
 
     Notes
@@ -51,7 +51,7 @@ def row_codes(X: Any) -> np.ndarray:
     if is_other_table(X):
         X = as_pandas(X)
     if hasattr(X, "iloc"):
-        return pd.util.hash_pandas_object(X, index=False).to_numpy()
+        return pd.util.hash_pandas_object(X, index=False).to_numpy().view(np.int64)
     if sparse.issparse(X):
         return _hashes(_sums(X))
     if isinstance(X, list | tuple) and not all(np.ndim(row) for row in X):
@@ -81,7 +81,7 @@ def without_order(indices: np.ndarray, codes: np.ndarray) -> np.ndarray:
         Distinct; the first k of them depend on the first k given only.
     """
     wanted = codes[indices]
-    among = np.flatnonzero(np.isin(codes, wanted))
+    among = np.flatnonzero(np.isin(codes, wanted, kind="sort"))
     if len(among) == len(indices):  # no other row equals a picked one
         return indices
     keys = np.random.default_rng(0).random(len(codes))
@@ -108,7 +108,7 @@ def _hashes(rows: np.ndarray) -> np.ndarray:
             block = np.where(np.isnan(block), np.nan, block + 0)  # one NaN, and no -0.0
         mixed = pd.util.hash_array(block.reshape(-1), categorize=False)
         hashes[i : i + step] = (mixed.reshape(block.shape) * weights).sum(axis=1)
-    return hashes
+    return hashes.view(np.int64)
 
 
 def _sums(X: Any) -> np.ndarray:

@@ -47,6 +47,8 @@ CONSTRUCTED = (
         )
     ),
 )
+#: What some versions of scikit-learn call a module, and where it is.
+_MODULES = {"_loss": "sklearn._loss._loss"}
 #: Others. Callbacks that write files, such as skorch's checkpoints, are left out.
 _NAMED = (
     *CONSTRUCTED,
@@ -92,7 +94,8 @@ def name_of(found: Any) -> str:
     """
     if isinstance(found, np.ufunc):
         return f"numpy:{found.__name__}"
-    name = f"{found.__module__}:{found.__qualname__}"
+    module = _MODULES.get(found.__module__, found.__module__)
+    name = f"{module}:{found.__qualname__}"
     if "<lambda>" in name:
         raise TypeError(
             "a lambda has no name by which it could be found again: write a function "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from skal.contexts import own_modes
+from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import innermost, learners_of
 from skal.rows import take_slice
@@ -161,7 +163,8 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
     to start, not the best on all data: no strategy is.
 
     If the learner is fitted and holds labeled rows, the strategy is tried on a few of
-    them, and another one is returned if it fails.  Neither the learner nor global
+    them, and another one is returned if it fails, with a warning unless the learner
+    lacks what the strategy needs.  Neither the learner nor global
     generators are changed.
 
     Examples
@@ -192,8 +195,10 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
                 strategy = next(s for s in _others(choice) if _answers(s, pool))
                 reason = (
                     f"{type(strategy).__name__}, because {first}, the first choice, "
-                    f"fails for this learner: {error}"
+                    f"fails for this learner: {type(error).__name__}: {error}"
                 )
+                if not isinstance(error, UnsuitableLearnerError):
+                    warnings.warn(reason, UserWarning, stacklevel=2)
     strategy.reason = reason
     return strategy
 

@@ -202,11 +202,23 @@ def test_another_is_returned_where_the_first_fails():
             raise RuntimeError("no probabilities today")
 
     learner = ActiveLearner(Broken(), None, X, CLASSES)
-    strategy = recommended_strategy(learner)
+    with pytest.warns(UserWarning, match="RuntimeError: no probabilities today"):
+        strategy = recommended_strategy(learner)
     assert not isinstance(strategy, Margin)
     assert "Margin, the first choice, fails" in strategy.reason
     assert "no probabilities today" in strategy.reason
     assert len(strategy.select(learner, POOL, 2).indices) == 2
+
+
+def test_a_fault_is_not_passed_over_in_silence(monkeypatch):
+    def fail(*args):
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(LCMD, "_select", fail)
+    learner = ActiveLearner(Ridge(), None, X[:20], X[:20, 0])
+    with pytest.warns(UserWarning, match="LCMD, .* fails .*: OverflowError: too large"):
+        strategy = recommended_strategy(learner)
+    assert type(strategy) is not LCMD
 
 
 def test_of_what_is_neither_random_rows_are_picked():
