@@ -49,6 +49,10 @@ def nearest(features: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     >>> nearest(torch.tensor([[0.0], [5.0]]), torch.tensor([[4.0], [1.0], [-1.0]]))
     (tensor([1., 1.]), tensor([1, 0]))
     """
+    kept = _first_of_copies(centers)
+    if len(kept) < len(centers):  # copies are equally near: all of them would be open
+        sq_dist, center = nearest(features, centers[kept])
+        return sq_dist, kept[center]
     approximate = ApproximateDistances(centers)
     sq_dist = features.new_empty(len(features))
     center = torch.empty(len(features), dtype=torch.long, device=features.device)
@@ -65,6 +69,18 @@ def nearest(features: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
             row, candidate, distances, len(rows)
         )
     return sq_dist, center
+
+
+def _first_of_copies(rows: Tensor) -> Tensor:
+    """Numbers of the rows that equal no row before them, in order."""
+    everything = torch.arange(len(rows), device=rows.device)
+    norms = torch.linalg.vector_norm(rows, dim=1)
+    if len(norms.unique()) == len(rows):
+        return everything
+    kind = rows.unique(dim=0, return_inverse=True)[1]
+    first = torch.full_like(kind, len(rows))
+    first.scatter_reduce_(0, kind, everything, "amin")
+    return first[first < len(rows)].sort().values
 
 
 def sq_dist_to(features: Tensor, center: Tensor, rows: Tensor | None = None) -> Tensor:

@@ -50,7 +50,8 @@ def centred_predictions(draws: Draws, rows: Sequence[Rows]) -> Tensor:
     width = draws.n_draws * draws.n_outputs
     vectors = torch.empty(0, width)
     for where, outputs in draws.blocks(rows):
-        centred = outputs - outputs.mean(dim=0)
+        apart = outputs - outputs[0]  # exactly 0 where all models agree
+        centred = apart - apart.mean(dim=0)
         block = centred.transpose(0, 1).flatten(1) / draws.n_draws**0.5
         if where.start == 0:
             fits = not block.isfinite().all() or has_room(extent(block), torch.float32)

@@ -283,6 +283,17 @@ def test_predictions_of_a_forest():
     assert strategy.space_ is posterior
 
 
+def test_rows_on_which_all_models_agree_are_at_zero():
+    # Trees grown on all rows to single rows know these; a mean of 7 is rounded.
+    trees = ExtraTreesRegressor(7, random_state=0)
+    learner = ActiveLearner(trees, None, R_X, R_Y)
+    space = read_space(Pool(learner, R_POOL), "predictions", rng=resolve_rng(0))
+    rows, labeled = space.vectors()
+    assert not labeled.any()
+    assert rows.any()
+    assert not space.pool.nearest(space.labeled)[1].any()
+
+
 def test_a_single_model_has_no_predictions():
     forest = RandomForestRegressor(1, random_state=0).fit(R_X, R_Y)
     for model in (forest, Ridge().fit(R_X, R_Y)):
