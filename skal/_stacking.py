@@ -46,8 +46,9 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
     stacked : as `old`
         Floating-point data keep their type (float32 stays float32 under float64 rows),
         unless a new value overflows it.  Integers are promoted only if they cannot hold
-        the new values.  Categories of pandas gain those that are new, but an ordered
-        column, whose new categories have no rank, loses its type.
+        the new values.  A sparse tensor becomes a dense one.  Categories of pandas gain
+        those that are new, but an ordered column, whose new categories have no rank,
+        loses its type.
 
     Raises
     ------
@@ -171,6 +172,8 @@ def _joint_dtype(old: np.dtype, new: np.ndarray, name: str) -> np.dtype:
 def _stack_tensors(old: torch.Tensor, new: Any) -> torch.Tensor:
     if not isinstance(new, torch.Tensor):
         new = torch.tensor(as_dense(new))
+    # What torch computes for sparse tensors differs from layout to layout.
+    old, new = (x if x.layout == torch.strided else x.to_dense() for x in (old, new))
     new = new.detach().to(old.device)
     kept = new.to(old.dtype)
     if old.is_meta:  # without values that could be compared

@@ -97,6 +97,10 @@ def row_shape(X: Any) -> tuple[int, ...]:
     return np.shape(X[0]) if len(X) else ()
 
 
+def _is_sparse_tensor(X: Any) -> bool:
+    return isinstance(X, torch.Tensor) and X.layout != torch.strided
+
+
 def take_slice(X: Any, rows: slice) -> Any:
     """Take consecutive rows, as a view where possible."""
     if _is_dict(X):
@@ -107,6 +111,8 @@ def take_slice(X: Any, rows: slice) -> Any:
         return take_table_rows(X, rows)
     if isinstance(X, Dataset):
         return Subset(X, range(*rows.indices(len(X))))  # type: ignore[arg-type]
+    if _is_sparse_tensor(X):
+        return take_rows(X, np.arange(*rows.indices(len(X)))).to_dense()
     block = X[rows]
     # A dask array is computed here, and only this part of it.
     return np.asarray(block) if hasattr(block, "compute") else block
@@ -129,6 +135,9 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
         return X.iloc[indices]
     if is_other_table(X):
         return take_table_rows(X, np.asarray(indices))
+    if _is_sparse_tensor(X):
+        places = torch.as_tensor(indices, device=X.device)
+        return X.to_sparse_coo().index_select(0, places)
     if isinstance(X, torch.Tensor):
         return X[torch.as_tensor(indices, device=X.device)]
     if isinstance(X, list | tuple):
@@ -167,7 +176,7 @@ def array_if_tensor(X: Any) -> Any:
     X = X.detach().cpu()
     if X.dtype in (torch.bfloat16, torch.float16):
         X = X.float()
-    return (X if X.layout == torch.strided else X.to_dense()).numpy()
+    return (X.to_dense() if _is_sparse_tensor(X) else X).numpy()
 
 
 def as_dense(X: Any) -> np.ndarray:

@@ -131,3 +131,19 @@ def test_rows_are_added_without_a_fit():
     assert [len(m.y_training) for m in committee.learner_list] == [25, 2]
     with pytest.raises(ValueError, match="2 rows, but y has 3"):
         learner._add_training_data(X[:2], Y[:3])
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CS")  # torch calls them a beta
+@pytest.mark.parametrize("kind", ["to_sparse", "to_sparse_csr", "to_sparse_csc"])
+def test_sparse_tensors_are_queried_and_taught(kind):
+    net = NetClassifier(max_epochs=20, random_state=0)
+    labeled, pool = torch.from_numpy(X[:20]), torch.from_numpy(X[20:])
+    picks = []
+    for make in (torch.clone, getattr(torch.Tensor, kind)):
+        learner = ActiveLearner(clone(net), BADGE(random_state=0), make(labeled), Y[:20])
+        first, rows = learner.query(make(pool), 3)
+        assert np.array_equal(rows.to_dense(), pool[first])
+        learner.teach(rows, Y[20:][first])
+        assert np.array_equal(learner.X_training.to_dense()[20:], pool[first])
+        picks.append([*first, *learner.query(make(pool), 3)[0]])
+    assert picks[0] == picks[1]
