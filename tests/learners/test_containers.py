@@ -140,7 +140,8 @@ def test_sparse_tensors_are_queried_and_taught(kind):
     labeled, pool = torch.from_numpy(X[:20]), torch.from_numpy(X[20:])
     picks = []
     for make in (torch.clone, getattr(torch.Tensor, kind)):
-        learner = ActiveLearner(clone(net), BADGE(random_state=0), make(labeled), Y[:20])
+        strategy = BADGE(random_state=0)
+        learner = ActiveLearner(clone(net), strategy, make(labeled), Y[:20])
         first, rows = learner.query(make(pool), 3)
         assert np.array_equal(rows.to_dense(), pool[first])
         learner.teach(rows, Y[20:][first])
