@@ -94,8 +94,9 @@ def name_of(found: Any) -> str:
     """
     if isinstance(found, np.ufunc):
         return f"numpy:{found.__name__}"
-    module = _MODULES.get(found.__module__, found.__module__)
-    name = f"{module}:{found.__qualname__}"
+    # Methods of classes in C have no module.
+    module = getattr(found, "__module__", None)
+    name = f"{_MODULES.get(module, module)}:{found.__qualname__}"
     if "<lambda>" in name:
         raise TypeError(
             "a lambda has no name by which it could be found again: write a function "

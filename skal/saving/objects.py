@@ -30,9 +30,18 @@ _STATELESS = ("sklearn._loss._loss:CyHalfMultinomialLoss",)
 
 def _write_named(value: Any, writer: Writer) -> dict[str, Any]:
     name = writer.name_of(value)
-    if inspect.ismethod(value):
+    if _is_bound(value):
         raise writer.refusal(f"{name} is bound to an object")
     return {"name": name, "function": not inspect.isclass(value)}
+
+
+def _is_bound(value: Any) -> bool:
+    """Whether it is a method together with its object."""
+    if not inspect.isbuiltin(value):
+        return inspect.ismethod(value)
+    # Functions in C are bound to their module, their class, or to nothing.
+    owner = value.__self__
+    return not (owner is None or inspect.ismodule(owner) or inspect.isclass(owner))
 
 
 def _read_named(node: dict[str, Any], reader: Reader) -> Any:

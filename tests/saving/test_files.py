@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import itertools
 import json
 import os
 import pickle
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
+from dateutil.tz import tzoffset
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.linear_model import Ridge
@@ -218,6 +222,14 @@ def test_own_classes_are_passed(tmp_path: Path) -> None:
         skal.load(path, module=OwnModule, device="nonsense")
 
 
+@pytest.mark.parametrize("function", [torch.relu, str.upper, len])
+def test_functions_in_c_are_passed(path: Path, function: Any) -> None:
+    skal.save(FunctionTransformer(function), path)
+    with pytest.raises(LearnerFileError, match="not looked up unasked"):
+        skal.load(path)
+    assert skal.load(path, module=function).func is function
+
+
 def test_other_modules_of_the_same_name_are_refused(tmp_path: Path) -> None:
     """The weights of a class are those of the file, whatever class is passed."""
     path = tmp_path / "own.skal"
@@ -244,6 +256,106 @@ def test_what_cannot_be_saved_is_named_and_the_file_kept(
     with pytest.raises(TypeError, match=message):
         skal.save(make_pipeline(estimator), path)
     assert path.read_bytes() == before
+
+
+class OwnTensor(torch.Tensor):
+    """A subclass, of which only the values could be saved."""
+
+
+class OwnBits(np.random.PCG64):
+    """A source of random numbers that is not numpy's own."""
+
+
+class OwnDict(dict):
+    """A container that is no mere dict."""
+
+
+def _mixed() -> pd.DataFrame:
+    return pd.DataFrame({"a": [1, "x", None]}, dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (np.zeros(2).view(np.recarray), "recarray is an array of another kind"),
+        (np.zeros(2, dtype=[("a", object)]), "holds Python objects"),
+        (np.zeros(1, dtype=[("a", "f8")])[0], "void has no open format"),
+        (np.dtype([("a", "f8")]), "several parts"),
+        (np.dtype(("f8", (2,))), "several parts"),
+        (torch.zeros(2).as_subclass(OwnTensor), "OwnTensor is a tensor of another"),
+        (torch.eye(2).to_sparse(), "only dense tensors"),
+        (np.random.Generator(OwnBits(0)), "OwnBits is not one of"),
+        ((k for k in range(3)), "generator has no open format"),
+        (OwnDict(a=1), "OwnDict has items beside its attributes"),
+        ([].append, "bound to an object"),
+        (np.vectorize(abs).__call__, "bound to an object"),
+        (np.random.default_rng(0).normal, "bound to an object"),
+        (_mixed(), "Parquet does not keep some of its columns"),
+        (
+            pd.DataFrame(np.zeros((1, 2)), columns=[["a", "a"], [1, 2]]),
+            "several levels",
+        ),
+        (pd.DataFrame({"a": [1j]}, dtype=object), "Parquet does not keep"),
+        (pd.Timestamp("2020-01-01", tz=tzoffset("X", 60)), "time zone .* has no name"),
+        (pl.DataFrame({"a": [object()]}, schema={"a": pl.Object}), "Parquet does not"),
+        (itertools.count(), "restored by its own code"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_parts_without_an_open_format_are_named(
+    path: Path, part: Any, words: str
+) -> None:
+    before = path.read_bytes()
+    with pytest.raises(TypeError, match=rf"^random_state cannot be saved: .*{words}"):
+        skal.save(ActiveLearner(Ridge(), random_state=part), path)
+    assert path.read_bytes() == before
+
+
+def test_a_learner_nested_too_deeply_is_refused(path: Path) -> None:
+    part: list[Any] = []
+    for _ in range(10_000):
+        part = [part]
+    with pytest.raises(TypeError, match="nested too deeply"):
+        skal.save(ActiveLearner(Ridge(), random_state=part), path)
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ({"kind": "spell"}, "unknown kind 'spell'"),
+        ({"kind": "torch dtype", "name": "torch.load"}, "unknown dtype 'torch.load'"),
+        ({"kind": "sparse", "array": True, "stored": "dok"}, "unknown format 'dok'"),
+        (
+            {"kind": "net", "class": "sklearn.linear_model._ridge:Ridge"},
+            "Ridge is not a net",
+        ),
+    ],
+)
+def test_nodes_of_no_known_kind_are_refused(
+    path: Path, node: dict[str, Any], words: str
+) -> None:
+    def hostile(manifest: Any, _: Any) -> None:
+        manifest["learner"]["state"]["values"]["query_strategy"] = node
+
+    _change(path, hostile)
+    with pytest.raises(LearnerFileError, match=words):
+        skal.load(path)
+
+
+def test_compressed_members_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small file would become large in memory."""
+    manifest, members = unpack(path.read_bytes())
+    monkeypatch.setattr(zipfile, "ZIP_STORED", zipfile.ZIP_DEFLATED)
+    content = pack(manifest, members)
+    monkeypatch.undo()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        kinds = {info.compress_type for info in archive.infolist()}
+    path.write_bytes(content)
+    assert zipfile.ZIP_DEFLATED in kinds
+    with pytest.raises(LearnerFileError, match="altered"):
+        skal.load(path)
 
 
 def test_a_cache_on_disk_is_refused(tmp_path: Path) -> None:

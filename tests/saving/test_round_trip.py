@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from sklearn.utils import Bunch
 from skorch import NeuralNetRegressor
 from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
 from skorch.dataset import ValidSplit
@@ -68,6 +70,7 @@ CHECKED = {
 }
 NET, CLASS_NET = NetRegressor(**OPTIONS), NetClassifier(**OPTIONS)
 KERNEL = RBF() + WhiteKernel()
+SPARSE = "csc", "bsr", "coo", "dia"
 
 REGRESSORS = {
     "net": (NetRegressor(**OPTIONS), LCMD(random_state=1)),
@@ -253,6 +256,13 @@ def _polars_frame() -> pl.DataFrame:
     return frame if keeps else frame.drop("e")
 
 
+class Pair(NamedTuple):
+    """Two fields."""
+
+    a: int
+    b: str
+
+
 def _rows() -> dict[str, Any]:
     X, _ = make_data("regression")
     frame = _frame()
@@ -271,12 +281,27 @@ def _rows() -> dict[str, Any]:
         "times": [pd.Timestamp("2020-01-01", tz="Asia/Tokyo"), pd.NaT, pd.Timedelta(3)],
         "polars": _polars_frame(),
         "arrow": pa.table({"a": [1, 2], "k": ["x", None]}),
+        "series of polars": pl.Series("a", [1, None], dtype=pl.Int16),
+        "index": pd.Index(["b", "a"], name="id"),
+        "days": pd.DatetimeIndex(["2020-01-01", "NaT"], name="day"),
+        "masked": np.ma.MaskedArray(X[:2], X[:2] > 0, fill_value=-7.0),
+        "fields": np.array([(1, 2.5)], dtype=[("a", "i1"), ("b", "f8")]),
         "csr": sparse.csr_array(X),
         "lil": sparse.lil_matrix(X),
+        **{kind: sparse.csr_array(X).asformat(kind) for kind in SPARSE},
         "tensor": torch.arange(6.0, dtype=torch.bfloat16).reshape(2, 3),
+        "gradient": torch.arange(3.0, requires_grad=True),
+        "parameter": nn.Parameter(torch.arange(3.0), requires_grad=False),
+        # Two tensors at the same place, if places are joined by points.
+        "places": {"a": {"b": torch.zeros(1)}, "a.b": torch.ones(1)},
         "dict": {"wide": X, "deep": torch.arange(60)},
         "list": [1, 2.5, float("inf"), None, "x", True, 10**30],
         "tuple": (np.float32(0.1), np.int64(3), np.True_, slice(1, None), {3, 1}),
+        "scalars": [np.datetime64("2020-01-01T12", "h"), np.timedelta64(3), pd.NA],
+        "types": [np.dtype(">i2"), torch.float16, torch.device("cpu"), torch.Size([2])],
+        "keys": {1: "a", (2, None): OrderedDict(b=[3]), "c": Bunch(d=4)},
+        "others": [range(1, 9, 2), slice(None, 3, -1), b"\x00\xff", Pair(1, "b")],
+        "frozen": [frozenset({"b", "a"}), 1e300, -0.0, 1 + 2j, float("nan")],
     }
 
 
@@ -288,6 +313,12 @@ def _assert_same(one: Any, other: Any) -> None:
             _assert_same(one[name], other[name])
     elif isinstance(one, pd.DataFrame):
         pd.testing.assert_frame_equal(one, other, check_exact=True, check_freq=False)
+    elif isinstance(one, pd.Index):
+        pd.testing.assert_index_equal(one, other, exact=True)
+    elif isinstance(one, np.ma.MaskedArray):
+        assert one.fill_value == other.fill_value
+        for part, its in ((one.data, other.data), (one.mask, other.mask)):
+            _assert_same(part, its)
     elif isinstance(one, pd.Series):
         pd.testing.assert_series_equal(one, other, check_exact=True)
     elif sparse.issparse(one):
@@ -295,29 +326,60 @@ def _assert_same(one: Any, other: Any) -> None:
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one.toarray(), other.toarray())
     elif isinstance(one, torch.Tensor):
-        assert one.dtype == other.dtype
+        assert (one.dtype, one.requires_grad) == (other.dtype, other.requires_grad)
         assert torch.equal(one, other)
     elif isinstance(one, np.ndarray):
         assert (one.dtype, one.strides) == (other.dtype, other.strides)
         assert one.tolist() == other.tolist()
-    elif isinstance(one, pl.DataFrame | pa.Table):
+    elif isinstance(one, pl.DataFrame | pl.Series | pa.Table):
         assert one.equals(other)
-    else:
+    elif isinstance(one, list | tuple):
         assert [*map(repr, one)] == [*map(repr, other)]
+    else:
+        assert one == other
 
 
 @pytest.mark.parametrize("name", _rows())
 def test_rows_of_every_kind(round_trip: RoundTrip, name: str) -> None:
     learner = ActiveLearner(Ridge())
     learner.X_training = _rows()[name]
-    _assert_same(round_trip(learner).X_training, learner.X_training)
+    loaded = round_trip(learner, module=Pair)
+    _assert_same(loaded.X_training, learner.X_training)
+
+
+def test_an_object_that_contains_itself(round_trip: RoundTrip) -> None:
+    part: list[Any] = [1]
+    part.append({"whole": part})
+    loaded = round_trip(ActiveLearner(Ridge(), query_strategy=part)).query_strategy
+    assert loaded[0] == 1
+    assert loaded[1]["whole"] is loaded
+
+
+class Slotted:
+    """Its attributes are in a slot and in a dict."""
+
+    __slots__ = ("__dict__", "one")
+
+
+def test_attributes_in_slots(round_trip: RoundTrip) -> None:
+    part = Slotted()
+    part.one, part.other = 3, 4
+    learner = ActiveLearner(Ridge(), query_strategy=part)
+    loaded = round_trip(learner, module=[Pair, Slotted]).query_strategy
+    assert (loaded.one, loaded.other) == (3, 4)
 
 
 @pytest.mark.parametrize(
     "generator",
     [
         np.random.RandomState(3),
-        np.random.default_rng(3),
+        *(
+            np.random.Generator(bits(3))
+            for bits in (
+                *(np.random.PCG64, np.random.MT19937, np.random.PCG64DXSM),
+                *(np.random.Philox, np.random.SFC64),
+            )
+        ),
         torch.Generator().manual_seed(3),
     ],
 )
