@@ -165,7 +165,7 @@ def load_openpyxl() -> Any:
 
 def cell_text(value: Any) -> str:
     """Convert a cell to the text that is written to files; missing ones are empty."""
-    if value is None or (np.isscalar(value) and pd.isna(value)) or value is pd.NaT:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     if isinstance(value, np.generic):
         value = value.item()

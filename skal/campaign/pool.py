@@ -185,7 +185,8 @@ def id_text(key: Any) -> str:
         return str(int(key))
     if isinstance(key, float | np.floating) and float(key).is_integer():
         return str(int(key))
-    if key is None or (np.isscalar(key) and pd.isna(key)) or str(key).strip() == "":
+    missing = pd.api.types.is_scalar(key) and pd.isna(key)
+    if missing or str(key).strip() == "":
         raise ValueError(f"An id is missing: {key!r}.")
     return str(key).strip()
 

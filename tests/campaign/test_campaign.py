@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.linear_model import BayesianRidge, LogisticRegression
 
 from skal.campaign import Campaign
+from skal.campaign.pool import CampaignPool
 from skal.exceptions import PoolChangedError
 from skal.strategies import LCMD, Margin, Random
 from tests.campaign.conftest import CLASSIFICATION, N_ROWS, REGRESSION
@@ -446,6 +448,82 @@ def test_two_campaigns_on_one_file_see_each_other(
     assert one.replay()["same"].all()
     two.tell(ann.ids[0], 1.0, "ann")
     assert one.status().states["answered"] == 1
+
+
+def test_a_campaign_that_others_are_faster_in_says_so(
+    make: Make, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make()
+    two = Campaign.open(tmp_path / "campaign.db", table, **REGRESSION)
+    tries = []
+
+    def slow_pick(*args: Any, **kwargs: Any) -> Any:
+        picked = pick(*args, **kwargs)
+        tries.append(two.ask(1, f"bob {len(tries)}"))
+        return picked
+
+    # All rows but those that the others took meanwhile are left.
+    pick = one._picker.pick
+    monkeypatch.setattr(one._picker, "pick", slow_pick)
+    with pytest.raises(RuntimeError, match="20 times in a row"):
+        one.ask(N_ROWS, "ann")
+    assert len(tries) == 20
+    assert one.waiting("ann").ids == []
+
+
+def test_rows_that_two_processes_append_at_once(
+    make: Make, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make()
+    path = tmp_path / "campaign.db"
+    first = pd.concat([table, table.iloc[:1].rename(lambda key: key + "x")])
+    second = pd.concat([table, table.iloc[:1].rename(lambda key: key + "y")])
+    check = CampaignPool.check_same
+
+    def meanwhile(pool: Any, *args: Any) -> None:
+        check(pool, *args)
+        monkeypatch.undo()
+        Campaign.open(path, first, append=True)
+
+    monkeypatch.setattr(CampaignPool, "check_same", meanwhile)
+    with pytest.raises(ValueError, match="added rows at the same time"):
+        Campaign.open(path, second, append=True)
+    assert Campaign.open(path, first).ids[-1] == "r000x"
+
+
+def test_strategies_of_modal_pick(make: Make, table: pd.DataFrame) -> None:
+    """They are functions, and return the rows in their own order."""
+
+    def largest(learner: Any, X: Any, n_instances: int = 1) -> Any:
+        order = np.argsort(-X["a"].to_numpy())[:n_instances]
+        return order, X["a"].to_numpy()[order]
+
+    campaign = make(strategy=largest, initial=largest, n_initial=1)
+    batch = campaign.ask(4)
+    expected = table["a"].sort_values(ascending=False)[:4]
+    assert batch.ids == expected.index.tolist()
+    np.testing.assert_allclose(batch.scores, expected)
+
+
+def test_picks_of_another_number_are_refused(make: Make) -> None:
+    def two(learner: Any, X: Any, n_instances: int = 1) -> Any:
+        return np.arange(2), np.zeros(2)
+
+    campaign = make(initial=two)
+    assert campaign.ask(2).ids == ["r000", "r001"]
+    with pytest.raises(ValueError, match="asked for 3 rows but returned 2"):
+        campaign.ask(3, "ann")
+    assert campaign.waiting("ann").ids == []
+
+
+def test_what_is_missing_is_asked_for(make: Make, y: pd.Series) -> None:
+    campaign = make()
+    campaign.tell(y.index[:3], y[:3])
+    for part in ({"X_test": y.to_frame()}, {"y_test": y}):
+        with pytest.raises(ValueError, match="Pass X_test and y_test together"):
+            campaign.learning_curve(**part)
+    with pytest.raises(ValueError, match=r"KMeans does not say .* pass task="):
+        make("other.db", model=KMeans())
 
 
 def test_classes_may_be_numbers_or_truth_values(make: Make, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 
 from skal.campaign import Batch, Campaign
+from skal.campaign.batch import cell_text
+from skal.campaign.files import LabelReport, _excel_text, _same
 from skal.exceptions import LabelFileError
 from skal.strategies import Random
 
@@ -62,6 +64,51 @@ def fill(rows: list[list[str]]) -> list[list[str]]:
     return rows
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *(
+            (None, ""),
+            (np.nan, ""),
+            (pd.NA, ""),
+            (pd.NaT, ""),
+            (np.float32(0.5), "0.5"),
+        ),
+        *((np.int64(3), "3"), (True, "True"), ("a\x00\x1f\tb", "a\tb"), ([1], "[1]")),
+    ],
+)
+def test_cells_are_written_as_text(value: Any, text: str) -> None:
+    assert cell_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "same"),
+    [
+        *(("Haus", " haus ", True), ("a  b", "a\nb", True), ("a", "b", False)),
+        *(("1", "1.0", True), ("1.00000000000001", "1", True), ("1.0001", "1", False)),
+        *(("2024-01-31", "2024-01-31 00:00:00", True), ("1", "a", False)),
+        *(("2024-01-31", "2024-01-30", False), ("2024-01-31", "x", False)),
+        *(("2024-01-31T00:00+00:00", "2024-01-31", False), ("", "0", False)),
+    ],
+)
+def test_cells_that_programs_write_otherwise(
+    text: str, before: str, same: bool
+) -> None:
+    assert _same(text, before) is same
+    assert _same(before, text) is same
+
+
+@pytest.mark.parametrize(("n", "more"), [(20, 0), (21, 1), (33, 13)])
+def test_twenty_wrong_rows_are_shown(n: int, more: int) -> None:
+    report = LabelReport.of(range(2, n + 3), range(n + 1), ["wrong"] * n + ["new"])
+    report.rows["detail"] = "no"
+    first, *lines = str(report).splitlines()
+    assert first == f"{n + 1} rows: {n} wrong, 1 new"
+    assert lines[:20] == [f"  line {k + 2}, id {k}: no" for k in range(20)]
+    assert lines[20:] == [f"  and {more} more"] * bool(more)
+    assert str(LabelReport.of([], [], [])) == "0 rows: none"
+
+
 # -- going out ------------------------------------------------------------------------
 
 
@@ -89,6 +136,26 @@ def test_excel_files_hold_texts_and_no_formulas(batch: Batch, tmp_path: Path) ->
     assert sheet.max_row == 9
     assert {cell.data_type for cell in cells} <= {"s", "n"}
     assert any(cell.value == "=1+1" for cell in cells)
+
+
+def test_numbers_that_excel_would_round_are_texts(make: Make, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    columns = {"n": 7, "big": 10**15, "less": 10**15 - 1, "half": 0.5, "new": True}
+    display = pd.DataFrame({name: [value] * 60 for name, value in columns.items()})
+    make(display=display).ask(1).to_excel(tmp_path / "a.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").active
+    _, *cells = next(sheet.iter_rows(min_row=2, max_col=6, values_only=True))
+    assert cells == [7, "1000000000000000", 10**15 - 1, 0.5, "True"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"), [(3.0, "3"), (-2.5, "-2.5"), (1e15, "1000000000000000.0")]
+)
+def test_whole_numbers_of_excel_are_written_without_a_point(
+    cell: float, text: str
+) -> None:
+    """Excel keeps 3 as 3.0; an id would not be found."""
+    assert _excel_text(cell) == text
 
 
 def test_a_failed_write_leaves_the_former_file(
@@ -342,6 +409,10 @@ def test_label_studio_exports_come_back(make: Make, tmp_path: Path) -> None:
     assert campaign._ledger.answers(campaign.ids.index(batch.ids[0])) == {
         **{"1": "ja", "bob@x.org": 'ne"in'}
     }
+    other = {"from_name": "comment", "value": {"choices": ["ja"]}}
+    tasks[4]["annotations"] = [{"completed_by": 1, "result": [other]}]
+    export.write_text(json.dumps(tasks))
+    assert campaign.from_label_studio(export).counts["empty"] == 1
     tasks[4]["annotations"] = [annotation(1, ["vielleicht"])]
     export.write_text(json.dumps(tasks))
     with pytest.raises(LabelFileError, match="'vielleicht' is not one of the classes"):

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from scipy import sparse
+from torch.utils.data import TensorDataset
 
 from skal.campaign.hashing import hash_columns, hash_rows, hash_texts
 
@@ -58,7 +59,17 @@ def test_containers_of_the_same_numbers_have_the_same_hashes() -> None:
     named = pd.DataFrame(X, columns=["a", "b", "c"])
     assert np.array_equal(hash_rows(pl.from_pandas(named)), hash_rows(named))
     assert np.array_equal(hash_rows(X.reshape(5, 3, 1)), expected)
+    data = TensorDataset(torch.as_tensor(X), torch.zeros(5))
+    assert np.array_equal(hash_rows(data), expected)
+    assert np.array_equal(hash_rows(named["a"]), hash_rows(named[["a"]]))
     assert len(np.unique(hash_rows({"x": X, "z": X[:, :1]}))) == 5
+
+
+def test_cells_without_a_hash_of_python_are_hashed_as_text() -> None:
+    lists = pd.DataFrame({"a": [[1, 2], [1], [1, 2]]})
+    hashes = hash_rows(lists)
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert np.array_equal(hashes, hash_rows(lists.astype(str)))
 
 
 def test_rows_are_hashed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

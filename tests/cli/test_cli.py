@@ -7,13 +7,16 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 
+from skal.campaign import Campaign
 from skal.cli import main
 from skal.cli.table import read_table
 from skal.datasets import load_ames
@@ -274,6 +277,127 @@ def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         main(["ask", "--help"])
     assert ended.value.code == 0
     assert "skal ask houses.csv --target SalePrice" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_and_interrupts_are_lines_on_stderr(
+    messy: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn(options: object) -> None:
+        warnings.warn("Mind the gap.", UserWarning, stacklevel=2)
+
+    def interrupt(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skal.cli.commands.status", warn)
+    assert run("status", messy) == (0, "", "skal: warning: Mind the gap.\n")
+    monkeypatch.setattr("skal.cli.commands.status", interrupt)
+    assert run("status", messy) == (130, "", "skal: interrupted\n")
+
+
+def test_wrong_files_are_named(tmp_path: Path) -> None:
+    cases: list[tuple[bytes, str]] = [
+        (b"", "is not a CSV file"),
+        (b'a,y\n1,"2\n', "is not a CSV file"),
+        (b"a,y\n", "has no rows"),
+        ("größe,y\n1,2\n".encode("latin-1"), "not in UTF-8"),
+        (b"a,b\n1,2\n", "no column 'y' for the target"),
+    ]
+    path = tmp_path / "x.csv"
+    for content, words in cases:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            read_table(path, "y")
+    pytest.importorskip("openpyxl")
+    path = tmp_path / "x.xlsx"
+    pd.DataFrame([["a", "y", "y"], [1, 2, 3]]).to_excel(path, header=False, index=False)
+    assert list(read_table(path, "y").X) == ["a", "y.1"]
+    table = pd.DataFrame({"1": [1], 1: [2], "y": [3]})
+    pytest.importorskip("pyarrow")
+    table.set_axis(["1", "2", "y"], axis=1).to_parquet(tmp_path / "x.parquet")
+    assert list(read_table(tmp_path / "x.parquet", "y").X) == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "found"),
+    [
+        ("a,id,y", ["1,u,5", "2,v,6"], "id"),
+        ("Key,Object_ID,y", ["1,u,5", "1,v,6"], "Object_ID"),
+        ("nr;a;y", ["1;u;5", ";v;6"], "row"),
+        ("nr\tid\ty", [" 1\tu\t5", "1\tu\t6"], "row"),
+        ("a|uuid|y", ["1|u|5", "2|v|6"], "uuid"),
+        ("width,y", ["1,5", "2,6"], "row"),
+    ],
+)
+def test_ids_are_found_by_their_name(
+    header: str, cells: list[str], found: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\n".join([header, *cells]))
+    table = read_table(path, "y")
+    assert table.id_name == found
+    assert found not in table.X
+    assert "y" not in table.X
+    assert table.y is not None
+    assert table.y.tolist() == [5, 6]
+    assert found != "row" or table.X.index.tolist() == [1, 2]
+
+
+def test_no_row_is_left_and_labels_go_to_excel(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    pytest.importorskip("openpyxl")
+    out, done = tmp_path / "a.csv", tmp_path / "done.xlsx"
+    ask = ["ask", messy, "-o", out, "--model", "linear", "-n", 100]
+    code, _, said = run(*ask, "--target", "Preis", "--strategy", "Random")
+    assert code == 0, said
+    told = answer(out).set_index("Objekt-Nr")["Preis"]
+    assert len(told) == 50
+    run("tell", messy, out)
+    out.unlink()
+    assert run(*ask)[2] == "No row is left to ask for.\n"
+    assert not out.exists()
+    assert "80 of 80 rows have labels" in run("export", messy, "-o", done)[2]
+    whole = pd.read_excel(done, dtype=str).set_index("Objekt-Nr")
+    assert whole.loc[told.index, "Preis"].astype(float).equals(told.astype(float))
+    assert whole.index.tolist() == [f"{k:04d}" for k in range(80)]
+
+
+def test_a_campaign_of_a_program_is_continued_there(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    path = tmp_path / "own.db"
+    Campaign.create(path, pd.DataFrame({"a": range(4)}), model=Ridge())
+    for command in (["ask", "-o", tmp_path / "a.csv"], ["export", "-o", path]):
+        code, _, said = run(*command[:1], messy, *command[1:], "--campaign", path)
+        assert code == 1
+        assert "was made by a program" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"),
+    [("127.0.0.1", 0), ("localhost", 0), ("::1", 0), ("0.0.0.0", 1), ("10.0.0.7", 1)],
+)
+def test_labeling_passes_the_options_on(
+    host: str, warned: int, messy: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeling = pytest.importorskip("skal.labeling")
+    served: dict[str, object] = {}
+
+    def serve(campaign: Campaign, **options: object) -> None:
+        served.update(options, target=campaign.target)
+
+    monkeypatch.setattr(labeling, "serve", serve)
+    code, _, said = run(
+        *("label", messy, "--target", "Preis", "--model", "linear", "-n", 3),
+        *("--annotator", "ann", "--host", host, "--port", 8123, "--no-browser"),
+    )
+    assert code == 0, said
+    assert served == {
+        **{"target": "Preis", "annotator": "ann", "images": None, "n": 3},
+        **{"host": host, "port": 8123, "open_browser": False},
+    }
+    assert said.count("other machines reach the page") == warned
 
 
 @pytest.mark.slow
