@@ -1,7 +1,8 @@
 """Learners in files that hold no code: weights and labels in open formats.
 
 `container` is the file, `tree` turns objects to JSON, `arrays`, `tables` and `objects`
-add kinds of objects, and `names` says which classes may be looked up.
+add kinds of objects, `names` says which classes may be looked up, and `checks` which
+arrays do not fit together.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from skal._version import __version__
 from skal.exceptions import LearnerFileError
 from skal.nets.validation import check_device
 from skal.saving.arrays import ARRAYS
+from skal.saving.checks import check_objects
 from skal.saving.container import pack, read_file, unpack, write_file
 from skal.saving.names import Names
 from skal.saving.objects import OBJECTS
@@ -30,8 +32,8 @@ _CODECS = (*ARRAYS, *TABLES, *CONTAINERS, *OBJECTS)
 _TENSORS = "tensors.safetensors"
 #: What objects raise if what they are made of is not as they expect.
 _UNFIT = (
-    *(ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError),
-    *(TypeError, ValueError),
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
 )
 
 
@@ -144,10 +146,12 @@ def load(path: Any, *, module: Any = None, device: Any = None) -> Any:
     Notes
     -----
     No code of the file is executed: it holds none.  Objects are made without their
-    ``__init__``, and only of allowed classes; functions are looked up in modules whose
-    functions only compute.  The checksum tells of damage, not who wrote the file: a
-    stranger can give you a model that predicts nonsense, or on which compiled code
-    crashes.
+    ``__init__``, and only of allowed classes that are written in Python; functions are
+    looked up in modules whose functions only compute.  Arrays that compiled code reads
+    without looking, such as the nodes of trees and support vectors, are checked.  The
+    checksum tells of damage, not who wrote the file: a stranger can give you a model
+    that predicts nonsense, needs more memory than there is, or has objects in places
+    where scikit-learn expects others.
     """
     (from_torch, broken), names = _safetensors(), Names(module)
     if device is not None:
@@ -157,7 +161,9 @@ def load(path: Any, *, module: Any = None, device: Any = None) -> Any:
         tensors = from_torch.load(members.pop(_TENSORS))
         reader = Reader(_CODECS, names, members, tensors, device)
         _warn_of_versions(path, manifest)
-        return reader.read(manifest["learner"])
+        learner = reader.read(manifest["learner"])
+        check_objects(reader.objects)
+        return learner
     except LearnerFileError as error:
         raise LearnerFileError(f"{str(path)!r} was not loaded: {error}") from error
     # Made by hand, or by versions whose objects have other attributes.

@@ -178,6 +178,7 @@ def _read_generator(node: dict[str, Any], reader: Reader) -> Any:
         generator = torch.Generator()
         generator.set_state(state)
         return generator
+    _check_position(state)
     bits = _BITS[state["bit_generator"]]()
     if node["of"] == "RandomState":
         random_state = np.random.RandomState(bits)
@@ -185,6 +186,16 @@ def _read_generator(node: dict[str, Any], reader: Reader) -> Any:
         return random_state
     bits.state = state
     return np.random.Generator(bits)
+
+
+def _check_position(state: dict[str, Any]) -> None:
+    """Refuse places outside of the buffer, as compiled code trusts them."""
+    for place, size in (
+        (state["state"].get("pos", 0), 624),  # of MT19937
+        (state.get("buffer_pos", 0), 4),  # of Philox
+    ):
+        if type(place) is not int or not 0 <= place <= size:
+            raise ValueError("the state of a random generator does not fit together")
 
 
 ARRAYS = (

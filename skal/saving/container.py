@@ -20,6 +20,8 @@ VERSION = 1
 _MARK = b"skal sha256:"
 _MANIFEST = "learner.json"
 _LENGTH = len(_MARK) + 64
+#: What zipfile and json raise if the parts of a file are not as they expect.
+_UNREADABLE = (EOFError, KeyError, RuntimeError, TypeError, ValueError)
 _DAMAGED = "it was not written by skal.save, or is truncated or was altered since."
 
 
@@ -36,8 +38,8 @@ def pack(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:
     Notes
     -----
     Members are stored as they are, not compressed, so that a small file cannot become
-    large in memory. The comment of the archive, which ends it, is the SHA-256 of all
-    bytes before.
+    large in memory, except for tables: Parquet compresses by itself. The comment of the
+    archive, which ends it, is the SHA-256 of all bytes before.
     """
     text = json.dumps({"format": "skal", "version": VERSION, **manifest}, indent=1)
     stream = io.BytesIO()
@@ -69,14 +71,13 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
-            if any(info.compress_type != zipfile.ZIP_STORED for info in infos):
-                raise LearnerFileError(_DAMAGED)
+            _check_infos(infos, len(content))
             members = {info.filename: archive.read(info) for info in infos}
-        manifest = json.loads(members.pop(_MANIFEST))
-        version = int(manifest["version"])
-        known = manifest["format"] == "skal"
-    except (KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile) as e:
-        raise LearnerFileError(_DAMAGED) from e
+        manifest = json.loads(members.pop(_MANIFEST), object_pairs_hook=_unique)
+        version = manifest["version"]
+        known = manifest["format"] == "skal" and type(version) is int and version > 0
+    except (*_UNREADABLE, zipfile.BadZipFile) as error:
+        raise LearnerFileError(_DAMAGED) from error
     if not known:
         raise LearnerFileError(_DAMAGED)
     if version > VERSION:
@@ -86,6 +87,20 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
             "later one."
         )
     return manifest, members
+
+
+def _check_infos(infos: list[zipfile.ZipInfo], size: int) -> None:
+    """Refuse what `pack` does not write: compression, or a part that is read twice."""
+    stored = all(info.compress_type == zipfile.ZIP_STORED for info in infos)
+    names = {info.filename for info in infos}
+    if not stored or len(names) < len(infos) or sum(i.file_size for i in infos) > size:
+        raise ValueError("not an archive of skal")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(made := dict(pairs)) < len(pairs):
+        raise ValueError("a key twice")
+    return made
 
 
 def write_file(path: Any, content: bytes) -> None:

@@ -9,14 +9,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import sklearn
 from torch import nn
 
 from skal.exceptions import LearnerFileError
 
 __all__ = ["CONSTRUCTED", "Names", "name_of"]
 
-_SKLEARN = sorted(set(sklearn.__all__) - {"datasets", "utils", "exceptions"})
+#: Subpackages whose estimators compute. A later one is not allowed before it was read.
+_SKLEARN = (
+    *("calibration", "cluster", "compose", "covariance", "cross_decomposition"),
+    *("decomposition", "discriminant_analysis", "dummy", "ensemble"),
+    *("feature_extraction", "feature_selection", "frozen", "gaussian_process"),
+    *("impute", "isotonic", "kernel_approximation", "kernel_ridge", "linear_model"),
+    *("manifold", "metrics", "mixture", "model_selection", "multiclass"),
+    *("multioutput", "naive_bayes", "neighbors", "neural_network", "pipeline"),
+    *("preprocessing", "random_projection", "semi_supervised", "svm", "tree"),
+)
 #: Modules whose classes may be looked up. An object is made without its ``__init__``.
 _CLASSES = (
     *(f"sklearn.{name}" for name in _SKLEARN),
@@ -28,7 +36,8 @@ _CLASSES = (
     *("torch.nn.modules", "torch.optim"),
     "modAL.models",
 )
-#: Modules whose functions may be looked up. They compute, and read or write nothing.
+#: Modules whose functions may be looked up: those of Python, not methods or compiled
+#: ones, which trust their arguments. They compute, and read or write nothing.
 _FUNCTIONS = (
     *("modAL.acquisition", "modAL.batch", "modAL.density", "modAL.disagreement"),
     *("modAL.expected_error", "modAL.multilabel", "modAL.uncertainty"),
@@ -131,6 +140,10 @@ class Names:
             # Under its name alone, too: a script is called "__main__" when it is run.
             self._passed[one.__qualname__] = self._passed[name_of(one)] = one
 
+    def is_passed(self, found: Any) -> bool:
+        """Whether the user passed this class or function."""
+        return any(found is one for one in self._passed.values())
+
     def look_up(self, name: str, *, function: bool = False) -> Any:
         """Get the class or function of a name.
 
@@ -157,7 +170,12 @@ class Names:
             found = _attribute(module, qualname)
         except ImportError:
             found = None
-        right = inspect.isroutine(found) if function else inspect.isclass(found)
+        if not function:
+            right = inspect.isclass(found)
+        elif name in _NAMED:
+            right = inspect.isroutine(found)
+        else:
+            right = inspect.isfunction(found) and "." not in qualname
         if not right or name_of(found) != name:
             raise LearnerFileError(
                 f"it needs {name}, which the installed version of "

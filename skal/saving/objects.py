@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.pipeline import FeatureUnion, Pipeline
 from skorch import NeuralNet
 from skorch.callbacks import LRScheduler
 from torch import nn
+from torch.optim import Optimizer
 
 from skal.nets.validation import check_device
+from skal.saving.checks import MEMORY, check_nodes, has_memory
 from skal.saving.names import CONSTRUCTED, name_of
 from skal.saving.tree import Codec, Reader, Writer
 
@@ -81,7 +82,8 @@ def _write_object(value: Any, writer: Writer) -> dict[str, Any]:
     if any(part is not None for part in rest[1:]):
         raise writer.refusal(f"{cls.__name__} has items beside its attributes")
     name = writer.name_of(cls)
-    _check_memory(value, writer)
+    if has_memory(value):
+        raise writer.refusal(MEMORY)
     if name in _STATELESS:
         made_by, args, state = cls, (), None
     if isinstance(value, LRScheduler) and state:
@@ -101,28 +103,27 @@ def _write_object(value: Any, writer: Writer) -> dict[str, Any]:
     )
 
 
-def _check_memory(value: Any, writer: Writer | None = None) -> None:
-    """Refuse a cache on disk, whose files are pickles."""
-    if isinstance(value, Pipeline | FeatureUnion) and vars(value).get("memory"):
-        why = "its memory is a folder of pickles; set memory=None"
-        raise writer.refusal(why) if writer else ValueError(why)
-
-
 def _read_object(node: dict[str, Any], reader: Reader) -> Any:
     cls = reader.names.look_up(node["class"])
+    # skorch's own __setstate__ unpickles.
+    if issubclass(cls, NeuralNet):
+        raise ValueError(f"{name_of(cls)} is a net, and not described as one")
     if node["class"] in CONSTRUCTED:
-        made = reader.made(node, cls(*reader.read(node["args"])))
-    else:
-        made = reader.made(node, cls.__new__(cls))
-    state = reader.read(node["state"])
-    if state is not None:
+        args, state = reader.read(node["args"]), reader.read(node["state"])
         if node["class"] == "sklearn.tree._tree:Tree":
-            _check_tree(state, reader.read(node["args"]))
+            check_nodes(args, state)
+        made = reader.made(node, cls(*args))
+    else:
+        # Refuses compiled classes, and those of other kinds of objects.
+        made = reader.made(node, object.__new__(cls))
+        state = reader.read(node["state"])
+        _check_names(cls, state)
+    if state is not None:
         if hasattr(cls, "__setstate__"):
             made.__setstate__(state)
         else:
             _set_attributes(made, state)
-    _check_memory(made)
+    reader.objects.append(made)
     return made
 
 
@@ -133,23 +134,13 @@ def _set_attributes(made: Any, state: Any) -> None:
         object.__setattr__(made, name, value)
 
 
-def _check_tree(state: dict[str, Any], args: tuple[Any, ...]) -> None:
-    """Refuse nodes that refer to no node or column, as compiled code trusts them."""
-    nodes, n_features = state["nodes"], args[0]
-    here = np.arange(len(nodes))
-    left, right = nodes["left_child"], nodes["right_child"]
-    is_leaf = left == -1
-    inner = ~is_leaf
-    # A child comes after its parent, so that no path is a circle.
-    right_way = all(
-        bool(((child > here) & (child < len(nodes)))[inner].all())
-        for child in (left, right)
-    )
-    columns = nodes["feature"][inner]
-    known = bool(((columns >= 0) & (columns < n_features)).all())
-    whole = state["node_count"] == len(nodes) == len(state["values"])
-    if not (right_way and known and whole and bool((right[is_leaf] == -1).all())):
-        raise ValueError("the nodes of a tree do not fit together")
+def _check_names(cls: type, state: Any) -> None:
+    """Refuse attributes that hide a method, or change the class."""
+    for names in state if isinstance(state, tuple) else (state,):
+        for name in names or ():
+            hidden = inspect.getattr_static(cls, name, None)
+            if name.startswith("__") or inspect.isroutine(hidden):
+                raise ValueError(f"the attribute {name} of {name_of(cls)} is a method")
 
 
 # -- nets -----------------------------------------------------------------------------
@@ -176,7 +167,9 @@ def _read_net(node: dict[str, Any], reader: Reader) -> NeuralNet:
         raise ValueError(f"{name_of(cls)} is not a net")
     net = reader.made(node, object.__new__(cls))
     state = vars(net)
-    state.update(reader.read(node["state"]))
+    attributes = reader.read(node["state"])
+    _check_names(cls, attributes)
+    state.update(attributes)
     if reader.device is not None:
         state["device"] = reader.device
     device = state["device"]
@@ -187,10 +180,22 @@ def _read_net(node: dict[str, Any], reader: Reader) -> NeuralNet:
                 part.to(device)
     optimizers = reader.read(node["optimizers"])
     if optimizers:
+        _check_optimizer(net, reader)
         net.initialize_optimizer()
     for name, its_state in optimizers.items():
         state[name].load_state_dict(its_state)
+    reader.objects.append(net)
     return net
+
+
+def _check_optimizer(net: NeuralNet, reader: Reader) -> None:
+    """Refuse to call anything but an optimizer, or what the user passed."""
+    made_by = net.optimizer
+    while isinstance(made_by, partial):
+        made_by = made_by.func
+    is_optimizer = inspect.isclass(made_by) and issubclass(made_by, Optimizer)
+    if not (is_optimizer or reader.names.is_passed(made_by)):
+        raise ValueError(f"{made_by!r} is not an optimizer")
 
 
 OBJECTS = (

@@ -119,6 +119,9 @@ def _read_time(node: dict[str, Any], _: Any) -> Any:
     if node["type"] == "Timedelta":
         return pd.Timedelta(made)
     time = pd.Timestamp(made)
+    # pandas would open any file that is named so.
+    if str(node["zone"]).startswith("dateutil"):
+        raise ValueError(f"the unknown time zone {node['zone']!r}")
     return (
         time
         if node["zone"] is None

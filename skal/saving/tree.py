@@ -16,6 +16,8 @@ from skal.saving.names import Names, name_of
 __all__ = ["CONTAINERS", "Codec", "Reader", "Writer"]
 
 _PLAIN = (bool, int, str)
+#: Kinds that are made before what they contain, and can be parts of themselves.
+_MADE_EMPTY = ("dict", "list", "list of a class", "net", "object")
 
 
 class Codec(NamedTuple):
@@ -58,6 +60,7 @@ class Writer:
         self._codecs = tuple(codecs)
         self._nodes: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._n_shared = 0
+        self._open: set[int] = set()
         self._path: list[str] = []
         self.members: dict[str, bytes] = {}
         self.tensors: dict[str, Any] = {}
@@ -84,6 +87,8 @@ class Writer:
             return {"kind": "float", "value": repr(value)}
         if id(value) in self._nodes:
             node = self._nodes[id(value)][1]
+            if id(value) in self._open and node["kind"] not in _MADE_EMPTY:
+                raise self.refusal(f"a {node['kind']} contains itself")
             if "id" not in node:
                 node["id"] = self._n_shared
                 self._n_shared += 1
@@ -95,7 +100,9 @@ class Writer:
         node = {"kind": codec.kind}
         # The value is kept, so that no other object gets its id meanwhile.
         self._nodes[id(value)] = value, node
+        self._open.add(id(value))
         node.update(codec.write(value, self))
+        self._open.discard(id(value))
         self._path.pop()
         return node
 
@@ -135,6 +142,11 @@ class Reader:
     tensors : dict of str to Tensor
     device : str or torch.device, optional
         For all nets, in place of that on which they were.
+
+    Attributes
+    ----------
+    objects : list of object
+        Made of a class and attributes, so that they can be checked when all is read.
     """
 
     def __init__(
@@ -146,6 +158,7 @@ class Reader:
         self.members = members
         self.tensors = tensors
         self.device = device
+        self.objects: list[Any] = []
 
     def read(self, node: Any) -> Any:
         """Make the object of a node."""
