@@ -96,6 +96,7 @@ CLASSIFIERS = {
     "CatBoostClassifier": Learner("catboost", _CAT, CLASSIFIER),
     "LGBMClassifier": Learner("lightgbm", _LIGHT, CLASSIFIER),
     "XGBClassifier": Learner("xgboost", {**_FEW, **_SEED, **_QUIET}, CLASSIFIER),
+    "NGBClassifier": Learner("tests.matrix.natural", _NATURAL, CLASSIFIER, "ngboost"),
 }
 LEARNERS = {**REGRESSORS, **CLASSIFIERS}
 #: Rows of the pool, and how many of them are picked.

@@ -44,6 +44,7 @@ AUTO = {
     "CatBoostClassifier": "leaves",
     "LGBMClassifier": "leaves",
     "XGBClassifier": "leaves",
+    "NGBClassifier": "inputs",
 }
 #: What a strategy says where it picks, or refuses with advice.
 GOOD = ("", "refused")
