@@ -136,8 +136,7 @@ def take_rows(X: Any, indices: np.ndarray) -> Any:
     if is_other_table(X):
         return take_table_rows(X, np.asarray(indices))
     if _is_sparse_tensor(X):
-        places = torch.as_tensor(indices, device=X.device)
-        return X.to_sparse_coo().index_select(0, places)
+        return X.to_sparse_coo().index_select(0, torch.as_tensor(indices).to(X.device))
     if isinstance(X, torch.Tensor):
         return X[torch.as_tensor(indices, device=X.device)]
     if isinstance(X, list | tuple):

@@ -104,7 +104,7 @@ def name_of(found: Any) -> str:
     if isinstance(found, np.ufunc):
         return f"numpy:{found.__name__}"
     # Methods of classes in C have no module.
-    module = getattr(found, "__module__", None)
+    module = str(getattr(found, "__module__", None))
     name = f"{_MODULES.get(module, module)}:{found.__qualname__}"
     if "<lambda>" in name:
         raise TypeError(
