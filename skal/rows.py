@@ -33,6 +33,7 @@ __all__ = [
     "dataset_inputs",
     "dense_pieces",
     "find_bad_rows",
+    "in_memory",
     "n_rows",
     "read_together",
     "row_shape",
@@ -99,6 +100,15 @@ def row_shape(X: Any) -> tuple[int, ...]:
 
 def _is_sparse_tensor(X: Any) -> bool:
     return isinstance(X, torch.Tensor) and X.layout != torch.strided
+
+
+def in_memory(X: Any) -> bool:
+    """Whether all rows are in memory, or mapped into it, so that reading is cheap."""
+    if _is_dict(X):
+        return all(in_memory(values) for values in X.values())
+    known = isinstance(X, np.ndarray | torch.Tensor | list | tuple)
+    table = hasattr(X, "iloc") and not hasattr(X, "dask")
+    return known or table or sparse.issparse(X) or is_other_table(X)
 
 
 def take_slice(X: Any, rows: slice) -> Any:

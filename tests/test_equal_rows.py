@@ -110,3 +110,24 @@ def test_rows_that_cost_differently_are_not_exchanged() -> None:
     costs = np.where(np.arange(len(POOL)) % N_COPIES == 7, 1.0, 100.0)
     strategy = PerCost(PredictiveVariance(), costs)
     assert strategy.select(model, POOL, 1).indices[0] % N_COPIES == 7
+
+
+def test_rows_on_disk_are_not_read_again() -> None:
+    class Disk:
+        """A container like those of h5py, which counts the rows that are read."""
+
+        shape, dtype, n_read = POOL.shape, POOL.dtype, 0
+
+        def __len__(self) -> int:
+            return len(POOL)
+
+        def __getitem__(self, rows):
+            found = POOL[rows]
+            self.n_read += len(found)
+            return found
+
+    model = Ridge().fit(LABELED, LABELED[:, 0])
+    pool = Disk()
+    picks = LCMD(random_state=0).select(model, pool, 6).indices
+    assert len(set(picks // N_COPIES)) == 6
+    assert pool.n_read == len(POOL)

@@ -7,10 +7,10 @@ import warnings
 import torch
 from sklearn.base import is_classifier
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from skal._equal_rows import row_codes, without_order
 from skal.reading.pool import Pool
+from skal.rows import in_memory
 from skal.selection import Picks
 
 __all__ = ["any_of_equal", "warn_if_alike"]
@@ -19,9 +19,10 @@ __all__ = ["any_of_equal", "warn_if_alike"]
 def any_of_equal(picks: Picks, pool: Pool) -> Picks:
     """Replace picks by rows equal to them, so that the first in the pool has no favour.
 
-    Rows of a Dataset or a dask array are kept, because they would be read once more.
+    Rows that are not in memory, as those of a Dataset or a dask array, are kept: they
+    would have to be read once more.
     """
-    if isinstance(pool.X, Dataset) or hasattr(pool.X, "dask"):
+    if not in_memory(pool.X):
         return picks
     try:
         codes = row_codes(pool.X)
