@@ -276,6 +276,12 @@ def test_forecasts_that_cannot_be_made() -> None:
         forecast_labels(n, scores, 0.5)
     with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
         forecast_labels([*n, 50], [*scores, 0.4], 0.5, confidence=95)
+    with pytest.raises(ValueError, match="score must be finite"):
+        forecast_labels([*n, 50], [*scores, 0.4], float("nan"))
+
+
+def test_more_labels_than_a_float_holds_are_infinitely_many() -> None:
+    assert LearningCurve(1.0, 1.0, 0.05).labels_for(1 - 2e-16) == np.inf
 
 
 # -- in simulations -------------------------------------------------------------------

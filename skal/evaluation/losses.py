@@ -17,9 +17,15 @@ def _per_row(values: np.ndarray) -> np.ndarray:
     return mean
 
 
+def _errors(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    # As floats: differences of small unsigned integers wrap around.
+    errors: np.ndarray = predicted.astype(np.float64) - y.astype(np.float64)
+    return errors
+
+
 LOSSES: dict[str, Callable[[Any, Any], np.ndarray]] = {
-    "absolute": lambda y, predicted: _per_row(np.abs(predicted - y)),
-    "squared": lambda y, predicted: _per_row(np.square(predicted - y)),
+    "absolute": lambda y, predicted: _per_row(np.abs(_errors(y, predicted))),
+    "squared": lambda y, predicted: _per_row(np.square(_errors(y, predicted))),
     "zero_one": lambda y, predicted: _per_row((predicted != y).astype(float)),
 }
 
@@ -40,7 +46,8 @@ def row_losses(y: Any, predicted: Any, loss: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If shapes differ, or `loss` is unknown or does not return one number per row.
+        If shapes differ, texts are compared with numbers, or `loss` is unknown or does
+        not return one number per row.
 
     Examples
     --------
@@ -52,6 +59,12 @@ def row_losses(y: Any, predicted: Any, loss: Any) -> np.ndarray:
     if y.shape != predicted.shape:
         raise ValueError(
             f"Labels have shape {y.shape}, and predictions {predicted.shape}."
+        )
+    texts = [values.dtype.kind in "US" for values in (y, predicted)]
+    if texts[0] != texts[1] and "O" not in (y.dtype.kind, predicted.dtype.kind):
+        raise ValueError(
+            f"Labels are of type {y.dtype}, and predictions of {predicted.dtype}: none "
+            "would be equal. Convert one of them."
         )
     if not callable(loss):
         check_option("loss", loss, list(LOSSES))

@@ -88,7 +88,9 @@ def compare_strategies(
     store : str or path, optional
         A folder in which each campaign is saved as soon as it is finished. After an
         interrupt or a crash, the same call continues from there, with the same result.
-        Strategies can be added; if anything else changes, use another folder.
+        Strategies can be added; if anything else changes, use another folder. Other
+        versions of numpy, scikit-learn or torch than those of the first call are warned
+        of.
     callback : callable, optional
         Called as ``callback(step)`` after each step of each campaign, in its process,
         with a `skal.simulation.PlayedStep`, for example for logs and checkpoints. If it
@@ -103,8 +105,9 @@ def compare_strategies(
     Raises
     ------
     ValueError
-        If there is no strategy, a fold is too small for the budget, or `store` holds
-        another comparison. Nothing has been fitted then.
+        If there is no strategy, a fold is too small for the budget, a scorer has the
+        name of a column of the result, or `store` holds another comparison or a damaged
+        file. Nothing has been fitted then.
     UnsuitableLearnerError, CampaignError
         If strategies cannot query on the start of the first run, which is tried before
         any campaign, with one additional fit of the estimator. The message names all of
@@ -178,6 +181,7 @@ def compare_strategies(
             **{"n_initial": n_initial, "n_instances": n_instances},
             **{"n_queries": n_queries, "n_repeats": n_repeats, "initial": initial},
             **{"n_candidates": n_candidates, "random_state": random_state},
+            "groups": groups,
             "cv": splitter if isinstance(cv, int) or hasattr(cv, "split") else folds,
         }
         kept = CampaignStore(store, settings, strategies, folds, seeds)

@@ -26,6 +26,11 @@ __all__ = [
 ]
 
 _RUN = ["fold", "repeat"]
+#: Columns of `StrategyComparison.data`, but for the scores.
+_RUN_COLUMNS = {
+    *("strategy", "fold", "repeat", "seed", "step", "n_labeled"),
+    *("query_time", "fit_time"),
+}
 _SAVED = ["labels_saved", "labels_saved_low", "labels_saved_high"]
 
 _SCORE_NAMES = {
@@ -105,6 +110,13 @@ def named_scorings(scoring: Any) -> dict[str, Any]:
         return {"score": scoring}
     if not named:
         raise ValueError("scoring is empty; None uses the estimator's own score.")
+    # The first one is the column "score".
+    taken = sorted({*_RUN_COLUMNS} & {*named} | {"score"} & {*list(named)[1:]})
+    if taken:
+        raise ValueError(
+            f"Scorers cannot be called {taken}, as columns of the result are. Rename "
+            "them; the first one may be called 'score'."
+        )
     return named
 
 

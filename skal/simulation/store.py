@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+import sklearn
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -65,11 +67,14 @@ class CampaignStore:
         plan = self.folder / "comparison.json"
         now = {"skal": __version__, **{k: describe(v) for k, v in settings.items()}}
         kinds = {str(name): describe(kind) for name, kind in strategies.items()}
+        versions = _versions()
         if len(kinds) < len(strategies):
             raise ValueError(f"Names of strategies must differ as text: {list(kinds)}.")
         if plan.exists():
-            before = json.loads(plan.read_text())
+            before = _read(plan)
             _check_same(self.folder, before["settings"], now)
+            versions = before.get("versions", versions)
+            _warn_of_versions(self.folder, versions)
             known = before["strategies"]
             _check_same(
                 self.folder, known, {k: v for k, v in kinds.items() if k in known}
@@ -82,6 +87,7 @@ class CampaignStore:
             plan,
             {
                 "settings": now,
+                "versions": versions,
                 "strategies": kinds,
                 "seeds": self.seeds,
                 "folds": [[part.tolist() for part in fold] for fold in self.folds],
@@ -95,7 +101,7 @@ class CampaignStore:
         path = self._path(strategy, fold, repeat)
         if not path.exists():
             return None
-        rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+        rows: list[dict[str, Any]] = _read(path)["rows"]
         return rows
 
     def save(
@@ -120,6 +126,38 @@ class CampaignStore:
 def _write(path: Path, content: Any) -> None:
     """Write a file such that it is whole or absent, whenever the process ends."""
     write_whole(path, lambda partial: partial.write_text(json.dumps(content)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file; one that `_write` has not written is damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not {"rows", "settings"} & {*content}:
+        raise ValueError(
+            f"{str(path)!r} is damaged. Delete it, and its campaign is run again; "
+            "without comparison.json, use another folder."
+        )
+    return content
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages that compute; a patch of one may change a last digit."""
+    return {package.__name__: package.__version__ for package in (np, sklearn, torch)}
+
+
+def _warn_of_versions(folder: Path, before: dict[str, str]) -> None:
+    now = _versions()
+    changed = [f"{k} {before[k]}, now {now[k]}" for k in now if before[k] != now[k]]
+    if changed:
+        warnings.warn(
+            f"The folder {str(folder)!r} holds campaigns of other versions "
+            f"({'; '.join(changed)}). Those that are run now may differ from them. Use "
+            "another folder to compare like with like.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -44,7 +44,10 @@ class LearningCurve(NamedTuple):
             return float("inf")
         if self.scale == 0:
             return 0.0
-        return float((self.scale / (self.limit - score)) ** (1 / self.power))
+        with np.errstate(over="ignore"):
+            return float(
+                np.float64(self.scale / (self.limit - score)) ** (1 / self.power)
+            )
 
 
 def fit_learning_curve(n_labeled: Any, scores: Any) -> LearningCurve:
@@ -180,6 +183,8 @@ def forecast_labels(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
     check_int("n_resamples", n_resamples)
+    if not np.isfinite(score):
+        raise ValueError(f"score must be finite, got {score!r}.")
     n, y = np.asarray(n_labeled, dtype=float), np.asarray(scores, dtype=float)
     curve = fit_learning_curve(n, y)
     if len(np.unique(n)) < 5:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 
 from skal.tabular.dates import are_dates, can_be_dates
 from skal.tabular.frames import as_frame, columns_of_frame, has_names
+from skal.tabular.numbers import is_duration
 
 __all__ = ["ColumnsOf", "kinds"]
 
@@ -119,7 +121,7 @@ def _base_kind(column: pd.Series, distinct: np.ndarray) -> str:
         return "ordered" if dtype.ordered else "level"
     if pd.api.types.is_bool_dtype(dtype):
         return "level"
-    if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+    if pd.api.types.is_numeric_dtype(dtype) or is_duration(dtype):
         return "number"
     if are_dates(dtype):
         return "date"
@@ -142,7 +144,11 @@ def _is_number(cell: Any) -> bool:
 
 
 def _are_integers(distinct: np.ndarray) -> bool:
-    return all(_is_number(cell) and cell == round(cell) for cell in distinct)
+    return all(
+        isinstance(cell, Integral)
+        or (_is_number(cell) and math.isfinite(cell) and cell == round(cell))
+        for cell in distinct
+    )
 
 
 def _are_texts(distinct: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 from skal._tables import first_text
 from skal.tabular.frames import columns_of_frame
 
-__all__ = ["RobustAsinhScaler", "as_numbers"]
+__all__ = ["RobustAsinhScaler", "as_numbers", "is_duration"]
 
 
 class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -57,6 +57,8 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             by_quartiles = _NORMAL / 2 / (third / 2 - first / 2)
             by_range = 1 / (high / 2 - low / 2)
         scale = np.where(third > first, by_quartiles, by_range)
+        # Finite, so that the median becomes 0 however narrow the range is.
+        scale = np.minimum(scale, np.finfo(np.float64).max)
         self.center_, self.scale_ = center, np.where(high > low, scale, 0.0)
         return self
 
@@ -87,9 +89,15 @@ def as_numbers(X: Any) -> np.ndarray:
     return np.column_stack([_as_numbers(column) for column in columns_of_frame(X)])
 
 
+def is_duration(dtype: Any) -> bool:
+    """Whether a column has a type of durations, of numpy or of pyarrow."""
+    return getattr(dtype, "kind", None) == "m"
+
+
 def _as_numbers(column: pd.Series) -> np.ndarray:
-    if pd.api.types.is_timedelta64_dtype(column.dtype):
-        return (column / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
+    if is_duration(column.dtype):
+        known = column.astype("timedelta64[ns]")
+        return (known / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(
             f"Column {column.name!r} has complex numbers. Pass their real and "
@@ -97,6 +105,11 @@ def _as_numbers(column: pd.Series) -> np.ndarray:
         )
     try:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except OverflowError as error:
+        raise ValueError(
+            f"Column {column.name!r} has integers that are too large for floats (10 to "
+            "the 308 or more). Convert it to strings if they are codes, or scale them."
+        ) from error
     except (TypeError, ValueError) as error:
         found = first_text(column.dropna().to_frame())
         cell = "A cell" if found is None else repr(found[2])

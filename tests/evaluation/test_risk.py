@@ -256,6 +256,12 @@ def test_losses_of_rows() -> None:
     assert row_losses(y, predicted, "absolute").tolist() == [1.0, 1.0]
     assert row_losses(y, predicted, "squared").tolist() == [2.0, 1.0]
     assert row_losses(["a", "b"], ["b", "b"], "zero_one").tolist() == [1.0, 0.0]
+    small = np.array([250, 3], np.uint8)  # whose differences wrap around
+    assert row_losses(small, small[::-1], "absolute").tolist() == [247.0, 247.0]
+    assert row_losses(small, small[::-1], "squared").tolist() == [247.0**2] * 2
+    assert row_losses([True, False], [True, True], "squared").tolist() == [0.0, 1.0]
+    with pytest.raises(ValueError, match="none would be equal"):
+        row_losses(["1", "2"], [1, 2], "zero_one")
     with pytest.raises(ValueError, match="loss must be one of"):
         row_losses(y, predicted, "other")
     with pytest.raises(ValueError, match="shape"):

@@ -246,6 +246,8 @@ def test_progress_bar_counts_campaigns(
         ({"n_queries": 1.5}, "n_queries must be an int"),
         ({"initial": [25, 19]}, "row 19, which is not a training row of fold 0"),
         ({"scoring": "precision_of_measurement"}, "precision_of_measurement"),
+        ({"scoring": {"r2": "r2", "fold": "r2"}}, r"called \['fold'\]"),
+        ({"scoring": {"r2": "r2", "score": "max_error"}}, r"called \['score'\]"),
     ],
 )
 def test_wrong_settings_are_refused_before_any_fit(

@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import ShuffleSplit
+from sklearn.model_selection import GroupKFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from torch import nn
 from torch.utils.data import TensorDataset
@@ -245,6 +245,36 @@ def test_campaigns_in_parallel_are_kept(
     assert len(list(tmp_path.glob("*fold*.json"))) == 8
     again = compare(regression, store=tmp_path)
     pd.testing.assert_frame_equal(again.data, result.data, check_exact=True)
+
+
+def test_other_groups_are_other_folds(regression: Data, tmp_path: Path) -> None:
+    groups = np.arange(len(regression[0])) % 5
+    settings: dict[str, Any] = {"cv": GroupKFold(2), "store": tmp_path}
+    compare(regression, groups=groups, **settings)
+    compare(regression, groups=groups, **settings)
+    with pytest.raises(ValueError, match="groups was"):
+        compare(regression, groups=np.sort(groups), **settings)
+
+
+def test_damaged_files_and_other_versions_are_named(
+    regression: Data, tmp_path: Path
+) -> None:
+    result = compare(regression, store=tmp_path)
+    plan = tmp_path / "comparison.json"
+    content = json.loads(plan.read_text())
+    content["versions"]["sklearn"] = "0.9"
+    plan.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"sklearn 0\.9, now"):
+        again = compare(regression, store=tmp_path)
+    pd.testing.assert_frame_equal(again.data, result.data)
+    plan.unlink()
+    compare(regression, store=tmp_path)
+    for path in (next(tmp_path.glob("Random*")), plan):
+        whole = path.read_text()
+        path.write_text(whole[:-2])
+        with pytest.raises(ValueError, match=f"{path.name}' is damaged"):
+            compare(regression, store=tmp_path)
+        path.write_text(whole)
 
 
 def test_strategies_can_be_added(regression: Data, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from skal.tabular.columns import ColumnsOf, kinds
@@ -53,6 +54,7 @@ def _repeat(*values: Any) -> list[Any]:
         (_repeat(np.nan), "constant"),
         (_repeat(pd.NaT), "constant"),
         (_repeat(5, np.nan), "number"),
+        (pd.array(range(N), pd.ArrowDtype(pa.duration("s"))), "number"),
     ],
     ids=str,
 )
@@ -84,6 +86,8 @@ def test_integers_identify_rows_by_their_name(name: str, kind: str) -> None:
     repeated = pd.DataFrame({name: numbers // 2, "other": other})
     assert kinds(repeated) == kinds(repeated / 7) == ["number", "number"]
     assert kinds(pd.DataFrame({name: numbers / 7, "other": other}))[0] == "number"
+    infinite = numbers.where(numbers != 1003, np.inf)
+    assert kinds(pd.DataFrame({name: infinite, "other": other}))[0] == "number"
 
 
 @pytest.mark.parametrize("n", [3, 19])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from skal.tabular.numbers import RobustAsinhScaler, as_numbers
@@ -57,6 +58,12 @@ def test_extreme_numbers_stay_finite_and_in_order() -> None:
     assert np.isfinite(RobustAsinhScaler(None).fit_transform(extreme)).all()
 
 
+def test_the_narrowest_range_keeps_numbers_known() -> None:
+    table = pd.DataFrame({"a": np.arange(30) * 5e-324})
+    scaled = RobustAsinhScaler().fit_transform(table)
+    assert np.isfinite(scaled).all()
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -66,6 +73,10 @@ def test_extreme_numbers_stay_finite_and_in_order() -> None:
         (pd.to_timedelta(["36h", None]), [1.5, np.nan]),
         (np.array([3.0, 4.0], np.float32), [3, 4]),
         (["5", "6.5"], [5, 6.5]),
+        (
+            pd.array([36 * 3600, None], pd.ArrowDtype(pa.duration("s"))),
+            [1.5, np.nan],
+        ),
     ],
     ids=str,
 )
@@ -80,8 +91,9 @@ def test_types_of_numbers_are_converted(values: object, expected: list[float]) -
         ([1.0, np.inf, -np.inf], r"'size' has infinite values \(2 of 3\).*NaN"),
         ([1.0, "n/a", 2.0], r"'n/a' of column 'size' is not a number"),
         ([1.0, 2j], r"'size' has complex numbers"),
+        ([10**400, 1, None], r"'size' has integers that are too large"),
     ],
-    ids=["infinite", "text", "complex"],
+    ids=["infinite", "text", "complex", "large"],
 )
 def test_what_is_no_finite_number_is_named(values: list[object], message: str) -> None:
     table = pd.DataFrame({"a": range(len(values)), "size": values})
