@@ -115,8 +115,12 @@ def test_openml_is_asked_where_no_file_is(
         return Bunch(frame=frame)
 
     monkeypatch.setattr(datasets, "fetch_openml", fetch)
+    load_house_prices()
+    assert asked == {"data_id": 42165, "as_frame": True, "parser": "auto"}
+    asked.clear()
     X, y = load_ames()
-    assert asked["name"] == "ames_housing"
+    assert asked.pop("as_frame") is True
+    assert asked == {"name": "ames_housing", "version": 1, "parser": "auto"}
     assert list(X.columns) == ["MS_SubClass", "Alley"]
     assert X.dtypes.tolist() == [object, object]
     assert y.tolist() == [215000.0, 105000.0]

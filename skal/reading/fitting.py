@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skal.exceptions import UnsuitableLearnerError
+from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.reading.pool import Pool
 from skal.rng import fill_seeds
 from skal.rows import n_rows
@@ -80,10 +80,10 @@ def fit_copy(
     copied = fill_seeds(clone(estimator), rng)
     try:
         copied.fit(X, y)
-    except MemoryError:
-        raise
     # Whatever else a fit raises, the user must know that it is not the learner's.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"{what} {type(copied).__name__} could not be fitted on the {n_rows(X)} "
             f"labeled rows given to it; {remedy}. {type(error).__name__}: {error}"

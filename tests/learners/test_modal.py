@@ -270,6 +270,28 @@ def test_metrics_of_regressors(data):
     assert np.allclose(metrics, committee.predict(X[9:], return_std=True)[1][indices])
 
 
+class _OneHot(LogisticRegression):
+    """Takes a column of zeros and ones for each class, and predicts one of them."""
+
+    def fit(self, X, y):
+        return super().fit(X, np.asarray(y).argmax(axis=1))
+
+
+def test_labels_in_columns_of_one_distribution(data):
+    X, y = data
+    columns = np.eye(y.max() + 1)[y]
+    learner = ActiveLearner(_OneHot(), uncertainty.margin_sampling, X[:9], columns[:9])
+    plain = ActiveLearner(
+        LogisticRegression(), uncertainty.margin_sampling, X[:9], y[:9]
+    )
+    for name in (uncertainty.margin_sampling, uncertainty.entropy_sampling):
+        picked = [
+            one.set_params(query_strategy=name).query(X[9:], n_instances=3)[0]
+            for one in (learner, plain)
+        ]
+        np.testing.assert_array_equal(*picked)
+
+
 class _NotHashable(dict):
     def __call__(self, learner, X):
         return [0]

@@ -228,16 +228,17 @@ def test_blocks_do_not_count(small_blocks):
     assert torch.equal(whole, parts)
 
 
-def test_rounding_decides_nothing():
+@pytest.mark.parametrize("scale", [1.0, 2.0**14, 2.0**-14])
+def test_rounding_decides_nothing(scale):
     # Rows within float32's rounding of the border: decided as in float64.
     rng = gen(0)
-    weight = torch.randn(3, 64, generator=rng)
+    weight = torch.randn(3, 64, generator=rng) * scale
     features = torch.randn(400, 64, generator=rng) * 100
     difference = weight[0] - weight[1]
     features -= (features @ difference / difference.square().sum())[
         :, None
     ] * difference
-    noise = torch.randn(50, 3, 64, generator=rng).double() * 1e-7
+    noise = torch.randn(50, 3, 64, generator=rng).double() * 1e-7 * scale
     head = stack_head(weight, None)
     logits = (head + noise) @ features.double().T
     truth = logits.argmax(1) != (head @ features.double().T).argmax(0)

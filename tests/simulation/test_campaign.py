@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ from tests.simulation.helpers import (
 
 def test_every_row_is_labeled_once_and_counted(regression: Data) -> None:
     X, y = regression
+    began = perf_counter()
     fitted = simulation().fit(X, y)
+    took = perf_counter() - began
     assert fitted.queried_indices_.shape == (3, 4)
     used = np.concatenate([fitted.initial_indices_, fitted.queried_indices_.ravel()])
     assert len(np.unique(used)) == 22
@@ -44,7 +47,16 @@ def test_every_row_is_labeled_once_and_counted(regression: Data) -> None:
     assert fitted.n_labeled_.tolist() == [10, 14, 18, 22]
     assert len(fitted.estimators_) == len(fitted.fit_times_) == 4
     assert len(fitted.query_times_) == 3
+    # Parts of the time that all of it took.
     assert (fitted.fit_times_ > 0).all()
+    assert (fitted.query_times_ > 0).all()
+    assert fitted.fit_times_.sum() + fitted.query_times_.sum() < took
+
+
+def test_as_many_candidates_as_are_picked(regression: Data) -> None:
+    X, y = regression
+    fitted = simulation(n_candidates=4).fit(X, y)
+    assert fitted.queried_indices_.shape == (3, 4)
 
 
 class _Normed(MLP):
