@@ -123,6 +123,20 @@ def test_labels_that_distinguish_all_models_leave_the_best_of_epig():
     assert picks.scores[2:].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_rounding_of_a_gain_of_zero_decides_nothing(seed: int) -> None:
+    """The first label tells which of two models is right; others tell nothing more."""
+    probs, targets = (
+        torch.from_numpy(draws(10 * seed + k, 2, m, 3)) for k, m in enumerate((12, 5))
+    )
+    probs[:, 7] = torch.eye(3)[:2]
+    picks = batch_epig(probs, targets, 6, gen())
+    single = epig(probs, targets)
+    single[7] = -1
+    assert picks.indices.tolist() == [7, *single.topk(5).indices.tolist()]
+    assert picks.scores[1:].tolist() == [0.0] * 5
+
+
 def test_same_seed_same_picks():
     args = [torch.from_numpy(draws(s, 9, 30, 3)) for s in (0, 1)]
     a, b = (batch_epig(*args, 8, gen(5)) for _ in range(2))
