@@ -131,14 +131,16 @@ class Names:
         elif not isinstance(passed, Sequence):
             passed = [passed]
         self._passed: dict[str, Any] = {}
+        self._alone: dict[str, list[Any]] = {}
         for one in passed:
             if isinstance(one, nn.Module) or not hasattr(one, "__qualname__"):
                 raise TypeError(
                     f"module must be a class or a function, or a list of them, got "
                     f"{type(one).__name__}. Pass the class itself, not an object of it."
                 )
+            self._passed[name_of(one)] = one
             # Under its name alone, too: a script is called "__main__" when it is run.
-            self._passed[one.__qualname__] = self._passed[name_of(one)] = one
+            self._alone.setdefault(one.__qualname__, []).append(one)
 
     def is_passed(self, found: Any) -> bool:
         """Whether the user passed this class or function."""
@@ -152,36 +154,55 @@ class Names:
         LearnerFileError
             If it is not allowed, or is not there.
         """
+        if name in self._passed:
+            return self._passed[name]
         module, _, qualname = name.partition(":")
-        for key in (name, qualname):
-            if key in self._passed:
-                return self._passed[key]
-        if module == "numpy":
-            found = getattr(np, qualname, None)
-            if isinstance(found, np.ufunc):
-                return found
-            if inspect.isclass(found) and issubclass(found, np.generic):
-                return found
-            raise _refused(name)
         allowed = _FUNCTIONS if function else _CLASSES
-        if name not in _NAMED and not _is_within(module, allowed):
-            raise _refused(name)
-        try:
-            found = _attribute(module, qualname)
-        except ImportError:
-            found = None
-        if not function:
-            right = inspect.isclass(found)
-        elif name in _NAMED:
-            right = inspect.isroutine(found)
-        else:
-            right = inspect.isfunction(found) and "." not in qualname
-        if not right or name_of(found) != name:
+        is_allowed = name in _NAMED or _is_within(module, allowed)
+        found = None
+        if module == "numpy":
+            found = _numpy(qualname)
+        elif is_allowed:
+            found = _found(name, function)
+        if found is not None:
+            return found
+        # Last, so that one of the user's does not stand for another of the same name.
+        alone = self._alone.get(qualname, [])
+        if len(alone) == 1:
+            return alone[0]
+        if len(alone) > 1:
             raise LearnerFileError(
-                f"it needs {name}, which the installed version of "
-                f"{module.split('.')[0]} does not have."
+                f"it needs {name}, and module= has {len(alone)} of the name {qualname}."
             )
-        return found
+        if not is_allowed:
+            raise _refused(name)
+        raise LearnerFileError(
+            f"it needs {name}, which the installed version of {module.split('.')[0]} "
+            "does not have."
+        )
+
+
+def _numpy(name: str) -> Any:
+    """Get a function of arrays or a type of numbers; None if it is neither."""
+    found = getattr(np, name, None)
+    is_type = inspect.isclass(found) and issubclass(found, np.generic)
+    return found if is_type or isinstance(found, np.ufunc) else None
+
+
+def _found(name: str, function: bool) -> Any:
+    """Get what a name that is allowed stands for; None if it is not there."""
+    module, _, qualname = name.partition(":")
+    try:
+        found = _attribute(module, qualname)
+    except ImportError:
+        return None
+    if not function:
+        right = inspect.isclass(found)
+    elif name in _NAMED:
+        right = inspect.isroutine(found)
+    else:
+        right = inspect.isfunction(found) and "." not in qualname
+    return found if right and name_of(found) == name else None
 
 
 def _attribute(module: str, qualname: str) -> Any:

@@ -141,6 +141,29 @@ def test_only_an_optimizer_is_called(
     assert not capsys.readouterr().out
 
 
+def test_methods_and_compiled_functions_are_not_looked_up(load_changed: Any) -> None:
+    for name in (
+        "skal.nets.net:NetBase.fit",
+        "skal.measures._ldm:_Draws.next",
+        "sklearn.metrics._pairwise_fast:_chi2_kernel_fast",
+    ):
+        node = {"kind": "named", "name": name, "function": True}
+        with pytest.raises(LearnerFileError, match="not loaded"):
+            load_changed(Ridge(), lambda m, _, n=node: _state(m).update(alpha=n))
+
+
+def test_what_is_passed_stands_for_nothing_else_of_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "learner.skal"
+    own = type("Ridge", (Ridge,), {"__module__": "elsewhere"})
+    skal.save(Ridge(), path)
+    assert type(skal.load(path, module=own)) is Ridge
+    skal.save(own(), path)
+    assert type(skal.load(path, module=own)) is own
+    twins = [type("Ridge", (own,), {"__module__": name}) for name in ("a", "b")]
+    with pytest.raises(LearnerFileError, match="has 2 of the name Ridge"):
+        skal.load(path, module=twins)
+
+
 # -- the archive ----------------------------------------------------------------------
 
 
