@@ -206,6 +206,16 @@ def test_gain_against_the_price() -> None:
     found = np.array(played(rule, scores, sizes.tolist()))
     gains = np.diff(0.8 - 2.0 / np.c_[sizes, sizes + 1])[:, 0]
     np.testing.assert_array_equal(found, gains < 0.0005)
+    # A score of NaN, no labels, and a second fit to the same ones tell nothing.
+    others = [(0, 0.0), (5, np.nan), *[(10, 0.6)] * 6]
+    repeated = SmallGain(9.0, n_ahead=1)
+    assert not any(repeated.update(None, *seen) for seen in others)
+    gaps = SmallGain(0.0005, n_ahead=1)
+    seen = [
+        gaps.update(None, int(n), s)
+        for n, s in [*others[:2], *zip(sizes, scores, strict=True)]
+    ]
+    np.testing.assert_array_equal(seen[2:], found)
     with pytest.raises(ValueError, match="min_scores must be an int of at least 4"):
         SmallGain(0.1, min_scores=3).update(None, 5, 0.5)
     with pytest.raises(ValueError, match="min_gain must be a number above 0"):

@@ -169,7 +169,7 @@ class LearningCurveDisplay:
         unit = f" [{score_unit}]" if score_unit else ""
         ax.set_xlabel("labels used [rows]")
         ax.set_ylabel(f"{self.label.name}{unit} ({self.label.direction})")
-        title = f"mean and {band:.0%} interval" if self.bands_ else None
+        title = f"mean and {100 * band:.4g}% interval" if self.bands_ else None
         ax.legend(title=title)
         self.ax_ = ax
         self.figure_ = ax.figure

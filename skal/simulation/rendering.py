@@ -76,7 +76,7 @@ def _title(summary: pd.DataFrame) -> str:
 
 def _cells(summary: pd.DataFrame) -> list[list[str]]:
     """Format the head and the rows of a summary."""
-    level = f"[{summary.attrs['confidence']:.0%}]"
+    level = f"[{100 * summary.attrs['confidence']:.4g}%]"
     head = ["strategy", "final", "area", f"gain {level}", "verdict"]
     head += [f"labels saved {level}", "query [s]"]
     rows = [head]

@@ -195,13 +195,14 @@ class SmallGain(StoppingRule):
     n_ahead : int, default=50
         Number of labels over which the gain is predicted.
     min_scores : int, default=6
-        Number of scores from which a learning curve is fitted.
+        Numbers of labels with a score from which a learning curve is fitted.
     scorer, X, y, scoring
         As in `TargetScore`.
 
     Notes
     -----
-    The gain is that of the curve of `fit_learning_curve` through all scores so far.
+    The gain is that of the curve of `fit_learning_curve` through all scores so far, but
+    those that are NaN or of no labels.
 
     Examples
     --------
@@ -235,8 +236,10 @@ class SmallGain(StoppingRule):
         check_int("n_ahead", self.n_ahead)
         check_int("min_scores", self.min_scores, minimum=4)
         points = history.setdefault("points", [])
-        points.append((seen.n_labeled, _score_of(self, seen)))
-        if len(points) < self.min_scores:
+        score = _score_of(self, seen)
+        if np.isfinite(score) and seen.n_labeled > 0:
+            points.append((seen.n_labeled, score))
+        if len({n for n, _ in points}) < self.min_scores:
             return None
         curve = fit_learning_curve(*np.array(points, dtype=float).T)
         now, later = curve.predict([seen.n_labeled, seen.n_labeled + self.n_ahead])

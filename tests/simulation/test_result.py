@@ -161,6 +161,7 @@ def test_intervals_are_shown_and_nothing_is_hidden(regression: Data) -> None:
         assert "gain [95%]" in text
         assert "..." not in text
     assert "gain [80%]" in repr(comparison.summary(confidence=0.8))
+    assert "gain [99.9%]" in repr(comparison.summary(confidence=0.999))
     lines = markdown.splitlines()[2:]
     assert len({line.count("|") for line in lines}) == 1
     assert html.count("<tr>") == 3
