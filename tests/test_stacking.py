@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from skal._stacking import hstack_rows, stack_rows
+from skal._stacking import hstack_rows, stack_rows, with_columns_of
 from tests.learners.conftest import KINDS, as_dense, convert, same_kind
 
 X = np.arange(20.0).reshape(5, 4) + 1
@@ -206,3 +206,40 @@ def test_features_side_by_side_are_sparse_if_one_block_is():
     assert sp.isspmatrix_csr(both)
     assert np.array_equal(both.toarray(), np.hstack([X, X]))
     assert np.array_equal(hstack_rows([pd.DataFrame(X), X]), np.hstack([X, X]))
+
+
+def test_columns_of_other_packages_and_lists_of_strings():
+    stacked = stack_rows(pd.Series([1, 2], name="y"), pl.Series("z", [3]))
+    pd.testing.assert_series_equal(
+        stacked, pd.Series([1, 2, 3], name="y", index=[0, 1, 0])
+    )
+    stacked = stack_rows(pl.Series("y", ["a"]), ["b", "c"])
+    assert stacked.to_list() == ["a", "b", "c"]
+    assert stack_rows(pl.Series("y", [1.5]), (2, 3)).to_list() == [1.5, 2.0, 3.0]
+
+
+def test_columns_of_polars_hold_numbers_or_strings():
+    old = pl.DataFrame({"a": [1, 2], "k": ["x", "y"]})
+    missing = pl.DataFrame({"a": [3], "k": [None]}, schema={"a": int, "k": int})
+    stacked = stack_rows(old, missing)
+    assert stacked.schema == old.schema
+    assert stacked.rows() == [(1, "x"), (2, "y"), (3, None)]
+    for wrong in ({"a": ["3"], "k": ["z"]}, {"a": [3], "k": [1]}):
+        with pytest.raises(ValueError, match="numbers and strings do not mix"):
+            stack_rows(old, pl.DataFrame(wrong))
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("known", [pd.DataFrame, pl.DataFrame])
+def test_columns_that_are_missing_are_empty(known, kind):
+    like = known({"b": [1.5, 2.5], "a": ["x", "y"], "c": [1, 2]})
+    completed = with_columns_of(like, kind({"c": [7, 8, 9], "a": ["u", "v", "w"]}))
+    assert isinstance(completed, pd.DataFrame if known is pd.DataFrame else kind)
+    table = completed if isinstance(completed, pd.DataFrame) else completed.to_pandas()
+    assert list(table) == ["b", "a", "c"]
+    assert table["b"].isna().tolist() == [True] * 3
+    assert table["a"].tolist() == ["u", "v", "w"]
+    assert table["c"].tolist() == [7, 8, 9]
+    if known is kind is pl.DataFrame:
+        assert completed.schema["b"] == pl.Float64
+    assert with_columns_of(like, completed) is completed

@@ -265,7 +265,10 @@ def test_a_callback_sees_the_steps_of_all_campaigns(regression: Data) -> None:
     assert len(seen) == len(data)
     for step, row in zip(seen, data.itertuples(), strict=True):
         assert (step.strategy, step.fold, step.repeat) == row[1:4]
-        assert step.n_labeled == row.n_labeled
+        assert (step.step, step.n_labeled) == (row.step, row.n_labeled)
+        assert (step.fit_time, step.query_time) == pytest.approx(
+            (row.fit_time, row.query_time), nan_ok=True
+        )
         assert step.scores == {
             "r2": row.r2,
             "explained_variance": row.explained_variance,

@@ -23,6 +23,7 @@ from skal.strategies import (
     Stochastic,
     Subsample,
 )
+from skal.strategies.per_cost import _column
 from tests.models import make_data
 
 X, Y = make_data("classification")
@@ -162,6 +163,15 @@ def test_in_a_campaign_costs_follow_the_rows():
 def test_costs_that_are_none(model, costs, message):
     with pytest.raises(ValueError, match=message):
         PerCost(Entropy(), costs).select(model, POOL, 2)
+
+
+def test_costs_are_a_key_of_a_pool_that_is_a_dict():
+    costs = np.array([2.0, 3.0])
+    assert _column("cost", {"image": np.zeros((2, 4)), "cost": costs}) is costs
+    with pytest.raises(
+        ValueError, match=r"'price' is not a key of the pool: \['cost'\]"
+    ):
+        _column("price", {"cost": costs})
 
 
 def test_columns_that_are_not_there():
