@@ -16,7 +16,11 @@ from skal.reading.pool import Pool
 from skal.rng import resolve_rng
 from skal.selection import Information, fisher_bait
 from skal.strategies.covariance import BAIT
-from skal.strategies.information import information_directions, read_information
+from skal.strategies.information import (
+    _narrow,
+    information_directions,
+    read_information,
+)
 from tests.models import N_FEATURES, make_data, make_net
 from tests.selection.test_fisher_bait import dense, slow, trace
 
@@ -134,6 +138,16 @@ def test_other_spaces_are_inputs_of_a_layer_of_their_own(space):
 
 
 # -- the strategy -------------------------------------------------------------------
+
+
+def test_long_vectors_of_a_low_rank_are_shortened_exactly():
+    rng = torch.Generator().manual_seed(0)
+    low = torch.randn(40, 4, generator=rng, dtype=torch.float64)
+    vectors = low @ torch.randn(4, 30, generator=rng, dtype=torch.float64)
+    short = _narrow(vectors, 6)
+    assert short.shape[1] <= 6
+    torch.testing.assert_close(short @ short.T, vectors @ vectors.T)
+    assert _narrow(vectors, 30) is vectors
 
 
 @pytest.mark.parametrize("backward", [False, True])
