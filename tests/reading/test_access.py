@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
@@ -354,6 +354,25 @@ class ByKeyword(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(input=x)
+
+
+def test_classes_of_the_columns_of_skorchs_nets() -> None:
+    def make(**options: object) -> NeuralNetClassifier:
+        parts = {"train_split": None, "max_epochs": 1, "verbose": 0, **options}
+        return NeuralNetClassifier(
+            nn.Linear(5, 4), criterion=nn.CrossEntropyLoss, **parts
+        )
+
+    # Without labels at hand, or with fewer than columns, targets are positions.
+    data = TensorDataset(torch.tensor(X), torch.tensor(Y))
+    for net in (make().fit(data, None), make().fit(X, Y)):
+        assert NetAccess(net).column_classes(4).tolist() == [0, 1, 2, 3]
+    named = make(classes=["a", "b", "c", "d"]).fit(X, Y)
+    assert NetAccess(named).column_classes(4).tolist() == ["a", "b", "c", "d"]
+    for classes in (["a", "b", "c"], [1, 2, 4]):
+        wrong = make(classes=classes).fit(X, Y)
+        with pytest.raises(UnsuitableLearnerError, match=r"4 outputs .* Name all"):
+            NetAccess(wrong).column_classes(4)
 
 
 def test_a_head_called_by_keyword():
