@@ -104,6 +104,12 @@ def test_guide_names_every_strategy() -> None:
     assert missing == []
 
 
+def test_the_gallery_shows_the_picks_of_every_strategy() -> None:
+    code = (DOCS / "examples" / "plot_families.py").read_text().split("Rows alone")[1]
+    made = set(re.findall(r"\b(\w+)\(", code))
+    assert {cls.__name__ for cls in all_strategies()} - made == set()
+
+
 @pytest.mark.parametrize("file", tables.FILES, ids=lambda file: file.name)
 def test_generated_parts_are_current(file: Path) -> None:
     text = file.read_text()

@@ -1,82 +1,194 @@
 """
-What strategies pick
-====================
+What every strategy picks
+=========================
 
-Rows of two columns, three of four corners of which are one class.  Each picture shows
-the ten rows that one strategy picks at once, for the same model and the same 12 labels.
+One picture for each strategy, family by family: the ten rows that it picks at once, for
+the same model and the same labels.
 """
 
 # %%
-# The model is a logistic regression of polynomials, fitted on the large dots.
+# Rows have two columns, and the pool has a dense spot.  For classification, the upper
+# right corner is one class, and the model is a net with dropout, which also keeps its
+# weights of each epoch: so all strategies can be asked.  Large dots are labeled, small
+# ones are the pool, crosses are picks, and the colors show the predicted probability.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
 
-from skal import ActiveLearner
-from skal.posteriors import Bagged
+from skal import ActiveLearner, NetClassifier, NetRegressor
+from skal.nets import LossPredictionClassifier, WeightSnapshots
+from skal.posteriors import MCDropout
 from skal.strategies import (
+    BADGE,
+    BAIT,
     BALD,
+    CAL,
+    EGL,
+    EMCM,
+    EPIG,
     LCMD,
+    LDM,
+    MAL,
+    TESSAR,
+    VAAL,
+    Alternate,
     BatchBALD,
+    BatchEPIG,
     ClusterMargin,
+    ConsensusEntropy,
     CoreSet,
+    Distinct,
+    DiverseMiniBatch,
     Entropy,
+    FrankWolfe,
+    GreedySampling,
+    InformationDensity,
+    KMeansPP,
+    LabelDispersion,
+    LDMSeeding,
+    LeastConfident,
+    LossPrediction,
     Margin,
+    MaxDet,
+    MaxDiag,
+    MaxDist,
     MaxHerding,
+    MeanStd,
+    Mixture,
+    NoiseStability,
+    PerCost,
+    PowerBALD,
+    PredictiveVariance,
+    Prefilter,
+    ProbCover,
     Random,
     Stochastic,
+    Subsample,
+    SuggestiveAnnotation,
     TypiClust,
     UHerding,
+    VariationOfPrediction,
+    VariationRatio,
+    ViaProxy,
+    VoteEntropy,
+    WiGS,
 )
 
 rng = np.random.default_rng(0)
-pool = rng.uniform(-1, 1, size=(400, 2))
-pool = np.concatenate([pool, rng.normal([0.5, 0.4], 0.08, size=(200, 2))])
-X = rng.uniform(-1, 1, size=(12, 2))
+pool = rng.uniform(-1, 1, size=(300, 2))
+pool = np.concatenate([pool, rng.normal([0.5, 0.4], 0.08, size=(150, 2))])
+X = rng.uniform(-1, 1, size=(16, 2))
+corner = (X.min(axis=1) > 0.1).astype(int)
+settings = {
+    "module__hidden_sizes": (32, 32),
+    "module__dropout": 0.1,
+    "max_epochs": 100,
+    "random_state": 0,
+    "callbacks": [WeightSnapshots()],
+}
+classifier = ActiveLearner(NetClassifier(**settings), Margin(), X, corner)
+grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 40)] * 2), axis=-1)
 
 
-def label(X):
-    """Tell the class of each row."""
-    return (X.min(axis=1) > 0.1).astype(int)
+def show(learner, strategies, y=corner, cmap="RdBu"):
+    """Draw the picks of each strategy."""
+    rows = -(-len(strategies) // 4)
+    size = (9, 2.4 * rows)
+    _, axes = plt.subplots(rows, 4, figsize=size, layout="constrained")
+    has_classes = hasattr(learner, "predict_proba")
+    predict = learner.predict_proba if has_classes else learner.predict
+    field = predict(grid.reshape(-1, 2).astype("float32"))
+    field = (field[:, 1] if has_classes else field).reshape(40, 40)
+    for ax in axes.flat[len(strategies) :]:
+        ax.axis("off")
+    for ax, strategy in zip(axes.flat, strategies, strict=False):
+        picked = strategy.set_params(random_state=0).select(learner, pool, 10).indices
+        ax.contourf(grid[..., 0], grid[..., 1], field, 12, cmap=cmap, alpha=0.5)
+        ax.scatter(*pool.T, s=2, color="0.5")
+        ax.scatter(*X.T, c=y, cmap=cmap, s=35, edgecolor="k")
+        ax.scatter(*pool[picked].T, marker="x", s=45, color="k")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(type(strategy).__name__, fontsize=10)
 
-
-model = make_pipeline(PolynomialFeatures(2), LogisticRegression(C=10))
-learner = ActiveLearner(model, None, X, label(X))
 
 # %%
-# :class:`~skal.strategies.Margin` and :class:`~skal.strategies.Entropy` pick rows at
-# the boundary, which are similar to each other.  :class:`~skal.strategies.CoreSet` and
-# :class:`~skal.strategies.LCMD` spread over the pool, and
-# :class:`~skal.strategies.TypiClust` and :class:`~skal.strategies.MaxHerding` prefer
-# its dense parts.  :class:`~skal.strategies.ClusterMargin`,
-# :class:`~skal.strategies.UHerding` and ``Stochastic(Margin())`` combine uncertainty
-# and diversity.  :class:`~skal.strategies.BALD` picks where models that are fitted to
-# samples of the labels disagree.
+# Rows alone
+# ----------
+# These strategies compare rows in a space of the learner.
+# :class:`~skal.strategies.MaxDist`, :class:`~skal.strategies.KMeansPP`,
+# :class:`~skal.strategies.LCMD` and :class:`~skal.strategies.BAIT` read the gradients
+# of the net, which differ most at the boundary.  :class:`~skal.strategies.CoreSet`
+# covers the features of the net; :class:`~skal.strategies.TypiClust`,
+# :class:`~skal.strategies.ProbCover` and :class:`~skal.strategies.MaxHerding` also
+# look for rows that are similar to many others.
 
-strategies = {
-    "Random": Random(),
-    "Margin": Margin(),
-    "Entropy": Entropy(),
-    "BALD, bagged": BALD(Bagged(n_estimators=10)),
-    "BatchBALD, bagged": BatchBALD(Bagged(n_estimators=10)),
-    "Stochastic(Margin())": Stochastic(Margin()),
-    "ClusterMargin": ClusterMargin(),
-    "UHerding": UHerding(),
-    "CoreSet": CoreSet(),
-    "LCMD": LCMD(),
-    "TypiClust": TypiClust(),
-    "MaxHerding": MaxHerding(),
-}
-grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 60)] * 2), axis=-1)
-probability = model.predict_proba(grid.reshape(-1, 2))[:, 1].reshape(60, 60)
-figure, axes = plt.subplots(3, 4, figsize=(9, 7), layout="constrained")
-for ax, (name, strategy) in zip(axes.flat, strategies.items(), strict=True):
-    picked = strategy.set_params(random_state=0).select(learner, pool, 10).indices
-    ax.contourf(grid[..., 0], grid[..., 1], probability, cmap="RdBu", alpha=0.5)
-    ax.scatter(*pool.T, s=2, color="0.5")
-    ax.scatter(*X.T, c=label(X), cmap="RdBu", vmin=0, vmax=1, s=40, edgecolor="k")
-    ax.scatter(*pool[picked].T, marker="x", s=50, color="k")
-    ax.set(title=name, xticks=[], yticks=[])
+strategies = [Random(), CoreSet(), MaxDist(), KMeansPP(), LCMD(), BAIT()]
+show(classifier, [*strategies, TypiClust(), ProbCover(), MaxHerding(), VAAL()])
+
+# %%
+# Probabilities
+# -------------
+# The rows nearest to the boundary, which are similar to each other.  For two classes,
+# all three order the rows alike.
+
+show(classifier, [Margin(), Entropy(), LeastConfident()])
+
+# %%
+# Several plausible models
+# ------------------------
+# Here, the models are 20 draws of dropout, and for
+# :class:`~skal.strategies.LabelDispersion` the epochs of the training.  The models
+# disagree where there are no labels near the boundary.
+# :class:`~skal.strategies.PowerBALD` draws rows at random, and
+# :class:`~skal.strategies.SuggestiveAnnotation` chooses rows that represent the pool,
+# so that their picks are less alike.
+
+dropout = MCDropout(20)
+strategies = [BALD(dropout), PowerBALD(dropout), BatchBALD(dropout), EPIG(dropout)]
+strategies += [BatchEPIG(dropout), ConsensusEntropy(dropout), VoteEntropy(dropout)]
+strategies += [VariationRatio(dropout), MeanStd(dropout), LabelDispersion()]
+show(classifier, [*strategies, SuggestiveAnnotation(dropout)])
+
+# %%
+# Nets
+# ----
+# What reads gradients, features or weights of a net, or trains its module.
+# :class:`~skal.strategies.LossPrediction` needs a net that learned to predict its loss.
+
+strategies = [BADGE(), LDM(), LDMSeeding(), NoiseStability(), EGL(), CAL(), MAL()]
+show(classifier, strategies)
+net = LossPredictionClassifier(**settings)
+show(ActiveLearner(net, Margin(), X, corner), [LossPrediction()])
+
+# %%
+# Strategies that use others
+# --------------------------
+# They make a batch diverse, draw it, restrict the pool, or combine two strategies.
+# All use :class:`~skal.strategies.Margin` here; :class:`~skal.strategies.Prefilter` and
+# :class:`~skal.strategies.Alternate` also use :class:`~skal.strategies.LCMD`, and
+# :class:`~skal.strategies.Mixture` draws half of the rows at random.  For
+# :class:`~skal.strategies.PerCost`, labels on the right cost four times as much.
+
+costs = np.where(pool[:, 0] > 0.3, 4.0, 1.0)
+strategies = [ClusterMargin(Margin()), UHerding(Margin()), Stochastic(Margin())]
+strategies += [DiverseMiniBatch(Margin()), InformationDensity(Margin())]
+strategies += [Prefilter(LCMD(), by=Margin()), PerCost(Margin(), costs)]
+strategies += [Mixture(Margin(), Random(), share=0.5), Alternate(Margin(), LCMD())]
+strategies += [
+    Subsample(Margin(), 100),
+    Distinct(Margin()),
+    ViaProxy(strategy=Margin()),
+]
+show(classifier, strategies)
+
+# %%
+# Regression
+# ----------
+# A regressor has no boundary.  These are the strategies that only regressors can be
+# asked; most of those above serve both.  The colors show the prediction.
+
+target = np.sin(3 * X[:, 0]) + X[:, 1] ** 2
+regressor = ActiveLearner(NetRegressor(**settings), LCMD(), X, target)
+strategies = [FrankWolfe(), MaxDet(), MaxDiag(), GreedySampling(), WiGS(), TESSAR()]
+strategies += [PredictiveVariance(dropout), VariationOfPrediction(), EMCM(dropout)]
+show(regressor, strategies, y=target, cmap="viridis")

@@ -161,7 +161,8 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):
         total = self.estimators_[0].predict_proba(X).astype(np.float64)
         for member in self.estimators_[1:]:
             total += member.predict_proba(X)
-        proba: np.ndarray = total / len(self.estimators_)
+        # By the sum, not by the number of members: float32 rows do not quite sum to 1.
+        proba: np.ndarray = total / total.sum(axis=1, keepdims=True)
         return proba
 
     def predict(self, X: Any) -> np.ndarray:

@@ -377,7 +377,9 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         """
         check_is_fitted(self, "weights_")
         found = self._predictions(X, "predict_proba")
-        proba: np.ndarray = np.tensordot(self.weights_, found, 1)
+        total = np.tensordot(self.weights_, found, 1)
+        # Rows of nets are float32, and do not quite sum to 1.
+        proba: np.ndarray = total / total.sum(axis=1, keepdims=True)
         return proba
 
     def _estimator(self) -> Any:
