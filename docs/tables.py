@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 #: Strategies that answer each learner, written by ``python -m tests.matrix.learners``.
 ANSWERS = ROOT / "docs" / "answers.json"
-_PAGES = ("strategies", "learners", "which_strategy", "literature", "api")
+_PAGES = ("strategies", "other_learners", "which_strategy", "literature", "api")
 FILES = [ROOT / "README.md", *(ROOT / "docs" / f"{page}.rst" for page in _PAGES)]
 #: What a learner has to provide, by family; the order is that of the tables.
 FAMILIES = {
@@ -84,8 +84,8 @@ def list_table(widths: str, rows: list[list[str]]) -> list[str]:
     return lines
 
 
-def learners(_: str = "") -> list[str]:
-    """Table of README: the mean error of each learner by the number of labels."""
+def learners(place: str = "") -> list[str]:
+    """Table of README or of the guide: the mean error of each learner by labels."""
     parts = {"log RMSE": "## Regression: log", "error in %": "## Classification: error"}
     found = {name: results("learners", part) for name, part in parts.items()}
     columns, cells = ["learner"], {name: [name] for name in found["log RMSE"]}
@@ -94,6 +94,8 @@ def learners(_: str = "") -> list[str]:
         columns += [f"{measure}, {name.split(' (')[0]}" for name in labels]
         for learner, row in rows.items():
             cells[learner] += [row[name] for name in labels]
+    if place == "guide":
+        return list_table("28 12 12 12 12 12 12", [columns, *cells.values()])
     rule = ["---"] * len(columns)
     return [f"| {' | '.join(row)} |" for row in (columns, rule, *cells.values())]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import itertools
 import re
 from pathlib import Path
 
@@ -161,6 +162,51 @@ def test_every_decision_is_listed() -> None:
     assert sorted(listed) == sorted(pages)
 
 
+def _headers(page: str) -> str:
+    lines = (DOCS / f"{page}.rst").read_text().splitlines()
+    rules = re.compile(r"([=\-~])\1{2,}")
+    pairs = itertools.pairwise(lines)
+    return "\n".join(a for a, b in pairs if a and rules.fullmatch(b))
+
+
+@pytest.mark.parametrize(
+    ("word", "page"),
+    [
+        ("save", "faq"),
+        ("Saving", "saving"),
+        ("CSV", "faq"),
+        ("Excel", "faq"),
+        ("stop", "simulation"),
+        ("Explain", "strategies"),
+        ("groups", "splitting"),
+        ("time", "splitting"),
+        ("Cross-validation", "splitting"),
+        ("Imbalance", "imbalance"),
+        ("CatBoost", "other_learners"),
+        ("Gaussian processes", "other_learners"),
+        ("GPU", "gpu"),
+        ("Batches", "batches"),
+        ("Reproducibility", "reproducibility"),
+        ("Large pools", "large_pools"),
+        ("Pipelines", "data"),
+    ],
+)
+def test_a_search_for_a_word_finds_a_header(word: str, page: str) -> None:
+    """Search ranks titles and headers first; the index links the page."""
+    assert re.search(rf"\b{word}\b", _headers(page))
+    index = (DOCS / "index.rst").read_text()
+    questions, pages = index.split("By question\n", 1)[1].split(":caption:", 1)
+    assert f"   {page}\n" in pages
+    links = set(re.findall(r":(?:doc|ref):`([\w-]+)`", questions))
+    assert page in links
+
+
+def test_every_page_is_in_the_contents() -> None:
+    text = (DOCS / "index.rst").read_text()
+    listed = set(re.findall(r"^   ([a-z_]+)$", text, re.M)) | {"index"}
+    assert {page.stem for page in PAGES} - listed == set()
+
+
 # -- which strategy --------------------------------------------------------------------
 
 FIRST = {
@@ -187,6 +233,14 @@ def _between(page: Path, start: str, end: str) -> str:
         ("docs/which_strategy.rst", "for regression,", "cation.", "classification"),
         ("docs/strategies.rst", "\nRegression\n   ", "with any", "regression"),
         ("docs/strategies.rst", "\nClassification\n   ", "with any", "classification"),
+        ("docs/index.rst", "python -m pip install .", "A simulation", "regression"),
+        ("docs/faq.rst", "Which strategy sh", "for regression", "regression"),
+        ("docs/faq.rst", "for regression, and", "classification", "classification"),
+        ("docs/batches.rst", "our studies, ", "for\nregression", "regression"),
+        ("docs/batches.rst", "256 rows, and", "for classif", "classification"),
+        ("docs/imbalance.rst", "\nQuery\n", "Strategies that", "classification"),
+        ("docs/examples/plot_ames.py", "What was queried", "no two", "regression"),
+        ("docs/examples/plot_which_learner.py", "# %%", "order =", "classification"),
         ("docs/examples/plot_1_first_campaign.py", "# %%", "In each", "regression"),
         ("skal/learners/modal.py", "needs class prob", "regressor", "regression"),
     ],

@@ -55,7 +55,9 @@ learner = ActiveLearner(
 )
 
 # %%
-# :class:`~skal.strategies.BADGE` reads the gradients of the last layer, whatever comes
+# :class:`~skal.strategies.Margin` is the strategy to start with
+# (:doc:`/which_strategy`).  This example shows a strategy that reads the net itself:
+# :class:`~skal.strategies.BADGE` uses the gradients of the last layer, whatever comes
 # before it.  These are its first 20 picks, with the prediction of the net for each.
 
 positions, picked = learner.query(images[pool], n_instances=20)

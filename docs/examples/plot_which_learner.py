@@ -99,7 +99,7 @@ scores.round(3)
 # -----------
 # Three splits of a small data set say little about small differences, and other data
 # have another order: :doc:`/results/learners` compares eleven learners on 30 tables,
-# and :doc:`/nets` draws the conclusions.
+# and :ref:`which-learner` draws the conclusions.
 
 order = ["20 random", "60 random", "60, of which 40 queried"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)

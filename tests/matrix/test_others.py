@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner
@@ -31,6 +37,22 @@ def test_variances_of_gpytorch_are_those_of_its_labels():
         BALD().select(learner, pool_rows())
     with pytest.raises(UnsuitableLearnerError, match="how two of them vary together"):
         EPIG().select(learner, pool_rows())
+
+
+@pytest.mark.filterwarnings("ignore")  # deprecated functions of torch, used by GPyTorch
+def test_the_recipe_of_the_guide_for_gpytorch_learns():
+    pytest.importorskip("gpytorch", reason="gpytorch is missing: make test-learners")
+    page = Path(__file__).parents[2] / "docs" / "other_learners.rst"
+    (block,) = re.findall(
+        r"code-block:: python\n\n(.*?)\n\n(?=\S)", page.read_text(), re.DOTALL
+    )
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    names = {"X": X, "y": y, "ActiveLearner": ActiveLearner, "LCMD": LCMD}
+    names |= {"make_pipeline": make_pipeline, "StandardScaler": StandardScaler}
+    exec(textwrap.dedent(block), names)
+    assert len(set(names["positions"].tolist())) == 5
+    assert names["learner"].score(names["rows"][40:], names["targets"][40:]) > 0.1
+    assert names["learner"].query_strategy.space_ == "inputs"
 
 
 def test_a_sampler_of_imbalanced_learn_acts_in_fit_alone():
