@@ -55,16 +55,19 @@ ALLOWED: dict[str, set[str]] = {
     },
     "learners": {*("_stacking", "_tables", "nets", "reading", "rows", "strategies")},
     "saving": {"_files", "_version", "nets"},
+    "display": {"rows", "strategies"},
     "simulation": {
-        *("_files", "_tables", "_version", "learners", "nets", "rows", "strategies")
+        *("_files", "_tables", "_version", "display", "learners", "nets", "rows"),
+        "strategies",
     },
     "campaign": {
         *("_files", "_tables", "_version", "evaluation", "learners", "rows"),
-        *("simulation", "strategies"),
+        *("simulation", "stopping", "strategies"),
     },
-    "labeling": {"campaign", "rows", "stopping"},
+    "labeling": {"campaign"},
     "cli": {
-        *("_version", "campaign", "labeling", "simulation", "strategies", "tabular"),
+        *("_version", "campaign", "labeling", "simulation", "stopping"),
+        *("strategies", "tabular"),
     },
     "evaluation": set(),
     "stopping": set(),

@@ -1,63 +1,137 @@
 """
-A campaign by files
-===================
+From a CSV file to a finished campaign
+======================================
 
-Labels often come in over days, as files that somebody has filled in.  A campaign keeps
-what was asked and answered in a database.  Here the annotator is a line of Python.
+A table has a column that is mostly empty, and each cell of it costs a visit, a test or
+an hour of an expert.  Which rows should be filled in, and when are they enough?  This
+takes ten minutes, apart from the labels.  The same can be done without a program by the
+commands ``skal ask``, ``skal tell`` and ``skal status``, or on a page in the browser by
+``skal label`` (:doc:`../campaign`).
 """
 
 # %%
-# The rows are those of the diabetes data, with a name for each patient.
+# The file is as files are: an id, a date, missing values, and names that are not ASCII.
+# Here it is made of the diabetes data of scikit-learn, whose measurements are real; the
+# dates and the gaps are not.  The progression of the disease is known of 20 patients.
 
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from sklearn.datasets import load_diabetes
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.ensemble import ExtraTreesRegressor
 
 from skal.campaign import Campaign
+from skal.stopping import Budget, StablePredictions
+from skal.tabular import make_tabular_regressor
 
-X, y = load_diabetes(return_X_y=True, as_frame=True)
-X.index = [f"patient {i}" for i in range(len(X))]
-y.index = X.index
-model = make_pipeline(
-    StandardScaler(),
-    GaussianProcessRegressor(RBF(5.0) + WhiteKernel(), normalize_y=True),
-)
 folder = Path(tempfile.mkdtemp())
+rng = np.random.default_rng(0)
+X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+made = X.rename(columns={"age": "âge", "bp": "tension (mmHg)", "s6": "glycémie"})
+made["sex"] = made["sex"].map({1: "homme", 2: "femme"})
+made["visit"] = pd.Timestamp("2024-01-08") + pd.to_timedelta(
+    rng.integers(0, 300, len(X)), unit="D"
+)
+made = made.mask(rng.uniform(size=made.shape) < 0.03)
+made.insert(0, "patient", [f"P{k:04d}" for k in range(len(X))])
+made["progression"] = y.where(np.arange(len(X)) < 20)
+made.to_csv(folder / "patients.csv", index=False)
+
+# %%
+# Read the file, with the ids as the index.
+
+table = pd.read_csv(folder / "patients.csv", index_col="patient", parse_dates=["visit"])
+rows, known = table.drop(columns="progression"), table["progression"]
+table.tail(3)
+
+# %%
+# A campaign keeps in a file what was asked and answered.
+#
+# * The model reads the table as it is.  Without an argument, ``make_tabular_regressor``
+#   makes an ensemble of nets; trees are quicker.
+# * The strategy is the recommended one for the model.
+# * A random part of the rows is held out: they measure the model, and never train it.
+# * The rule says when to stop: the predictions change little, or the budget is spent.
+
+parts = {
+    "model": make_tabular_regressor(ExtraTreesRegressor(100)),
+    "stop": StablePredictions(rows, tol=0.1) | Budget(200),
+}
 campaign = Campaign.create(
-    folder / "diabetes.db",
-    X.iloc[:300],
-    model=model,
+    folder / "patients.db",
+    rows,
+    y=known,
     target="progression",
+    test_share=0.15,
     random_state=0,
+    **parts,
 )
 
 # %%
-# Each round writes a table of rows to label, which comes back with the last column
-# filled in.  Some rows come back empty; they are asked again.
+# Ask for rows, and write them to a file with an empty column.  Somebody fills it in, in
+# any program, in any order; rows may be left empty.  Here that is a line of Python.
+
+
+def fill_in(path):
+    """Do what a person does, who leaves out every tenth row."""
+    sheet = pd.read_csv(path)
+    sheet["progression"] = [y[int(name[1:])] for name in sheet["patient"]]
+    sheet.loc[::10, "progression"] = None
+    sheet.to_csv(path, index=False)
+
 
 path = folder / "to_label.csv"
-for week in range(5):
+campaign.ask(20, "ann").to_csv(path)
+fill_in(path)
+print(campaign.tell_file(path, "ann"))
+
+# %%
+# A wrong file is refused as a whole, and the lines that are wrong are named.
+
+sheet = pd.read_csv(path)
+sheet.loc[3, "progression"] = 1.5
+sheet["progression"] = sheet["progression"].astype(object)
+sheet.loc[4, "progression"] = "about 90"
+sheet.loc[5, "âge"] = 30
+sheet.to_csv(path, index=False)
+try:
+    campaign.tell_file(path, "ann")
+except ValueError as error:
+    print(str(error).replace(str(folder), "..."))
+
+# %%
+# Go on until the rule says so.  The campaign can be opened in another process at any
+# time; nothing is lost in between.
+
+while not campaign.stop_reason():
+    campaign = Campaign.open(folder / "patients.db", rows, **parts)
     campaign.ask(20, "ann").to_csv(path)
-    table = pd.read_csv(path)
-    table["progression"] = y[table["id"]].to_numpy()
-    table.loc[: 2 * week, "progression"] = None
-    table.to_csv(path, index=False)
-    print(f"week {week + 1}: {campaign.tell_file(path, 'ann')}")
+    fill_in(path)
+    campaign.tell_file(path, "ann")
+print(campaign.stop_reason())
 
 # %%
-# What the campaign knows:
+# How good is the model?  The rows held out were drawn at random, so their mean error is
+# that to be expected on the others, within its interval.
 
-print(campaign.status())
-campaign.export().tail()
+print(campaign.status(fit=True))
 
 # %%
-# The learning curve, on rows that were not in the pool:
+# The same rows give the learning curve.
 
-curve = campaign.learning_curve(X.iloc[300:], y.iloc[300:])
-print(curve)
+curve = campaign.learning_curve(scoring="neg_mean_absolute_error")
+figure, ax = plt.subplots(layout="constrained")
+ax.plot(curve["n_labels"], -curve["score"], marker="o")
+ax.set_xlabel("labels used [rows]")
+ax.set_ylabel("mean absolute error on rows held out [score of progression]")
+
+# %%
+# At the end, write the table with all labels, and predictions where there is none.
+
+done = campaign.export()
+done["predicted"] = campaign.predict()
+done.to_csv(folder / "done.csv")
+done[["progression", "predicted", "skal_state", "skal_test"]].tail()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import time
 from typing import Any, NamedTuple
@@ -12,16 +14,20 @@ import numpy as np
 from skal._version import __version__
 from skal.campaign.batch import Batch
 from skal.campaign.database import Database
+from skal.campaign.history import fit_at
 from skal.campaign.ledger import Event, Ledger
 from skal.campaign.picking import Picked, Picker
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import Recorder
+from skal.campaign.status import CampaignStatus, Findings
+from skal.campaign.watching import Watch, default_loss, error_at
 from skal.rows import take_rows
 from skal.simulation.store import describe
+from skal.stopping import StoppingRule
 from skal.strategies import Random, recommended_strategy
 from skal.validation import check_int, check_positive
 
-__all__ = ["Asker"]
+__all__ = ["Asker", "watch_of"]
 
 _WEEK = 7 * 24 * 3600.0
 #: How often rows are picked again because another process was asked for them meanwhile.
@@ -45,7 +51,7 @@ class Asker(Recorder):
     database, meta, pool, texts
         As in `Recorder`.
     parts : dict of str to object
-        ``model``, ``strategy`` and ``initial``, each of which may be None.
+        ``model``, ``strategy``, ``initial`` and ``stop``, each of which may be None.
     """
 
     def __init__(
@@ -64,7 +70,9 @@ class Asker(Recorder):
             "model": parts.get("model"),
             "strategy": strategy,
             "initial": Random() if initial is None else initial,
+            "stop": parts.get("stop"),
         }
+        self._watch = watch_of(parts.get("stop"), self.test_share)
         self._picker = Picker(
             model=self._parts["model"],
             strategy=self._parts["strategy"],
@@ -106,7 +114,38 @@ class Asker(Recorder):
             asked before and has not answered; then those that others have begun and
             that need more answers; then those that the strategy picks, and of a
             `test_share` those that are drawn at random for testing.
+
+        Warns
+        -----
+        UserWarning
+            If the stopping rule says that it is time to stop, or fails. The rows are
+            asked nevertheless.
         """
+        batch, findings = self._ask(n, annotator, reserve, again)
+        if findings is not None and findings.stop is not None:
+            warnings.warn(
+                f"The stopping rule says that it is time to stop: {findings.stop}. "
+                f"{len(batch)} rows were asked nevertheless.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if findings is not None and findings.failure is not None:
+            warnings.warn(
+                f"The stopping rule failed: {findings.failure}. {len(batch)} rows were "
+                "asked without it.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return batch
+
+    def _ask(
+        self,
+        n: int,
+        annotator: str | None,
+        reserve: float = _WEEK,
+        again: bool = True,
+    ) -> tuple[Batch, Findings | None]:
+        """Ask without a warning, which would end in the log of a server."""
         check_int("n", n)
         check_positive("reserve", reserve)
         self._need_pool("ask")
@@ -114,16 +153,19 @@ class Asker(Recorder):
         for _ in range(_TRIES):
             self._sync()
             now, as_of = time(), self._ledger.seq
-            chosen = self._choose(n, name, now, again)
+            waiting = self._ledger.unanswered(name, now)[:n] if again else []
+            # Before the pick, which needs the model of now, the last one of these.
+            findings = self._find_out() if len(waiting) < n else None
+            chosen = self._choose(n, name, now, waiting)
             with self._database.writing() as connection:
                 self._sync(connection)
                 if not self._still_free(chosen, name, now):
                     continue
                 events = self._reserve(
-                    connection, chosen, name, (now, now + reserve), as_of
+                    connection, chosen, name, (now, now + reserve), as_of, findings
                 )
             self._ledger.apply(events)
-            return self._batch(events, annotator, now + reserve)
+            return self._batch(events, annotator, now + reserve), findings
         raise RuntimeError(
             f"Other processes asked for the same rows {_TRIES} times in a row. Nothing "
             "was reserved: try again."
@@ -142,8 +184,45 @@ class Asker(Recorder):
         self._sync()
         return len(self._ledger.candidates(len(self.ids), annotator or "", time()))
 
-    def _choose(self, n: int, name: str, now: float, again: bool) -> list[_Choice]:
-        waiting = self._ledger.unanswered(name, now)[:n] if again else []
+    def status(self, *, fit: bool = False) -> CampaignStatus:
+        """Count rows by state, answers by annotator, and disagreements.
+
+        Parameters
+        ----------
+        fit : bool, default=False
+            Whether to ask the stopping rule, and to test the model on the rows held
+            out, by all labels so far. By default ``last`` of the status holds what was
+            found when the last batch was asked.
+
+        Returns
+        -------
+        status : CampaignStatus
+        """
+        status = super().status()
+        if not fit:
+            return status
+        self._need_pool("status(fit=True)")
+        return replace(status, last=self._find_out())
+
+    def _find_out(self) -> Findings | None:
+        """Ask the stopping rule, and test the model of now."""
+        n_test = len(self._labeled(self._ledger, test=True)[1])
+        if self._watch is None and not n_test:
+            return None
+        stop, failure, error, loss = None, None, None, ""
+        if self._watch is not None:
+            try:
+                stop = self._watch.reason(self, self._ledger.seq)
+            except Exception as found:  # of any rule: rows are needed nevertheless
+                failure = f"{type(found).__name__}: {found}"
+        if n_test and (model := fit_at(self, self._ledger)) is not None:
+            loss = default_loss(self.labels.task)
+            error = error_at(self, self._ledger, model, loss)
+        return Findings(len(self._ledger.labels()), stop, failure, error, loss)
+
+    def _choose(
+        self, n: int, name: str, now: float, waiting: Sequence[Event]
+    ) -> list[_Choice]:
         chosen = [_Choice(e.position, "again", e.batch, e.score) for e in waiting]
         started = self._ledger.started(name, now)[: n - len(chosen)]
         chosen += [_Choice(position, "started") for position in started]
@@ -196,6 +275,7 @@ class Asker(Recorder):
         name: str,
         times: tuple[float, float],
         as_of: int,
+        findings: Findings | None,
     ) -> list[Event]:
         now, expires = times
         batch = None
@@ -206,7 +286,10 @@ class Asker(Recorder):
                 annotator=name,
                 as_of=as_of,
                 n_rows=len(self.ids),
-                settings=self._described(),
+                settings={
+                    **self._described(),
+                    "findings": None if findings is None else findings.to_json(),
+                },
             )
         events = [
             Event(
@@ -254,10 +337,27 @@ class Asker(Recorder):
         return np.array(list(labels), dtype=np.int64), y
 
     def _described(self) -> dict[str, Any]:
-        return {"skal": __version__, **{k: describe(v) for k, v in self._parts.items()}}
+        """Describe what picks depend on."""
+        parts = {k: describe(v) for k, v in self._parts.items() if k != "stop"}
+        return {"skal": __version__, **parts}
 
     def _need_pool(self, method: str, model: bool = True) -> None:
         if self._pool is None:
             raise ValueError(f"{method} needs the rows: pass X_pool to Campaign.open.")
         if model and self._parts["model"] is None:
             raise ValueError(f"{method} needs a model: pass it to Campaign.open.")
+
+
+def watch_of(rule: Any, test_share: float) -> Watch | None:
+    """Make what shows models to a rule; raises if it cannot be a campaign's."""
+    if rule is None:
+        return None
+    if not isinstance(rule, StoppingRule):
+        raise TypeError(f"stop must be a rule of skal.stopping, got {rule!r}.")
+    if rule._reads_scores() and not test_share:
+        raise ValueError(
+            f"The stopping rule {rule} reads scores on test rows, and the campaign "
+            "holds none out: create it with test_share=0.1, or pass rows drawn at "
+            "random as X and y to the rule."
+        )
+    return Watch(rule)

@@ -12,17 +12,19 @@ import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 
 from skal.campaign import history
-from skal.campaign.asking import Asker
+from skal.campaign.asking import Asker, watch_of
 from skal.campaign.batch import BATCH, SCORE
 from skal.campaign.database import Database
 from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import as_items
-from skal.evaluation import RiskEstimate, mean_loss, row_losses
+from skal.campaign.watching import default_loss, error_at
+from skal.evaluation import RiskEstimate
 from skal.learners.checks import align_labels
 from skal.rng import resolve_rng, seed_from
 from skal.rows import take_rows
+from skal.stopping import StoppingRule
 from skal.validation import check_int, check_option, check_positive, check_share
 
 __all__ = ["Campaign"]
@@ -45,6 +47,7 @@ class Campaign(Asker):
         Name of the label in files.
     n_answers : int
     rule : str
+    test_share : float
     notes : object
 
     Notes
@@ -99,6 +102,7 @@ class Campaign(Asker):
         n_answers: int = 1,
         rule: str | None = None,
         test_share: float = 0.0,
+        stop: StoppingRule | None = None,
         random_state: Any = None,
         notes: Any = None,
         wait: float = 30.0,
@@ -145,6 +149,11 @@ class Campaign(Asker):
             random now, a tenth by ``0.1``; `ask` includes them in this proportion, and
             the model is never fitted on them (`test_error`). Rows with a label in `y`
             are not among them.
+        stop : StoppingRule, optional
+            Says when to stop (`stop_reason`). `ask` shows it the model of each batch,
+            and warns. It counts all labels, those for testing included; as scores, it
+            gets that of the model on the rows held out. It is not stored: pass it to
+            `open`, too.
         random_state : int, numpy RandomState or Generator, optional
             A seed is drawn from it and stored; None draws a new one.
         notes : object, optional
@@ -176,6 +185,8 @@ class Campaign(Asker):
         check_option("rule", rule, list(RULES))
         if rule == "mean" and task == "classification":
             raise ValueError("Classes have no mean: rule is 'first' or 'majority'.")
+        parts = {"model": model, "strategy": strategy, "initial": initial, "stop": stop}
+        watch_of(stop, test_share)
         pool = CampaignPool(X_pool, ids, display)
         meta = {
             "uid": uuid.uuid4().hex[:8],
@@ -203,7 +214,6 @@ class Campaign(Asker):
         ]
         database = Database(url, wait)
         database.create(meta, _rows_of(pool), events)
-        parts = {"model": model, "strategy": strategy, "initial": initial}
         return cls(database, meta, pool, pool.texts, parts)
 
     @classmethod
@@ -217,6 +227,7 @@ class Campaign(Asker):
         ids: Any = None,
         display: Any = None,
         initial: Any = None,
+        stop: StoppingRule | None = None,
         append: bool = False,
         wait: float = 30.0,
     ) -> Campaign:
@@ -229,7 +240,7 @@ class Campaign(Asker):
         X_pool : rows of shape (m, ...), optional
             The same rows, in any order if they have ids. Without them, labels can be
             told, but not asked for.
-        model, strategy, initial, ids, display
+        model, strategy, initial, stop, ids, display
             As in `create`; they may differ from those before.
         append : bool, default=False
             Whether `X_pool` may hold further rows, which are added to the campaign.
@@ -266,19 +277,23 @@ class Campaign(Asker):
                     database.add_rows(connection, new)
                     database.set_meta(connection, {"columns": pool.column_hashes()})
                 texts = pool.texts
-        parts = {"model": model, "strategy": strategy, "initial": initial}
+        parts = {"model": model, "strategy": strategy, "initial": initial, "stop": stop}
         return cls(database, meta, pool, texts, parts)
 
-    def reopen(self) -> Campaign:
+    def reopen(self, *, stop: StoppingRule | None = None) -> Campaign:
         """Open the same campaign once more, for another thread.
 
         Two threads must not use one object. The rows are shared, and not checked again.
+
+        Parameters
+        ----------
+        stop : StoppingRule, optional
+            In place of that of the campaign.
         """
         with self._database.reading() as connection:
             meta = self._database.meta(connection)
-        return Campaign(
-            self._database, meta, self._pool, list(self._positions), self._parts
-        )
+        parts = self._parts if stop is None else {**self._parts, "stop": stop}
+        return Campaign(self._database, meta, self._pool, list(self._positions), parts)
 
     # -- the model --------------------------------------------------------------------
 
@@ -359,19 +374,44 @@ class Campaign(Asker):
         """
         self._sync()
         self._need_pool("test_error")
-        positions, y = self._labeled(self._ledger, test=True)
-        if not len(y):
+        if not len(self._labeled(self._ledger, test=True)[1]):
             raise ValueError(
                 "No row that is held out for testing has a label yet. They are held "
                 "out by Campaign.create(..., test_share=0.1), and asked by ask."
             )
-        pool: Any = self._pool
-        predicted = self.fit().predict(take_rows(pool.X, positions))
-        if loss is None:
-            classifies = self.labels.task == "classification"
-            loss = "zero_one" if classifies else "absolute"
-        losses = row_losses(y, np.reshape(predicted, y.shape), loss)
-        return mean_loss(losses, confidence=confidence)
+        loss = default_loss(self.labels.task) if loss is None else loss
+        error = error_at(self, self._ledger, self.fit(), loss, confidence)
+        assert error is not None  # there are labels
+        return error
+
+    def stop_reason(self) -> str | None:
+        """Say why the stopping rule would stop now.
+
+        Returns
+        -------
+        reason : str or None
+            None if it would not, or if there are too few labels to fit the model.
+
+        Raises
+        ------
+        ValueError
+            If no rule was passed as `stop` to `create` or `open`.
+
+        Notes
+        -----
+        The rule has seen the model of each batch, and now that of the labels so far.
+        This follows from the database, the rows and the model. A new process fits as
+        many of the last models again as the rule looks at, such as 4 for
+        `StablePredictions` and none for `Budget`.
+        """
+        if self._watch is None:
+            raise ValueError(
+                "There is no stopping rule: pass one of skal.stopping as stop= to "
+                "Campaign.create or Campaign.open."
+            )
+        self._sync()
+        self._need_pool("stop_reason")
+        return self._watch.reason(self, self._ledger.seq)
 
     def learning_curve(
         self,

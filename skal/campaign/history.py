@@ -15,12 +15,13 @@ from skal.campaign.ledger import Event, Ledger
 from skal.rows import take_rows
 
 if TYPE_CHECKING:
-    from skal.campaign.campaign import Campaign
+    from skal.campaign.asking import Asker
 
 __all__ = [
     "batch_ends",
+    "fit_at",
     "learning_curve",
-    "model_at",
+    "ledger_at",
     "pick_again",
     "replay",
     "score_at",
@@ -31,7 +32,7 @@ __all__ = [
 _PICKED = ("initial", "strategy")
 
 
-def replay(campaign: Campaign) -> pd.DataFrame:
+def replay(campaign: Asker) -> pd.DataFrame:
     """Pick each batch again; see `Campaign.replay`."""
     events, batches = campaign._read_all()
     now_settings = campaign._described()
@@ -47,25 +48,24 @@ def replay(campaign: Campaign) -> pd.DataFrame:
                 "n_picked": len(picked),
                 "n_same": len(set(picked) & set(again)),
                 "same": picked == list(again),
-                "same_settings": batch["settings"] == now_settings,
+                "same_settings": batch["settings"] | now_settings == batch["settings"],
             }
         )
     return pd.DataFrame(rows)
 
 
 def pick_again(
-    campaign: Campaign, events: Sequence[Event], batch: dict[str, Any], n: int
+    campaign: Asker, events: Sequence[Event], batch: dict[str, Any], n: int
 ) -> np.ndarray:
     """Pick the rows of a batch from the state that it was picked from."""
-    ledger = Ledger(campaign.n_answers, campaign.rule)
-    ledger.apply([e for e in events if e.seq <= batch["as_of"]])
+    ledger = _replayed(campaign, events, batch["as_of"])
     return campaign._pick(
         ledger, batch["annotator"], batch["happened"], batch["n_rows"], n
     ).positions
 
 
 def learning_curve(
-    campaign: Campaign, X_test: Any, y_test: Any, scoring: Any, cv: int
+    campaign: Asker, X_test: Any, y_test: Any, scoring: Any, cv: int
 ) -> pd.DataFrame:
     """Score the model after each batch; see `Campaign.learning_curve`."""
     events, batches = campaign._read_all()
@@ -77,79 +77,67 @@ def learning_curve(
             UserWarning,
             stacklevel=3,
         )
-    ends = [batch["as_of"] for batch in batches[1:]] + [events[-1].seq if events else 0]
+    ends = [batch["as_of"] for batch in batches] + [events[-1].seq if events else 0]
     rows: list[dict[str, Any]] = []
     for end in ends:
-        state = _labels_at(campaign, events, end)
-        if rows and rows[-1]["n_labels"] == len(state[1]):
+        ledger = _replayed(campaign, events, end)
+        n_labels = len(campaign._labeled(ledger)[1])
+        if rows and rows[-1]["n_labels"] == n_labels:
             continue
         if X_test is None:
-            row = _cross_validated(campaign, *state, scoring, cv)
+            row = _cross_validated(campaign, ledger, scoring, cv)
             rows += [] if row is None else [row]
-        elif (model := _fitted(campaign, *state)) is not None:
+        elif (model := fit_at(campaign, ledger)) is not None:
             score = check_scoring(model, scoring)(model, X_test, y_test)
-            rows.append({"n_labels": len(state[1]), "score": float(score)})
+            rows.append({"n_labels": n_labels, "score": float(score)})
     columns = ["n_labels", "score"] if X_test is not None else None
     return pd.DataFrame(rows, columns=columns or ["n_labels", "score", "std"])
 
 
-def batch_ends(campaign: Campaign) -> list[int]:
-    """List the numbers of the events from which batches were picked, but the first."""
-    return [batch["as_of"] for batch in campaign._read_all()[1][1:]]
+def batch_ends(campaign: Asker) -> list[int]:
+    """List the numbers of the events from which batches were picked."""
+    return [batch["as_of"] for batch in campaign._read_all()[1]]
 
 
-def model_at(campaign: Campaign, end: int) -> tuple[Any, int] | None:
-    """Fit the model on the labels after an event.
+def ledger_at(campaign: Asker, end: int) -> Ledger:
+    """Derive the state after an event."""
+    return _replayed(campaign, campaign._read_all()[0], end)
 
-    Returns
-    -------
-    found : tuple of (estimator, int) or None
-        The model and the number of labels; None if these do not suffice. That of the
-        last batch is at hand in the process that asked for it.
+
+def fit_at(campaign: Asker, ledger: Ledger) -> Any | None:
+    """Fit the model on the labels of a state; None if these do not suffice.
+
+    That of the last batch is at hand in the process that asked for it.
     """
-    state = _labels_at(campaign, campaign._read_all()[0], end)
-    model = _fitted(campaign, *state)
-    return None if model is None else (model, len(state[1]))
-
-
-def score_at(
-    campaign: Campaign, end: int, scoring: Any = None, cv: int = 5
-) -> dict[str, Any] | None:
-    """Cross-validate the model on the labels after an event; None if too few."""
-    state = _labels_at(campaign, campaign._read_all()[0], end)
-    return _cross_validated(campaign, *state, scoring, cv)
-
-
-def _labels_at(
-    campaign: Campaign, events: Sequence[Event], end: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Get positions and labels after an event, and the event that last changed them."""
-    ledger = Ledger(campaign.n_answers, campaign.rule)
-    ledger.apply([e for e in events if e.seq <= end])
-    return *campaign._labeled(ledger), ledger.label_seq
-
-
-def _fitted(
-    campaign: Campaign, positions: np.ndarray, y: np.ndarray, key: int
-) -> Any | None:
+    positions, y = campaign._labeled(ledger)
     if not campaign._picker.suffices(y):
         return None
     pool: Any = campaign._pool
-    return campaign._picker.fit(take_rows(pool.X, positions), y, key).estimator
+    X = take_rows(pool.X, positions)
+    return campaign._picker.fit(X, y, ledger.label_seq).estimator
+
+
+def score_at(
+    campaign: Asker, end: int, scoring: Any = None, cv: int = 5
+) -> dict[str, Any] | None:
+    """Cross-validate the model on the labels after an event; None if too few."""
+    return _cross_validated(campaign, ledger_at(campaign, end), scoring, cv)
+
+
+def _replayed(campaign: Asker, events: Sequence[Event], end: int) -> Ledger:
+    ledger = Ledger(campaign.n_answers, campaign.rule)
+    ledger.apply([e for e in events if e.seq <= end])
+    return ledger
 
 
 def _cross_validated(
-    campaign: Campaign,
-    positions: np.ndarray,
-    y: np.ndarray,
-    key: int,
-    scoring: Any,
-    cv: int,
+    campaign: Asker, ledger: Ledger, scoring: Any, cv: int
 ) -> dict[str, Any] | None:
+    positions, y = campaign._labeled(ledger)
     smallest = len(y)
     if len(y) and campaign.labels.task == "classification":
         smallest = int(np.unique(y, return_counts=True)[1].min())
-    if smallest < 2 or (model := _fitted(campaign, positions, y, key)) is None:
+    if smallest < 2 or (model := fit_at(campaign, ledger)) is None:
         return None
     pool: Any = campaign._pool
     X = take_rows(pool.X, positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from time import time
 from typing import Any
 
@@ -21,7 +22,7 @@ from skal.campaign.held_out import HeldOut
 from skal.campaign.labels import Labels
 from skal.campaign.ledger import Event, Ledger
 from skal.campaign.pool import CampaignPool, id_text
-from skal.campaign.status import CampaignStatus
+from skal.campaign.status import CampaignStatus, Findings
 from skal.exceptions import LabelFileError
 from skal.learners.checks import align_labels
 
@@ -63,6 +64,7 @@ class Recorder:
         self._id_name: str = meta["id_name"]
         self._prefix = f"{meta['uid']}-"
         self._held_out = HeldOut(meta, texts)
+        self.test_share: float = self._held_out.share
         self._ledger = Ledger(self.n_answers, self.rule)
         self._sync()
 
@@ -260,18 +262,23 @@ class Recorder:
 
     # -- looking ----------------------------------------------------------------------
 
+    def _repr_html_(self) -> str:
+        title = escape(f"Campaign {self._database.name}")
+        return f"<p>{title}</p><pre>{escape(str(self.status()))}</pre>"
+
     def status(self) -> CampaignStatus:
         """Count rows by state, answers by annotator, and disagreements."""
         self._sync()
         with self._database.reading() as connection:
-            n_batches = len(self._database.batches(connection))
+            batches = self._database.batches(connection)
         return CampaignStatus.of(
             self._ledger,
             self.ids,
-            n_batches,
+            len(batches),
             self.labels.classes,
             time(),
             self._held_out.positions.tolist(),
+            _findings_of(batches),
         )
 
     def export(self) -> pd.DataFrame:
@@ -373,6 +380,12 @@ class Recorder:
             repeated = repeated[repeated.duplicated()].unique().tolist()
             raise ValueError(f"Ids repeat: {repeated[:5]}. Nothing was recorded.")
         return [self._positions[text] for text in texts]
+
+
+def _findings_of(batches: Sequence[Mapping[str, Any]]) -> Findings | None:
+    """Get what was found of the model of the last batch; None if it was not looked."""
+    stored = batches[-1]["settings"].get("findings") if batches else None
+    return None if stored is None else Findings.from_json(stored)
 
 
 def as_items(values: Any) -> list[Any]:

@@ -4,12 +4,76 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from skal.campaign.ledger import STATES, Ledger
+from skal.evaluation import RiskEstimate
 
-__all__ = ["CampaignStatus"]
+__all__ = ["CampaignStatus", "Findings"]
+
+_LOSSES = {"zero_one": "share of wrong classes", "absolute": "mean absolute error"}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of the model by which a batch was picked.
+
+    Attributes
+    ----------
+    n_labels : int
+        Number of rows with a label then, those for testing included.
+    stop : str or None
+        Why the stopping rule said that it is time to stop.
+    failure : str or None
+        The error that the stopping rule raised.
+    test_error : RiskEstimate or None
+        By the rows held out for testing, at a confidence level of 0.95.
+    loss : str
+        Of `test_error`.
+    """
+
+    n_labels: int
+    stop: str | None = None
+    failure: str | None = None
+    test_error: RiskEstimate | None = None
+    loss: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Make what JSON can hold."""
+        error = None if self.test_error is None else list(self.test_error)
+        return {**asdict(self), "test_error": error}
+
+    def error_text(self) -> str:
+        """Write the error with its interval."""
+        if self.test_error is None:
+            return ""
+        risk, _, low, high, n = self.test_error
+        return (
+            f"{risk:.4g} [{max(low, 0):.4g}, {high:.4g}] ({_LOSSES[self.loss]}, 95% "
+            f"interval, {n} rows)"  # neither loss is ever negative
+        )
+
+    def lines(self) -> list[str]:
+        """Write it in lines."""
+        lines = []
+        if self.test_error is not None:
+            lines.append(f"test error with {self.n_labels} labels: {self.error_text()}")
+        if self.stop is not None:
+            lines.append(f"time to stop? with {self.n_labels} labels: {self.stop}")
+        if self.failure is not None:
+            lines.append(
+                f"stopping rule failed with {self.n_labels} labels: {self.failure}"
+            )
+        return lines
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Findings:
+        """Read what `to_json` made."""
+        error = stored["test_error"]
+        return cls(
+            **{**stored, "test_error": None if error is None else RiskEstimate(*error)}
+        )
 
 
 @dataclass(frozen=True)
@@ -33,6 +97,9 @@ class CampaignStatus:
         How their label is found.
     n_test, n_test_answered : int, default=0
         Rows that are held out for testing, and those of them that have a label.
+    last : Findings or None, default=None
+        What the stopping rule said, and the error on the rows held out, of the model by
+        which the last batch was picked; None without either.
     """
 
     n_rows: int
@@ -44,6 +111,7 @@ class CampaignStatus:
     rule: str
     n_test: int = 0
     n_test_answered: int = 0
+    last: Findings | None = None
 
     @classmethod
     def of(
@@ -54,6 +122,7 @@ class CampaignStatus:
         classes: list[Any],
         now: Any,
         held_out: Sequence[int] = (),
+        last: Findings | None = None,
     ) -> CampaignStatus:
         """Count the states of a ledger at a time."""
         counts = Counter(ledger.states(len(ids), now))
@@ -68,6 +137,7 @@ class CampaignStatus:
             ledger.rule,
             len(held_out),
             sum(bool(ledger.answers(k)) for k in held_out),
+            last,
         )
 
     def __str__(self) -> str:
@@ -80,6 +150,7 @@ class CampaignStatus:
             lines.append(
                 f"test: {self.n_test_answered} answered of {self.n_test} rows held out"
             )
+        lines += [] if self.last is None else self.last.lines()
         for name, counts in self.annotators.items():
             said = ", ".join(f"{n} {kind}" for kind, n in counts.items())
             lines.append(f"{name or 'annotator without a name'}: {said}")

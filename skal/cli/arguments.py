@@ -21,6 +21,8 @@ _EXAMPLES = """examples:
   skal label houses.csv --target SalePrice --annotator ann
   skal export houses.csv -o labeled.csv --predict
   skal compare houses.csv --target SalePrice --strategies Random,LCMD,BAIT
+  skal ask houses.csv --target SalePrice -o a.csv --test-share 0.1 \
+      --stop 'budget=300 | stable & score=0.9'
 
 Rows of the file whose target is filled in are labeled; the others are the pool. What
 was asked and answered is kept in houses.csv.skal, beside the file.
@@ -32,6 +34,9 @@ wrong arguments.
 _OPTIONS = {
     "pass strict=False": "pass --partly",
     "Lower n_initial, n_instances or n_queries": "Lower --start, -n or --queries",
+    "create it with test_share=0.1, or pass rows drawn at random as X and y to the "
+    "rule": "start it with --test-share 0.1",
+    "test_share must": "--test-share must",
 }
 
 
@@ -111,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
 
     status = _command(found, "status", "print how far a campaign is", commands.status)
     _add_data(status)
+    status.add_argument(
+        "--fit",
+        action="store_true",
+        help="fit the model now, and show its error and what the stopping rule says",
+    )
 
     export = _command(found, "export", "write the table with labels", commands.export)
     _add_data(export)
@@ -180,6 +190,18 @@ def _add_asking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", help="labels that may occur, separated by commas")
     parser.add_argument("--annotator", help="who will answer")
     parser.add_argument("--seed", type=int, help="of the campaign (0)")
+    parser.add_argument(
+        "--test-share",
+        type=float,
+        help="share of the rows held out for testing, such as 0.1 (0)",
+    )
+    parser.add_argument(
+        "--stop",
+        metavar="RULE",
+        help="when to warn that it is time to stop: 'budget=200', 'stable' "
+        "predictions, 'score=0.9' or 'gain=0.001' per label on the rows held out; "
+        "joined by '|' (or) and '&' (and)",
+    )
     parser.add_argument(
         "--append", action="store_true", help="rows were added to the file"
     )

@@ -16,6 +16,7 @@ from skal.cli.models import (
     make_model,
     make_strategy,
 )
+from skal.cli.rules import make_rule
 from skal.cli.table import Table, read_table
 from skal.simulation import compare_strategies
 
@@ -84,24 +85,29 @@ def _start(options: Namespace) -> Campaign:
         "model": model,
         "strategy": strategy,
         "seed": seed,
+        "stop": options.stop,
     }
     campaign = Campaign.create(
         _campaign(options),
         table.X,
-        **_parts(notes),
+        **_parts(notes, table.X),
         y=table.y,
         task=task,
         classes=classes or None,
         target=options.target,
         id_name=table.id_name,
         display=table.display,
+        test_share=options.test_share or 0.0,
         random_state=seed,
         notes=notes,
     )
-    answered = campaign.status().states["answered"]
+    begun = campaign.status()
+    known = f"{begun.states['answered']} have labels"
+    if begun.n_test:
+        known += f", and {begun.n_test} are held out for testing"
     _say(
         f"Started {_campaign(options)}: {len(table.X)} rows with ids from "
-        f"{table.id_name!r}, of which {answered} have labels; {task}, model "
+        f"{table.id_name!r}, of which {known}; {task}, model "
         f"{notes['model']}, strategy {notes['strategy']}."
     )
     return campaign
@@ -110,13 +116,13 @@ def _start(options: Namespace) -> Campaign:
 def _continue(options: Namespace) -> Campaign:
     notes, target = _read_notes(options)
     _check_fixed(options, Campaign.open(_campaign(options)), notes)
-    for name in ("model", "strategy"):
-        notes[name] = getattr(options, name) or notes[name]
+    for name in ("model", "strategy", "stop"):
+        notes[name] = getattr(options, name) or notes.get(name)
     table = read_table(options.data, target, notes["id"])
     campaign = Campaign.open(
         _campaign(options),
         table.X,
-        **_parts(notes),
+        **_parts(notes, table.X),
         display=table.display,
         append=options.append,
     )
@@ -132,12 +138,13 @@ def _check_fixed(options: Namespace, campaign: Campaign, notes: dict[str, Any]) 
         "task": notes["task"],
         "classes": ",".join(map(str, campaign.labels.classes)),
         "seed": notes["seed"],
+        "test_share": campaign.test_share,
     }
     for name, value in fixed.items():
         if getattr(options, name) not in (None, value):
             raise ValueError(
-                f"--{name} was fixed at the start of this campaign: it is {value!r}. "
-                "Leave it out, or start another one by --campaign."
+                f"--{name.replace('_', '-')} was fixed at the start of this campaign: "
+                f"it is {value!r}. Leave it out, or start another one by --campaign."
             )
 
 
@@ -172,14 +179,20 @@ def tell(options: Namespace) -> None:
 
 def status(options: Namespace) -> None:
     """Print how far a campaign is."""
-    print(Campaign.open(_campaign(options)).status())
+    if not options.fit:
+        print(Campaign.open(_campaign(options)).status())
+        return
+    notes, target = _read_notes(options)
+    table = read_table(options.data, target, notes["id"])
+    campaign = Campaign.open(_campaign(options), table.X, **_parts(notes, table.X))
+    print(campaign.status(fit=True))
 
 
 def export(options: Namespace) -> None:
     """Write the table with the labels of the campaign, and on request predictions."""
     notes, target = _read_notes(options)
     table = read_table(options.data, target, notes["id"])
-    campaign = Campaign.open(_campaign(options), table.X, **_parts(notes))
+    campaign = Campaign.open(_campaign(options), table.X, **_parts(notes, table.X))
     whole = table.whole.drop(columns=[n for n in (table.id_name,) if n in table.whole])
     labels = campaign.export()[target].reindex(whole.index)
     whole[target] = labels.astype(object).where(labels.notna(), "")
@@ -267,8 +280,9 @@ def _read_notes(options: Namespace) -> tuple[dict[str, Any], str]:
     return dict(campaign.notes), campaign.target
 
 
-def _parts(notes: dict[str, Any]) -> dict[str, Any]:
+def _parts(notes: dict[str, Any], X: Any) -> dict[str, Any]:
     return {
+        "stop": make_rule(notes.get("stop"), X, notes["seed"]),
         "model": make_model(notes["model"], notes["task"]),
         "strategy": make_strategy(notes["strategy"], notes["task"]),
     }

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from skal.campaign import Campaign
+from skal.campaign.watching import stable_predictions
 from skal.exceptions import CampaignDatabaseError
 from skal.labeling.images import Images
 from skal.labeling.page import Page, Reply
 from skal.labeling.security import HEADERS, Gate, Session, check_name
 from skal.labeling.worker import Worker
-from skal.stopping import StoppingRule
 
 __all__ = ["LabelingApp", "make_app", "serve"]
 
@@ -102,14 +102,15 @@ def make_app(
     images: Any = None,
     n: int = 10,
     host: str = "127.0.0.1",
-    rule: StoppingRule | None = None,
 ) -> LabelingApp:
     """Make the page of a campaign as an ASGI application, and start its worker.
 
     Parameters
     ----------
     campaign : Campaign
-        With its rows and a model. It is opened twice more, and not used itself.
+        With its rows and a model. It is opened twice more, and not used itself. Its
+        stopping rule is `skal.stopping.StablePredictions` on rows of the pool if it has
+        none.
     annotator : str, optional
         Who labels; the page asks by default.
     images : str or path, optional
@@ -118,8 +119,6 @@ def make_app(
         Rows that are picked at a time, before which the model is fitted.
     host : str, default="127.0.0.1"
         Name or address by which browsers reach the server; other names are refused.
-    rule : StoppingRule, optional
-        As in `Worker`.
 
     Returns
     -------
@@ -136,7 +135,7 @@ def make_app(
     from starlette.routing import Route
 
     gate = Gate(host)
-    worker = Worker(campaign.reopen(), n, rule)
+    worker = Worker(_watched(campaign), n)
     page = Page(campaign.reopen(), worker, pictures)
 
     async def start(request: Any) -> Any:
@@ -204,7 +203,6 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool = True,
-    rule: StoppingRule | None = None,
 ) -> None:
     """Serve the page of a campaign until it is interrupted.
 
@@ -213,7 +211,7 @@ def serve(
 
     Parameters
     ----------
-    campaign, annotator, images, n, rule
+    campaign, annotator, images, n
         As in `make_app`.
     host : str, default="127.0.0.1"
         Address to listen at. At others than that of this machine, labels and the token
@@ -237,9 +235,7 @@ def serve(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family)
     with listening:
-        app = make_app(
-            campaign, annotator=annotator, images=images, n=n, host=host, rule=rule
-        )
+        app = make_app(campaign, annotator=annotator, images=images, n=n, host=host)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}{app.start_path}"
         print(address, flush=True)
@@ -265,6 +261,15 @@ def serve(
 
 
 _OPEN = "Open the address that was printed when the server started."
+
+
+def _watched(campaign: Campaign) -> Campaign:
+    """Open a campaign once more, with a stopping rule."""
+    if campaign._watch is not None:
+        return campaign.reopen()
+    pool: Any = campaign._pool
+    campaign._need_pool("labeling")
+    return campaign.reopen(stop=stable_predictions(pool.X, campaign._picker.seed))
 
 
 def _respond(reply: Reply) -> Any:

@@ -231,7 +231,6 @@ class Page:
             earlier=earlier[0] if earlier else None,
             status=status,
             progress=progress,
-            hint=self._worker.hint,
             has_curve=bool(self._worker.curve()),
             curve_error=self._worker.curve_error,
         )

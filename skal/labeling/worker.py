@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 
 from skal.campaign import Campaign
-from skal.campaign.history import batch_ends, model_at, score_at
-from skal.rows import n_rows, take_rows
-from skal.stopping import StablePredictions, StoppingRule
+from skal.campaign.history import batch_ends, score_at
 from skal.validation import check_int
 
 __all__ = ["Progress", "Worker"]
 
 _log = logging.getLogger(__name__)
-#: Rows of the pool on which successive models are compared.
-_COMPARED = 2000
 #: Folds of the learning curve: each is a fit, for which those who wait for rows wait.
 _FOLDS = 3
 
@@ -49,14 +45,9 @@ class Worker:
         Used by this thread alone.
     n : int
         Rows of a batch.
-    rule : StoppingRule, optional
-        Sees each model that a batch was picked by; `StablePredictions` on rows of the
-        pool by default. What it has seen ends with the process.
 
     Attributes
     ----------
-    hint : str or None
-        Why the rule would stop.
     curve_error : str or None
         Why the last score of the curve failed.
 
@@ -66,16 +57,12 @@ class Worker:
     number of labels at a time and the last one first, by 3-fold cross-validation.
     """
 
-    def __init__(
-        self, campaign: Campaign, n: int = 10, rule: StoppingRule | None = None
-    ) -> None:
+    def __init__(self, campaign: Campaign, n: int = 10) -> None:
         check_int("n", n)
         campaign._need_pool("labeling")
         self.n = n
-        self.hint: str | None = None
         self.curve_error: str | None = None
         self._campaign = campaign
-        self._rule = _default_rule(campaign) if rule is None else rule
         self._changed = Condition()
         self._wanted: list[str] = []
         self._busy_for: str | None = None
@@ -139,7 +126,7 @@ class Worker:
     def _ask(self, name: str) -> None:
         error = None
         try:
-            batch = self._campaign.ask(self.n, name, again=False)
+            self._campaign._ask(self.n, name, again=False)
         except Exception as found:  # of any model or strategy: shown on the page
             _log.warning("Rows could not be chosen.", exc_info=True)
             error = f"{type(found).__name__}: {found}"
@@ -148,20 +135,6 @@ class Worker:
             self._busy_for = None
             if error is not None:
                 self._errors[name] = error
-        if error is None and len(batch):
-            self._look()
-
-    def _look(self) -> None:
-        """Show the model of the last batch to the rule."""
-        try:
-            ends = batch_ends(self._campaign)
-            found = model_at(self._campaign, ends[-1]) if ends else None
-            if found is not None:
-                self._rule.update(*found)
-                self.hint = self._rule.reason_
-        except Exception as error:
-            _log.warning("The stopping rule failed.", exc_info=True)
-            self.hint = f"The stopping rule failed: {type(error).__name__}: {error}"
 
     def _find_unscored(self) -> list[int]:
         try:
@@ -182,13 +155,3 @@ class Worker:
             self.curve_error = f"{type(error).__name__}: {error}"
         with self._changed:
             self._curve[end] = row
-
-
-def _default_rule(campaign: Campaign) -> StoppingRule:
-    pool: Any = campaign._pool
-    m = n_rows(pool.X)
-    rows = np.arange(m)
-    if m > _COMPARED:
-        rng = np.random.default_rng(campaign._picker.seed)
-        rows = np.sort(rng.choice(m, _COMPARED, replace=False))
-    return StablePredictions(take_rows(pool.X, rows))

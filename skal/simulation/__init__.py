@@ -2,13 +2,19 @@
 
 from skal.simulation.campaign import ActiveLearningSimulation
 from skal.simulation.comparison import compare_strategies
-from skal.simulation.display import LearningCurveDisplay
+from skal.simulation.display import (
+    CostCurveDisplay,
+    GainDisplay,
+    LearningCurveDisplay,
+)
 from skal.simulation.playing import CampaignFailure, PlayedStep
 from skal.simulation.result import StrategyComparison
 
 __all__ = [
     "ActiveLearningSimulation",
     "CampaignFailure",
+    "CostCurveDisplay",
+    "GainDisplay",
     "LearningCurveDisplay",
     "PlayedStep",
     "StrategyComparison",

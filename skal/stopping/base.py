@@ -38,6 +38,7 @@ class StoppingRule(BaseEstimator, ABC):
     - ``callback=rule`` of `skal.ActiveLearningSimulation` and
       `skal.compare_strategies`, which end a campaign when the rule says so. Each
       campaign has its own state.
+    - ``stop=rule`` of `skal.campaign.Campaign`, which shows and warns.
 
     A subclass implements `_check`.
 
@@ -106,6 +107,18 @@ class StoppingRule(BaseEstimator, ABC):
     def _check(self, seen: Seen, history: dict[str, Any]) -> str | None:
         """Say why to stop, or None; `history` is kept within a campaign."""
 
+    def _n_fits(self) -> int | None:
+        """Say how many of the last fits decide; None for all of them.
+
+        `skal.campaign.Campaign` repeats them in a new process. 0 says that the
+        estimator is not looked at.
+        """
+        return None
+
+    def _reads_scores(self) -> bool:
+        """Whether scores on test rows must be passed to `update`."""
+        return False
+
     def __or__(self, other: Any) -> AnyOf:
         if not isinstance(other, StoppingRule):
             return NotImplemented
@@ -131,6 +144,13 @@ class _Several(StoppingRule):
             rule._check(seen, history.setdefault(str(k), {}))
             for k, rule in enumerate(self.rules)
         ]
+
+    def _n_fits(self) -> int | None:
+        found = [rule._n_fits() for rule in self.rules]
+        return None if None in found else max(found, default=0)
+
+    def _reads_scores(self) -> bool:
+        return any(rule._reads_scores() for rule in self.rules)
 
 
 class AnyOf(_Several):

@@ -47,6 +47,9 @@ class Budget(StoppingRule):
             return None
         return f"{seen.n_labeled} labels of a budget of {self.n_labels}"
 
+    def _n_fits(self) -> int:
+        return 0
+
 
 class TargetScore(StoppingRule):
     """Stop when a score on test rows is reached.
@@ -87,6 +90,12 @@ class TargetScore(StoppingRule):
         if not found >= self.score:
             return None
         return f"the score {found:.4g} has reached {self.score:.4g}"
+
+    def _n_fits(self) -> int:
+        return 1
+
+    def _reads_scores(self) -> bool:
+        return self.X is None
 
 
 class StablePredictions(StoppingRule):
@@ -150,6 +159,9 @@ class StablePredictions(StoppingRule):
             return None
         return f"predictions have changed by {mean:.2g}, at most {self.tol:.2g}"
 
+    def _n_fits(self) -> int:
+        return int(self.window) + 1
+
 
 class ConfidentPredictions(StoppingRule):
     """Stop when a strategy scores all rows low: the model is sure of them [1]_.
@@ -182,6 +194,9 @@ class ConfidentPredictions(StoppingRule):
         if not mean <= self.threshold:
             return None
         return f"the mean score {mean:.4g} is at most {self.threshold:.4g}"
+
+    def _n_fits(self) -> int:
+        return 1
 
 
 class SmallGain(StoppingRule):
@@ -250,6 +265,9 @@ class SmallGain(StoppingRule):
             f"the next {self.n_ahead} labels are expected to gain {gain:.2g} each, "
             f"less than {self.min_gain:.2g}"
         )
+
+    def _reads_scores(self) -> bool:
+        return self.X is None
 
 
 def _score_of(rule: Any, seen: Seen) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -18,8 +19,10 @@ from sklearn.linear_model import Ridge
 
 from skal.campaign import Campaign
 from skal.cli import main
+from skal.cli.rules import make_rule
 from skal.cli.table import read_table
 from skal.datasets import load_ames
+from skal.stopping import Budget, SmallGain, StablePredictions, TargetScore
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -175,10 +178,59 @@ def test_what_was_fixed_at_the_start_is_not_changed_in_silence(
         ("task", "classification"),
         ("classes", "a,b"),
         ("seed", "4"),
+        ("test-share", "0.3"),
     ):
         code, _, said = run(*ask, f"--{name}", value)
         assert code == 1
         assert f"--{name} was fixed at the start" in said
+
+
+@pytest.mark.filterwarnings("default:The stopping rule says")
+def test_rows_for_testing_and_a_stopping_rule(
+    messy: Path, tmp_path: Path, run: Run
+) -> None:
+    out = tmp_path / "a.csv"
+    ask = ["ask", messy, "-o", out, "--model", "linear", "-n", 8]
+    begin = [*ask, "--target", "Preis", "--test-share", 0.3]
+    for rule in ("budget", "budget=0", "score=much", "stable=0", "patience", "", "a |"):
+        code, _, said = run(*begin, "--stop", rule)
+        assert code == 1
+        assert "is not a stopping rule: rules are budget=LABELS" in said
+    code, _, said = run(*ask, "--target", "Preis", "--stop", "score=0.9")
+    assert code == 1
+    assert "start it with --test-share 0.1" in said
+    assert not Path(f"{messy}.skal").exists()
+    code, _, said = run(*begin, "--stop", "budget=35 | score=2 & stable")
+    assert code == 0
+    held_out = int(re.search(r"(\d+) are held out for testing", said)[1])  # type: ignore[index]
+    assert 5 <= held_out <= 25  # of 50 without a label
+    assert "warning" not in said
+    whole = read_table(messy, "Preis").whole
+    rows = read(out)
+    area = whole.loc[rows["Objekt-Nr"], "Fläche m²"].replace("", "100").astype(float)
+    rows["Preis"] = (1000 * area).to_numpy().astype(str)
+    rows.to_csv(out, index=False, encoding="utf-8-sig")
+    assert run("tell", messy, out)[0] == 0
+    printed = run("status", messy, "--fit")[1]
+    assert "test: 2 answered of" in printed
+    assert re.search(
+        r"test error with 38 labels: \S+ \[0, .*absolute.* 2 rows", printed
+    )
+    assert "time to stop? with 38 labels: 38 labels of a budget of 35" in printed
+    # Without a fit, it is what was found when rows were asked last.
+    assert "time to stop?" not in run("status", messy)[1]
+    code, _, said = run(*ask)
+    assert code == 0
+    assert "warning: The stopping rule says that it is time to stop: 38 labels" in said
+    assert "time to stop? with 38 labels" in run("status", messy)[1]
+
+
+def test_rules_are_joined_as_in_python() -> None:
+    X = np.arange(4.0)[:, None]
+    made = make_rule("budget=5 | stable & score=0.5|gain=0.1", X, 0)
+    stable = StablePredictions(X, 0.01)
+    assert repr(made) == repr(Budget(5) | stable & TargetScore(0.5) | SmallGain(0.1))
+    assert make_rule(None, X, 0) is None
 
 
 def test_labels_corrected_in_the_table_are_recorded(

@@ -91,12 +91,16 @@ def serve(table: pd.DataFrame, tmp_path: Path) -> Iterator[Callable[..., Labelin
     def start(**options: Any) -> LabelingApp:
         settings = {
             k: options.pop(k)
-            for k in ("classes", "model", "display", "n_answers", "n_initial")
+            for k in (
+                *("classes", "model", "display", "n_answers", "n_initial"),
+                "test_share",
+            )
             if k in options
         }
         kinds = {True: LogisticRegression(), False: BayesianRidge()}
         parts = {"model": settings.pop("model", kinds["classes" in settings])}
         parts["strategy"] = Random()
+        parts["stop"] = options.pop("stop", None)
         if path.exists():
             display = settings.get("display")
             campaign = Campaign.open(path, table, display=display, **parts)

@@ -18,7 +18,7 @@ from skal.campaign import Campaign
 from skal.labeling import LabelingApp
 from skal.labeling.curve import draw_curve
 from skal.labeling.images import Images
-from skal.stopping import Budget
+from skal.stopping import Budget, StoppingRule
 from tests.labeling.conftest import N_ROWS, Browser
 
 Serve = Callable[..., LabelingApp]
@@ -260,7 +260,7 @@ def test_nobody_waits_for_a_fit(serve: Serve, look: Look) -> None:
 
 
 def test_curve_and_hint(serve: Serve, look: Look, table: pd.DataFrame) -> None:
-    app = serve(rule=Budget(8))
+    app = serve(stop=Budget(8))
     browser = Browser(app, "ann")
     assert browser.client.get("/curve.svg").status_code == 404
     assert "Time to stop?" not in browser.html
@@ -283,6 +283,28 @@ def test_curve_and_hint(serve: Serve, look: Look, table: pd.DataFrame) -> None:
         curve = campaign.learning_curve(cv=3).set_index("n_labels")
     for row in app.worker.curve():
         assert row["score"] == pytest.approx(curve.loc[row["n_labels"], "score"])
+
+
+def test_test_error_and_a_failing_rule(
+    serve: Serve, look: Look, table: pd.DataFrame
+) -> None:
+    class NoIdea(StoppingRule):
+        def _check(self, seen: object, history: object) -> None:
+            raise RuntimeError("<i>no idea</i>")
+
+    browser = Browser(serve(test_share=0.5, stop=NoIdea(), n=6), "ann")
+    assert 'id="test-error"' not in browser.html
+    for _ in range(20):
+        a, b = table.loc[str(browser.row), ["a", "b"]]
+        browser.label(f"{a * b}")
+    last = look().status().last
+    assert last is not None
+    assert last.test_error is not None
+    assert (
+        f"Test error with {last.n_labels} labels: {last.test_error.risk:.4g} ["
+        in browser.get()
+    )
+    assert "rule failed: RuntimeError: &lt;i&gt;no idea" in browser.html
 
 
 def test_curve_is_drawn_to_scale() -> None:
