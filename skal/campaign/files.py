@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +39,8 @@ class Saying(NamedTuple):
         What stands in the place of the label: a text, or a value of JSON.
     batch : str or None
     annotator : str or None
+    decimal_comma : bool
+        Whether a comma may separate decimals, as in files separated by semicolons.
     """
 
     where: int
@@ -46,6 +49,7 @@ class Saying(NamedTuple):
     text: Any
     batch: str | None
     annotator: str | None = None
+    decimal_comma: bool = False
 
 
 @dataclass
@@ -103,10 +107,11 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
         missing.
     """
     path = Path(path)
+    delimiter = ","
     if path.suffix.lower() in (".xlsx", ".xlsm"):
         table = _read_excel(path)
     else:
-        table = _read_csv(path, id_name)
+        table, delimiter = _read_csv(path, id_name)
     header = [name.strip() for name in table[0]] if table else []
     for name in (id_name, target):
         if header.count(name) != 1:
@@ -123,11 +128,12 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
         key, text = row.pop(id_name).strip(), row.pop(target)
         row.pop(SCORE, None)
         batch = row.pop(BATCH, None)
-        sayings.append(Saying(line, key, row, text, batch))
+        comma = delimiter != ","
+        sayings.append(Saying(line, key, row, text, batch, decimal_comma=comma))
     return sayings
 
 
-def _read_csv(path: Path, id_name: str) -> list[list[str]]:
+def _read_csv(path: Path, id_name: str) -> tuple[list[list[str]], str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -140,7 +146,7 @@ def _read_csv(path: Path, id_name: str) -> list[list[str]]:
     splits = {d: next(csv.reader([first], delimiter=d), []) for d in ",;\t"}
     found = [d for d, names in splits.items() if id_name in map(str.strip, names)]
     delimiter = found[0] if found else ","
-    return list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    return list(csv.reader(io.StringIO(text), delimiter=delimiter)), delimiter
 
 
 def _read_excel(path: Path) -> list[list[str]]:
@@ -270,8 +276,8 @@ def check_rows(
                     f"are called {prefix}1, {prefix}2, ..."
                 )
             position = positions[saying.id]
-            _check_cells(saying.cells, shown(position))
-            found.append(_answer(saying.text, position, labels))
+            _check_cells(saying, shown(position))
+            found.append(_answer(saying, position, labels))
             problems.append("")
         except ValueError as error:
             found.append(None)
@@ -280,7 +286,8 @@ def check_rows(
     return found, problems
 
 
-def _answer(text: Any, position: int, labels: Labels) -> Any:
+def _answer(saying: Saying, position: int, labels: Labels) -> Any:
+    text = saying.text
     word = str(text).strip().casefold()
     if word == "":
         return None
@@ -288,17 +295,35 @@ def _answer(text: Any, position: int, labels: Labels) -> Any:
         return position, "skip", None
     if word == CANNOT:
         return position, "cannot", None
-    value = labels.parse(text) if isinstance(text, str) else labels.check(text)
+    if not isinstance(text, str):
+        return position, "answer", labels.check(text)
+    try:
+        value = labels.parse(text)
+    except ValueError:
+        plain = _with_point(text, saying)
+        if plain == text:
+            raise
+        value = labels.parse(plain)
     return position, "answer", value
 
 
-def _check_cells(cells: dict[str, str], shown: dict[str, Any]) -> None:
-    for name, text in cells.items():
-        if name in shown and not _same(text, cell_text(shown[name])):
+def _check_cells(saying: Saying, shown: dict[str, Any]) -> None:
+    for name, text in saying.cells.items():
+        if name not in shown:
+            continue
+        before = cell_text(shown[name])
+        if not (_same(text, before) or _same(_with_point(text, saying), before)):
             raise ValueError(
-                f"The column {name!r} holds {text!r}, and {cell_text(shown[name])!r} "
-                "in the campaign: is it another row?"
+                f"The column {name!r} holds {text!r}, and {before!r} in the campaign: "
+                "is it another row?"
             )
+
+
+def _with_point(text: str, saying: Saying) -> str:
+    """Write a number with a decimal point, if it has a decimal comma."""
+    if saying.decimal_comma and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text):
+        return text.replace(",", ".")
+    return text
 
 
 def _same(text: str, before: str) -> bool:

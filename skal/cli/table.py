@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from skal.campaign.batch import cell_text, load_openpyxl
+from skal.cli.cells import read_cells
 
 __all__ = ["Table", "read_table"]
 
@@ -81,7 +82,8 @@ def read_table(
     Parameters
     ----------
     path : str or path
-        CSV in UTF-8, Excel (its first sheet) or parquet.
+        CSV in UTF-8, Excel (its first sheet) or parquet. In a CSV file that is not
+        separated by commas, numbers may have a decimal comma.
     target : str, optional
         The column of labels.
     id_name : str, optional
@@ -174,7 +176,7 @@ def _read_csv(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.DataFram
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{str(path)!r} is not a CSV file: {error}.") from error
-    return values, texts
+    return read_cells(values, delimiter), texts
 
 
 def _as_texts(values: pd.DataFrame) -> pd.DataFrame:

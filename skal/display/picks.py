@@ -291,8 +291,9 @@ class PicksDisplay:
         self.labeled_: Any = None
         if self.labeled is not None:
             options = {"s": 20, "color": "C0", "marker": "s", "label": "labeled"}
-            options |= labeled_kw or {}
-            self.labeled_ = ax.scatter(*self.labeled.T, **options)
+            self.labeled_ = ax.scatter(
+                *self.labeled.T, **{**options, **(labeled_kw or {})}
+            )
         name = f"picks of {self.name}" if self.name else "picks"
         options = {"s": 30, "color": "C1", "marker": "x", "label": name}
         picks = self.pool[self.picked]

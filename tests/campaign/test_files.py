@@ -293,6 +293,31 @@ def test_what_programs_change_is_no_change(
     assert campaign.tell_file(path).counts == {"new": 8}
 
 
+def test_decimal_commas_of_files_separated_by_semicolons(
+    campaign: Campaign, batch: Batch, tmp_path: Path
+) -> None:
+    batch.to_csv(tmp_path / "a.csv")
+    rows = fill(read(tmp_path / "a.csv"))
+    label, area = rows[0].index("Preis"), rows[0].index("Größe, m²")
+    for row in rows[1:]:
+        row[label] = row[label].replace(".", ",") + "25"
+        row[area] = row[area].replace(".", ",")
+    write(tmp_path / "a.csv", rows)  # between commas it is something else
+    with pytest.raises(LabelFileError, match="holds"):
+        campaign.tell_file(tmp_path / "a.csv")
+    for delimiter in ";\t":
+        write(tmp_path / "a.csv", rows, delimiter)
+        campaign.tell_file(tmp_path / "a.csv")
+        found = campaign.export()["Preis"].dropna()
+        given = {row[0]: float(row[label].replace(",", ".")) for row in rows[1:]}
+        assert found.to_dict() == given
+    for wrong in ("1,2,3", "1.000,5", "a,5", "1, 5"):
+        rows[1][label] = wrong
+        write(tmp_path / "a.csv", rows, ";")
+        with pytest.raises(LabelFileError, match=f"'{wrong}' is not a number"):
+            campaign.tell_file(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -225,6 +225,51 @@ def test_rows_for_testing_and_a_stopping_rule(
     assert "time to stop? with 38 labels" in run("status", messy)[1]
 
 
+def _read(path: Path, columns: dict[str, list[str]], delimiter: str) -> pd.DataFrame:
+    pd.DataFrame(columns).to_csv(path, index=False, sep=delimiter)
+    return read_table(path).X
+
+
+def test_numbers_and_dates_of_other_countries(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    columns = {
+        "plain": ["1,5", "-20", "", "1.234,25"],
+        "mixed": ["1,5", "about 2", "3", "4"],
+        "point": ["1.5", "2.5", "3", "4"],
+        "dotted": ["31.12.2023", "", "1.2.2024", "05.06.2024 14:30"],
+        "slashed": ["12/31/2023", "01/02/2024", "", "3/4/2024"],
+        "version": ["1.2.3", "1.2.4", "", ""],
+    }
+    X = _read(path, columns, ";")
+    np.testing.assert_array_equal(X["plain"], [1.5, -20, np.nan, 1234.25])
+    assert X["mixed"].tolist() == columns["mixed"]
+    assert X["point"].tolist() == [1.5, 2.5, 3, 4]
+    dates = ["2023-12-31", None, "2024-02-01", "2024-06-05 14:30"]
+    assert pd.Index(X["dotted"]).equals(pd.to_datetime(dates, format="ISO8601"))
+    dates = ["2023-12-31", "2024-01-02", None, "2024-03-04"]
+    assert pd.Index(X["slashed"]).equals(pd.to_datetime(dates))
+    assert X["version"].tolist()[:2] == ["1.2.3", "1.2.4"]
+    assert read_table(path).display["plain"].tolist() == columns["plain"]
+    # Between commas, a comma in a cell separates no decimals.
+    assert _read(path, columns, ",")["plain"].tolist()[0] == "1,5"
+
+
+def test_what_is_unclear_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with pytest.warns(UserWarning, match=r"\['a'\] are read as decimal commas"):
+        X = _read(path, {"a": ["1,234", "5", "12,500"], "b": ["1,5", "1,234", ""]}, ";")
+    assert X["a"].tolist() == [1.234, 5.0, 12.5]
+    for dates in (["01/02/2024", "3/4/2024"], ["31.02.2024", "1.2.2024"]):
+        with pytest.warns(UserWarning, match=r"\['a'\] are read as texts"):
+            X = _read(path, {"a": dates, "b": ["1", "2"]}, ";")
+        assert X["a"].tolist() == dates
+    path.write_text("a;y\n1;2,5\n2;3,5\n3;\n")
+    table = read_table(path, "y")
+    assert table.task() == "regression"
+    assert table.y is not None
+    assert table.y.dropna().tolist() == [2.5, 3.5]
+
+
 def test_rules_are_joined_as_in_python() -> None:
     X = np.arange(4.0)[:, None]
     made = make_rule("budget=5 | stable & score=0.5|gain=0.1", X, 0)

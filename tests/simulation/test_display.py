@@ -26,9 +26,7 @@ def _close() -> Iterator[None]:
 
 
 def test_gains_are_paired_differences(regression: Data) -> None:
-    comparison = compare(
-        regression, cv=KFold(3), scoring="neg_root_mean_squared_error"
-    )
+    comparison = compare(regression, cv=KFold(3), scoring="neg_root_mean_squared_error")
     display = GainDisplay.from_comparison(comparison, band=0.9, score_unit="USD")
     n_labeled, scores = comparison.curves()
     gains = scores["Extremes"] - scores["Random"]
