@@ -72,7 +72,7 @@ def test_a_server_runs_until_it_is_interrupted(
     monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr("skal.labeling.app.make_app", make)
     monkeypatch.setattr(uvicorn.Server, "run", interrupted)
-    run_server(look(), annotator="ann", n=3, host=host, rule=Budget(2))
+    run_server(look(), annotator="ann", n=3, host=host)
     shown = "[::1]" if ":" in host else host
     address = seen.pop("printed")
     assert re.fullmatch(
@@ -81,7 +81,6 @@ def test_a_server_runs_until_it_is_interrupted(
     assert opened == [address.strip()]
     assert "<html" in seen.pop("page")
     assert seen.pop("logs") is False  # they would hold the token
-    assert isinstance(seen.pop("rule"), Budget)
     assert seen == {"annotator": "ann", "images": None, "n": 3, "host": host}
     assert not app.worker._thread.is_alive()
 
@@ -110,20 +109,25 @@ class Broken(Budget):
 
 
 def test_a_failing_rule_or_score_does_not_stop_the_page(
-    serve: Serve, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    serve: Serve,
+    look: Callable[[], Campaign],
+    table: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("no score")
 
     monkeypatch.setattr("skal.labeling.worker.score_at", fail)
-    app = serve(rule=Broken(8))
+    app = serve(stop=Broken(8))
     browser = Browser(app, "ann")
     for _ in range(10):
         browser.label(f"{table.loc[str(browser.row), 'a']}")
     deadline = time.monotonic() + 30
     while app.worker.curve_error is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert app.worker.hint == "The stopping rule failed: RuntimeError: no rule"
+    last = look().status().last
+    assert last is not None
+    assert last.failure == "RuntimeError: no rule"
     assert app.worker.curve_error == "RuntimeError: no score"
     assert app.worker.curve() == []
     assert browser.row
@@ -133,14 +137,16 @@ def test_the_rule_compares_some_rows_of_a_large_pool(
     serve: Serve, tmp_path: Path
 ) -> None:
     app = serve()
-    assert isinstance(app.worker._rule, StablePredictions)
-    assert len(app.worker._rule.X) == 30
+    rule: Any = app.worker._campaign._watch
+    assert isinstance(rule._given, StablePredictions)
+    assert len(rule._given.X) == 30
     X = np.arange(2001.0)[:, None]
     model = BayesianRidge()
     campaign = Campaign.create(tmp_path / "l.db", X, model=model, random_state=0)
     app = make_app(campaign)
     try:
-        rows = np.asarray(app.worker._rule.X)[:, 0]
+        rule = app.worker._campaign._watch
+        rows = np.asarray(rule._given.X)[:, 0]
     finally:
         app.close(30)
     assert len(rows) == len(set(rows)) == 2000
