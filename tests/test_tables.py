@@ -172,6 +172,10 @@ def test_text_and_numbers_go_through_a_pipeline(library):
     columns = make_column_transformer(
         (StandardScaler(), ["a", "b"]), (OneHotEncoder(sparse_output=False), ["k"])
     )
+    try:
+        clone(columns).fit(library(kinds))
+    except TypeError:
+        pytest.skip("This scikit-learn does not select columns of such tables.")
     model = make_pipeline(columns, LogisticRegression())
 
     def query(rows):
