@@ -220,6 +220,12 @@ def test_gain_against_the_price() -> None:
         SmallGain(0.1, min_scores=3).update(None, 5, 0.5)
     with pytest.raises(ValueError, match="min_gain must be a number above 0"):
         SmallGain(0.0).update(None, 5, 0.5)
+    with pytest.raises(ValueError, match="n_ahead must be an int of at least 1"):
+        SmallGain(0.1, n_ahead=0).update(None, 5, 0.5)
+    with pytest.raises(ValueError, match="tol must be a number above 0"):
+        StablePredictions([[1.0]], tol=0.0).update(None, 5)
+    with pytest.raises(ValueError, match="window must be an int of at least 1"):
+        StablePredictions([[1.0]], window=0).update(None, 5)
 
 
 # -- learning curves ------------------------------------------------------------------
@@ -286,6 +292,8 @@ def test_forecasts_that_cannot_be_made() -> None:
         forecast_labels(n, scores, 0.5)
     with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
         forecast_labels([*n, 50], [*scores, 0.4], 0.5, confidence=95)
+    with pytest.raises(ValueError, match="n_resamples must be an int of at least 1"):
+        forecast_labels([*n, 50], [*scores, 0.4], 0.5, n_resamples=0)
     with pytest.raises(ValueError, match="score must be finite"):
         forecast_labels([*n, 50], [*scores, 0.4], float("nan"))
 

@@ -229,6 +229,7 @@ def test_known_labels_are_the_start(
         ({"ids": [1]}, "1 ids"),
         ({"y": [1.0]}, "1 labels for 60 rows"),
         ({"n_answers": 0}, "n_answers"),
+        ({"wait": 0.0}, "wait must be a number above 0"),
         ({"task": "ranking"}, "task must be one of"),
         ({"y": ["x"] * N_ROWS}, "'x' is not a number"),
     ],
@@ -400,6 +401,9 @@ def test_errors_before_the_first_labels(make: Make) -> None:
         campaign.predict()
     with pytest.raises(ValueError, match="n must be an int"):
         campaign.ask(0)
+    with pytest.raises(ValueError, match="reserve must be a number above 0"):
+        campaign.ask(1, reserve=0.0)
+    assert campaign.waiting().ids == []
 
 
 # -- looking --------------------------------------------------------------------------

@@ -11,7 +11,13 @@ from sklearn.preprocessing import StandardScaler
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import DeepEnsembleClassifier, NetClassifier, NetRegressor
-from skal.posteriors import MCDropout
+from skal.posteriors import (
+    BayesWeights,
+    LastLayerLaplace,
+    MCDropout,
+    Snapshots,
+    WeightNoise,
+)
 from tests.posteriors.helpers import TARGET, X, Y, collect, draw, fit
 
 LABELS = np.array(["a", "b", "c"])[Y]
@@ -67,3 +73,19 @@ def test_other_estimators_are_refused():
 def test_one_draw_cannot_disagree():
     with pytest.raises(ValueError, match="gives 1 model"):
         collect(MCDropout(n_draws=1), fit())
+
+
+@pytest.mark.parametrize(
+    ("posterior", "least"),
+    [
+        *((BayesWeights, 1), (LastLayerLaplace, 1), (MCDropout, 1), (Snapshots, 2)),
+        (WeightNoise, 1),
+    ],
+)
+def test_numbers_of_draws_are_checked_before_the_net_is_read(posterior, least):
+    net = fit()
+    for wrong in (0, least - 1, 2.5, True, "3"):
+        with pytest.raises(
+            ValueError, match=f"n_draws must be an int of at least {least}"
+        ):
+            draw(posterior(n_draws=wrong), net)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import entropy
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import BayesianRidge
 
 from skal.posteriors import MCDropout
 from skal.strategies import BALD, BatchBALD, KLDivergence, PowerBALD
@@ -99,6 +100,8 @@ def test_bad_parameters():
         BatchBALD(n_configurations=10**9).select(net, POOL, 30)
     with pytest.raises(ValueError, match="power must be a number above 0"):
         PowerBALD(power=0).select(net, POOL)
-    regressor = RandomForestRegressor(3).fit(X_REG, Y_REG)
-    with pytest.raises(ValueError, match="noise_variance"):
-        BALD(noise_variance=-1).select(regressor, POOL)
+    for regressor in (RandomForestRegressor(3), BayesianRidge()):
+        regressor.fit(X_REG, Y_REG)
+        for wrong in (0, "1"):
+            with pytest.raises(ValueError, match="noise_variance must be a number"):
+                BALD(noise_variance=wrong).select(regressor, POOL)
