@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
     from typing_extensions import Self
 
-__all__ = ["BaseEnsemble", "EnsembleClassifier", "EnsembleRegressor"]
+__all__ = ["BaseEnsemble", "EnsembleClassifier", "EnsembleRegressor", "sum_to_one"]
 
 
 class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
@@ -134,6 +134,17 @@ class BaseEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
         return tags
 
 
+def sum_to_one(proba: np.ndarray) -> np.ndarray:
+    """Let rows that sum to 1 up to the rounding of float32 do so in float64.
+
+    Others, as those of a net with an output for each of several labels, stay as they
+    are.
+    """
+    total = proba.sum(axis=1, keepdims=True)
+    rounded: np.ndarray = proba / np.where(np.abs(total - 1) < 1e-5, total, 1)
+    return rounded
+
+
 class EnsembleClassifier(ClassifierMixin, BaseEnsemble):
     """Averages the probabilities of the members."""
 
@@ -161,9 +172,7 @@ class EnsembleClassifier(ClassifierMixin, BaseEnsemble):
         total = self.estimators_[0].predict_proba(X).astype(np.float64)
         for member in self.estimators_[1:]:
             total += member.predict_proba(X)
-        # By the sum, not by the number of members: float32 rows do not quite sum to 1.
-        proba: np.ndarray = total / total.sum(axis=1, keepdims=True)
-        return proba
+        return sum_to_one(total / len(self.estimators_))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of the largest mean probability.

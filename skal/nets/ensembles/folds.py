@@ -17,6 +17,7 @@ from skal.exceptions import TrainingWarning
 from skal.nets.ensembles.base import (
     EnsembleClassifier,
     EnsembleRegressor,
+    sum_to_one,
 )
 from skal.nets.ensembles.fold_base import FoldEnsemble, FoldTask
 from skal.nets.ensembles.others import (
@@ -377,10 +378,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         """
         check_is_fitted(self, "weights_")
         found = self._predictions(X, "predict_proba")
-        total = np.tensordot(self.weights_, found, 1)
-        # Rows of nets are float32, and do not quite sum to 1.
-        proba: np.ndarray = total / total.sum(axis=1, keepdims=True)
-        return proba
+        return sum_to_one(np.tensordot(self.weights_, found, 1))
 
     def _estimator(self) -> Any:
         net = super()._estimator()
@@ -414,4 +412,4 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         known = np.isfinite(found).all(1)
         right = found[known].argmax(1) == task.target[known]
         score = float(right.mean()) if known.any() else math.nan
-        return {"oof_prediction_": held_out, "oof_score_": score}
+        return {"oof_prediction_": sum_to_one(held_out), "oof_score_": score}

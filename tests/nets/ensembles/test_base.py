@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skal.nets import NetClassifier, NetRegressor, TabularMLP, ensembles
-from skal.nets.ensembles.base import seeded_clone
+from skal.nets.ensembles.base import seeded_clone, sum_to_one
 from tests.nets.ensembles.helpers import (
     CLASSIFIERS,
     REGRESSORS,
@@ -126,13 +126,23 @@ def test_each_random_state_in_a_member_has_a_different_seed() -> None:
 # -- predictions ----------------------------------------------------------------------
 
 
+def test_rows_that_are_no_distribution_stay() -> None:
+    labels = np.array([[0.5, 0.9], [0.2, 0.1], [np.nan, 1.0], [0.25, 0.75]])
+    np.testing.assert_array_equal(sum_to_one(labels), labels)
+    single = np.array([[1 / 3, 2 / 3]]).astype(np.float32).astype(np.float64)
+    assert single.sum() != 1
+    assert abs(sum_to_one(single).sum() - 1) < 1e-15
+
+
 def test_probabilities_are_averaged() -> None:
     X, codes = blobs(40)
     y = np.array(["c", "a", "b"])[codes]
     ensemble = make("DeepEnsembleClassifier", max_epochs=3).fit(X, y)
     proba = ensemble.predict_proba(X)
     mean = sum(m.predict_proba(X).astype(float) for m in ensemble.estimators_) / 3
-    np.testing.assert_allclose(proba, mean, rtol=1e-6)
+    exact = mean / mean.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(proba, exact, rtol=1e-12)
+    np.testing.assert_allclose(exact, mean, rtol=1e-6)
     # As float64, which scikit-learn's `log_loss` checks to 1.5e-8.
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-14)
     assert ensemble.classes_.tolist() == ["a", "b", "c"]
