@@ -201,6 +201,15 @@ class TestClasses:
                 method(data[0])
 
 
+@pytest.mark.parametrize("kind", [Committee, CommitteeRegressor])
+def test_members_of_one_estimator_are_warned_of(kind, recwarn):
+    estimator = LinearRegression() if kind is CommitteeRegressor else GaussianNB()
+    kind([ActiveLearner(estimator), ActiveLearner(clone(estimator))])
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="2 of the 3 members .* both always agree"):
+        kind([ActiveLearner(estimator) for _ in range(3)])
+
+
 class TestTraining:
     def test_members_share_rows(self, data):
         X, y = data

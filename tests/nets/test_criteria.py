@@ -145,6 +145,12 @@ def test_a_criterion_that_sums_and_weights_of_zero() -> None:
     weight = torch.tensor([1.0, 3.0])
     assert weighted_loss(nn.MSELoss(reduction="sum"), y_pred, y_true, weight) == 13
     assert weighted_loss(nn.MSELoss(), y_pred, y_true, 0 * weight) == 0
+    # Over all targets of a row, too.
+    several, summed = (
+        torch.tensor([[1.0, 2, 3], [0, 1, 1]]),
+        nn.MSELoss(reduction="sum"),
+    )
+    assert weighted_loss(summed, torch.zeros(2, 3), several, weight) == 14 + 3 * 2
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
