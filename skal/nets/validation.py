@@ -151,6 +151,11 @@ def check_targets(net: Any, X: Any, y: Any) -> np.ndarray:
     y = check_array(
         _require_target(net, X, y), ensure_2d=False, input_name="y", estimator=net
     )
+    if y.dtype.kind in "mM":
+        raise ValueError(
+            "y holds dates or durations, and a net predicts numbers: pass, for "
+            "example, (y - first_date) / np.timedelta64(1, 'D')."
+        )
     _check_length(X, y)
     with np.errstate(over="ignore", invalid="ignore"):  # the next line reports overflow
         y32 = y.astype(np.float32, copy=False)

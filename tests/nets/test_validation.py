@@ -273,6 +273,8 @@ def test_targets_become_float32(make: Any) -> None:
         (CODES * 1e300, "infinity"),
         (CODES[:, None, None], "dim 3"),
         (["a"] * 50, "numeric|convert"),
+        (np.datetime64("2020-01-01") + np.arange(50), "dates or durations"),
+        (pd.Series(pd.to_timedelta(range(50), unit="D")), "dates or durations"),
     ],
 )
 def test_bad_targets(y: Any, message: str) -> None:
