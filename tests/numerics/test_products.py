@@ -14,7 +14,9 @@ from skal._numerics import products
 from skal._numerics.products import (
     block_size,
     blocks,
+    extent,
     factor_rounding,
+    has_room,
     linear,
     rounding_bound,
     tiles,
@@ -239,3 +241,23 @@ def test_quadratic_forms_of_any_rank(rank):
     found = products.quadratic_forms(rows, form, matrix)
     expected = (moved @ half).square().sum(dim=1)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_room_for_squares():
+    """Float32 holds sums of squares of numbers from 2^-50 to 2^50."""
+    single, double = torch.float32, torch.float64
+    for largest in (0.0, 2.0**-50, 1.0, 2.0**50):
+        assert has_room(largest, single) is True
+    for largest in (2.0**-51, 2.0**51):
+        assert has_room(largest, single) is False
+        assert has_room(largest, double) is True
+    assert has_room(1e140, double) is True
+    with pytest.raises(ValueError, match="their squares overflow"):
+        has_room(1.1e140, double)
+
+
+def test_extent_is_the_largest_magnitude():
+    some = torch.tensor([[1.0, -3.0], [2.0, 0.0]])
+    assert extent(some) == extent(some, some / 2) == extent(some / 2, -some) == 3
+    assert extent(-some) == 3
+    assert extent(torch.empty(0), torch.zeros(2)) == extent() == 0
