@@ -11,9 +11,9 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 from skal._tables import as_pandas, is_other_table
-from skal.rows import array_if_tensor, as_dense, dataset_inputs, n_rows
+from skal.rows import array_if_tensor, as_dense, dataset_inputs, in_memory, n_rows
 
-__all__ = ["row_codes", "without_order"]
+__all__ = ["any_of_equal", "row_codes", "without_order"]
 
 #: Bytes of rows that are hashed together.
 _BLOCK = 1 << 24
@@ -60,6 +60,21 @@ def row_codes(X: Any) -> np.ndarray:
     if values.dtype.kind == "O":
         return row_codes(pd.DataFrame(values.reshape(len(values), -1)))
     return _hashes(values.reshape(n_rows(values), -1))
+
+
+def any_of_equal(indices: np.ndarray, X: Any) -> np.ndarray:
+    """Replace rows of a container as `without_order` does.
+
+    Rows that are not in memory, as those of a Dataset or a dask array, are kept: they
+    would have to be read once more.  So are rows of unequal shapes.
+    """
+    if not in_memory(X):
+        return indices
+    try:
+        codes = row_codes(X)
+    except (TypeError, ValueError):
+        return indices
+    return without_order(indices, codes)
 
 
 def without_order(indices: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -1,35 +1,15 @@
-"""What is done where the rows of a pool are alike: a warning, and no order."""
+"""A warning where a strategy cannot tell the rows of a pool apart."""
 
 from __future__ import annotations
 
 import warnings
 
-import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
-from skal._equal_rows import row_codes, without_order
 from skal.reading.pool import Pool
-from skal.rows import in_memory
-from skal.selection import Picks
 
-__all__ = ["any_of_equal", "warn_if_alike"]
-
-
-def any_of_equal(picks: Picks, pool: Pool) -> Picks:
-    """Replace picks by rows equal to them, so that the first in the pool has no favour.
-
-    Rows that are not in memory, as those of a Dataset or a dask array, are kept: they
-    would have to be read once more.
-    """
-    if not in_memory(pool.X):
-        return picks
-    try:
-        codes = row_codes(pool.X)
-    except (TypeError, ValueError):  # rows of unequal shapes
-        return picks
-    indices = without_order(picks.indices.numpy(), codes)
-    return Picks(torch.from_numpy(indices), picks.scores)
+__all__ = ["warn_if_alike"]
 
 
 def warn_if_alike(name: str, scores: Tensor, pool: Pool) -> None:

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from skal._equal_rows import any_of_equal
 from skal._tables import naming_cells
 from skal.contexts import own_modes
 from skal.exceptions import UnsuitableLearnerError
@@ -23,7 +24,7 @@ from skal.reading.decisions import decides
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
-from skal.strategies.alike import any_of_equal, warn_if_alike
+from skal.strategies.alike import warn_if_alike
 from skal.validation import check_option
 
 if TYPE_CHECKING:
@@ -260,7 +261,10 @@ class QueryStrategy(BaseEstimator, ABC):
             later = picks.scores[min(1, n - 1) :]
             if self._alike_at_zero and float(later[0].abs()) in (0, math.inf):
                 warn_if_alike(type(self).__name__, later, pool)
-            return any_of_equal(picks, pool) if self._any_of_equal else picks
+            if self._any_of_equal:
+                equal = any_of_equal(picks.indices.numpy(), pool.X)
+                picks = Picks(torch.from_numpy(equal), picks.scores)
+            return picks
 
     @contextmanager
     def _drawing(self, outer: torch.Generator | None) -> Iterator[torch.Generator]:
