@@ -113,6 +113,11 @@ def test_what_changed_is_named() -> None:
         ),
         (base.iloc[:6], "2 of 8 rows are missing (ids 6, 7)."),
         (
+            base.set_axis([*range(7), 9]),
+            "1 of 8 rows are missing (ids 7); 1 rows are new (ids 9); pass append=True "
+            "to add them.",
+        ),
+        (
             changed.iloc[:7],
             "1 of 8 rows are missing (ids 7); 2 rows hold other values (ids 2, 5).",
         ),
