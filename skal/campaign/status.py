@@ -29,7 +29,7 @@ class Findings:
         The error that the stopping rule raised.
     test_error : RiskEstimate or None
         By the rows held out for testing, at a confidence level of 0.95.
-    loss : str
+    loss : str, default=""
         Of `test_error`.
     """
 

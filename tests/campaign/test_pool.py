@@ -140,5 +140,7 @@ def test_what_changed_is_named() -> None:
 def test_changes_of_rows_without_names_are_counted() -> None:
     pool, other = CampaignPool(X), CampaignPool(X + np.eye(3, 2, -1))
     assert pool.column_hashes() is None
-    with pytest.raises(PoolChangedError, match=r"1 rows hold other values \(ids 1\)\."):
+    with pytest.raises(
+        PoolChangedError, match=r"2 rows hold other values \(ids 1, 2\)"
+    ):
         other.check_same(pool.texts, pool.hashes.tolist(), None, [], False)

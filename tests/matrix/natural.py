@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ngboost import NGBClassifier as _NGBClassifier
-from ngboost.distns import k_categorical
+import pytest
+
+ngboost = pytest.importorskip("ngboost")
 
 __all__ = ["NGBClassifier"]
 
 
 def NGBClassifier(**parameters: Any) -> Any:
     """Construct a classifier of three classes, which NGBoost does not count itself."""
-    return _NGBClassifier(Dist=k_categorical(3), **parameters)
+    classes = ngboost.distns.k_categorical(3)
+    return ngboost.NGBClassifier(Dist=classes, **parameters)
