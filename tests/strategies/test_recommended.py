@@ -178,11 +178,23 @@ def test_it_answers_whether_it_was_chosen_before_or_after_the_fit(name):
         assert strategy.reason.count(".") >= 1
 
 
+class Votes(ClassifierMixin, BaseEstimator):
+    """Predicts classes, and says nothing of how sure it is."""
+
+    def fit(self, X, y):
+        self.classes_, self.model_ = np.unique(y), LogisticRegression().fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
 @pytest.mark.parametrize(
     ("owner", "models", "expected"),
     [
         (Committee, (LogisticRegression(), LogisticRegression(C=9)), Margin),
         (Committee, (SVC(), LogisticRegression()), VoteEntropy),
+        (Committee, (SVC(), Votes()), VoteEntropy),
         (CommitteeRegressor, (Ridge(), SVR()), LCMD),
     ],
 )
