@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -61,12 +62,17 @@ def own_modes() -> Iterator[None]:
 
     What a module computes under its own autocast is not affected.
     """
-    with ExitStack() as stack:
-        stack.enter_context(training_modes())
-        for kind in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        yield
+    errors = np.geterr()
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(training_modes())
+            for kind in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+            yield
+    finally:
+        # An interrupt at the end of a block of np.errstate leaves what the block set.
+        np.seterr(**errors)
 
 
 def outer_device() -> AbstractContextManager[object]:

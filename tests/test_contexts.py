@@ -28,6 +28,7 @@ from skal.strategies import (
     GreedySampling,
     Margin,
     NoiseStability,
+    QueryStrategy,
 )
 from tests.models import cases, make_data, make_net, make_strategy, with_labeled
 
@@ -83,6 +84,19 @@ def test_picks_are_those_of_the_usual_modes(cls, task):
     if cls.__name__ == "ViaProxy":
         del found["default dtype"]  # its proxy is another net then: of double precision
     assert found == dict.fromkeys(found, expected)
+
+
+def test_an_interrupt_within_a_change_of_errors_of_numpy():
+    class Interrupted(QueryStrategy):
+        def _select(self, pool, n, rng):
+            np.seterr(over="ignore")  # as where np.errstate ends, but was not left
+            raise KeyboardInterrupt
+
+    X, y = make_data("regression")
+    net, before = make_net("regression").fit(X, y), np.geterr()
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().select(net, POOL, 4)
+    assert np.geterr() == before
 
 
 @pytest.mark.parametrize("mode", ["inference_mode", "no_grad", "default device"])
