@@ -86,7 +86,7 @@ def test_integers_identify_rows_by_their_name(name: str, kind: str) -> None:
     repeated = pd.DataFrame({name: numbers // 2, "other": other})
     assert kinds(repeated) == kinds(repeated / 7) == ["number", "number"]
     assert kinds(pd.DataFrame({name: numbers / 7, "other": other}))[0] == "number"
-    infinite = numbers.where(numbers != 1003, np.inf)
+    infinite = numbers.astype(float).where(numbers != 1003, np.inf)
     assert kinds(pd.DataFrame({name: infinite, "other": other}))[0] == "number"
 
 
