@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 
 from skal import ActiveLearner, NetClassifier, NetRegressor
-from skal._equal_rows import without_order
+from skal._equal_rows import row_codes, without_order
 from skal.exceptions import UnsuitableLearnerError
 from skal.strategies import (
     LCMD,
@@ -131,3 +131,12 @@ def test_rows_on_disk_are_not_read_again() -> None:
     picks = LCMD(random_state=0).select(model, pool, 6).indices
     assert len(set(picks // N_COPIES)) == 6
     assert pool.n_read == len(POOL)
+
+
+def test_entries_of_a_sparse_row_that_are_given_twice_are_summed() -> None:
+    parts = RNG.normal(size=9)
+    data = [*parts, np.add.reduce(parts), *parts[::-1]]
+    rows = sparse.csr_matrix((data, [0] * 19, [0, 9, 10, 19]), shape=(3, 2))
+    summed = rows.copy()
+    summed.sum_duplicates()
+    assert np.array_equal(row_codes(rows), row_codes(summed))
