@@ -430,6 +430,19 @@ def test_learning_curve_is_that_of_the_labels_before_each_batch(
     assert folds["n_labels"].tolist() == [10, 20, 30]
 
 
+def test_learning_curve_begins_with_the_labels_of_the_start(
+    make: Make, table: pd.DataFrame, y: pd.Series
+) -> None:
+    campaign = make(strategy=Random(), y=y.where(np.arange(N_ROWS) < 12))
+    for _ in range(2):
+        batch = campaign.ask(5)
+        campaign.tell(batch.ids, y[batch.ids])
+    curve = campaign.learning_curve(table[40:], y[40:])
+    assert curve["n_labels"].tolist() == [12, 17, 22]
+    first = BayesianRidge().fit(table[:12], y[:12]).score(table[40:], y[40:])
+    assert curve["score"].iloc[0] == pytest.approx(first)
+
+
 def test_two_campaigns_on_one_file_see_each_other(
     make: Make, table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
