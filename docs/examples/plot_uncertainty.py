@@ -70,6 +70,6 @@ axes[0].legend()
 # models differ.  They do not include the noise of the labels, so that their intervals
 # cover too few targets (:doc:`/uncertainty`).
 #
-# Right: for the net and the trees, larger standard deviations mostly mean larger errors,
-# as a strategy requires.  For the Gaussian process, all rows are about equally uncertain
-# here.
+# Right: for the net and the trees, larger standard deviations mostly mean larger
+# errors, as a strategy requires.  For the Gaussian process, all rows are about equally
+# uncertain here.
