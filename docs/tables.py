@@ -102,7 +102,7 @@ def learners(place: str = "") -> list[str]:
 
 def strategies(name: str) -> list[str]:
     """Table of the guide: the strategies of one family."""
-    rows = [["strategy", "task", "summary", "gain over random rows in our studies"]]
+    rows = [["strategy", "task", "summary", "gain over random sampling in our studies"]]
     for cls in members(name):
         task = "both" if cls._task == "any" else cls._task
         labeled = ", with labeled rows" if cls._requires_labeled else ""
@@ -114,11 +114,15 @@ def strategies(name: str) -> list[str]:
 #: Tables of results with a column of gains: file, part, and what the gain is called.
 _GAINS = (
     ("tabular_small", "## Average", "regression: {} in log RMSE"),
-    ("tabular_classification", "## Net", "classification by a net: {} points"),
+    (
+        "tabular_classification",
+        "## Net",
+        "classification with a net: {} percentage points",
+    ),
     (
         "tabular_classification",
         "## Logistic regression",
-        "classification by logistic regression: {} points",
+        "classification with logistic regression: {} percentage points",
     ),
 )
 
@@ -140,7 +144,7 @@ def results(file: str, part: str) -> dict[str, dict[str, str]]:
 
 
 def gains(strategy: str) -> str:
-    """Say what a strategy gained over random rows, and on how many sets."""
+    """Say what a strategy gained over random sampling, and on how many sets."""
     found = []
     for file, part, words in _GAINS:
         row = results(file, part).get(strategy)
@@ -153,7 +157,7 @@ def gains(strategy: str) -> str:
 
 def decision(_: str = "") -> list[str]:
     """Table of the choices of `skal.recommended_strategy`."""
-    rows = [["task", "learner", "start with", "because"]]
+    rows = [["task", "learner", "start with", "reason"]]
     for choice in CHOICES:
         link = f":class:`~skal.strategies.{choice.strategy.__name__}`"
         why = f"{choice.why} {sources(choice.results)}".strip()
@@ -164,7 +168,7 @@ def decision(_: str = "") -> list[str]:
 def answers(task: str) -> list[str]:
     """Table of the learners of a task, and of the strategies that answer each."""
     names = {cls.__name__ for cls in all_strategies() if cls._task in (task, "any")}
-    rows = [["learner", "strategies", "of this task, refused with a reason"]]
+    rows = [["learner", "suitable strategies", "unsuitable strategies for this task"]]
     for learner, found in json.loads(ANSWERS.read_text())[task].items():
         others = ", ".join(sorted(names - set(found)))
         rows.append([f"`{learner}`", str(len(found)), others])
@@ -182,7 +186,7 @@ def ranks(argument: str) -> list[str]:
     file, part = argument.split(".")
     found = results(file, f"## {part.replace('_', ' ')}")
     columns = ["rank", "gain", "95 % over sets", "sets better"]
-    rows = [["strategy", *columns]]
+    rows = [["strategy", "rank", "gain", "95 % interval over sets", "sets improved"]]
     known = {cls.__name__ for cls in all_strategies()}
     for name, row in found.items():
         link = f":class:`~skal.strategies.{name}`" if name in known else name
@@ -217,7 +221,7 @@ def _mean_of(cells: dict[str, str]) -> float:
 def claims(_: str = "") -> list[str]:
     """Table of what papers claim, and of what our studies found."""
     order = list(VERDICTS)
-    rows = [["strategy", "claim", "verdict", "in our studies"]]
+    rows = [["strategy", "claim", "verdict", "our studies"]]
     for name in sorted(CLAIMS, key=lambda n: (order.index(CLAIMS[n].verdict), n)):
         claim = CLAIMS[name]
         found = f"{claim.found} {sources(claim.results)}".strip()

@@ -229,7 +229,7 @@ def _between(page: Path, start: str, end: str) -> str:
         ("README.md", "for regression, and with", "classification", "classification"),
         ("docs/getting_started.rst", "regression on a table,", "and for", "regression"),
         ("docs/getting_started.rst", "Without a learner", "Next steps", "regression"),
-        ("docs/which_strategy.rst", "====\n", "for regression", "regression"),
+        ("docs/which_strategy.rst", "\nStart with", "for regression", "regression"),
         ("docs/which_strategy.rst", "for regression,", "cation.", "classification"),
         ("docs/strategies.rst", "\nRegression\n   ", "with any", "regression"),
         ("docs/strategies.rst", "\nClassification\n   ", "with any", "classification"),

@@ -1,4 +1,4 @@
-"""Which strategy to start with: by what the comparisons of skal have shown."""
+"""Which strategy to start with, according to the studies of skal."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ CHOICES = (
         "logistic regression, and committees of these",
         Margin,
         lambda facts: facts.task == "classification" and facts.has_proba,
-        "margin sampling is the best of the strategies compared, or not told apart "
-        "from it, with nets and with other classifiers, in queries of 1 to 100 rows.",
+        "margin sampling is the best of the compared strategies or close to it, with "
+        "nets and with other classifiers, in batches of 1 to 100 rows.",
         ("posteriors_worth", "tabular_classification", "any_learner", "binary26"),
     ),
     Choice(
         "classification",
-        "with `decision_function` alone, such as `SVC`",
+        "with `decision_function` only, such as `SVC`",
         Margin,
         lambda facts: (
             facts.task == "classification" and facts.decides and facts.n_models == 1
         ),
-        "the rows nearest to the boundary of the model itself are better than random "
-        "rows, and no strategy compared is clearly better.",
+        "the rows nearest to the decision boundary of the model are better than random "
+        "sampling, and no compared strategy is clearly better.",
         ("binary26", "any_learner"),
     ),
     Choice(
@@ -98,32 +98,34 @@ CHOICES = (
         "committee with members that lack `predict_proba`",
         VoteEntropy,
         lambda facts: facts.task == "classification" and facts.n_models > 1,
-        "votes can be counted where the values of the members have no common scale.",
+        "votes can be compared even if the decision values of the members have "
+        "different scales.",
     ),
     Choice(
         "classification",
-        "that has neither",
+        "with neither",
         LCMD,
         lambda facts: facts.task == "classification",
-        "it needs no probabilities: rows are compared in a space of the learner.",
+        "it needs no probabilities: it compares rows in a space of the learner.",
     ),
     Choice(
         "regression",
         "any: nets, forests, boosted trees, Gaussian processes, linear models, SVR",
         LCMD,
         lambda facts: facts.task == "regression",
-        "it has the best average rank of all strategies compared with nets on tables, "
-        "is better than random rows on all of them, and is the best also with ridge "
-        "regression, SVR and nearest neighbors. With forests, boosted trees and "
-        "Gaussian processes it gains in the mean, though few campaigns were played.",
+        "it has the best average rank of the compared strategies with nets on tables, "
+        "is better than random sampling on all of these tables, and also has the best "
+        "rank with ridge regression, SVR and nearest neighbors. With forests, boosted "
+        "trees and Gaussian processes, it is better than random sampling on average, "
+        "in a study of few campaigns.",
         ("tabular_small", "tabular", "plain_regressors", "any_learner"),
     ),
     Choice(
         "unknown",
-        "that is neither a classifier nor a regressor by its tags",
+        "neither a classifier nor a regressor by its tags",
         Random,
         lambda facts: True,
-        "nothing is known of its predictions.",
+        "nothing is known about its predictions.",
     ),
 )
 
@@ -136,14 +138,14 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
     learner : ActiveLearner, Committee or estimator
         Any nesting of learners, pipelines and searches; fitted or not.
     n_instances : int, optional
-        Number of rows that a query will pick.  At present no choice depends on it: in
-        the comparisons, the same strategies are best in small and in large queries.
+        Number of rows that a query will pick.  At present, the choice does not depend
+        on it: in the studies, the same strategies are best in small and large batches.
 
     Returns
     -------
     strategy : QueryStrategy
-        A new object.  Its attribute ``reason`` says in a sentence why it was chosen,
-        and names the results of ``benchmarks/results`` that show it.
+        A new object.  Its attribute ``reason`` explains the choice, and names the
+        results in ``benchmarks/results`` on which it is based.
 
     Raises
     ------
@@ -157,14 +159,14 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
 
     Notes
     -----
-    The choice follows from comparisons on tables and images, which the page "Which
-    strategy" of the user guide sums up: `LCMD` for regression, `Margin` for
-    classification, and what a learner without probabilities can be asked.  It is where
-    to start, not the best on all data: no strategy is.
+    The choice is based on studies of tables and images, which are summarized on the
+    page "Which strategy" of the user guide: `LCMD` for regression, `Margin` for
+    classification, and other strategies for classifiers without probabilities.  No
+    strategy is the best on all data.
 
     If the learner is fitted and holds labeled rows, the strategy is tried on a few of
-    them, and another one is returned if it fails, with a warning unless the learner
-    lacks what the strategy needs.  Neither the learner nor global
+    them.  If it fails, another one is returned, with a warning unless the learner
+    lacks what the strategy needs.  Neither the learner nor the global random
     generators are changed.
 
     Examples
@@ -178,7 +180,7 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
     >>> strategy
     Margin()
     >>> print(strategy.reason)  # doctest: +ELLIPSIS
-    Margin: the rows nearest to the boundary of the model itself are better than ...
+    Margin: the rows nearest to the decision boundary of the model are better than ...
     """
     if n_instances is not None:
         check_int("n_instances", n_instances)
