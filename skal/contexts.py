@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from skal.exceptions import UnsuitableLearnerError
 
 __all__ = [
+    "call_with",
     "evaluating",
     "hooked",
     "input_of",
@@ -106,6 +110,72 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         for part, training in modes:
             if part.training != training:
                 part.training = training
+
+
+def call_with(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Run a module with other parameters and buffers, and leave it as it is.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    tensors : mapping of str to Tensor
+        In place of those of the same names, as `named_parameters` lists them, and of
+        all tensors tied to them.
+    args, kwargs
+        Of the forward pass.
+
+    Returns
+    -------
+    outputs : Any
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If the module was compiled by `torch.jit`.
+
+    Notes
+    -----
+    `torch.func.functional_call` looks for tied tensors by name.  A layer that has two
+    names in a module is one object: it would set its tensors twice and, in restoring
+    them, leave the layer with what was swapped in.  So each tensor of an object is
+    named once here.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from skal.contexts import call_with
+    >>> layer = nn.Linear(2, 2, bias=False)
+    >>> module, weight = nn.Sequential(layer, layer), layer.weight
+    >>> call_with(module, {"0.weight": 2 * torch.eye(2)}, (torch.ones(1, 2),))
+    tensor([[4., 4.]])
+    >>> layer.weight is weight
+    True
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsuitableLearnerError(
+            "A module compiled by torch.jit runs only with its own weights, and this "
+            "strategy needs gradients or other weights. Fit the net with the module "
+            "that torch.jit compiled, or use a strategy of outputs."
+        )
+    places: dict[int, list[str]] = {}
+    known: dict[str, int] = {}
+    for path, part in module.named_modules():
+        for named in (part.named_parameters, part.named_buffers):
+            for place, tensor in named(path, recurse=False, remove_duplicate=False):
+                known[place] = id(tensor)
+                places.setdefault(id(tensor), []).append(place)
+    swapped = {
+        place: tensor
+        for name, tensor in tensors.items()
+        for place in places[known[name]]
+    }
+    return functional_call(module, swapped, args, dict(kwargs or {}), tie_weights=False)
 
 
 @contextmanager

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import nn
 
 from skal import ActiveLearner, NetClassifier, NetRegressor
-from skal.contexts import evaluating, hooked, input_of
+from skal.contexts import call_with, evaluating, hooked, input_of
+from skal.exceptions import UnsuitableLearnerError
 from skal.nets import DeepEnsembleClassifier, WeightSnapshots
-from skal.posteriors import Snapshots
+from skal.posteriors import Snapshots, WeightNoise
 from skal.strategies import (
     BADGE,
     BAIT,
@@ -308,3 +310,83 @@ def test_hooks_see_inputs_and_outputs_by_name_and_are_removed(module):
 
 def test_a_call_without_arguments_has_no_input():
     assert input_of((), {}) is None
+
+
+class Reused(nn.Module):
+    """A layer of three names, a tied parameter, and a buffer."""
+
+    def __init__(self, reused: bool = True) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 5)
+        self.tied = nn.Linear(5, 5)
+        self.tied.weight = self.first.weight
+        self.norm = nn.BatchNorm1d(5)
+        if reused:
+            self.blocks = nn.ModuleList([self.first, self.first])
+        self.head = nn.Linear(5, 1)
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        for _ in range(2):
+            X = self.first(X).tanh()
+        return self.head(self.norm(self.tied(X)))
+
+
+def test_a_call_with_other_tensors_leaves_the_module_as_it_is():
+    module, written = Reused().eval(), Reused().eval()
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    values = {name: tensor + 1 for name, tensor in tensors.items()}
+    written.load_state_dict(values, strict=False)
+    X = torch.as_tensor(POOL).float()
+    before = module(X)
+    assert torch.equal(call_with(module, values, (X,)), written(X))
+    some = {name: values[name] for name in ("first.weight", "norm.running_mean")}
+    written = Reused().eval()
+    state = {**module.state_dict(), **some}
+    for alias in ("blocks.0", "blocks.1", "tied"):
+        state[f"{alias}.weight"] = some["first.weight"]
+    written.load_state_dict(state)
+    assert torch.equal(call_with(module, some, (), {"X": X}), written(X))
+    with pytest.raises(KeyError, match="second"):
+        call_with(module, {"second.weight": X}, (X,))
+    assert torch.equal(module(X), before)
+    after = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    assert list(after) == list(tensors)
+    assert all(after[name] is tensor for name, tensor in tensors.items())
+    assert module.tied.weight is module.first.weight
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        NoiseStability(n_draws=4, random_state=0),
+        BALD(WeightNoise(n_draws=4), random_state=0),
+        LCMD(random_state=0),
+    ],
+    ids=str,
+)
+def test_picks_where_a_layer_has_several_names(strategy):
+    X, y = make_data("regression")
+    found = []
+    for reused in (True, False):
+        torch.manual_seed(0)
+        net = NetRegressor(Reused(reused), max_epochs=40, random_state=0)
+        selection = strategy.select(with_labeled(net.fit(X, y), X, y), POOL, 5)
+        found.append((selection.indices.tolist(), selection.scores.tolist()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_module_of_jit_has_no_other_weights():
+    X, y = make_data("regression")
+    X = X.astype(np.float32)
+    net = SkorchRegressor(
+        torch.jit.script(nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1))),
+        max_epochs=2,
+        train_split=None,
+        verbose=0,
+    ).fit(X, y[:, None].astype(np.float32))
+    learner = with_labeled(net, X, y)
+    for strategy in (LCMD(), NoiseStability()):
+        with pytest.raises(UnsuitableLearnerError, match=r"torch\.jit compiled"):
+            strategy.select(learner, X, 3)
+    assert len(GreedySampling().select(learner, X, 3).indices) == 3

@@ -13,13 +13,13 @@ from skorch import NeuralNet
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.data import DataLoader, SequentialSampler
 
-from skal.contexts import hooked, input_of, outer_device
+from skal.contexts import call_with, hooked, input_of, outer_device
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
+from skal.reading.probing import are_aligned, probe_rows
 from skal.rows import Rows, dense_pieces
 from skal.shared_copy import copy_to_read
 
@@ -39,14 +39,16 @@ Parameters = Mapping[str, Tensor]
 #: Rows of a chunk, and elements of the widest layer's activations in a chunk of a net
 #: whose layers are all linear.  Activations of this size stay in the cache.
 _CHUNK, _CHUNK_ELEMENTS = 512, 2**18
+#: Number of rows on which a module is probed.
+_N_PROBE = 8
 
 
 class NetAccess:
     """Reads a fitted skorch net without touching it.
 
     What is run is a copy of the net that shares its tensors, in eval mode; see
-    `skal.shared_copy`.  Other weights are swapped in by `torch.func.functional_call`,
-    never written.  Several threads may read the same net.
+    `skal.shared_copy`.  Other weights are swapped in for a forward pass, never
+    written.  Several threads may read the same net.
 
     Parameters
     ----------
@@ -130,7 +132,7 @@ class NetAccess:
             if parameters is None:
                 output = self.module(*args, **kwargs)
             else:
-                output = functional_call(self.module, dict(parameters), args, kwargs)
+                output = call_with(self.module, parameters, args, kwargs)
         output = as_floats(output[0] if isinstance(output, tuple) else output)
         # Of a single row, a `squeeze` in the module has removed the batch dimension.
         squeezed = batch_length(batch) == 1 and (output.ndim == 0 or len(output) != 1)
@@ -154,8 +156,37 @@ class NetAccess:
             few = index_batch(batch, slice(2))
             head = find_head(self.module, lambda: self.forward(few), self._head_name)
             self._check_features(head.name, head.inputs, head.module_outputs)
+            self._check_alignment(head, batch)
             self._head = head
         return self._head
+
+    def _check_alignment(self, head: Head, batch: Any) -> None:
+        """Raise if the head sees the rows in another order than the output has."""
+        caught: list[Tensor] = []
+
+        def catch(_: str, __: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+            if not isinstance(output, Tensor):
+                return None
+            if not output.requires_grad:
+                output = output.detach().requires_grad_()
+            caught.append(output)
+            return output.clone()  # the next layer may write in place
+
+        probe = index_batch(batch, probe_rows(batch_length(batch), _N_PROBE))
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            hooked({head.name: head.layer}, catch),
+        ):
+            outputs = as_columns(self.forward(probe)).flatten(1)
+            aligned = are_aligned(outputs, caught[-1:])
+        if not all(aligned):
+            raise UnsuitableLearnerError(
+                f"{type(self.module).__name__} sorts or mixes the rows of a batch "
+                f"between its head {head.name!r} and its output, so it is unknown "
+                "which features belong to which row. Restore the order of the rows "
+                "before that layer, or name another one with head=."
+            )
 
     def forward_features(
         self, batch: Any, parameters: Parameters | None = None
@@ -400,7 +431,7 @@ def batch_length(batch: Any) -> int:
     return len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
 
 
-def index_batch(batch: Any, index: slice | None) -> Any:
+def index_batch(batch: Any, index: slice | Tensor | None) -> Any:
     """Index each tensor of a batch."""
     if isinstance(batch, Mapping):
         return {key: x[index] for key, x in batch.items()}

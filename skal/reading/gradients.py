@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
-from skal.contexts import hooked, input_of
+from skal.contexts import call_with, hooked, input_of
 from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.reading.access import (
     NetAccess,
@@ -21,6 +21,14 @@ from skal.reading.access import (
     batch_length,
     index_batch,
     split,
+)
+from skal.reading.probing import (
+    are_aligned,
+    are_close,
+    gradients_by,
+    has_factors,
+    is_single,
+    probe_rows,
 )
 from skal.rng import preserve_global_rng
 from skal.rows import Rows
@@ -98,6 +106,8 @@ class GradientReader:
         self.space = space
         self.directions = directions
         self._chosen: tuple[dict[str, nn.Module], list[str]] | None = None
+        #: The linear layers that each row of a table passes once.
+        self._factored: set[str] = set()
 
     def __call__(self, batch: Any) -> list[Factors]:
         """Read the factors of each layer for a batch of ``access.batches``."""
@@ -120,11 +130,13 @@ class GradientReader:
             n_owners.update(map(id, part.parameters(recurse=False)))
         watched: dict[str, nn.Module] = {}
         for name, layer in layers.items():
-            if _has_factors(layer, n_owners) or _is_single(layer, n_owners):
+            if has_factors(layer, n_owners) or is_single(layer, n_owners):
                 watched[name] = layer
         few = index_batch(batch, slice(_N_PROBE))
         self._drop_without_batch_rows(watched, few)
         self._drop_unlike_autograd(watched, few)
+        spread = probe_rows(batch_length(batch), _N_PROBE)
+        self._drop_with_other_rows(watched, index_batch(batch, spread))
         left = set(map(id, within.parameters()))
         for layer in watched.values():
             left.difference_update(map(id, layer.parameters()))
@@ -187,8 +199,8 @@ class GradientReader:
         # Uneven weights, so that the terms of rows and outputs do not cancel.
         weights = torch.arange(outputs.numel(), device=outputs.device).cos()
         weights = weights.reshape(outputs.shape).to(outputs)
-        own = _gradients(plain, caught.outputs, weights)
-        found = _gradients(outputs, list(moving.values()), weights)
+        own = gradients_by(plain, caught.outputs, weights)
+        found = gradients_by(outputs, list(moving.values()), weights)
         if all(gradient is None for gradient in found):
             raise UnsuitableLearnerError(
                 f"The outputs of {type(module).__name__} have no gradient by any "
@@ -213,10 +225,24 @@ class GradientReader:
                 watched.pop(name)
                 continue
             if not all(
-                _close(sums.get(kind), by_autograd[prefix + kind], caught.outputs)
+                are_close(sums.get(kind), by_autograd[prefix + kind], caught.outputs)
                 for kind in kinds
             ):
                 watched.pop(name)
+
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def _drop_with_other_rows(self, watched: dict[str, nn.Module], probe: Any) -> None:
+        """Drop the layers of a module that sorts the rows of a batch, or mixes them."""
+        with preserve_global_rng():
+            outputs, caught = self._watched(probe, watched)
+        if not all(are_aligned(outputs, caught.outputs)):
+            watched.clear()  # what the others see may be mixed as well
+        self._factored = {
+            name
+            for name, x in zip(caught.names, caught.inputs, strict=True)
+            if x.ndim == 2 and caught.names.count(name) == 1
+        }
 
     # -- reading --------------------------------------------------------------------
 
@@ -252,16 +278,28 @@ class GradientReader:
         passes: defaultdict[str, list[_Pass]] = defaultdict(list)
         found = zip(caught.names, caught.inputs, gradients, strict=True)
         for name, x, by_direction in found:
+            self._check_pass(name, len(x), len(outputs), bool(passes[name]))
             passes[name].append((x, by_direction))
         result = []
         for name, layer in watched.items():
             if isinstance(layer, nn.Linear):
-                result.append(_linear_factors(layer, passes[name], vectors))
+                factored = name in self._factored
+                result.append(_linear_factors(layer, passes[name], vectors, factored))
             else:
                 result.append(_layer_gradients(layer, passes[name], vectors))
         if others:
             result.append(_whole_gradients(self.access.module, others, batch, vectors))
         return result
+
+    def _check_pass(self, name: str, n_rows: int, n_outputs: int, again: bool) -> None:
+        """Raise if a layer is run in another way than on the rows of the probe."""
+        if n_rows != n_outputs or (again and name in self._factored):
+            raise UnsuitableLearnerError(
+                f"{type(self.access.module).__name__} runs its layer {name!r} "
+                + ("again" if n_rows == n_outputs else f"on {n_rows} of {n_outputs}")
+                + " rows of some batches, unlike of others, so gradients of its rows "
+                'cannot be read. Use the last layer alone (space="last_layer").'
+            )
 
     def _vectors(self, outputs: Tensor) -> Tensor:
         """Compute the directions v, ``(b, C, K)``."""
@@ -303,42 +341,6 @@ def per_row_gradients(
 # -- gradients of one layer ------------------------------------------------------------
 
 
-def _has_factors(module: nn.Module, n_owners: Counter[int]) -> TypeGuard[nn.Linear]:
-    """Whether a module computes ``x @ weight.T + bias``, with parameters to train.
-
-    The gradient of a parameter that another module shares has further terms.
-    """
-    own = dict(module.named_parameters())
-    plain = isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward
-    if not plain or "weight" not in own or not own.keys() <= {"weight", "bias"}:
-        return False
-    is_trained = False
-    for p in own.values():
-        if n_owners[id(p)] > 1:
-            return False
-        is_trained |= p.requires_grad
-    return is_trained
-
-
-def _is_single(module: nn.Module, n_owners: Counter[int]) -> bool:
-    """Whether a module has no parts, and parameters to train that it does not share."""
-    own = list(module.parameters())
-    return (
-        not any(module.children())
-        and any(p.requires_grad for p in own)
-        and all(p.is_floating_point() and n_owners[id(p)] == 1 for p in own)
-    )
-
-
-def _gradients(
-    outputs: Tensor, inputs: Sequence[Tensor], weights: Tensor
-) -> Sequence[Tensor | None]:
-    """Compute the gradients of the weighted sum of outputs; None if there is none."""
-    if not outputs.requires_grad or not inputs:
-        return [None] * len(inputs)
-    return torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
-
-
 def _sums(layer: nn.Module, passes: list[_Pass], kinds: list[str]) -> dict[str, Tensor]:
     """Sum the gradients of the parameters of a layer over rows and passes.
 
@@ -354,18 +356,6 @@ def _sums(layer: nn.Module, passes: list[_Pass], kinds: list[str]) -> dict[str, 
             found = {k: v.sum(0) for k, v in _own_gradients(layer, kinds, x, g).items()}
         sums = {k: sums[k] + v if k in sums else v for k, v in found.items()}
     return sums
-
-
-def _close(
-    own: Tensor | None, right: Tensor | None, layer_outputs: list[Tensor]
-) -> bool:
-    """Whether a parameter's gradient by hooks is that of autograd, up to rounding."""
-    if own is None or right is None:
-        given = right if own is None else own
-        return given is None or (own is not None and not bool(given.any()))
-    eps = max(torch.finfo(x.dtype).eps for x in layer_outputs)
-    error, size = float((own - right).norm()), float(right.norm())
-    return error <= max(3e-3, 8 * eps) * size
 
 
 def _backward(
@@ -394,8 +384,14 @@ def _backward(
     return list(zip(*found, strict=True))
 
 
-def _linear_factors(layer: nn.Linear, passes: list[_Pass], vectors: Tensor) -> Factors:
-    """Join the inputs of a layer and the gradients by its outputs, for each pass."""
+def _linear_factors(
+    layer: nn.Linear, passes: list[_Pass], vectors: Tensor, factored: bool
+) -> Factors:
+    """Join the inputs of a layer and the gradients by its outputs, for each pass.
+
+    All batches must have factors of the same shape: only where each row passes the
+    layer at most once, as it is `factored`, it keeps its factors.
+    """
     weight = layer.weight.requires_grad
     bias = layer.bias is not None and layer.bias.requires_grad
     extended = []
@@ -404,13 +400,18 @@ def _linear_factors(layer: nn.Linear, passes: list[_Pass], vectors: Tensor) -> F
         parts = [x] if weight else []
         parts += [x.new_ones(*x.shape[:-1], 1)] if bias else []
         extended.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0])
-    if len(passes) == 1 and extended[0].ndim == 2:
+    n_directions = vectors.shape[2]
+    width = (layer.in_features if weight else 0) + bool(bias)
+    if factored and not passes:  # the forward pass skips the layer
+        zeros = vectors.new_zeros(
+            len(vectors), width + n_directions * layer.out_features
+        )
+        return Factors(zeros[:, :width], zeros[:, width:])
+    if factored:
         ((_, found),) = passes
         return Factors(
             extended[0], found[0] if len(found) == 1 else torch.cat(found, dim=1)
         )
-    n_directions = vectors.shape[2]
-    width = (layer.in_features if weight else 0) + bool(bias)
     whole = vectors.new_zeros(
         len(vectors), n_directions, layer.out_features * width
     )  # stays zero where the forward pass skips the layer
@@ -442,7 +443,7 @@ def _own_gradients(
     fixed = {n: p.detach() for n, p in layer.named_parameters()}
 
     def value(parameters: dict[str, Tensor], row: Tensor, vector: Tensor) -> Tensor:
-        output = functional_call(layer, {**fixed, **parameters}, (row[None],))
+        output = call_with(layer, {**fixed, **parameters}, (row[None],))
         return (as_floats(output) * vector[None]).sum()
 
     moving = {kind: fixed[kind] for kind in kinds}
@@ -482,7 +483,7 @@ def _whole_gradients(
 
     def value(parameters: dict[str, Tensor], row: Any, vector: Tensor) -> Tensor:
         args, kwargs = arguments(index_batch(row, None))
-        output = functional_call(module, {**fixed, **parameters}, args, kwargs)
+        output = call_with(module, {**fixed, **parameters}, args, kwargs)
         output = output[0] if isinstance(output, tuple) else output
         return (as_floats(output).flatten() * vector).sum()
 

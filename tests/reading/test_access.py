@@ -328,6 +328,34 @@ def test_a_head_of_other_rows():
         NetAccess(fit(module=TimeSteps())).features(Rows(X))
 
 
+class Sorted(nn.Module):
+    """Sorts the rows of a batch, up to its head or up to its output."""
+
+    def __init__(self, until: str) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+        self.until = until
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        order = x[:, 1].argsort()
+        back = order.argsort()
+        hidden = self.first(x[order]).tanh()
+        if self.until == "head":
+            return self.head(hidden[back])
+        return self.head(hidden)[back]
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_a_head_of_rows_in_another_order(order):
+    rows = Rows(X[X[:, 1].argsort()[order]].copy())
+    with pytest.raises(UnsuitableLearnerError, match="sorts or mixes the rows"):
+        NetAccess(fit(module=Sorted("output"))).features(rows)
+    access = NetAccess(fit(module=Sorted("head")))
+    with torch.no_grad():
+        expected = access.module.first(torch.as_tensor(rows.X)).tanh()
+    torch.testing.assert_close(access.features(rows), expected)
+
+
 @pytest.mark.filterwarnings("ignore:You set iterator_valid__shuffle")
 def test_iterators_that_lose_the_order():
     with pytest.raises(UnsuitableLearnerError, match="iterator_valid__shuffle=False"):

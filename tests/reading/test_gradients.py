@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import Tensor, nn
 
 from skal.exceptions import UnsuitableLearnerError
@@ -478,3 +479,97 @@ def test_running_out_of_memory_is_not_blamed_on_the_learner():
     access = fitted(Exhausting)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         per_row_gradients(access, Rows(make_data("regression", 9)[0]))
+
+
+class Sorted(nn.Module):
+    """Sorts the rows, as for sequences of different lengths, up to some layer."""
+
+    def __init__(
+        self, n_features: int, n_outputs: int, ascending: bool = True, until: int = 2
+    ) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, 6)
+        self.head = nn.Linear(6, n_outputs)
+        self.ascending, self.until = ascending, until
+
+    def forward(self, X: Tensor) -> Tensor:
+        order = X[:, 0].argsort(descending=not self.ascending)
+        back = order.argsort()
+        hidden = self.first(X[order]).tanh()
+        if self.until == 1:
+            return self.head(hidden[back])
+        return self.head(hidden)[back]
+
+
+@pytest.mark.parametrize("sorts_pool", [None, False, True])
+@pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize("until", [1, 2])
+def test_layers_that_see_rows_in_another_order(sorts_pool, ascending, until):
+    access = fitted(partial(Sorted, ascending=ascending, until=until))
+    X = make_data("regression", 23, seed=1)[0].astype(np.float32)
+    if sorts_pool is not None:
+        order = X[:, 0].argsort()
+        X = X[order if sorts_pool else order[::-1]].copy()
+    found = gram(per_row_gradients(access, Rows(X)))
+    flat = by_autograd(access, X, eye_vectors(len(X), 1))[:, 0]
+    torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
+
+
+class Sometimes(nn.Module):
+    """Runs a layer only in batches that hold a large value, on some or all rows."""
+
+    def __init__(self, n_features: int, n_outputs: int, kind: str) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, n_features)
+        self.second = nn.Linear(n_features, n_features)
+        self.head = nn.Linear(n_features, n_outputs)
+        self.kind = kind
+
+    def forward(self, X: Tensor) -> Tensor:
+        hidden, large = self.first(X).tanh(), X[:, 0] > 5
+        if self.kind == "skipped":
+            return self.head(hidden if large.all() else self.second(hidden).tanh())
+        if not large.any():
+            return self.head(hidden)
+        if self.kind == "some rows":
+            hidden = hidden.clone()
+            hidden[large] += self.second(X[large])
+        else:
+            layer = self.first if self.kind == "again" else self.second
+            hidden = torch.where(large[:, None], layer(hidden).tanh(), hidden)
+        return self.head(hidden)
+
+
+@pytest.mark.parametrize("kind", ["all rows", "skipped", "some rows", "again"])
+def test_layers_that_only_some_batches_run(kind):
+    access = fitted(partial(Sometimes, kind=kind))
+    X = make_data("regression", 40, seed=1)[0].astype(np.float32)
+    few, others = X[:20], X[20:]
+    (others[:] if kind == "skipped" else others[:1])[:, 0] = 6
+    read = GradientReader(access)
+    parts = [read(torch.as_tensor(few))]
+    if kind in ("some rows", "again"):
+        what = "on 1 of 20" if kind == "some rows" else "again"
+        with pytest.raises(UnsuitableLearnerError, match=f"Sometimes runs .* {what}"):
+            read(torch.as_tensor(others))
+        return
+    parts.append(read(torch.as_tensor(others)))
+    together = [
+        Factors(*(torch.cat(pair) for pair in zip(*layer, strict=True)))
+        for layer in zip(*parts, strict=True)
+    ]
+    flat = by_autograd(access, X, eye_vectors(40, 1))[:, 0]
+    torch.testing.assert_close(gram(together), flat @ flat.T, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_layer_compiled_by_jit():
+    plain = nn.Sequential(nn.Linear(N_FEATURES, 4), nn.Tanh(), nn.Linear(4, 1))
+    compiled = nn.Sequential(torch.jit.script(plain[0]), *plain[1:])
+    X = make_data("regression", 13, seed=1)[0].astype(np.float32)
+    found = []
+    for module in (plain, compiled):
+        net = SkorchRegressor(module, max_epochs=0, train_split=None, verbose=0)
+        access = NetAccess(net.fit(X, X[:, :1]))
+        found.append(gram(per_row_gradients(access, Rows(X))))
+    torch.testing.assert_close(found[0], found[1])
