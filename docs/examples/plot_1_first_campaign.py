@@ -56,7 +56,7 @@ for _ in range(5):
 
 # %%
 # A single campaign proves nothing.  :doc:`The next example <plot_2_compare_strategies>`
-# runs several, to find out whether a strategy is better than random picks.
+# runs several, to find out whether a strategy is better than random sampling.
 
 figure, ax = plt.subplots(layout="constrained")
 ax.plot(n_labeled, errors, marker="o")

@@ -3,7 +3,7 @@ Wrong labels
 ============
 
 Annotators make mistakes.  Strategies that look for rows near a decision boundary also
-find the rows whose labels contradict the others, so that their gain over random picks
+find the rows whose labels contradict the others, so that their gain over random sampling
 depends on the share of wrong labels.
 """
 
@@ -40,7 +40,7 @@ def with_noise(y, share, rows):
 # %%
 # One comparison for each fold, since the rows with wrong labels are not the same.  The
 # picture shows the mean accuracy over the campaign.  Here, both strategies stay above
-# random picks.  Three campaigns are few: small differences mean nothing.
+# random sampling.  Three campaigns are few: small differences mean nothing.
 
 names = {"Random": Random(), "Margin": Margin(), "LCMD": LCMD()}
 shares = (0.0, 0.1, 0.3)

@@ -41,7 +41,7 @@ print(len(texts), "sentences, for example:", texts[3])
 
 # %%
 # The vectorizer is a step of the model, and is fitted on labeled sentences alone.  With
-# so few of them for six topics, no strategy is clearly better than random picks.
+# so few of them for six topics, no strategy is clearly better than random sampling.
 
 model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, max_iter=500))
 comparison = compare_strategies(

@@ -75,7 +75,7 @@ class NoiseStability(QueryStrategy):
     \rVert` ranks rows by the norm of their Jacobian.  Probabilities have norms from
     :math:`1/\sqrt{C}` to 1, and normalizing them changes little.  The norm of a
     prediction may be near 0, regardless of the weights: with normalized deviations,
-    regression on scaled tables is worse than with random picks.
+    regression on scaled tables is worse than with random sampling.
 
     The authors' program, which uses the normalized features of a regressor, corresponds
     to ``outputs="features", normalize=True, centers="origin"``; regression as described
