@@ -2,17 +2,17 @@
 Ames end to end
 ===============
 
-Which houses would you have appraised first?  A table of mixed columns, a model that
-takes it as it is, three rounds of queries, and what they were worth.
+A campaign on a table of mixed columns: the data, the model, three rounds of queries,
+and the gain over random sampling.
 """
 
 # %%
 # The data
 # --------
-# The sales of Ames are read where the environment variable ``SKAL_DATA`` names a folder
-# with the table, see :func:`~skal.datasets.load_ames`.  Elsewhere, the example uses the
-# diabetes data that come with scikit-learn.  All but a few rows pretend to have no
-# label.
+# The house sales of Ames are read if the environment variable ``SKAL_DATA`` names a
+# folder that contains them (see :func:`~skal.datasets.load_ames`).  Otherwise, the
+# example uses the diabetes data that come with scikit-learn.  Most labels are hidden
+# from the learner.
 
 import os
 
@@ -46,10 +46,10 @@ X.iloc[:3, :6]
 # The model
 # ---------
 # :func:`~skal.tabular.make_tabular_regressor` fills in missing values, encodes
-# categories and scales numbers, all from the labeled rows alone.  A price, or another
-# positive target with a long tail, is learned on a logarithmic scale.  To build this
-# page quickly, the ensemble has fewer nets than by default, which are trained for a
-# shorter time, and no other models.
+# categories and scales numbers, and is fitted on the labeled rows only.  The target,
+# which is positive and has a long tail, is learned on a logarithmic scale.  To build
+# this page quickly, the ensemble has fewer nets than by default, fewer training steps,
+# and no other models.
 
 model = make_tabular_regressor(
     FoldEnsembleRegressor(n_estimators=4, max_steps=100, others=None, random_state=0)
@@ -63,10 +63,9 @@ print(strategy.reason)
 # %%
 # The campaign
 # ------------
-# Both campaigns begin with the same 40 labels, and query 20 rows three times: one by
-# the recommended strategy, one at random.  `query` returns positions in the pool and
-# the rows themselves.  In a real campaign, an annotator labels these rows
-# (:doc:`/campaign`); here their labels are known.
+# Two campaigns start with the same 40 labels and query 20 rows three times, one with
+# the recommended strategy, the other at random.  In a real campaign, an annotator
+# labels these rows (:doc:`/campaign`); here their labels are known.
 
 start = X_pool.index[:40]
 sizes, errors, learners = [40, 60, 80, 100], {}, {}
@@ -82,11 +81,11 @@ for name, chosen in {"LCMD": strategy, "Random": Random(random_state=0)}.items()
     learners[name] = learner
 
 # %%
-# What was queried, and what it was worth
-# ---------------------------------------
-# :class:`~skal.strategies.LCMD` picks rows from regions of the pool that the labeled
-# rows do not represent, and no two similar ones.  On Ames, its rows help more than
-# random ones in this campaign.  On the diabetes data, which are small and noisy, they
+# What was queried, and the gain
+# ------------------------------
+# :class:`~skal.strategies.LCMD` picks rows in regions of the pool that the labeled rows
+# do not represent, and no two similar ones.  On Ames, they reduce the error more than
+# random rows in this campaign.  On the diabetes data, which are small and noisy, they
 # do not.
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
@@ -117,8 +116,8 @@ strategy.explain(learner, X_pool.drop(learner.X_training.index), 3).transpose()
 # %%
 # How good is the model?
 # ----------------------
-# The test rows were drawn at random, so that their errors say how good the predictions
-# are.  The queried rows are not like the pool, and cannot say that.
+# The test rows were drawn at random, so that their mean error is an unbiased estimate
+# of that on new rows.  Queried rows are not representative and cannot be used for this.
 
 predicted = learner.predict(X_test)
 figure, ax = plt.subplots(figsize=(4.5, 4), layout="constrained")

@@ -2,17 +2,16 @@
 From a CSV file to a finished campaign
 ======================================
 
-A table has a column that is mostly empty, and each cell of it costs a visit, a test or
-an hour of an expert.  Which rows should be filled in, and when are they enough?  This
-takes ten minutes, apart from the labels.  The same can be done without a program by the
-commands ``skal ask``, ``skal tell`` and ``skal status``, or on a page in the browser by
-``skal label`` (:doc:`../campaign`).
+A column of a table is mostly empty, and each of its cells costs a visit, a test or an
+hour of an expert.  Which cells should be filled in first, and when are there enough of
+them?  The commands ``skal ask``, ``skal tell`` and ``skal status`` do the same without
+Python code, and ``skal label`` in the browser (:doc:`/campaign`).
 """
 
 # %%
-# The file is as files are: an id, a date, missing values, and names that are not ASCII.
-# Here it is made of the diabetes data of scikit-learn, whose measurements are real; the
-# dates and the gaps are not.  The progression of the disease is known of 20 patients.
+# The file is made from the diabetes data of scikit-learn, with made-up dates, missing
+# values, and column names that are not ASCII.  The progression of the disease is known
+# for 20 patients.
 
 import tempfile
 from pathlib import Path
@@ -48,13 +47,14 @@ rows, known = table.drop(columns="progression"), table["progression"]
 table.tail(3)
 
 # %%
-# A campaign keeps in a file what was asked and answered.
+# A campaign stores all queries and answers in a file.
 #
-# * The model reads the table as it is.  Without an argument, ``make_tabular_regressor``
-#   makes an ensemble of nets; trees are quicker.
-# * The strategy is the recommended one for the model.
-# * A random part of the rows is held out: they measure the model, and never train it.
-# * The rule says when to stop: the predictions change little, or the budget is spent.
+# * The model accepts the table without further preparation.  Without an argument,
+#   ``make_tabular_regressor`` makes an ensemble of nets; trees are faster.
+# * The strategy is the one recommended for the model.
+# * A random part of the rows is held out for testing.
+# * The rule stops the campaign when the predictions hardly change any more, or when the
+#   budget is spent.
 
 parts = {
     "model": make_tabular_regressor(ExtraTreesRegressor(100)),
@@ -71,12 +71,12 @@ campaign = Campaign.create(
 )
 
 # %%
-# Ask for rows, and write them to a file with an empty column.  Somebody fills it in, in
-# any program, in any order; rows may be left empty.  Here that is a line of Python.
+# Ask for rows, and write them to a file with an empty column, which somebody fills in.
+# Rows can be in any order, and can be left empty.  Here, a function does this.
 
 
 def fill_in(path):
-    """Do what a person does, who leaves out every tenth row."""
+    """Fill in the labels, except for every tenth row."""
     sheet = pd.read_csv(path)
     sheet["progression"] = [y[int(name[1:])] for name in sheet["patient"]]
     sheet.loc[::10, "progression"] = None
@@ -89,7 +89,7 @@ fill_in(path)
 print(campaign.tell_file(path, "ann"))
 
 # %%
-# A wrong file is refused as a whole, and the lines that are wrong are named.
+# A file with errors is refused as a whole, and the lines with errors are named.
 
 sheet = pd.read_csv(path)
 sheet.loc[3, "progression"] = 1.5
@@ -103,8 +103,8 @@ except ValueError as error:
     print(str(error).replace(str(folder), "..."))
 
 # %%
-# Go on until the rule says so.  The campaign can be opened in another process at any
-# time; nothing is lost in between.
+# Continue until the rule stops the campaign.  It can be opened in another process at
+# any time.
 
 while not campaign.stop_reason():
     campaign = Campaign.open(folder / "patients.db", rows, **parts)
@@ -114,13 +114,13 @@ while not campaign.stop_reason():
 print(campaign.stop_reason())
 
 # %%
-# How good is the model?  The rows held out were drawn at random, so their mean error is
-# that to be expected on the others, within its interval.
+# How good is the model?  The held-out rows were drawn at random, so that their mean
+# error is an unbiased estimate of that on the other rows.
 
 print(campaign.status(fit=True))
 
 # %%
-# The same rows give the learning curve.
+# The learning curve is measured on the same held-out rows.
 
 curve = campaign.learning_curve(scoring="neg_mean_absolute_error")
 figure, ax = plt.subplots(layout="constrained")
@@ -129,7 +129,7 @@ ax.set_xlabel("labels used [rows]")
 ax.set_ylabel("mean absolute error on rows held out [score of progression]")
 
 # %%
-# At the end, write the table with all labels, and predictions where there is none.
+# At the end, export the table with all labels, and predictions for the other rows.
 
 done = campaign.export()
 done["predicted"] = campaign.predict()

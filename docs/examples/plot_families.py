@@ -2,15 +2,16 @@
 What every strategy picks
 =========================
 
-One picture for each strategy, family by family: the ten rows that it picks at once, for
-the same model and the same labels.
+For each strategy, a plot shows the batch of ten rows that it picks, with the same model
+and the same labeled rows.
 """
 
 # %%
-# Rows have two columns, and the pool has a dense spot.  For classification, the upper
-# right corner is one class, and the model is a net with dropout, which also keeps its
-# weights of each epoch: so all strategies can be asked.  Large dots are labeled, small
-# ones are the pool, crosses are picks, and the colors show the predicted probability.
+# Rows have two columns, and one region of the pool is dense.  For classification, the
+# upper right corner is one class.  The model is a net with dropout that stores its
+# weights after each epoch, so that it suits all strategies.  Large dots are labeled
+# rows, small dots the pool, crosses the picks, and colors show the predicted
+# probability.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -128,8 +129,8 @@ show(classifier, [*strategies, TypiClust(), ProbCover(), MaxHerding(), VAAL()])
 # %%
 # Probabilities
 # -------------
-# The rows nearest to the boundary, which are similar to each other.  For two classes,
-# all three order the rows alike.
+# These strategies pick the rows nearest to the boundary, which are similar to each
+# other.  For two classes, all three rank the rows in the same order.
 
 show(classifier, [Margin(), Entropy(), LeastConfident()])
 
@@ -138,10 +139,10 @@ show(classifier, [Margin(), Entropy(), LeastConfident()])
 # ------------------------
 # Here, the models are 20 draws of dropout, and for
 # :class:`~skal.strategies.LabelDispersion` the epochs of the training.  The models
-# disagree where there are no labels near the boundary.
+# disagree near the boundary, where there are no labels.
 # :class:`~skal.strategies.PowerBALD` draws rows at random, and
-# :class:`~skal.strategies.SuggestiveAnnotation` chooses rows that represent the pool,
-# so that their picks are less alike.
+# :class:`~skal.strategies.SuggestiveAnnotation` picks rows that represent the pool, so
+# that their picks are less similar.
 
 dropout = MCDropout(20)
 strategies = [BALD(dropout), PowerBALD(dropout), BatchBALD(dropout), EPIG(dropout)]
@@ -152,7 +153,7 @@ show(classifier, [*strategies, SuggestiveAnnotation(dropout)])
 # %%
 # Nets
 # ----
-# What reads gradients, features or weights of a net, or trains its module.
+# These strategies use gradients, features or weights of a net, or train its module.
 # :class:`~skal.strategies.LossPrediction` needs a net that learned to predict its loss.
 
 strategies = [BADGE(), LDM(), LDMSeeding(), NoiseStability(), EGL(), CAL(), MAL()]
@@ -163,7 +164,8 @@ show(ActiveLearner(net, Margin(), X, corner), [LossPrediction()])
 # %%
 # Strategies that use others
 # --------------------------
-# They make a batch diverse, draw it, restrict the pool, or combine two strategies.
+# These strategies make a batch more diverse, draw it at random by scores, restrict the
+# pool, or combine two strategies.
 # All use :class:`~skal.strategies.Margin` here; :class:`~skal.strategies.Prefilter` and
 # :class:`~skal.strategies.Alternate` also use :class:`~skal.strategies.LCMD`, and
 # :class:`~skal.strategies.Mixture` draws half of the rows at random.  For
@@ -184,8 +186,8 @@ show(classifier, strategies)
 # %%
 # Regression
 # ----------
-# A regressor has no boundary.  These are the strategies that only regressors can be
-# asked; most of those above serve both.  The colors show the prediction.
+# A regressor has no decision boundary.  These strategies are for regression only; most
+# of those above are for both tasks.  Colors show the prediction.
 
 target = np.sin(3 * X[:, 0]) + X[:, 1] ** 2
 regressor = ActiveLearner(NetRegressor(**settings), LCMD(), X, target)

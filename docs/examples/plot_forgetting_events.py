@@ -2,15 +2,16 @@
 Rows that are never forgotten
 =============================
 
-While a net learns, it forgets: a row that it classified correctly is misclassified in a
-later epoch.  Some rows are never forgotten once they are learned.  They contribute
-little and can be left out (`Toneva et al., 2019
-<https://arxiv.org/abs/1812.05159>`_).  This example prunes handwritten digits that way.
+During training, a net also forgets: a row that was classified correctly is
+misclassified after a later step.  Some rows are never forgotten once they are learned.
+They contribute little to the training and can be left out (`Toneva et al., 2019
+<https://arxiv.org/abs/1812.05159>`_).  This example prunes the handwritten digits in
+this way.
 """
 
 # %%
-# `ForgettingEvents` counts during training, at no extra cost: it uses the predictions
-# that the training steps make anyway.
+# The callback `ForgettingEvents` counts the events during training, from the
+# predictions of the training steps, at no additional cost.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,8 +34,8 @@ print(len(events.unforgettable_), "rows are never forgotten,")
 print(len(events.forgettable_), "are forgotten at least once, or never learned.")
 
 # %%
-# The rows that are forgotten most often, and some that never are.  The former may be
-# difficult for humans, too.
+# The rows that are forgotten most often, and some that are never forgotten.  The former
+# may be difficult for humans, too.
 
 forgotten = np.argsort(-events.n_forgotten_, kind="stable")[:8]
 figure, axes = plt.subplots(2, 8, figsize=(8, 2.6))

@@ -7,8 +7,8 @@ therefore compares strategies, and parameters of strategies, by cross-validation
 """
 
 # %%
-# `score` of a simulation is the mean of its learning curve on the rows held out.  The
-# rows are 500 of the digits.
+# The method `score` of a simulation returns the mean of its learning curve on held-out
+# rows.  The data are 500 handwritten digits.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -46,10 +46,11 @@ search = GridSearchCV(
 search.fit(X, y)
 
 # %%
-# `Stochastic` draws a batch in proportion to the scores to the power of `beta`: a small
-# exponent is nearly random, a large one is nearly `Margin` itself.  The bars are one
-# standard deviation over the four folds, which share it in part: compare strategies by
-# :func:`~skal.compare_strategies`, whose intervals are those of paired differences.
+# `Stochastic` draws rows with probabilities proportional to the scores to the power of
+# `beta`: a small exponent is close to random sampling, a large one to `Margin` itself.
+# The error bars are one standard deviation over the four folds.  Since all strategies
+# have the same folds, paired differences are more precise: see
+# :func:`~skal.simulation.compare_strategies`.
 
 table = pd.DataFrame(search.cv_results_).set_index("params")
 names = [

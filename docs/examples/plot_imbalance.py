@@ -2,13 +2,13 @@
 A rare class
 ============
 
-Of the handwritten digits, we look for eights, one row in ten.  Random picks are eights
-as often as all rows are; rows near the boundary are eights more often.
+One of ten handwritten digits is an eight.  Random sampling finds eights at this rate;
+among rows near the decision boundary, they are more frequent.
 """
 
 # %%
-# The start has two eights.  Scores are the average precision of rows that are held out,
-# because a model that never says "eight" already has an accuracy of 90 %.
+# Two of the initial rows are eights.  The score is the average precision on held-out
+# rows, because a model that never predicts "eight" already has an accuracy of 90 %.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,7 +38,7 @@ print(comparison)
 comparison.plot()
 
 # %%
-# One campaign by hand shows the share of eights among the rows that were queried.
+# A single campaign shows the share of eights among the queried rows.
 
 rng = np.random.default_rng(0)
 order = rng.permutation(len(X))

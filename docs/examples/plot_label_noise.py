@@ -2,15 +2,14 @@
 Wrong labels
 ============
 
-Annotators make mistakes.  Strategies that look for rows near a decision boundary also
-find the rows whose labels contradict the others, so that their gain over random sampling
-depends on the share of wrong labels.
+Annotators make mistakes.  Strategies that pick rows near a decision boundary also pick
+rows next to wrong labels, so that their gain over random sampling depends on the share
+of wrong labels.
 """
 
 # %%
-# Digits, with a share of the training labels replaced by another class.  The scores are
-# on held-out rows, whose labels are right: the test folds are chosen by position, and
-# only the others are changed.
+# The data are handwritten digits.  A share of the training labels is replaced by other
+# classes.  The test rows, whose labels are not changed, are the same for all shares.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,9 +37,10 @@ def with_noise(y, share, rows):
 
 
 # %%
-# One comparison for each fold, since the rows with wrong labels are not the same.  The
-# picture shows the mean accuracy over the campaign.  Here, both strategies stay above
-# random sampling.  Three campaigns are few: small differences mean nothing.
+# Each fold needs its own comparison, since the rows with wrong labels differ.  The plot
+# shows the mean accuracy over the campaign.  Here, both strategies are better than
+# random sampling for all shares.  Three campaigns are too few to interpret small
+# differences.
 
 names = {"Random": Random(), "Margin": Margin(), "LCMD": LCMD()}
 shares = (0.0, 0.1, 0.3)

@@ -2,13 +2,13 @@
 The least disagree metric beside entropy and margin
 ===================================================
 
-The least disagree metric (LDM) of a row is the least change of the model that changes
-the row's prediction, measured by the share of rows whose predictions change with it.
-The smaller it is, the nearer is the row to a decision boundary.
+The least disagree metric (LDM) of a row is the smallest change of the model that
+changes the prediction of the row, measured by the share of rows whose predictions
+change.  The smaller it is, the closer is the row to a decision boundary.
 """
 
 # %%
-# Three classes of two columns, of which the third is far from the others.
+# There are three classes, one of which is far from the others.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,11 +27,11 @@ grid = np.stack(np.meshgrid(axis, axis + 1.5), axis=-1)
 pool = grid.reshape(-1, 2)
 
 # %%
-# Entropy and margin are functions of the probabilities.  LDM moves the weights of the
-# last layer at random, and looks for the smallest moves that change a prediction.  The
-# rows that each would pick first are bright.  All three agree that these are at the
-# boundaries; LDM depends on how fast the boundaries move, and is estimated by random
-# draws, which is why its picture is not smooth.
+# Entropy and margin are functions of the probabilities.  LDM perturbs the weights of
+# the last layer at random, and looks for the smallest perturbation that changes a
+# prediction.  The rows that a strategy would pick first are bright.  For all three,
+# these are near the decision boundaries.  LDM is estimated by random draws, so that its
+# plot is not smooth.
 
 strategies = {
     "Entropy": Entropy(),

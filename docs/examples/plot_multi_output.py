@@ -1,13 +1,13 @@
 """
-Several labels a row
-====================
+Multi-output classification
+===========================
 
-For each handwritten digit, two questions are answered at once: whether it is even, and
-whether it is above four.  Strategies sum their scores over the outputs.
+Each handwritten digit has two labels: whether it is even, and whether it is greater
+than four.  Strategies sum their scores over the outputs.
 """
 
 # %%
-# A forest predicts both; each row that is queried gets both labels.
+# A forest predicts both labels.  An annotator provides both for each queried row.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,7 +27,7 @@ recommended = recommended_strategy(forest)
 print(recommended.reason)
 
 # %%
-# The share of rows with both labels right, after each query.
+# The plot shows the share of test rows for which both predictions are correct.
 
 figure, ax = plt.subplots(layout="constrained")
 for strategy in (Random(random_state=0), recommended):
@@ -41,5 +41,5 @@ for strategy in (Random(random_state=0), recommended):
         sizes.append(len(learner.X_training))
         scores.append((learner.predict(X_test) == y_test).all(axis=1).mean())
     ax.plot(sizes, scores, marker="o", label=type(strategy).__name__)
-ax.set(xlabel="labels used [rows]", ylabel="rows with both labels right")
+ax.set(xlabel="labels used [rows]", ylabel="both labels correct [share of rows]")
 ax.legend()

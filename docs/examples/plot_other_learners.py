@@ -2,13 +2,13 @@
 CatBoost, a forest and a Gaussian process
 =========================================
 
-Strategies read any learner.  LCMD compares rows by the predictions of the trees of a
-forest, by the kernel of a Gaussian process, and by the leaves of boosted trees.
+Strategies work with any learner.  LCMD compares rows by the predictions of the trees of
+a forest, by the kernel of a Gaussian process, and by the leaves of boosted trees.
 """
 
 # %%
-# A smooth function of four columns, of which one does nothing.  CatBoost takes part
-# where it is installed.
+# The target is a smooth function of three columns; a fourth one is irrelevant.
+# CatBoost is included if it is installed.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,10 +38,9 @@ else:
     )
 
 # %%
-# The rows with the largest variance of the predictions are similar to each other, so
-# that they serve single queries better than batches.  LCMD avoids that.  A function
-# drawn once, and three splits, prove little: :doc:`/which_strategy` has the results on
-# tables.
+# The rows with the largest predictive variance are similar to each other, which is a
+# disadvantage in batches.  LCMD avoids that.  One generated function and three splits
+# prove little: :doc:`/which_strategy` has results on real tables.
 
 size = (4.5 * len(learners), 4)
 figure, axes = plt.subplots(1, len(learners), figsize=size, layout="constrained")

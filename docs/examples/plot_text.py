@@ -2,12 +2,12 @@
 Text
 ====
 
-Sentences are told apart by which description of a data set they are from.  Their words
-are weighted by tf-idf, whose sparse rows strategies read as they are.
+Sentences are classified by the text that they are from.  Their words are weighted by
+tf-idf; strategies accept the sparse rows.
 """
 
 # %%
-# scikit-learn comes with a description of each of its data sets.
+# The sentences are from the descriptions of the data sets of scikit-learn.
 
 import re
 
@@ -40,8 +40,9 @@ texts, topics = np.array(texts, dtype=object), np.array(topics)
 print(len(texts), "sentences, for example:", texts[3])
 
 # %%
-# The vectorizer is a step of the model, and is fitted on labeled sentences alone.  With
-# so few of them for six topics, no strategy is clearly better than random sampling.
+# The vectorizer is a step of the model, and is fitted on the labeled sentences only.
+# With so few labels for six classes, no strategy is clearly better than random
+# sampling.
 
 model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, max_iter=500))
 comparison = compare_strategies(

@@ -3,16 +3,16 @@ Which learner
 =============
 
 A better model may save more labels than a better strategy.  This example compares
-models on few labels, drawn at random, and then on labels that each model queries.
+models with few labels, which are drawn at random or queried for each model.
 """
 
 # %%
 # Models
 # ------
-# The data are cells of the breast, malignant or benign, described by 30 numbers.
-# :class:`~skal.nets.FoldEnsembleClassifier` is what
-# :func:`~skal.tabular.make_tabular_classifier` fits by default; its training is shorter
-# here, so that this page is built quickly.  CatBoost takes part where it is installed.
+# The data are tumors, malignant or benign, described by 30 numbers.
+# :class:`~skal.nets.FoldEnsembleClassifier` is the default estimator of
+# :func:`~skal.tabular.make_tabular_classifier`; its training is shorter here to build
+# this page quickly.  CatBoost is included if it is installed.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -57,10 +57,10 @@ else:
 # %%
 # Random labels, and queried ones
 # -------------------------------
-# Each model is fitted on 20 random labels, and then on 60: 40 more that are random, or
-# 40 that :class:`~skal.strategies.Margin` queries for this model, 20 at a time.  The
-# log loss measures the quality of the probabilities, which matters where a strategy or
-# a decision uses them.  Scores are means over three splits.
+# Each model is fitted on 20 random labels, and then on 60: the other 40 are also
+# random, or are queried by :class:`~skal.strategies.Margin` for this model, 20 at a
+# time.  The log loss measures the quality of the probabilities, which strategies use.
+# Scores are means over three splits.
 
 splits = StratifiedShuffleSplit(3, test_size=0.3, random_state=0).split(X, y)
 found = []
@@ -95,11 +95,11 @@ scores = scores.groupby(["model", "labels"], sort=False).mean().unstack()
 scores.round(3)
 
 # %%
-# The picture
-# -----------
-# Three splits of a small data set say little about small differences, and other data
-# have another order: :doc:`/results/learners` compares eleven learners on 30 tables,
-# and :ref:`which-learner` draws the conclusions.
+# The comparison
+# --------------
+# Three splits of a small data set are too few for small differences, and the order is
+# different on other data: :doc:`/results/learners` compares eleven learners on 30
+# tables, and :ref:`which-learner` summarizes the results.
 
 order = ["20 random", "60 random", "60, of which 40 queried"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
