@@ -1,8 +1,10 @@
-"""How skal runs a module: modes of torch, eval mode and forward hooks."""
+"""How skal runs a module: modes of torch, hidden warnings, eval mode and hooks."""
 
 from __future__ import annotations
 
+import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -18,6 +20,7 @@ from skal.exceptions import UnsuitableLearnerError
 __all__ = [
     "call_with",
     "evaluating",
+    "hiding",
     "hooked",
     "input_of",
     "outer_device",
@@ -66,7 +69,7 @@ def own_modes() -> Iterator[None]:
 
     What a module computes under its own autocast is not affected.
     """
-    errors = np.geterr()
+    errors, depth = np.geterr(), _HIDDEN.depth()
     try:
         with ExitStack() as stack:
             stack.enter_context(training_modes())
@@ -77,6 +80,7 @@ def own_modes() -> Iterator[None]:
     finally:
         # An interrupt at the end of a block of np.errstate leaves what the block set.
         np.seterr(**errors)
+        _HIDDEN.leave(depth)
 
 
 def outer_device() -> AbstractContextManager[object]:
@@ -86,6 +90,78 @@ def outer_device() -> AbstractContextManager[object]:
     """
     device: torch.device | None = getattr(_OUTER, "device", None)
     return nullcontext() if device is None else device
+
+
+# -- warnings ----------------------------------------------------------------------
+
+
+class _Hidden:
+    """The blocks of all threads that hide warnings, by filters that threads share."""
+
+    def __init__(self) -> None:
+        # An interrupt may leave it locked, by a thread that then comes back.
+        self.lock = threading.RLock()
+        self.depths: dict[tuple[int, int], int] = {}  # by process and thread
+        self.before = ExitStack()
+
+    def depth(self) -> int:
+        """Count the blocks that this thread is within."""
+        return self.depths.get((os.getpid(), threading.get_ident()), 0)
+
+    def enter(self, category: type[Warning], message: str) -> None:
+        """Hide more warnings."""
+        with self.lock:
+            if not self._inside():
+                self.before.enter_context(warnings.catch_warnings())
+            key = os.getpid(), threading.get_ident()
+            self.depths[key] = self.depths.get(key, 0) + 1
+            warnings.filterwarnings("ignore", message, category)
+
+    def leave(self, depth: int) -> None:
+        """Go back to a depth; after the last thread, restore the filters."""
+        with self.lock:
+            key = os.getpid(), threading.get_ident()
+            self.depths[key] = min(depth, self.depths.get(key, 0))
+            if not self._inside():
+                self.before.close()
+                self.depths.clear()
+
+    def _inside(self) -> bool:
+        """Whether a thread of this process is within a block."""
+        pid = os.getpid()
+        return any(depth for (of, _), depth in self.depths.items() if of == pid)
+
+
+_HIDDEN = _Hidden()
+
+
+@contextmanager
+def hiding(category: type[Warning] = Warning, message: str = "") -> Iterator[None]:
+    """Run a block without warnings of a category whose text begins with a message.
+
+    `warnings.catch_warnings` restores what it found, which may be the filters of a
+    block of another thread: with two threads some stay.  Here the filters are restored
+    once no thread is within a block, and after an interrupt by the end of the query.
+
+    Parameters
+    ----------
+    category : type of Warning
+    message : str
+        A regular expression.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skal.contexts import hiding
+    >>> with hiding(UserWarning, "Few rows"):
+    ...     warnings.warn("Few rows of the pool.", stacklevel=1)
+    """
+    depth = _HIDDEN.depth()
+    try:
+        _HIDDEN.enter(category, message)
+        yield
+    finally:
+        _HIDDEN.leave(depth)
 
 
 # -- of one module ------------------------------------------------------------------

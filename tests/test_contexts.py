@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import nn
 
 from skal import ActiveLearner, NetClassifier, NetRegressor
-from skal.contexts import call_with, evaluating, hooked, input_of
+from skal.contexts import call_with, evaluating, hiding, hooked, input_of
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import DeepEnsembleClassifier, WeightSnapshots
 from skal.posteriors import Snapshots, WeightNoise
@@ -99,6 +101,65 @@ def test_an_interrupt_within_a_change_of_errors_of_numpy():
     with pytest.raises(KeyboardInterrupt):
         Interrupted().select(net, POOL, 4)
     assert np.geterr() == before
+
+
+class Within:
+    """Enters a block in a thread of its own, and leaves it when told to."""
+
+    def __init__(self, category: type[Warning]) -> None:
+        self.entered, self.told = Event(), Event()
+        self.thread = Thread(target=self._run, args=(category,))
+        self.thread.start()
+        self.entered.wait()
+
+    def _run(self, category: type[Warning]) -> None:
+        with hiding(category):
+            self.entered.set()
+            self.told.wait()
+
+    def leave(self) -> None:
+        self.told.set()
+        self.thread.join()
+
+
+def test_warnings_are_shown_again_after_the_last_of_two_threads():
+    before = warnings.filters
+    content = list(before)
+    first = Within(UserWarning)
+    second = Within(RuntimeWarning)  # within the block of the first
+    first.leave()
+    warnings.warn("hidden", RuntimeWarning, stacklevel=1)
+    second.leave()
+    assert warnings.filters is before
+    assert warnings.filters == content
+    with pytest.warns(UserWarning, match="shown"):
+        warnings.warn("shown", UserWarning, stacklevel=1)
+
+
+def test_only_the_named_warnings_are_hidden():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        with hiding(UserWarning, "Few rows"):
+            with hiding(RuntimeWarning):
+                warnings.warn("hidden", RuntimeWarning, stacklevel=1)
+            warnings.warn("Few rows of the pool", UserWarning, stacklevel=1)
+            warnings.warn("Many rows", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["Many rows"]
+
+
+def test_an_interrupt_at_the_end_of_hidden_warnings():
+    kept = hiding()
+
+    class Interrupted(QueryStrategy):
+        def _select(self, pool, n, rng):
+            kept.__enter__()  # as where the block ends, but was not left
+            raise KeyboardInterrupt
+
+    X, y = make_data("regression")
+    net, before = make_net("regression").fit(X, y), list(warnings.filters)
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().select(net, POOL, 4)
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize("mode", ["inference_mode", "no_grad", "default device"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skal._numerics.products import linear
+from skal.contexts import hiding
 from skal.rng import seed_from
 
 __all__ = ["Clusters", "k_means"]
@@ -99,8 +99,7 @@ def k_means(
         model = KMeans(random_state=seed, max_iter=steps, tol=0, **settings)
     else:
         model = MiniBatchKMeans(random_state=seed, batch_size=_BATCH_SIZE, **settings)
-    with warnings.catch_warnings():  # fewer distinct rows than clusters are allowed
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with hiding(ConvergenceWarning):  # fewer distinct rows than clusters are allowed
         model.fit(rows, sample_weight=given)
     return Clusters(
         torch.as_tensor(model.labels_, dtype=torch.long, device=features.device),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
+from skal.contexts import hiding
 from skal.posteriors.gaussian import GaussianReader
 from skal.reading.models import Member
 from skal.reading.process import prior_variances
@@ -44,8 +44,7 @@ class GaussianProcess(GaussianReader):
         block = model.rows.read(slice(0, min(16, len(model.rows))))
         few = self._rows(block)
         closed = self._variance(few, self.kernel.diag(few))
-        with warnings.catch_warnings():  # of variances that are rounded to 0
-            warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
+        with hiding(message="Predicted variances smaller than 0"):  # by rounding
             std = gp.predict(_named(block, few), return_std=True)[1]
         public = np.square(std).reshape(len(few), -1)
         best = int(closed.argmax())

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from skal.contexts import own_modes
+from skal.contexts import hiding, own_modes
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import estimator_of
 from skal.rows import n_rows, take_slice
@@ -122,8 +121,7 @@ def _runs(cls: type[QueryStrategy], pool: Pool) -> bool:
 def trial_error(strategy: QueryStrategy, pool: Pool) -> Exception | None:
     """Let a strategy pick a row of a pool, and return what it raises."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with hiding():
             strategy._check_learner(pool)
             strategy._query(pool, 1)
     # What a strategy raises depends on the models of the user.
