@@ -26,6 +26,7 @@ from skal.learners.training import (
     set_owners,
     unchanged_on_error,
     warn_if_owned,
+    warn_if_rebuilt,
 )
 from skal.reading.pool import complete_columns
 from skal.reading.unwrapping import accepts_nan
@@ -238,6 +239,27 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
         return {
             k: v for k, v in params.items() if k not in ("X_training", "y_training")
         }
+
+    def set_params(self, **params: Any) -> ActiveLearner:
+        """Set parameters, those of the estimator and the strategy included.
+
+        Parameters
+        ----------
+        **params : dict
+            As listed by `get_params`.
+
+        Returns
+        -------
+        learner : self
+
+        Warns
+        -----
+        UserWarning
+            If a fitted net builds its module anew, with other weights.
+        """
+        with warn_if_rebuilt(self.estimator):
+            super().set_params(**params)
+        return self
 
     def fit(
         self, X: Any, y: Any, bootstrap: bool = False, **fit_kwargs: Any

@@ -11,10 +11,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 from sklearn.base import clone
+from skorch import NeuralNet
 
 from skal._tables import is_other_table, naming_cells
-from skal.nets.copying import copy_estimator
-from skal.reading.unwrapping import as_input
+from skal.nets.copying import copy_estimator, parts_within
+from skal.nets.estimator import EstimatorNet
+from skal.nets.outcome import warn_if_untrained, warn_of_new_weights
+from skal.reading.unwrapping import as_input, is_gpytorch
 from skal.rows import n_rows, take_rows
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "set_owners",
     "unchanged_on_error",
     "warn_if_owned",
+    "warn_if_rebuilt",
 ]
 
 
@@ -69,6 +73,9 @@ def fit_estimator(
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
     with naming_cells(X, "X"):
         estimator.fit(as_input(X, estimator), as_input(y, estimator), **along)
+    for net in _plain_nets(estimator):
+        if not is_gpytorch(net):  # trained in a few steps
+            warn_if_untrained(net)
 
 
 #: The learner that trained an estimator last, by the id of the estimator.
@@ -98,6 +105,27 @@ def set_owners(learners: Iterable[Any]) -> None:
     """Remember which learners have trained their estimators, while they are alive."""
     for learner in learners:
         _OWNERS[id(learner.estimator)] = learner
+
+
+@contextmanager
+def warn_if_rebuilt(estimator: Any) -> Iterator[None]:
+    """Warn if the block makes a trained net of skorch build its module anew.
+
+    skorch does so where a parameter of the module is set, in silence.  The nets of skal
+    warn by themselves.
+    """
+    nets = [net for net in _plain_nets(estimator) if vars(net).get("history_")]
+    before = [vars(net).get("module_") for net in nets]
+    yield
+    for net, module in zip(nets, before, strict=True):
+        if vars(net).get("module_") is not module:
+            warn_of_new_weights(net, stacklevel=4)
+
+
+def _plain_nets(estimator: Any) -> list[NeuralNet]:
+    """List the nets of skorch itself within an estimator."""
+    nets = parts_within(estimator, NeuralNet)
+    return [net for net in nets if not isinstance(net, EstimatorNet)]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from skal.nets.data import (
 )
 from skal.nets.held_out import EncodedStream, held_out_arrays, is_taken_from
 from skal.nets.modules import cast_inputs
+from skal.nets.outcome import warn_of_new_weights
 from skal.nets.validation import check_inputs
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 
@@ -136,14 +136,7 @@ class EstimatorNet(NeuralNet):
             if self.initialized_ and "optimizer" in direct:
                 self.initialize_optimizer()
         if rebuilds and len(self.history_):
-            warnings.warn(
-                f"The module of {type(self).__name__} is rebuilt with new weights: "
-                "what it had learned is lost, and predictions and queries mean nothing "
-                "before the next fit. Set parameters of the module of an unfitted "
-                "clone, or fit (a learner: teach) before anything else.",
-                UserWarning,
-                stacklevel=3,
-            )
+            warn_of_new_weights(self, stacklevel=3)
         return self
 
     @contextmanager

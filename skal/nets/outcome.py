@@ -8,7 +8,7 @@ from typing import Any
 
 from skal.exceptions import TrainingWarning
 
-__all__ = ["warn_if_untrained"]
+__all__ = ["warn_if_untrained", "warn_of_new_weights"]
 
 #: Adam moves a weight by about `lr` in a step. The initial weights of a layer of 128
 #: inputs spread over +-.09, so 30 steps at the usual .001 change them by a third.
@@ -24,10 +24,11 @@ def warn_if_untrained(net: Any) -> None:
 
     Parameters
     ----------
-    net : BaseNet
+    net : skorch.NeuralNet
         After a fit. With a warm start, its history has earlier fits, too.
     """
-    epochs = [epoch for epoch in net.history if "train_loss" in epoch]
+    recorded = {"train_loss", "train_batch_count"}  # unless a subclass does not
+    epochs = [epoch for epoch in net.history or [] if recorded <= epoch.keys()]
     if not epochs:
         return
     kind, losses = type(net).__name__, [epoch["train_loss"] for epoch in epochs]
@@ -51,6 +52,25 @@ def warn_if_untrained(net: Any) -> None:
     warnings.warn(problem, TrainingWarning, stacklevel=3)
 
 
+def warn_of_new_weights(net: Any, stacklevel: int) -> None:
+    """Warn that the module of a trained net was built anew by `set_params`.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    stacklevel : int
+        As in `warnings.warn`, called by the caller.
+    """
+    warnings.warn(
+        f"The module of {type(net).__name__} is rebuilt with new weights: "
+        "what it had learned is lost, and predictions and queries mean nothing "
+        "before the next fit. Set parameters of the module of an unfitted "
+        "clone, or fit (a learner: teach) before anything else.",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 def _never_fell(net: Any, losses: list[float]) -> bool:
     might_fall = losses[0] != 0 and net.lr != 0  # as an lr of 0 is meant
     return might_fall and len(losses) >= _MIN_EPOCHS and min(losses[1:]) >= losses[0]
@@ -64,7 +84,7 @@ def _ran_to_its_end(net: Any, n_epochs: int) -> bool:
 def _n_steps(net: Any, epochs: list[Any]) -> int:
     batches = sum(epoch["train_batch_count"] for epoch in epochs)
     # LBFGS evaluates the loss several times in a step.
-    groups = net.optimizer_.param_groups
+    groups = getattr(vars(net).get("optimizer_"), "param_groups", [])
     return int(batches * max((g.get("max_iter", 1) for g in groups), default=1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -19,10 +20,20 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping
 
 from skal import ActiveLearner, Committee, CommitteeRegressor
-from skal.nets import NetClassifier, NetRegressor
-from skal.strategies import CoreSet, Entropy, LDMSeeding, NoiseStability, Random
+from skal.exceptions import TrainingWarning
+from skal.nets import MLP, NetClassifier, NetRegressor
+from skal.strategies import (
+    CoreSet,
+    Entropy,
+    LDMSeeding,
+    Margin,
+    NoiseStability,
+    Random,
+)
 from tests.learners.conftest import TABLES, as_dense, convert, same_kind
 
+PLAIN_X = np.random.default_rng(1).normal(size=(24, 4)).astype(np.float32)
+PLAIN_Y = (PLAIN_X[:, 0] > 0).astype(int)
 QUICK = {"module__hidden_sizes": (8,), "max_epochs": 3, "random_state": 0}
 
 
@@ -308,3 +319,77 @@ def test_search_and_validation(data):
     search = GridSearchCV(clone(learner), grid, cv=2).fit(X, y)
     assert search.best_params_["estimator__netclassifier__lr"] == 0.05
     assert len(search.best_estimator_.query(X, n_instances=2)[0]) == 2
+
+
+PLAIN = {
+    "train_split": None,
+    "verbose": 0,
+    "module__n_features": 4,
+    "module__n_outputs": 2,
+}
+
+
+def plain_net(**kwargs):
+    """A net of skorch itself, with one of skal's modules."""
+    return NeuralNetClassifier(
+        MLP, criterion=torch.nn.CrossEntropyLoss, **{**PLAIN, "lr": 0.1, **kwargs}
+    )
+
+
+def in_pipeline(net):
+    return make_pipeline(StandardScaler(), net)
+
+
+def in_search(net):
+    return GridSearchCV(net, {"batch_size": [8]}, cv=2)
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, in_pipeline, in_search])
+def test_training_of_plain_skorch_nets_that_came_to_nothing(wrap):
+    X, y = PLAIN_X, PLAIN_Y
+
+    def fitted(**kwargs):
+        return ActiveLearner(wrap(plain_net(**kwargs)), Margin(), X, y)
+
+    with pytest.warns(TrainingWarning, match="Too little training: NeuralNet"):
+        fitted(max_epochs=3)
+    with pytest.warns(TrainingWarning, match="Training failed: the loss"):
+        fitted(lr=1e30, max_epochs=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner = fitted(max_epochs=40)
+        learner.teach(X[:2], y[:2])
+    committee = Committee([ActiveLearner(wrap(plain_net(max_epochs=3)))])
+    with pytest.warns(TrainingWarning, match="Too little training"):
+        committee.fit(X, y)
+
+
+def test_a_net_that_records_no_losses_is_not_judged():
+    class Silent(NeuralNetClassifier):
+        def fit_loop(self, X, y=None, epochs=None, **fit_params):
+            self.history.new_epoch()
+            self.history.record("train_loss", 1.0)
+            return self
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ActiveLearner(Silent(MLP, **PLAIN), Margin(), PLAIN_X, PLAIN_Y)
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, in_pipeline])
+@pytest.mark.filterwarnings("ignore::skal.exceptions.TrainingWarning")
+def test_setting_a_parameter_rebuilds_the_module_of_a_plain_skorch_net(wrap):
+    prefix = "estimator__" + (
+        "" if wrap is not in_pipeline else "neuralnetclassifier__"
+    )
+    learner = ActiveLearner(wrap(plain_net(max_epochs=3)), Margin(), PLAIN_X, PLAIN_Y)
+    before = learner.predict_proba(PLAIN_X)
+    learner.set_params(**{f"{prefix}lr": 0.5, "on_duplicate": "ignore"})
+    np.testing.assert_array_equal(learner.predict_proba(PLAIN_X), before)
+    with pytest.warns(UserWarning, match="NeuralNetClassifier is rebuilt") as caught:
+        assert learner.set_params(**{f"{prefix}module__dropout": 0.2}) is learner
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        unfitted = ActiveLearner(wrap(plain_net(max_epochs=3)))
+        unfitted.set_params(**{f"{prefix}module__dropout": 0.2})
