@@ -39,7 +39,7 @@ def max_det(
     Returns
     -------
     picks : Picks
-        Scores are the variances given the picks before, float64.
+        Scores are the variances given the previous picks, float64.
 
     Raises
     ------

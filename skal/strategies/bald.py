@@ -117,9 +117,9 @@ class BALD(Disagreement):
     \log\det(I + \Sigma/\sigma^2)` with the covariance :math:`\Sigma` of the targets of
     the row over the models.  For a committee of classifiers it equals query by
     committee with the mean Kullback-Leibler divergence from the consensus [2]_, and can
-    be imported as ``KLDivergence``.  Where the learner gives a distribution instead of
-    models (`skal.posteriors.PredictiveDistribution`), :math:`\Sigma` has its variances
-    on the diagonal.  Similar rows have similar scores, so a large batch
+    be imported as ``KLDivergence``.  If the learner predicts a distribution
+    (`skal.posteriors.PredictiveDistribution`), :math:`\Sigma` has its variances on the
+    diagonal.  Similar rows have similar scores, so a large batch
     is redundant; `BatchBALD` avoids this.
 
     The cost is K forward passes over the pool, which is read in blocks.

@@ -86,7 +86,7 @@ class LCMD(_Centers):
         * ``"features"``: the same without the 1, which matters only for the first pick
           if there are no labeled rows.
         * ``"predictions"`` of the models of a committee, a forest or any posterior,
-          less their mean [2]_; of all classes, for a classifier.  A `Posterior` stands
+          minus their mean [2]_; of all classes, for a classifier.  A `Posterior` stands
           for the predictions of its models.
         * ``"leaves"`` of the trees of a forest, of bagging or of boosting: the squared
           distance is the share of trees in which rows fall into different leaves.
@@ -134,7 +134,7 @@ class LCMD(_Centers):
     matrix product.  The vectors of several models are concatenated.  ``"predictions"``
     costs a prediction of each of the K models, and K elements a row and target.
     ``"leaves"`` keeps four bytes a row and tree, and compares 64 rows with all at a
-    time: a batch of 100 from 50,000 rows by 100 trees took 2 seconds of a core.
+    time: a batch of 100 from 50,000 rows with 100 trees took 2 seconds on one core.
     ``"kernel"`` computes the covariance with up to `n_components` rows; see
     `skal.reading.process.read_process`.
 

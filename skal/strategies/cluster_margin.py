@@ -59,9 +59,9 @@ class ClusterMargin(ReadsSpace, WrappingStrategy):
 
     The paper clusters the whole pool, once for all queries, because its features do not
     change; here the candidates of each query are clustered, by features that may change
-    from fit to fit, and nothing is kept between queries.  Algorithms and experiments
-    were known from the abstract and from independent programs only; candidates for
-    each pick vary there from 1.25 to 10.
+    from fit to fit, and nothing is kept between queries.  This implementation follows
+    the abstract of the paper and independent programs, in which the number of
+    candidates for each pick is between 1.25 and 10.
 
     The cost is that of `strategy` on the pool, of reading the vectors of the
     candidates, and of clustering r of them, up to `max_rows`: about r² × d operations

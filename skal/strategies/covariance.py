@@ -94,7 +94,7 @@ class MaxDet(_Covariance):
 
     Notes
     -----
-    The next pick has the largest variance given the picks before, which is its score.
+    The next pick has the largest variance given the previous picks, which is its score.
     This is BatchBALD for a Gaussian process; conditioning on the labeled rows is the
     same as MaxDet-TP.
 
@@ -184,8 +184,9 @@ class BAIT(_Covariance):
     -----
     For regressors, the next pick is the row that most reduces the sum of the variances
     over the pool and the labeled rows, by :math:`\phi_x^\top \Sigma \phi_x / (\sigma^2
-    + \phi_x^\top \phi_x)` in the features after the picks before, with :math:`\Sigma =
-    \sum \phi \phi^\top`; this is its score.  The cost is that of `MaxDet`.
+    + \phi_x^\top \phi_x)` in the features after the previous picks, with
+    :math:`\Sigma = \sum \phi \phi^\top`; this is its score.  The cost is that of
+    `MaxDet`.
 
     For classifiers, a row has the Fisher information :math:`I_x = \sum_y p_y
     \nabla_\theta \log p_y \nabla_\theta \log p_y^\top`.  With its sum F over pool and

@@ -210,7 +210,7 @@ class MeanStd(Disagreement):
 
 
 class VoteEntropy(Disagreement):
-    r"""Query by committee, vote entropy [1]_: the votes of the models are spread.
+    r"""Query by committee, vote entropy [1]_: the models vote for different classes.
 
     Parameters
     ----------
@@ -332,7 +332,7 @@ class LabelDispersion(VariationRatio):
 
 
 class PredictiveVariance(Disagreement):
-    r"""Predictive variance [1]_: variance over models, or as the learner gives it.
+    r"""Predictive variance [1]_: variance over models, or predicted by the learner.
 
     Parameters
     ----------
@@ -352,8 +352,8 @@ class PredictiveVariance(Disagreement):
     and it can be imported as ``QBCVariance``.  The cost is K forward passes over the
     pool, which is read in blocks.
 
-    Where the learner gives a distribution instead of models, such as a Gaussian process
-    or `BayesianRidge`, the score is its variance
+    If the learner predicts a distribution, as a Gaussian process and `BayesianRidge`
+    do, the score is its variance
     (`skal.posteriors.PredictiveDistribution`).
 
     References

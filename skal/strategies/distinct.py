@@ -32,10 +32,9 @@ class Distinct(WrappingStrategy):
     -----
     Equal rows have equal scores, so a batch of the highest scores may consist of
     duplicates, although one label is informative for all of them.  The strategy sees
-    only one of several equal rows, and no row that equals a labeled row.  Which one, is
-    random, and the same in each query.
-    Duplicates are picked only once all other rows have been picked: the strategy then
-    makes another query.
+    only one of several equal rows, and no row that equals a labeled row.  This one is
+    drawn at random, and is the same in each query.  Duplicates are picked only after
+    all other rows have been picked: the strategy then makes another query.
 
     Rows are compared as they are stored, before any transformer.  If the labels of
     equal rows differ, their spread cannot be learned from one row of each kind.

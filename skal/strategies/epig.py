@@ -54,8 +54,8 @@ class EPIG(PosteriorStrategy):
     of models, as a Gaussian process does, its covariances are used
     (`skal.posteriors.PredictiveDistribution`).  In contrast, `BALD` also prefers rows
     that are informative about parts of the model that are irrelevant to the predictions
-    of interest.  The rows with the largest scores are often alike; `BatchEPIG` avoids
-    this.
+    of interest.  The rows with the largest scores are often similar; `BatchEPIG`
+    avoids this.
 
     The cost is K forward passes over the pool and the target rows, and m·t·K·C²
     multiply-adds.
@@ -146,7 +146,7 @@ class EPIG(PosteriorStrategy):
 
 
 class BatchEPIG(EPIG):
-    r"""ParBaLS [1]_: `EPIG` given the labels of the picks before.
+    r"""ParBaLS [1]_: `EPIG` given the labels of the previous picks.
 
     Parameters
     ----------
@@ -162,23 +162,23 @@ class BatchEPIG(EPIG):
     -----
     Each row picked has the largest mean over the target rows of :math:`I(y; y_* \mid
     y_B)`, the information that its label adds to those of the picks :math:`y_B` about
-    the label of a target row.  These are not known yet.  For classification, sampled
-    labels stand for them, each set of labels drawn from one of the models, and the
-    scores are averaged.  The models are then weighted by the likelihood of the labels;
-    the authors' program instead fits a model to each set of labels [1]_, which costs
-    `n_configurations` fits a pick.  Both agree where the models are many draws from the
-    posterior.  Few models, or confident ones such as the trees of a forest, are soon
-    told apart by the labels: the rows with the largest `EPIG` then fill the batch, with
-    a score of 0.  For regression under a Gaussian, covariances given labels do not
-    depend on their values, so nothing is sampled.
+    the label of a target row.  Since these labels are unknown, they are sampled for
+    classification, each set of labels from one of the models, and the scores are
+    averaged.  The models are then weighted by the likelihood of the labels.  The
+    authors' program instead fits a model to each set of labels [1]_, which costs
+    `n_configurations` fits for each pick.  Both agree if the models are many draws from
+    the posterior.  With few models, or confident ones such as the trees of a forest,
+    the labels soon determine the model: the rows with the largest `EPIG` then fill the
+    batch, with a score of 0.  For regression under a Gaussian, covariances given labels
+    do not depend on their values, so that nothing is sampled.
 
     Classification costs, for each pick, `n_configurations` times what `EPIG` costs
-    after the forward passes, and 8·K·m·C bytes: seconds for 5000 rows, so ask a large
-    pool by ``Subsample(BatchEPIG())``. Regression costs m·t multiply-adds a pick, and
-    8·m·t·T bytes.
+    after the forward passes, and 8·K·m·C bytes, which takes seconds for 5000 rows; for
+    larger pools, use ``Subsample(BatchEPIG())``.  Regression costs m·t multiply-adds
+    for each pick, and 8·m·t·T bytes.
 
-    The paper was read in its abstract and introduction, and the authors' program in
-    full (``eer.py`` in https://github.com/ADDAPT-ML/ParBaLS).
+    This implementation follows the abstract and the introduction of the paper, and the
+    authors' program (``eer.py`` in https://github.com/ADDAPT-ML/ParBaLS).
 
     References
     ----------

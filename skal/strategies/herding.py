@@ -58,15 +58,15 @@ class MaxHerding(ReadsSpace, QueryStrategy):
 
     The paper uses features that were learned without labels, on the unit sphere, with
     :math:`\sigma = 1`, which is what ``"auto"`` gives there: pass such features as
-    inputs, with ``space="inputs"``.  Of the paper, the abstract and independent
-    programs that follow the authors' could be read, not its other kernels and its
-    variant of k-medoids.
+    inputs, with ``space="inputs"``.  This implementation follows the abstract of the
+    paper and independent programs that follow the authors'; it has neither the other
+    kernels of the paper nor its variant of k-medoids.
 
     The cost is one forward pass over the pool and the labeled rows, whose vectors are
     kept twice, (m + L) × d elements each, and about 3·m² × d multiply-adds and 3·m²
     exponentials: coverage is computed in blocks, and again only where it may decide a
-    pick.  100 of 20,000 rows of 64 numbers take 6 seconds of a core and 70 MB.  The
-    time grows with the square of m: for larger pools, draw a part by `Subsample`.
+    pick.  Picking 100 of 20,000 rows with 64 elements takes 6 seconds on one core, and
+    70 MB.  The time grows with the square of m: for larger pools, use `Subsample`.
 
     References
     ----------
@@ -125,7 +125,7 @@ class UHerding(ReadsSpace, WrappingStrategy):
     temperature : float or "auto", default="auto"
         Temperature :math:`\tau` that calibrates the probabilities of a classifier if
         `strategy` is None; above 1 they become less certain.  ``"auto"``: chosen by
-        labeled rows, which takes one fit; 1 does without.
+        labeled rows, which takes one fit; 1 means no calibration.
     space, head
         As in `MaxHerding`.
     random_state : int, RandomState, Generator or None
@@ -137,9 +137,9 @@ class UHerding(ReadsSpace, WrappingStrategy):
     As `MaxHerding`, with the uncertainty U of each row as its weight: the score of a
     pick is what it adds to :math:`\frac1m \sum_u U(u) \max_{s \in S} k(u, s)`.  Two
     parameters adapt to the number of labels, as in the paper.  With few labels, the
-    kernel is wide, and calibrated probabilities are alike, so that the picks are those
-    of `MaxHerding`.  With many labels, the kernel is narrow, and the picks are the most
-    uncertain rows.
+    kernel is wide, and calibrated probabilities are similar, so that the picks are
+    those of `MaxHerding`.  With many labels, the kernel is narrow, and the picks are
+    the most uncertain rows.
 
     With ``temperature="auto"``, a clone of the learner's estimator is fitted on 70 % of
     the labeled rows, drawn by class.  Probabilities :math:`p^{1/\tau}`, scaled to a sum
@@ -148,9 +148,9 @@ class UHerding(ReadsSpace, WrappingStrategy):
     It is 1 for a committee, for several outputs, and if a class has fewer than two
     labels.  If all uncertainties are 0, all weights are 1.
 
-    The paper could be read in part: this description of its two adaptations, and the
-    temperatures, follow independent programs that cite the authors'.  The paper is
-    about classifiers; the uncertainty of regressors is ours.
+    This implementation follows parts of the paper, and for the two adaptations and the
+    temperatures independent programs that cite the authors'.  The paper is about
+    classifiers; uncertainties of regressors are an extension.
 
     The cost is that of `MaxHerding` and of `strategy`, and the fit.  The fit of a net
     draws from the global generators: in threads, set ``temperature=1``.

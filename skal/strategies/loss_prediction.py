@@ -30,8 +30,8 @@ class LossPrediction(ScoreStrategy):
 
     The score is the predicted loss :math:`\hat l(x)`, which has neither a unit nor a
     meaningful zero: only the order of the rows is learned.  The loss does not
-    distinguish label noise from a lack of knowledge, so rows whose labels cannot be
-    predicted are picked, too.
+    distinguish label noise from a lack of training data, so that rows whose labels are
+    noisy are picked, too.
 
     The scores of several nets are averaged: a constant added to all rows does not
     change the order, and the margin, which is the same unless it was set, gives them

@@ -23,7 +23,7 @@ __all__ = ["PerCost"]
 
 
 class PerCost(WrappingStrategy, ScoreStrategy):
-    r"""Scores per cost [1]_: rows that are worth the most for what their labels cost.
+    r"""Scores per cost [1]_: rows with high scores and cheap labels.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class PerCost(WrappingStrategy, ScoreStrategy):
     costs : array-like of shape (m,), str, int, callable or None
         Cost of the label of each row of the pool, in any unit, above 0:
 
-        - an array in the order of the pool, or a Series of pandas, of which those are
-          used that have the index labels of the pool, in whatever order they are;
+        - an array in the order of the pool, or a pandas Series, which is matched to the
+          index of the pool;
         - the name of a column of the pool, if it is a table, or a key, if it is a dict;
         - the number of a column of the pool, if it is an array or a sparse matrix;
         - a function of the pool, as it was passed to the query, that returns such an

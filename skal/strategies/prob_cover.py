@@ -62,9 +62,9 @@ class ProbCover(ReadsSpace, QueryStrategy):
     kept twice, (m + L) × d elements each.  The choice of the radius takes k-means and
     (m + L) × d operations for each reference row; the picks take between m²·d/2 and
     2·m²·d multiply-adds, in blocks: neither a matrix of size m × m nor a graph is kept.
-    With 128 features and 100 picks, 10,000 rows took 2 seconds of a core, 20,000 rows 5
-    and 50,000 rows 18.  The time grows with the square of m: for larger pools, draw a
-    part by `Subsample`.
+    With 128 features and 100 picks, 10,000 rows took 2 seconds on one core, 20,000 rows
+    5 and 50,000 rows 18.  The time grows with the square of m: for larger pools, use
+    `Subsample`.
 
     References
     ----------

@@ -37,19 +37,19 @@ class Stochastic(WeightedStrategy, WrappingStrategy, ScoreStrategy):
 
     Notes
     -----
-    The highest scores of a pool belong to similar rows, which tell the model the same;
-    and the scores change as soon as the first label of the batch is known.  Drawing
-    the rows avoids both at no cost.  They are drawn without replacement, each with a
-    probability proportional to
+    The rows with the highest scores are often similar, so that their labels are
+    redundant, and scores would change after the first label of the batch.  Drawing the
+    rows at random reduces both problems at no cost.  Rows are drawn without
+    replacement, each with a probability proportional to
 
-    - :math:`s_x^\beta` (power), where a score of 0 means that a row is worthless.  The
+    - :math:`s_x^\beta` (power), where a score of 0 means that a row has no value.  The
       scale of the scores does not matter.  If any score of the pool is negative, as
       those of `Margin` are, the lowest one is subtracted first.  Rows of weight 0 come
       last;
     - :math:`e^{\beta s_x}` (softmax), where differences of scores matter and their
       unit is that of :math:`1/\beta`;
     - :math:`r_x^{-\beta}` (softrank) with the rank r, 1 for the highest score, where
-      only the order matters.  Any scores will do.
+      only the order matters, so that any scores are suitable.
 
     This is the same as picking the largest of :math:`\log s_x`, :math:`s_x` or
     :math:`-\log r_x` after noise :math:`g_x / \beta` from a standard Gumbel

@@ -58,9 +58,9 @@ class VAAL(AdversarialStrategy):
     history_ : list of dict
         Curves of the last query, one dict for each epoch: ``"vae_loss"``,
         ``"discriminator_loss"`` and ``"auc"``, the probability that the discriminator
-        gives a labeled row a higher value than a row of the pool.  Near 0.5 it cannot
-        tell them apart: the labeled rows represent the pool, and picks are as good as
-        random.
+        gives a labeled row a higher value than a row of the pool.  Near 0.5, it
+        cannot distinguish them: the labeled rows represent the pool, and the picks are
+        as good as random sampling.
 
     Raises
     ------
