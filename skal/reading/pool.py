@@ -20,8 +20,8 @@ from skal._tables import column_names, take_columns
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.models import Member
+from skal.reading.untrained import check_finite_untrained
 from skal.reading.unwrapping import (
-    accepts_nan,
     as_input,
     estimator_of,
     innermost,
@@ -195,8 +195,7 @@ class Pool:
             for member in self.members:
                 member.rows.check_finite()
         else:
-            allow_nan = accepts_nan(self.learner, unknown=True)
-            Rows(self.X, allow_nan=allow_nan, name=self.name).check_finite()
+            check_finite_untrained(self)
 
     @property
     def task(self) -> str:

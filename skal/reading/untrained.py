@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skal._tables import column_names, take_columns
-from skal.reading.pool import Pool
-from skal.reading.unwrapping import as_input, learners_of, walk
-from skal.rows import ChainedRows, Rows, array_if_tensor
+from skal.reading.unwrapping import (
+    accepts_nan,
+    as_input,
+    learners_of,
+    needs_labels,
+    walk,
+)
+from skal.rows import ChainedRows, Rows, array_if_tensor, find_bad_rows
 
-__all__ = ["seen_rows"]
+if TYPE_CHECKING:
+    from skal.reading.pool import Pool
+
+__all__ = ["check_finite_untrained", "seen_rows"]
 
 
 def seen_rows(pool: Pool) -> list[tuple[Rows, Rows | None]]:
@@ -54,16 +63,50 @@ def seen_rows(pool: Pool) -> list[tuple[Rows, Rows | None]]:
     return views
 
 
+def check_finite_untrained(pool: Pool) -> None:
+    """Raise if a row of the pool has NaN that the models will not accept.
+
+    What the tags of the models do not tell, such as those of a ColumnTransformer, of
+    which one part takes the columns with NaN, copies of the transformers do.
+    """
+    rows = Rows(
+        pool.X, allow_nan=accepts_nan(pool.learner, unknown=True), name=pool.name
+    )
+    try:
+        rows.check_finite()
+    except ValueError:
+        if not all(_accepts(pool, learner) for learner in learners_of(pool.learner)):
+            raise
+
+
+def _accepts(pool: Pool, learner: Any) -> bool:
+    """Whether a model accepts the rows of the pool after the steps of its Pipeline.
+
+    What is not known before there are labels is left to the fit.
+    """
+    *wrappers, estimator = walk(learner)
+    if any(needs_labels(step) for w in wrappers for step in _transformers(w)):
+        return True
+    try:
+        if any(find_bad_rows(rows) is None for _, rows in _steps_on(pool, learner)):
+            return True
+    # Any transformer may refuse them, each in its own way.
+    except Exception:
+        return False
+    return accepts_nan(estimator, unknown=True)
+
+
 def _fitted_on(pool: Pool, learner: Any) -> list[Any]:
     """Copy the transformers of a learner, and fit each on the rows so far."""
+    return [step for step, _ in _steps_on(pool, learner)]
+
+
+def _steps_on(pool: Pool, learner: Any) -> Iterator[tuple[Any, Any]]:
+    """Fit copies of the transformers of a learner in turn, and transform the rows."""
     *wrappers, estimator = walk(learner)
-    rows, fitted = as_input(pool.X, estimator), []
+    rows = as_input(pool.X, estimator)
     for wrapper in wrappers:
-        if not isinstance(wrapper, Pipeline):
-            continue
-        for _, step in wrapper.steps[:-1]:
-            if not hasattr(step, "transform"):
-                continue
+        for step in _transformers(wrapper):
             own = clone(step)
             try:
                 rows = own.fit(array_if_tensor(rows)).transform(array_if_tensor(rows))
@@ -74,8 +117,13 @@ def _fitted_on(pool: Pool, learner: Any) -> list[Any]:
                     f"fitted on {pool.name} without labels ({error}). Let Random pick "
                     "the first rows, or fit the model."
                 ) from error
-            fitted.append(own)
-    return fitted
+            yield own, rows
+
+
+def _transformers(wrapper: Any) -> list[Any]:
+    """List the steps of a Pipeline before its last one; of others, none."""
+    steps = wrapper.steps[:-1] if isinstance(wrapper, Pipeline) else []
+    return [step for _, step in steps if hasattr(step, "transform")]
 
 
 def _with_columns_of(pool: Any, X: Any) -> Any:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import BaseEnsemble
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import get_tags
 from skorch import NeuralNet
@@ -30,6 +30,7 @@ __all__ = [
     "is_net",
     "is_sklearn_own",
     "learners_of",
+    "needs_labels",
     "rewrap",
     "transform_inputs",
     "unwrap",
@@ -216,7 +217,7 @@ def is_sklearn_own(estimator: Any) -> bool:
 def accepts_nan(learner: Any, unknown: bool = False) -> bool:
     """Whether a learner accepts missing values, by the tags of its estimators.
 
-    A Pipeline does if all its steps do, or all steps before an imputer.
+    A Pipeline does if all its steps do, or all steps before one that imputes.
 
     Parameters
     ----------
@@ -227,7 +228,7 @@ def accepts_nan(learner: Any, unknown: bool = False) -> bool:
     for estimator in walk(learner):
         if isinstance(estimator, Pipeline):
             for _, step in estimator.steps[:-1]:
-                if type(step).__module__.startswith("sklearn.impute"):
+                if _imputes(step):
                     return True
                 passes = step is None or step == "passthrough"
                 if not passes and not accepts_nan(step, unknown):
@@ -238,6 +239,33 @@ def accepts_nan(learner: Any, unknown: bool = False) -> bool:
     if not hasattr(estimator, "__sklearn_tags__"):
         return unknown and not isinstance(estimator, NeuralNet)
     return bool(get_tags(estimator).input_tags.allow_nan)
+
+
+def _imputes(step: Any) -> bool:
+    """Whether a transformer is an imputer, or holds one for some of the columns."""
+    parts = _parts(step)
+    if parts:
+        every = all if isinstance(step, FeatureUnion) else any
+        return every(_imputes(part) for part in parts)
+    return type(step).__module__.startswith("sklearn.impute")
+
+
+def needs_labels(step: Any) -> bool:
+    """Whether a transformer, or one that it holds, is fitted on labels."""
+    parts = _parts(step)
+    if parts:
+        return any(needs_labels(part) for part in parts)
+    tags = get_tags(step) if hasattr(step, "__sklearn_tags__") else None
+    return tags is not None and bool(tags.target_tags.required)
+
+
+def _parts(step: Any) -> list[Any]:
+    """List the transformers that another one is made of."""
+    if isinstance(step, ColumnTransformer):
+        return [part for _, part, _ in step.transformers]
+    if isinstance(step, FeatureUnion):
+        return [part for _, part in step.transformer_list]
+    return [part for _, part in step.steps] if isinstance(step, Pipeline) else []
 
 
 def _is_search(estimator: Any) -> bool:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_selection import SelectKBest
+from sklearn.feature_selection import SelectKBest, r_regression
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skal import ActiveLearner, CommitteeRegressor, NetClassifier
+from skal import ActiveLearner, CommitteeRegressor, NetClassifier, NetRegressor
 from skal.reading.pool import Pool
 from skal.reading.untrained import seen_rows
 from skal.strategies import (
@@ -144,3 +148,54 @@ def test_what_is_refused():
     )
     with pytest.raises(NotFittedError):
         LCMD().select(half, POOL, 2)
+
+
+MIXED = pd.DataFrame(
+    {
+        "area": [50.0, np.nan, 70.0, 90.0, 60.0],
+        "kind": ["flat", None, "house", "flat", np.nan],
+    }
+)
+
+
+def by_column(numbers, texts, model):
+    parts = [("numbers", numbers, ["area"]), ("texts", texts, ["kind"])]
+    return make_pipeline(ColumnTransformer(parts), model)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        by_column(SimpleImputer(), OneHotEncoder(), Ridge()),
+        by_column("passthrough", "drop", HistGradientBoostingRegressor()),
+        by_column("drop", OneHotEncoder(), Ridge()),
+        # A step that needs labels: the first fit will tell.
+        by_column(
+            "passthrough",
+            TargetEncoder(cv=2, target_type="continuous"),
+            HistGradientBoostingRegressor(),
+        ),
+        make_pipeline(OneHotEncoder(), SelectKBest(r_regression, k=2), Ridge()),
+    ],
+)
+def test_missing_values_that_the_first_fit_accepts(model):
+    members = [ActiveLearner(model), ActiveLearner(clone(model))]
+    for learner in (model, members[0], CommitteeRegressor(members)):
+        picked = Random(random_state=0).select(learner, MIXED, 3).indices
+        assert len(set(picked)) == 3
+    model.fit(MIXED, [1.0, 2.0, 4.0, 3.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        by_column("passthrough", OneHotEncoder(), Ridge()),
+        by_column(StandardScaler(), "drop", NetRegressor()),
+        by_column(PCA(), "drop", Ridge()),
+    ],
+)
+def test_missing_values_that_the_first_fit_refuses(model):
+    with pytest.raises(ValueError, match="1 of 5 rows of the pool contain NaN"):
+        Random().select(model, MIXED.fillna({"kind": "flat"}), 3)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(MIXED.fillna({"kind": "flat"}), [1.0, 2.0, 3.0, 4.0, 5.0])

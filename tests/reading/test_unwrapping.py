@@ -5,7 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     BaggingRegressor,
     BaseEnsemble,
@@ -21,7 +22,7 @@ from sklearn.model_selection import (
     GridSearchCV,
     TunedThresholdClassifierCV,
 )
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVR
@@ -231,6 +232,11 @@ def test_input_is_copied_only_where_necessary():
     assert as_input(torch.ones(2, device="meta"), Recorder()).is_meta
 
 
+def _by_column(transformer):
+    parts = ColumnTransformer([("some", transformer, [0])], remainder="passthrough")
+    return make_pipeline(parts, Ridge())
+
+
 @pytest.mark.parametrize(
     ("estimator", "expected"),
     [
@@ -246,6 +252,11 @@ def test_input_is_copied_only_where_necessary():
         (TransformedTargetRegressor(), False),
         (GridSearchCV(HistGradientBoostingRegressor(), {}), True),
         (NetRegressor(), False),
+        (_by_column(SimpleImputer()), True),
+        (_by_column(make_pipeline(SimpleImputer(), StandardScaler())), True),
+        (_by_column(FeatureUnion([("a", SimpleImputer())])), True),
+        (_by_column(FeatureUnion([("a", SimpleImputer()), ("b", PCA())])), False),
+        (_by_column(StandardScaler()), False),
     ],
 )
 def test_estimators_that_accept_missing_values(estimator, expected):
