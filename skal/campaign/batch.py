@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from skal._files import write_whole
+from skal.campaign.cells import LONGEST, escaped
 from skal.campaign.labels import CANNOT
 
 __all__ = ["BATCH", "SCORE", "Batch", "cell_text", "load_openpyxl"]
@@ -80,7 +81,10 @@ class Batch:
     def to_csv(self, path: Any) -> None:
         """Write a CSV file (UTF-8, comma) to be filled in; see `Campaign.tell_file`.
 
-        Programs for tables recognize the encoding by the mark at its beginning.
+        Programs for tables recognize the encoding by the mark at its beginning. Texts
+        that they would compute, as they begin with ``=``, ``+``, ``-`` or ``@`` and are
+        no numbers, get an apostrophe before them, which `Campaign.tell_file` removes.
+        They turn ids such as 007 or 1-2 into others: `to_excel` keeps them.
         """
         table = self.to_frame()
         write_whole(
@@ -175,8 +179,8 @@ def cell_text(value: Any) -> str:
 
 def _as_texts(table: pd.DataFrame) -> pd.DataFrame:
     texts = {k: [cell_text(v) for v in table.iloc[:, k]] for k in range(table.shape[1])}
-    found = pd.DataFrame(texts, dtype=object)
-    found.columns = table.columns
+    found = pd.DataFrame(texts, dtype=object).map(escaped)
+    found.columns = pd.Index([escaped(str(name)) for name in table.columns])
     return found
 
 
@@ -188,7 +192,7 @@ def _excel_value(value: Any) -> Any:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     # Excel keeps 15 digits: longer numbers, such as ids, are written as text.
-    return value if is_number and abs(value) < 1e15 else text
+    return value if is_number and abs(value) < 1e15 else text[:LONGEST]
 
 
 def _html(row: dict[Any, Any]) -> str:

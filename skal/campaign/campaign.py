@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import is_classifier, is_regressor
 
 from skal.campaign import history
 from skal.campaign.asking import Asker, watch_of
-from skal.campaign.batch import BATCH, SCORE
 from skal.campaign.database import Database
 from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import as_items
+from skal.campaign.starting import classes_in, name_ids, rows_of, task_of
 from skal.campaign.watching import default_loss, error_at
 from skal.evaluation import RiskEstimate
 from skal.learners.checks import align_labels
@@ -170,7 +169,7 @@ class Campaign(Asker):
         CampaignDatabaseError
             If the database cannot be written.
         """
-        task = _task_of(model) if task is None else task
+        task = task_of(model) if task is None else task
         check_int("n_initial", n_initial)
         check_int("n_answers", n_answers)
         check_positive("wait", wait)
@@ -178,8 +177,7 @@ class Campaign(Asker):
         if test_share == 1:
             raise ValueError("test_share must be below 1, or nothing is left to train.")
         if classes is None and y is not None and task == "classification":
-            known = np.asarray(y, dtype=object)
-            classes = sorted(pd.unique(known[~pd.isna(known)]).tolist(), key=str)
+            classes = classes_in(y)
         labels = Labels(task, as_items([] if classes is None else classes))
         rule = rule or ("mean" if task == "regression" else "majority")
         check_option("rule", rule, list(RULES))
@@ -193,7 +191,7 @@ class Campaign(Asker):
             "task": task,
             "classes": labels.classes,
             "target": target,
-            "id_name": _id_name(pool, id_name, target),
+            "id_name": name_ids(pool, id_name, target),
             "n_answers": int(n_answers),
             "rule": rule,
             "n_initial": int(n_initial),
@@ -213,7 +211,7 @@ class Campaign(Asker):
             for seq, k in enumerate(answered, start=1)
         ]
         database = Database(url, wait)
-        database.create(meta, _rows_of(pool), events)
+        database.create(meta, rows_of(pool), events)
         return cls(database, meta, pool, pool.texts, parts)
 
     @classmethod
@@ -267,7 +265,7 @@ class Campaign(Asker):
             pool, missing = CampaignPool(X_pool, ids, display).ordered(texts)
             pool.check_same(texts, hashes, meta["columns"], missing, append)
             if len(pool.texts) > len(texts):
-                new = _rows_of(pool)[len(texts) :]
+                new = rows_of(pool)[len(texts) :]
                 with database.writing() as connection:
                     if len(database.rows(connection)[0]) != len(texts):
                         raise ValueError(
@@ -464,35 +462,3 @@ class Campaign(Asker):
         """
         self._need_pool("replay")
         return history.replay(self)
-
-
-def _task_of(model: Any) -> str:
-    if is_classifier(model):
-        return "classification"
-    if is_regressor(model):
-        return "regression"
-    raise ValueError(
-        f"{type(model).__name__} does not say whether it is a classifier or a "
-        "regressor: pass task=."
-    )
-
-
-def _id_name(pool: CampaignPool, given: str | None, target: str) -> str:
-    """Name the column of ids in files."""
-    columns = pool.column_names()
-    if target in columns:
-        raise ValueError(f"The pool has a column {target!r}, which is the target.")
-    own = getattr(pool.X, "index", None)
-    names = [given] if given else [str(getattr(own, "name", None) or "id"), "skal_id"]
-    taken = {*columns, target, SCORE, BATCH}
-    free = [name for name in names if name not in taken]
-    if not free:
-        raise ValueError(f"Another column is called {names[0]!r}: pass id_name=.")
-    return free[0]
-
-
-def _rows_of(pool: CampaignPool) -> list[dict[str, Any]]:
-    return [
-        {"position": k, "id": text, "hash": int(value)}
-        for k, (text, value) in enumerate(zip(pool.texts, pool.hashes, strict=True))
-    ]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from skal.campaign.batch import BATCH, SCORE, cell_text, load_openpyxl
+from skal.campaign.cells import MISSING, plain_number, same_cell, unescaped
 from skal.campaign.labels import CANNOT, SKIP, Labels
 from skal.exceptions import LabelFileError
 
@@ -23,6 +23,9 @@ __all__ = ["LabelReport", "Saying", "check_rows", "read_label_studio", "read_row
 
 #: Outcomes that are wrong.
 _WRONG = "wrong"
+#: Numbers whose comma separates decimals, or whose points may separate thousands.
+_WITH_COMMA = r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+"
+_THOUSANDS = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"
 
 
 class Saying(NamedTuple):
@@ -112,7 +115,7 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
         table = _read_excel(path)
     else:
         table, delimiter = _read_csv(path, id_name)
-    header = [name.strip() for name in table[0]] if table else []
+    header = [unescaped(name.strip()) for name in table[0]] if table else []
     for name in (id_name, target):
         if header.count(name) != 1:
             how = "several columns" if name in header else "no column"
@@ -125,7 +128,7 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
             continue
         padded = [*cells, *[""] * (len(header) - len(cells))]
         row = dict(zip(header, padded, strict=False))
-        key, text = row.pop(id_name).strip(), row.pop(target)
+        key, text = unescaped(row.pop(id_name).strip()), row.pop(target)
         row.pop(SCORE, None)
         batch = row.pop(BATCH, None)
         comma = delimiter != ","
@@ -146,14 +149,20 @@ def _read_csv(path: Path, id_name: str) -> tuple[list[list[str]], str]:
     splits = {d: next(csv.reader([first], delimiter=d), []) for d in ",;\t"}
     found = [d for d, names in splits.items() if id_name in map(str.strip, names)]
     delimiter = found[0] if found else ","
-    return list(csv.reader(io.StringIO(text), delimiter=delimiter)), delimiter
+    try:
+        return list(csv.reader(io.StringIO(text), delimiter=delimiter)), delimiter
+    except csv.Error as error:
+        raise LabelFileError(f"{str(path)!r} is not a CSV file: {error}.") from error
 
 
 def _read_excel(path: Path) -> list[list[str]]:
     openpyxl = load_openpyxl()
     try:
-        # Formulas are read as the values that were last computed.
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        # Formulas are read as the values that were last computed, if they were.
+        books = [
+            openpyxl.load_workbook(path, read_only=True, data_only=only)
+            for only in (True, False)
+        ]
     except FileNotFoundError:
         raise
     except Exception as error:  # openpyxl raises whatever its parsers raise
@@ -161,13 +170,17 @@ def _read_excel(path: Path) -> list[list[str]]:
             f"{str(path)!r} is not an Excel file ({type(error).__name__}: {error})."
         ) from error
     try:
-        sheet = book.worksheets[0]
+        rows = [book.worksheets[0].iter_rows(values_only=True) for book in books]
         return [
-            [_excel_text(cell) for cell in row]
-            for row in sheet.iter_rows(values_only=True)
+            [
+                _excel_text(formula if value is None else value)
+                for value, formula in zip(*pair, strict=True)
+            ]
+            for pair in zip(*rows, strict=True)
         ]
     finally:
-        book.close()
+        for book in books:
+            book.close()
 
 
 def _excel_text(value: Any) -> str:
@@ -259,37 +272,93 @@ def check_rows(
     problems : list of str
         What is wrong, or empty.
     """
-    seen: dict[tuple[str, str | None], int] = {}
+    seen: dict[tuple[int, str | None], int] = {}
     found, problems = [], []
+    commas = _have_commas(sayings, labels)
+    ids = _Ids(positions)
     for saying in sayings:
-        key = saying.id, saying.annotator
         try:
             if saying.id == "":
                 raise ValueError("There is no id.")
-            if saying.id not in positions:
-                raise ValueError("The campaign has no row with this id.")
-            if key in seen:
+            position, alike = ids.find(saying.id)
+            key = position, saying.annotator
+            if seen.setdefault(key, saying.where) != saying.where:
                 raise ValueError(f"The id is also in line {seen[key]}.")
             if saying.batch and not str(saying.batch).startswith(prefix):
                 raise ValueError(
                     f"The batch {saying.batch!r} is of another campaign, whose batches "
                     f"are called {prefix}1, {prefix}2, ..."
                 )
-            position = positions[saying.id]
-            _check_cells(saying, shown(position))
-            found.append(_answer(saying, position, labels))
+            n_same = _check_cells(saying, shown(position))
+            if alike and not n_same:
+                raise ValueError(
+                    f"It may be the row {alike[0]!r}, too, as programs for tables "
+                    "write such ids alike: keep another column."
+                )
+            found.append(_answer(saying, position, labels, commas))
             problems.append("")
         except ValueError as error:
             found.append(None)
             problems.append(str(error))
-        seen.setdefault(key, saying.where)
     return found, problems
 
 
-def _answer(saying: Saying, position: int, labels: Labels) -> Any:
+class _Ids:
+    """Finds rows by ids that programs for tables may have written as numbers."""
+
+    def __init__(self, positions: dict[str, int]) -> None:
+        self._positions = positions
+        self._alike: dict[float, list[str]] = {}
+        for text in positions:
+            if (number := plain_number(text)) is not None:
+                self._alike.setdefault(number, []).append(text)
+
+    def find(self, key: str) -> tuple[int, list[str]]:
+        """Find the position of an id, and other ids that a program writes alike."""
+        number = plain_number(key)
+        alike = [] if number is None else self._alike.get(number, [])
+        if key in self._positions:
+            return self._positions[key], [text for text in alike if text != key]
+        if len(alike) == 1:
+            return self._positions[alike[0]], []
+        if alike:
+            raise ValueError(
+                f"Several rows may have this id: {', '.join(alike[:5])}. Programs for "
+                "tables write them alike in CSV files; to_excel keeps them."
+            )
+        raise ValueError(
+            "The campaign has no row with this id. (Programs for tables change ids "
+            "such as 1-2 in CSV files; to_excel keeps them.)"
+        )
+
+
+def _have_commas(sayings: Sequence[Saying], labels: Labels) -> bool:
+    """Whether commas separate decimals in a file; warns where it is not clear."""
+    if labels.task != "regression":
+        return False
+    texts = [s.text.strip() for s in sayings if s.decimal_comma and str(s.text).strip()]
+    cells = [cell for s in sayings if s.decimal_comma for cell in s.cells.values()]
+    if any(re.fullmatch(_WITH_COMMA, text.strip()) for text in [*texts, *cells]):
+        unclear, sign = _THOUSANDS.replace(r"\.", ","), ","
+    else:
+        unclear, sign = _THOUSANDS, "."
+    marked = [text for text in texts if sign in text]
+    if marked and all(re.fullmatch(unclear, text) for text in marked):
+        meaning = marked[0].replace(",", ".")
+        name = "comma" if sign == "," else "point"
+        warnings.warn(
+            f"{len(marked)} labels such as {marked[0]!r} are read as {meaning}. If the "
+            f"{name} separates thousands, write them without it.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return sign == ","
+
+
+def _answer(saying: Saying, position: int, labels: Labels, commas: bool) -> Any:
     text = saying.text
     word = str(text).strip().casefold()
-    if word == "":
+    if word == "" or (word in MISSING and not labels.has(str(text))):
         return None
     if word == SKIP:
         return position, "skip", None
@@ -297,6 +366,11 @@ def _answer(saying: Saying, position: int, labels: Labels) -> Any:
         return position, "cannot", None
     if not isinstance(text, str):
         return position, "answer", labels.check(text)
+    if commas and re.fullmatch(_THOUSANDS, text.strip()):
+        raise ValueError(
+            f"{text!r} is not clear, as the comma separates decimals in this file: "
+            "write it without a point."
+        )
     try:
         value = labels.parse(text)
     except ValueError:
@@ -307,16 +381,24 @@ def _answer(saying: Saying, position: int, labels: Labels) -> Any:
     return position, "answer", value
 
 
-def _check_cells(saying: Saying, shown: dict[str, Any]) -> None:
+def _check_cells(saying: Saying, shown: dict[str, Any]) -> int:
+    """Compare the cells of a row, and count those that say something."""
+    n_same = 0
     for name, text in saying.cells.items():
         if name not in shown:
             continue
         before = cell_text(shown[name])
-        if not (_same(text, before) or _same(_with_point(text, saying), before)):
+        if not any(same_cell(t, before) for t in (text, _with_point(text, saying))):
             raise ValueError(
-                f"The column {name!r} holds {text!r}, and {before!r} in the campaign: "
-                "is it another row?"
+                f"The column {name!r} holds {_short(text)!r}, and {_short(before)!r} "
+                "in the campaign: is it another row?"
             )
+        n_same += before != ""
+    return n_same
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _with_point(text: str, saying: Saying) -> str:
@@ -324,19 +406,3 @@ def _with_point(text: str, saying: Saying) -> str:
     if saying.decimal_comma and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text):
         return text.replace(",", ".")
     return text
-
-
-def _same(text: str, before: str) -> bool:
-    """Whether two cells hold the same, apart from the ways in which programs write."""
-    text, before = (" ".join(t.split()) for t in (text, before))
-    if text.casefold() == before.casefold():
-        return True
-    try:
-        # Programs for tables keep 15 digits.
-        return math.isclose(float(text), float(before), rel_tol=1e-12)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text) == datetime.fromisoformat(before)
-    except (TypeError, ValueError):
-        return False

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skal.campaign.cells import MISSING, plain_number
 from skal.validation import check_option
 
 __all__ = ["CANNOT", "SKIP", "Labels"]
@@ -68,7 +69,7 @@ class Labels:
             If it is missing, not a finite number, or not one of the classes.
         """
         value = value.item() if isinstance(value, np.generic) else value
-        if not np.isscalar(value) or pd.isna(value):
+        if not np.isscalar(value) or pd.isna(value) or self._is_gap(value):
             raise ValueError(
                 f"{value!r} is not a label. Leave such rows out; skip() and "
                 "cannot_label() say more."
@@ -85,6 +86,10 @@ class Labels:
         if not math.isfinite(value):
             raise ValueError(f"{value!r} is not finite.")
         return float(value)
+
+    def has(self, text: str) -> bool:
+        """Whether a text is one of the classes."""
+        return text.strip() in {_text(c) for c in self.classes}
 
     def parse(self, text: str) -> Any:
         """Read a label from a cell of a file; raises as `check` does."""
@@ -114,14 +119,25 @@ class Labels:
     def from_start(self, values: Any) -> list[Any]:
         """Check the labels that are known from the start; None where there is none."""
         cells = np.asarray(values, dtype=object)
+        gaps = [cell for cell in cells if self._is_gap(cell)]
+        if gaps:
+            raise ValueError(
+                f"{len(gaps)} labels of y are texts such as {gaps[0]!r}. Where there "
+                "is no label, pass None or NaN; if it is a class, list it in classes=."
+            )
         return [None if pd.isna(cell) else self.check(cell) for cell in cells]
+
+    def _is_gap(self, value: Any) -> bool:
+        """Whether a text stands for a missing value."""
+        gap = isinstance(value, str) and value.strip().casefold() in MISSING
+        return gap and not self.has(value)
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number.") from None
+    number = plain_number(text)
+    if number is None:
+        raise ValueError(f"{text!r} is not a number.")
+    return number
 
 
 def _text(value: Any) -> str:

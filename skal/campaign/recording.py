@@ -146,9 +146,9 @@ class Recorder:
         path : str or path
             A CSV file in UTF-8, separated by commas, semicolons or tabs, or an Excel
             file. Rows may be reordered, deleted or left empty, columns deleted or
-            added. In the place of a label, "skip" and "cannot label" are understood. In
-            a CSV file that is not separated by commas, numbers may have a decimal
-            comma.
+            added. In the place of a label, "skip" and "cannot label" are understood,
+            and words such as "N/A" are no label unless they are classes. In a CSV file
+            that is not separated by commas, numbers may have a decimal comma.
         annotator : str, optional
             By default whom the batch of a row was made for.
         strict : bool, default=True

@@ -238,7 +238,8 @@ def accepts_nan(learner: Any, unknown: bool = False) -> bool:
         return accepts_nan(estimator.estimator, unknown)
     if not hasattr(estimator, "__sklearn_tags__"):
         return unknown and not isinstance(estimator, NeuralNet)
-    return bool(get_tags(estimator).input_tags.allow_nan)
+    tags = get_tags(estimator)
+    return bool(tags.input_tags.allow_nan or tags.no_validation)
 
 
 def _imputes(step: Any) -> bool:

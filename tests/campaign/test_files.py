@@ -15,7 +15,7 @@ import pytest
 
 from skal.campaign import Batch, Campaign
 from skal.campaign.batch import cell_text
-from skal.campaign.files import LabelReport, _excel_text, _same
+from skal.campaign.files import LabelReport, _excel_text
 from skal.exceptions import LabelFileError
 from skal.strategies import Random
 
@@ -81,23 +81,6 @@ def test_cells_are_written_as_text(value: Any, text: str) -> None:
     assert cell_text(value) == text
 
 
-@pytest.mark.parametrize(
-    ("text", "before", "same"),
-    [
-        *(("Haus", " haus ", True), ("a  b", "a\nb", True), ("a", "b", False)),
-        *(("1", "1.0", True), ("1.00000000000001", "1", True), ("1.0001", "1", False)),
-        *(("2024-01-31", "2024-01-31 00:00:00", True), ("1", "a", False)),
-        *(("2024-01-31", "2024-01-30", False), ("2024-01-31", "x", False)),
-        *(("2024-01-31T00:00+00:00", "2024-01-31", False), ("", "0", False)),
-    ],
-)
-def test_cells_that_programs_write_otherwise(
-    text: str, before: str, same: bool
-) -> None:
-    assert _same(text, before) is same
-    assert _same(before, text) is same
-
-
 @pytest.mark.parametrize(("n", "more"), [(20, 0), (21, 1), (33, 13)])
 def test_twenty_wrong_rows_are_shown(n: int, more: int) -> None:
     report = LabelReport.of(range(2, n + 3), range(n + 1), ["wrong"] * n + ["new"])
@@ -120,7 +103,7 @@ def test_file_has_the_rows_as_they_were_written(
     assert header == ["Nr", *display.columns, "skal_score", "Preis", "skal_batch"]
     assert [row[0] for row in rows] == batch.ids
     for row in rows:
-        expected = display.iloc[int(row[0][1:])].tolist()
+        expected = display.iloc[int(row[0][1:])].replace("=1+1", "'=1+1").tolist()
         assert row[1:4] == expected
         assert row[5] == ""
     assert {row[6] for row in rows} == {batch.batches[0]}
@@ -300,7 +283,7 @@ def test_decimal_commas_of_files_separated_by_semicolons(
     rows = fill(read(tmp_path / "a.csv"))
     label, area = rows[0].index("Preis"), rows[0].index("Größe, m²")
     for row in rows[1:]:
-        row[label] = row[label].replace(".", ",") + "25"
+        row[label] = row[label].replace(".", ",") + "5"
         row[area] = row[area].replace(".", ",")
     write(tmp_path / "a.csv", rows)  # between commas it is something else
     with pytest.raises(LabelFileError, match="holds"):
@@ -323,6 +306,7 @@ def test_decimal_commas_of_files_separated_by_semicolons(
     [
         (b"", "no column 'Nr'"),
         (b"Nr,Preise\nr001,2\n", "no column 'Preis'"),
+        (b"Nr,Preis\nr001," + b"1" * 200_000, "not a CSV file: field larger"),
         (b"Nr,Preis,Preis\nr001,2,3\n", "several columns 'Preis'"),
         ("Nr,Preis,Größe\nr001,2,3\n".encode("latin-1"), "not in UTF-8"),
     ],
@@ -370,15 +354,12 @@ def test_ids_are_those_of_the_pool_and_numbers_stay_numbers(
     campaign = make(ids=np.arange(60) + 7)
     batch = campaign.ask(2)
     assert {type(key) for key in batch.ids} <= {int, np.int64}
-    for text in ("{}", "{}.0"):
+    for text in ("{}", "{}.0", "0{}"):
         path = tmp_path / "a.csv"
         rows = [["sample", "label"], [text.format(batch.ids[0]), "1"]]
         write(path, rows)
-        if text == "{}":
-            campaign.tell_file(path)
-        else:
-            with pytest.raises(LabelFileError, match="no row with this id"):
-                campaign.tell_file(path)
+        report = campaign.tell_file(path)
+        assert report.counts == {"new" if text == "{}" else "unchanged": 1}
 
 
 # -- Label Studio ---------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from skal.campaign import Campaign
 from skal.campaign.labels import Labels
 
 NUMBER = Labels("regression")
@@ -107,3 +110,24 @@ def test_labels_for_a_fit() -> None:
     assert NUMBER.as_array([1, 2]).dtype == np.float64
     assert TEXTS.as_array(["ja", "nein"]).tolist() == ["ja", "nein"]
     assert WHOLE.as_array([0, 1]).dtype.kind == "i"
+
+
+def test_texts_for_missing_values_are_no_labels_from_the_start() -> None:
+    with pytest.raises(ValueError, match="2 labels of y are texts such as 'N/A'"):
+        Labels("regression").from_start([1.0, "N/A", "", None])
+    labels = Labels("classification", ["None", "Stone"])
+    assert labels.from_start(["None", None]) == ["None", None]
+
+
+def test_texts_for_missing_values_that_become_classes_are_named(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    y = ["N/A", "a", "b"] * 20
+    parts = {"model": LogisticRegression(), "y": y}
+    with pytest.warns(UserWarning, match=r"texts \['N/A'\] in y are taken for classes"):
+        Campaign.create(tmp_path / "a.db", table, **parts)
+    campaign = Campaign.create(
+        tmp_path / "b.db", table, classes=["N/A", "a", "b"], **parts
+    )
+    assert campaign.status().labels["N/A"] == 20

@@ -7,6 +7,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
     BaggingRegressor,
     BaseEnsemble,
@@ -23,7 +24,12 @@ from sklearn.model_selection import (
     TunedThresholdClassifierCV,
 )
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVR
 
@@ -252,6 +258,9 @@ def _by_column(transformer):
         (TransformedTargetRegressor(), False),
         (GridSearchCV(HistGradientBoostingRegressor(), {}), True),
         (NetRegressor(), False),
+        (DummyRegressor(), True),
+        (make_pipeline(FunctionTransformer(), DummyRegressor()), True),
+        (make_pipeline(FunctionTransformer(), Ridge()), False),
         (_by_column(SimpleImputer()), True),
         (_by_column(make_pipeline(SimpleImputer(), StandardScaler())), True),
         (_by_column(FeatureUnion([("a", SimpleImputer())])), True),

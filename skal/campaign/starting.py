@@ -1,0 +1,67 @@
+"""Settings of a new campaign that follow from its model, rows and labels."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier, is_regressor
+
+from skal.campaign.batch import BATCH, SCORE
+from skal.campaign.cells import MISSING
+from skal.campaign.pool import CampaignPool
+
+__all__ = ["classes_in", "name_ids", "rows_of", "task_of"]
+
+
+def task_of(model: Any) -> str:
+    """Say what a model is for; raises ValueError if it does not tell."""
+    if is_classifier(model):
+        return "classification"
+    if is_regressor(model):
+        return "regression"
+    raise ValueError(
+        f"{type(model).__name__} does not say whether it is a classifier or a "
+        "regressor: pass task=."
+    )
+
+
+def classes_in(y: Any) -> list[Any]:
+    """List the labels that are known from the start, sorted as text."""
+    known = np.asarray(y, dtype=object)
+    classes: list[Any] = pd.unique(known[~pd.isna(known)]).tolist()
+    gaps = [
+        c for c in classes if isinstance(c, str) and c.strip().casefold() in MISSING
+    ]
+    if gaps:
+        warnings.warn(
+            f"The texts {gaps} in y are taken for classes. If they stand for missing "
+            "labels, replace them by None; otherwise pass classes=.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return sorted(classes, key=str)
+
+
+def name_ids(pool: CampaignPool, given: str | None, target: str) -> str:
+    """Name the column of ids in files."""
+    columns = pool.column_names()
+    if target in columns:
+        raise ValueError(f"The pool has a column {target!r}, which is the target.")
+    own = getattr(pool.X, "index", None)
+    names = [given] if given else [str(getattr(own, "name", None) or "id"), "skal_id"]
+    taken = {*columns, target, SCORE, BATCH}
+    free = [name for name in names if name not in taken]
+    if not free:
+        raise ValueError(f"Another column is called {names[0]!r}: pass id_name=.")
+    return free[0]
+
+
+def rows_of(pool: CampaignPool) -> list[dict[str, Any]]:
+    """Make the rows of the database."""
+    return [
+        {"position": k, "id": text, "hash": int(value)}
+        for k, (text, value) in enumerate(zip(pool.texts, pool.hashes, strict=True))
+    ]
