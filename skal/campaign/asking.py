@@ -18,7 +18,7 @@ from skal.campaign.history import fit_at
 from skal.campaign.ledger import Event, Ledger
 from skal.campaign.picking import Picked, Picker
 from skal.campaign.pool import CampaignPool
-from skal.campaign.recording import Recorder
+from skal.campaign.recording import Recorder, name_of
 from skal.campaign.status import CampaignStatus, Findings
 from skal.campaign.watching import Watch, default_loss, error_at
 from skal.rows import take_rows
@@ -30,6 +30,8 @@ from skal.validation import check_int, check_positive
 __all__ = ["Asker", "watch_of"]
 
 _WEEK = 7 * 24 * 3600.0
+#: A century: dates after the year 9999 cannot be written.
+_LONGEST = 100 * 365 * 24 * 3600.0
 #: How often rows are picked again because another process was asked for them meanwhile.
 _TRIES = 20
 
@@ -148,10 +150,13 @@ class Asker(Recorder):
         """Ask without a warning, which would end in the log of a server."""
         check_int("n", n)
         check_positive("reserve", reserve)
+        if reserve > _LONGEST:
+            raise ValueError(f"reserve must be up to {_LONGEST:.0f} s, got {reserve}.")
         self._need_pool("ask")
-        name = annotator or ""
+        name = name_of(annotator)
         for _ in range(_TRIES):
             self._sync()
+            self._need_added_rows("ask")
             now, as_of = time(), self._ledger.seq
             waiting = self._ledger.unanswered(name, now)[:n] if again else []
             # Before the pick, which needs the model of now, the last one of these.
@@ -175,14 +180,16 @@ class Asker(Recorder):
         """Get what an annotator was asked and has not answered, oldest first."""
         self._need_pool("waiting", model=False)
         self._sync()
-        events = self._ledger.unanswered(annotator or "", time())
+        self._need_added_rows("waiting")
+        events = self._ledger.unanswered(name_of(annotator), time())
         expires = min((e.expires for e in events if e.expires), default=time())
         return self._batch(events, annotator, expires)
 
     def n_left(self, annotator: str | None = None) -> int:
         """Count the rows that an annotator may be asked, without those that wait."""
         self._sync()
-        return len(self._ledger.candidates(len(self.ids), annotator or "", time()))
+        n_rows = len(self.ids) if self._pool is None else self._n_rows
+        return len(self._ledger.candidates(n_rows, name_of(annotator), time()))
 
     def status(self, *, fit: bool = False) -> CampaignStatus:
         """Count rows by state, answers by annotator, and disagreements.
@@ -228,11 +235,11 @@ class Asker(Recorder):
         chosen += [_Choice(position, "started") for position in started]
         n_new = n - len(chosen)
         if n_new:
-            free = self._ledger.candidates(len(self.ids), name, now)
+            free = self._ledger.candidates(self._n_rows, name, now)
             new = np.setdiff1d(free, self._ledger.started(name, now))
             test = self._held_out.next(self._ledger, new.tolist(), n_new)
             n_picked = n_new - len(test)
-            picked = self._pick(self._ledger, name, now, len(self.ids), n_picked)
+            picked = self._pick(self._ledger, name, now, self._n_rows, n_picked)
             chosen += [
                 _Choice(int(position), picked.by, None, float(score))
                 for position, score in zip(picked.positions, picked.scores, strict=True)
@@ -261,7 +268,7 @@ class Asker(Recorder):
 
     def _still_free(self, chosen: Sequence[_Choice], name: str, now: float) -> bool:
         """Whether nobody else has taken the chosen rows."""
-        free = set(self._ledger.candidates(len(self.ids), name, now).tolist())
+        free = set(self._ledger.candidates(self._n_rows, name, now).tolist())
         waiting = {event.position for event in self._ledger.unanswered(name, now)}
         return all(
             choice.position in (waiting if choice.why == "again" else free)
@@ -285,7 +292,7 @@ class Asker(Recorder):
                 happened=now,
                 annotator=name,
                 as_of=as_of,
-                n_rows=len(self.ids),
+                n_rows=self._n_rows,
                 settings={
                     **self._described(),
                     "findings": None if findings is None else findings.to_json(),
@@ -331,6 +338,7 @@ class Asker(Recorder):
         self, ledger: Ledger, *, test: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Get the rows with a label and their labels, for training or for testing."""
+        self._need_added_rows("fit")
         held_out = set(self._held_out.positions.tolist())
         labels = {k: v for k, v in ledger.labels().items() if (k in held_out) == test}
         y = self.labels.as_array(list(labels.values()))
@@ -340,6 +348,22 @@ class Asker(Recorder):
         """Describe what picks depend on."""
         parts = {k: describe(v) for k, v in self._parts.items() if k != "stop"}
         return {"skal": __version__, **parts}
+
+    @property
+    def _n_rows(self) -> int:
+        """Number of rows that were passed, of those of the campaign."""
+        pool: Any = self._pool
+        return len(pool.ids)
+
+    def _need_added_rows(self, method: str) -> None:
+        """Raise if something is known of rows that another process has added."""
+        n_added = len(self.ids) - self._n_rows
+        last = max([*self._ledger.asked, *self._ledger.said], default=0)
+        if last >= self._n_rows:
+            raise ValueError(
+                f"{method} needs {n_added} rows that another process has added: open "
+                "the campaign again, and pass them in X_pool."
+            )
 
     def _need_pool(self, method: str, model: bool = True) -> None:
         if self._pool is None:

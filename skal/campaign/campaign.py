@@ -338,7 +338,8 @@ class Campaign(Asker):
             return model.predict(X)
         pool: Any = self._pool
         predicted = model.predict(pool.X)
-        return pd.Series(predicted, index=self._index(), name=self.target)
+        index = self._index()[: len(predicted)]
+        return pd.Series(predicted, index=index, name=self.target)
 
     def test_error(
         self, loss: str | Callable[..., Any] | None = None, *, confidence: float = 0.95

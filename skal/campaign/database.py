@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from skal.campaign.ledger import Event
+from skal.campaign.ledger import KINDS, Event
 from skal.exceptions import CampaignDatabaseError
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "Database"]
@@ -35,6 +35,11 @@ _TABLES = [
         batch BIGINT REFERENCES skal_batches (batch),
         expires DOUBLE PRECISION, score DOUBLE PRECISION)""",
 ]
+#: Settings without which a campaign cannot be opened.
+_SETTINGS = {
+    *("uid", "task", "classes", "target", "id_name", "n_answers", "rule"),
+    *("n_initial", "seed", "columns", "notes"),
+}
 #: What databases say, and what it means; the first entry whose words are found.
 _MEANINGS = [
     (
@@ -60,6 +65,11 @@ _MEANINGS = [
     ("no space left", "there is no space left on the disk. Nothing was changed"),
     ("readonly", "it may not be written to. Nothing was changed"),
     ("unable to open", "the file cannot be opened"),
+    (
+        "disk i/o error",
+        "the disk failed, or may hold no more (a quota, or a limit of file sizes). "
+        "Open the campaign again to see what was recorded",
+    ),
 ]
 
 
@@ -96,22 +106,45 @@ class Database:
         self._sa = sa
         self.wait = wait
         text = str(url)
-        if "://" not in text:
-            text = f"sqlite:///{text}"
-        parsed = sa.make_url(text)
-        self.name = parsed.render_as_string(hide_password=True)
         self.file: Path | None = None
-        if parsed.get_backend_name() == "sqlite":
-            if parsed.database in (None, "", ":memory:"):
+        if "://" not in text:  # which may hold "?" and other characters of URLs
+            self.file = Path(text)
+        else:
+            parsed, backend = self._parse(text)
+            self.name = parsed.render_as_string(hide_password=True)
+            if backend == "sqlite":
+                self.file = Path(parsed.database or "")
+        if self.file is not None:
+            if str(self.file) in (".", ":memory:"):
                 raise ValueError("A campaign is kept in a file: pass its path.")
-            self.file = Path(parsed.database)
             self.name = str(self.file)
             self.engine = sa.create_engine(
                 "sqlite://", creator=self._connect, poolclass=sa.pool.NullPool
             )
             sa.event.listen(self.engine, "begin", _begin)
         else:
-            self.engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+            try:
+                self.engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+            except ImportError as error:
+                raise ImportError(
+                    f"The driver of {self.name} is not installed ({error}). Install "
+                    "psycopg ('psycopg[binary]'), and use a URL that begins with "
+                    "postgresql+psycopg://."
+                ) from error
+
+    def _parse(self, text: str) -> tuple[Any, str]:
+        """Read a URL; raises ValueError if it is of another kind of database."""
+        try:
+            parsed = self._sa.make_url(text)
+            backend = str(parsed.get_backend_name())
+        except self._sa.exc.ArgumentError as error:
+            raise ValueError(f"This is not a URL of SQLAlchemy: {error}.") from error
+        if backend not in ("sqlite", "postgresql"):
+            raise ValueError(
+                "A campaign is kept in a file of SQLite or in PostgreSQL, got a URL of "
+                f"{backend!r}. Pass a path, or postgresql+psycopg://user@host/database."
+            )
+        return parsed, backend
 
     def _connect(self) -> sqlite3.Connection:
         # The mode without `c`: a file that is not there is not created.
@@ -182,7 +215,8 @@ class Database:
         CampaignDatabaseError
             If the database cannot be written.
         """
-        is_new = self.file is not None and not self.file.exists()
+        with self._clear_file_errors():
+            is_new = self.file is not None and not self.file.exists()
         if is_new:
             with self._clear_file_errors():
                 self.file.touch()  # type: ignore[union-attr]
@@ -215,6 +249,16 @@ class Database:
         except OSError as error:
             raise CampaignDatabaseError(f"The campaign {self.name}: {error}.") from None
 
+    @contextmanager
+    def _clear_contents(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            raise CampaignDatabaseError(
+                f"The campaign {self.name}: its table {table} was damaged or changed "
+                f"by hand ({error}). It was left as it is: restore a copy."
+            ) from error
+
     def open(self) -> None:
         """Check the file and its version; an older one is migrated.
 
@@ -225,7 +269,9 @@ class Database:
         CampaignDatabaseError
             If the file is damaged, or was written by a later version.
         """
-        if self.file is not None and not self.file.exists():
+        with self._clear_file_errors():
+            is_there = self.file is None or self.file.exists()
+        if not is_there:
             raise FileNotFoundError(
                 f"There is no campaign {self.name}: make it by Campaign.create."
             )
@@ -248,7 +294,8 @@ class Database:
     def _version(self, connection: Any, lock: str = "") -> int:
         statement = "SELECT value FROM skal_meta WHERE name = 'schema_version'"
         value = connection.execute(self._sa.text(statement + lock)).scalar()
-        return int(json.loads(value))
+        with self._clear_contents("skal_meta"):
+            return int(json.loads(value))
 
     def check_version(self, connection: Any) -> None:
         """Raise if the tables are of another version; locks the campaign to write."""
@@ -282,7 +329,12 @@ class Database:
     def meta(self, connection: Any) -> dict[str, Any]:
         """Read the settings."""
         found = connection.execute(self._sa.text("SELECT name, value FROM skal_meta"))
-        return {name: json.loads(value) for name, value in found}
+        with self._clear_contents("skal_meta"):
+            meta = {name: json.loads(value) for name, value in found}
+            lacking = sorted(_SETTINGS - set(meta))
+            if lacking:
+                raise ValueError(f"{lacking} are missing")
+            return meta
 
     def set_meta(self, connection: Any, values: Mapping[str, Any]) -> None:
         """Write settings over those of the same names."""
@@ -309,12 +361,9 @@ class Database:
         statement = self._sa.text(
             f"SELECT {columns} FROM skal_events WHERE seq > :after ORDER BY seq"
         )
-        return [
-            Event(*row)._replace(
-                value=None if row.value is None else json.loads(row.value)
-            )
-            for row in connection.execute(statement, {"after": after})
-        ]
+        found = connection.execute(statement, {"after": after}).all()
+        with self._clear_contents("skal_events"):
+            return [_event(Event(*row)) for row in found]
 
     def add_events(self, connection: Any, events: Sequence[Event]) -> None:
         """Add events, whose numbers follow the last one."""
@@ -329,9 +378,9 @@ class Database:
         found = connection.execute(
             self._sa.text("SELECT * FROM skal_batches ORDER BY batch")
         )
-        return [
-            {**row, "settings": json.loads(row["settings"])} for row in found.mappings()
-        ]
+        rows = found.mappings().all()
+        with self._clear_contents("skal_batches"):
+            return [{**row, "settings": json.loads(row["settings"])} for row in rows]
 
     def add_batch(self, connection: Any, **values: Any) -> int:
         """Add a batch; return its number."""
@@ -352,6 +401,13 @@ class Database:
             values = ", ".join(f":{name}" for name in names)
             statement = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"
             connection.execute(self._sa.text(statement), list(rows))
+
+
+def _event(row: Event) -> Event:
+    """Read what an event holds; raises ValueError if skal has not written it."""
+    if row.kind not in KINDS or (row.kind == "ask" and row.expires is None):
+        raise ValueError(f"event {row.seq} is of an unknown kind")
+    return row._replace(value=None if row.value is None else json.loads(row.value))
 
 
 def _begin(connection: Any) -> None:

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["RULES", "STATES", "Event", "Ledger"]
+__all__ = ["KINDS", "RULES", "STATES", "Event", "Ledger"]
 
+#: What may happen to a row; see `Event`.
+KINDS = ("ask", "answer", "skip", "cannot", "withdraw")
 #: What a row may be; see `Ledger.states`.
 STATES = ("pool", "asked", "answered", "skipped", "cannot")
 
@@ -154,7 +156,8 @@ class Ledger:
         """Find the rows that may be asked of an annotator, in the order of the pool."""
         free = np.ones(n_rows, dtype=bool)
         for position in {*self.asked, *self.said}:
-            free[position] = self._is_free(position, annotator, now)
+            if position < n_rows:
+                free[position] = self._is_free(position, annotator, now)
         return np.flatnonzero(free)
 
     def started(self, annotator: str, now: float) -> list[int]:

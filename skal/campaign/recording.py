@@ -26,7 +26,7 @@ from skal.campaign.status import CampaignStatus, Findings
 from skal.exceptions import LabelFileError
 from skal.learners.checks import align_labels
 
-__all__ = ["Recorder", "as_items"]
+__all__ = ["Recorder", "as_items", "name_of"]
 
 #: Of what is said, in reports; that of an answer depends on the one before.
 _OUTCOMES = {"skip": "skip", "cannot": "cannot label", "withdraw": "withdrawn"}
@@ -53,9 +53,11 @@ class Recorder:
         texts: Sequence[str],
     ) -> None:
         self._database = database
+        self._meta = meta
         self._pool = pool
         self._positions = {text: k for k, text in enumerate(texts)}
-        self.ids: list[Any] = list(texts) if pool is None else list(pool.ids)
+        self.ids: list[Any] = [] if pool is None else list(pool.ids)
+        self.ids += texts[len(self.ids) :]  # which another process has added
         self.labels = Labels(meta["task"], meta["classes"])
         self.target: str = meta["target"]
         self.n_answers: int = meta["n_answers"]
@@ -82,6 +84,7 @@ class Recorder:
             the ids in another order. A label that the annotator gave before is
             corrected; the former one stays in `events`.
         annotator : str, optional
+            Spaces around it do not matter, here and elsewhere.
 
         Returns
         -------
@@ -189,6 +192,8 @@ class Recorder:
     def _tell_sayings(
         self, path: Any, sayings: list[Saying], annotator: str | None, strict: bool
     ) -> LabelReport:
+        with self._database.reading() as connection:
+            self._add_ids(connection)
         found, problems = check_rows(
             sayings, self.labels, self._positions, self._prefix, self._shown
         )
@@ -222,7 +227,7 @@ class Recorder:
         return report
 
     def _shown(self, position: int) -> dict[str, Any]:
-        if self._pool is None:
+        if self._pool is None or position >= len(self._pool.ids):
             return {}
         row = self._pool.table(np.array([position]))
         return {str(name): row.iloc[0, k] for k, name in enumerate(row.columns)}
@@ -231,9 +236,10 @@ class Recorder:
         self, sayings: Sequence[tuple[int, str, Any]], annotator: Any
     ) -> LabelReport:
         """Add events of what was said, but for what stands already."""
-        names = annotator
-        if annotator is None or isinstance(annotator, str):
-            names = [annotator or ""] * len(sayings)
+        if isinstance(annotator, list):
+            names = [name_of(name) for name in annotator]
+        else:
+            names = [name_of(annotator)] * len(sayings)
         now = time()
         events: list[Event] = []
         outcomes, details = [], []
@@ -298,7 +304,8 @@ class Recorder:
         everything = range(len(self.ids))
         table = pd.DataFrame(index=everything)
         if self._pool is not None:
-            table = self._pool.table(np.arange(len(self.ids))).copy()
+            known = self._pool.table(np.arange(len(self._pool.ids)))
+            table = known.reset_index(drop=True).reindex(everything)
         table.index = self._index()
         answers = [list(self._ledger.answers(k).values()) for k in everything]
         dtype = float if self.labels.task == "regression" else object
@@ -343,7 +350,7 @@ class Recorder:
             The kind is "answer", "skip" or "cannot"; the last two have no label.
         """
         self._sync()
-        name = annotator or ""
+        name = name_of(annotator)
         events = [said[name] for said in self._ledger.said.values() if name in said]
         events.sort(key=lambda event: -event.seq)
         return [(self.ids[e.position], e.kind, e.value) for e in events]
@@ -360,17 +367,31 @@ class Recorder:
             with self._database.reading() as connection:
                 self._sync(connection)
             return
-        self._ledger.apply(self._database.events(connection, self._ledger.seq))
+        events = self._database.events(connection, self._ledger.seq)
+        if any(event.position >= len(self.ids) for event in events):
+            self._add_ids(connection)
+        self._ledger.apply(events)
+
+    def _add_ids(self, connection: Any) -> None:
+        """Know the rows that another process has added, but for their cells."""
+        texts, _ = self._database.rows(connection)
+        self.ids += texts[len(self.ids) :]
+        self._positions = {text: k for k, text in enumerate(texts)}
+        self._held_out = HeldOut(self._meta, texts)
 
     def _read_all(self) -> tuple[list[Event], list[dict[str, Any]]]:
         with self._database.reading() as connection:
+            self._sync(connection)
             return self._database.events(connection), self._database.batches(connection)
 
     def _index(self) -> pd.Index:
-        return pd.Index(self.ids, name=self._id_name)
+        return pd.Index(self.ids, name=self._id_name, tupleize_cols=False)
 
     def _find(self, ids: Sequence[Any]) -> list[int]:
         texts = [id_text(key) for key in ids]
+        if not self._positions.keys() >= set(texts):
+            with self._database.reading() as connection:
+                self._add_ids(connection)
         unknown = [text for text in texts if text not in self._positions]
         if unknown:
             raise KeyError(
@@ -388,6 +409,13 @@ def _findings_of(batches: Sequence[Mapping[str, Any]]) -> Findings | None:
     """Get what was found of the model of the last batch; None if it was not looked."""
     stored = batches[-1]["settings"].get("findings") if batches else None
     return None if stored is None else Findings.from_json(stored)
+
+
+def name_of(annotator: Any) -> str:
+    """Write the name of an annotator as it is stored: empty for a nameless one."""
+    if not isinstance(annotator, str | None):
+        raise TypeError(f"annotator must be a str or None, got {annotator!r}.")
+    return (annotator or "").strip()
 
 
 def as_items(values: Any) -> list[Any]:

@@ -593,3 +593,29 @@ def test_what_waits_and_what_was_said(
     with pytest.raises(KeyError, match="no rows"):
         other.row("r999")
     assert campaign.replay()["same"].tolist() == [True, True]
+
+
+def test_names_of_annotators_are_texts_without_spaces_around(make: Make) -> None:
+    campaign = make()
+    batch = campaign.ask(3, " ann ")
+    assert campaign.ask(3, "ann").ids == batch.ids
+    campaign.tell(batch.ids[0], 1.0, "ann\n")
+    assert campaign.waiting(" ann").ids == batch.ids[1:]
+    assert campaign.said("ann ") == [(batch.ids[0], "answer", 1.0)]
+    assert campaign.status().annotators == {"ann": {"answer": 1, "waiting": 2}}
+    for call in (campaign.waiting, campaign.said, campaign.n_left):
+        with pytest.raises(TypeError, match="annotator must be a str or None, got 5"):
+            call(5)
+    for ask in (lambda: campaign.ask(1, 5), lambda: campaign.tell("r001", 1.0, 5)):
+        with pytest.raises(TypeError, match="annotator must be a str or None, got 5"):
+            ask()
+    assert len(campaign.events()) == 7
+
+
+@pytest.mark.parametrize("reserve", [1e12, 1e18])
+def test_reservations_without_a_date_are_refused(make: Make, reserve: float) -> None:
+    campaign = make()
+    with pytest.raises(ValueError, match="reserve must be up to"):
+        campaign.ask(2, reserve=reserve)
+    assert len(campaign.events()) == 0
+    assert campaign.ask(2, reserve=3e9).expires.year > 2100

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,83 @@ def test_a_damaged_file_is_left_as_it_is(
     with pytest.raises(CampaignDatabaseError, match=words):
         Campaign.open(file, table, **REGRESSION)
     assert file.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("UPDATE skal_events SET value = '{' WHERE seq = 1", "skal_events"),
+        ("UPDATE skal_events SET kind = 'x' WHERE seq = 1", "skal_events"),
+        ("UPDATE skal_events SET expires = NULL WHERE kind = 'ask'", "skal_events"),
+        ("UPDATE skal_batches SET settings = ''", "skal_batches"),
+        ("UPDATE skal_meta SET value = 'x' WHERE name = 'task'", "skal_meta"),
+        ("DELETE FROM skal_meta WHERE name = 'seed'", "skal_meta"),
+        ("DELETE FROM skal_meta WHERE name = 'schema_version'", "skal_meta"),
+        (
+            "UPDATE skal_meta SET value = '[]' WHERE name = 'schema_version'",
+            "skal_meta",
+        ),
+    ],
+)
+def test_contents_that_skal_has_not_written_are_named(
+    statement: str, place: str, file: Path
+) -> None:
+    run(file, statement)
+    before = file.read_bytes()
+    with pytest.raises(CampaignDatabaseError, match=f"its table {place} was damaged"):
+        Campaign.open(file).status()
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["a?b=c.db", "a#b.db", "größe %20 東.db", "a&b;c.db"])
+def test_a_path_is_not_read_as_a_url(name: str, make: Make, tmp_path: Path) -> None:
+    make(name).tell("r001", 1.0)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert Campaign.open(str(tmp_path / name)).status().states["answered"] == 1
+
+
+def test_other_kinds_of_databases_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"SQLite or in PostgreSQL, .*'mysql'"):
+        Campaign.open("mysql://ann@host/x")
+    with pytest.raises(ValueError, match="not a URL of SQLAlchemy"):
+        Campaign.open("http:/://")
+    if find_spec("pg8000") is None:
+        with pytest.raises(
+            ImportError, match=r"URL that begins with\s+postgresql\+psyc"
+        ):
+            Campaign.open("postgresql+pg8000://ann@host/x")
+
+
+def test_a_failing_disk_is_named(
+    file: Path, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A process that may not let the file grow; others see whole calls."""
+    resource = pytest.importorskip("resource", reason="limits are those of POSIX")
+    code = f"""if True:
+        import resource, signal
+        from skal.campaign import Campaign
+        from skal.exceptions import CampaignDatabaseError
+        campaign = Campaign.open({str(file)!r})
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        size = {file.stat().st_size} + 5000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        n = 0
+        try:
+            while True:
+                campaign.tell(campaign.ids, [float(n)] * len(campaign.ids))
+                n += 1
+        except CampaignDatabaseError as error:
+            assert "the disk failed, or may hold no more" in str(error), error
+            print(n, campaign.status().states["answered"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert resource is not None
+    n, answered = map(int, done.stdout.split())
+    labels = Campaign.open(file, table).export()["label"]
+    assert answered == len(labels)
+    assert set(labels) == {n - 1.0}
 
 
 def test_a_missing_file_is_not_made(tmp_path: Path, file: Path) -> None:
