@@ -294,12 +294,15 @@ def _is_not_finite(values: Any) -> Any:
 def _as_values(X: Any) -> np.ndarray | None:
     """Convert rows to an array to search for NaN; None if there can be none."""
     if isinstance(X, torch.Tensor):
-        return None if X.is_meta or not X.is_floating_point() else array_if_tensor(X)
+        has_nan = X.is_floating_point() or X.is_complex()
+        return array_if_tensor(X) if has_nan and not X.is_meta else None
     try:
         if is_other_table(X):
             column = wrap(X)
             return column.to_numpy() if column.dtype.is_numeric() else None
         if hasattr(X, "to_numpy"):
+            if getattr(X.dtype, "kind", None) == "c":
+                return X.to_numpy()
             return X.to_numpy(dtype=float, na_value=np.nan)
         if isinstance(X, list | tuple | np.ndarray) or hasattr(X, "compute"):
             X = np.asarray(X)

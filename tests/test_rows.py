@@ -150,6 +150,14 @@ def test_rows_with_a_bad_value_are_found(kind, value):
     assert find_bad_rows(make(X)) is None
 
 
+@pytest.mark.parametrize("make", [np.asarray, torch.as_tensor, pd.DataFrame])
+def test_nan_in_an_imaginary_part(make):
+    rows = np.ones((4, 2), dtype=complex)
+    assert find_bad_rows(make(rows)) is None
+    rows[2, 1] = complex(1, np.nan)
+    assert find_bad_rows(make(rows)).tolist() == [False, False, True, False]
+
+
 def test_finite_values_of_an_overflowing_sum_pass():
     for rows in (np.full((4, 2), 1e308), torch.full((4, 2), 3e38)):
         assert find_bad_rows(rows) is None

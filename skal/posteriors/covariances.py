@@ -10,6 +10,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from skal.contexts import hiding
 from skal.posteriors.gaussian import GaussianReader
+from skal.reading.inputs import real_array
 from skal.reading.models import Member
 from skal.reading.process import prior_variances
 from skal.rows import array_if_tensor, as_dense
@@ -87,7 +88,7 @@ class GaussianProcess(GaussianReader):
     def _rows(self, block: Any) -> Any:
         if not self.kernel.requires_vector_input:
             return block
-        return np.asarray(as_dense(array_if_tensor(block)), dtype=np.float64)
+        return np.asarray(real_array(block), dtype=np.float64)
 
     def _variance(self, rows: Any, prior: np.ndarray) -> np.ndarray:
         half = solve_triangular(self.lower, self.kernel(self.train, rows), lower=True)
@@ -140,7 +141,7 @@ class LinearModel(GaussianReader):
         return lambda block: (self._features(block) @ weights)[:, :, None]
 
     def _features(self, block: Any) -> np.ndarray:
-        rows = np.asarray(as_dense(array_if_tensor(block)), dtype=np.float64)
+        rows = np.asarray(real_array(block), dtype=np.float64)
         return (rows - self.offset)[:, self.kept]
 
 

@@ -50,13 +50,10 @@ def perturb_weights(
     moved = {
         name: parameter.detach()
         for name, parameter in module.named_parameters()
-        if parameter.is_floating_point()
+        if (parameter.is_floating_point() or parameter.is_complex())
         and (scaling == "global" or "bias" not in name.rpartition(".")[2])
     }
-    steps = {
-        name: torch.randn(weight.shape, generator=rng, dtype=torch.float32)
-        for name, weight in moved.items()
-    }
+    steps = {name: _randn(weight, rng) for name, weight in moved.items()}
     if scaling == "global":
         length = noise_scale * _norm(moved) / _norm(steps)
         lengths = dict.fromkeys(moved, length)
@@ -71,9 +68,17 @@ def perturb_weights(
     }
 
 
+def _randn(weight: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw a standard normal for each real number of a tensor, complex or not."""
+    if not weight.is_complex():
+        return torch.randn(weight.shape, generator=rng, dtype=torch.float32)
+    pairs = torch.randn((*weight.shape, 2), generator=rng, dtype=torch.float32)
+    return torch.view_as_complex(pairs)
+
+
 def _norm(tensors: dict[str, Tensor]) -> float:
     """Euclidean norm of several tensors together."""
-    return sum(float(t.double().square().sum()) for t in tensors.values()) ** 0.5
+    return sum(float(t.abs().double().square().sum()) for t in tensors.values()) ** 0.5
 
 
 class WeightNoise(NetPosterior):

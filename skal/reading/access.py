@@ -482,7 +482,18 @@ def require_probabilities(outputs: Tensor, name: str) -> None:
 
 
 def as_floats(x: Tensor) -> Tensor:
-    """Convert half precision, as of `torch.autocast`, to float32."""
+    """Convert half precision, as of `torch.autocast`, to float32.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If the values are complex.
+    """
+    if x.is_complex():
+        raise UnsuitableLearnerError(
+            "The outputs or features of the net are complex numbers, and strategies "
+            "compare real ones: return, for example, torch.view_as_real(z).flatten(1)."
+        )
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 

@@ -189,7 +189,7 @@ class GradientReader:
         moving = {
             name: p.detach().requires_grad_()
             for name, p in module.named_parameters()
-            if p.is_floating_point()
+            if p.is_floating_point() or p.is_complex()
         }
         if not moving:
             return
@@ -468,6 +468,11 @@ def _as_unsuitable(module: nn.Module, names: list[str]) -> Iterator[None]:
         ) from error
 
 
+def _as_real(gradient: Tensor) -> Tensor:
+    """Get the gradient by the real and imaginary parts of a complex parameter."""
+    return torch.view_as_real(gradient) if gradient.is_complex() else gradient
+
+
 def _whole_gradients(
     module: nn.Module, names: list[str], batch: Any, vectors: Tensor
 ) -> Factors:
@@ -488,7 +493,8 @@ def _whole_gradients(
         return (as_floats(output).flatten() * vector).sum()
 
     per_row = vmap(grad(value), in_dims=(None, 0, 0))
-    n_elements = vectors.shape[2] * sum(p.numel() for p in moving.values())
+    n_elements = sum(p.numel() * (1 + p.is_complex()) for p in moving.values())
+    n_elements *= vectors.shape[2]
     size = max(1, _WHOLE_ELEMENTS // n_elements)
     chunks = []
     for rows, v in zip(split(batch, size), vectors.split(size), strict=True):
@@ -496,7 +502,7 @@ def _whole_gradients(
         for k in range(v.shape[2]):
             with _as_unsuitable(module, names):
                 found = per_row(moving, rows, v[:, :, k])
-            whole += [g.flatten(1) for g in found.values()]
+            whole += [_as_real(g).flatten(1) for g in found.values()]
         chunks.append(torch.cat(whole, dim=1))
     outputs = as_floats(torch.cat(chunks).detach())
     return Factors(outputs.new_ones(len(outputs), 1), outputs)

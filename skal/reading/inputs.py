@@ -10,9 +10,9 @@ from torch import Tensor
 
 from skal._numerics.products import extent
 from skal._tables import column_label, first_text
-from skal.rows import Rows, as_dense
+from skal.rows import Rows, array_if_tensor, as_dense
 
-__all__ = ["read_inputs"]
+__all__ = ["read_inputs", "real_array"]
 
 #: Magnitude of inputs from which sums of their squares may overflow.
 _LARGEST_INPUT = 1e140
@@ -24,7 +24,7 @@ def read_inputs(rows: Rows) -> Tensor:
     Raises
     ------
     ValueError
-        If they are not numeric, or not finite although the model takes them.
+        If they are not real numbers, or not finite although the model takes them.
     """
     blocks = [
         _as_floats(block, where.start, rows.name).flatten(1)
@@ -53,9 +53,38 @@ def _raise_too_large(inputs: Tensor, rows: Rows) -> None:
     )
 
 
+def real_array(block: Any, name: str = "the rows") -> np.ndarray:
+    """Convert rows to an ndarray of real numbers, or of objects.
+
+    Parameters
+    ----------
+    block : rows
+    name : str
+        What the rows are called in an error.
+
+    Raises
+    ------
+    ValueError
+        If the rows are complex: numpy would drop the imaginary parts.
+    """
+    array = as_dense(array_if_tensor(block))
+    if array.dtype.kind != "c":
+        return array
+    found = (array.imag != 0).reshape(len(array), -1).any(axis=0).nonzero()[0]
+    if not len(found):
+        return np.asarray(array.real)
+    columns = [column_label(block, k) for k in found[:10].tolist()]
+    raise ValueError(
+        f"Complex numbers are not supported: columns {columns} of {name} have "
+        "imaginary parts. Pass real and imaginary parts, or magnitudes and phases, as "
+        "columns of their own."
+    )
+
+
 def _as_floats(block: Any, first: int, name: str) -> Tensor:
+    rows = real_array(block, name)
     try:
-        return torch.from_numpy(np.array(as_dense(block), dtype=np.float64))
+        return torch.from_numpy(np.array(rows, dtype=np.float64))
     except (TypeError, ValueError) as error:
         cell = first_text(block)
         where = ""

@@ -114,7 +114,7 @@ def has_factors(module: nn.Module, n_owners: Counter[int]) -> TypeGuard[nn.Linea
         return False
     is_trained = False
     for p in own.values():
-        if n_owners[id(p)] > 1:
+        if n_owners[id(p)] > 1 or p.is_complex():
             return False
         is_trained |= p.requires_grad
     return is_trained

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skal._tables import column_names, columns_of
 from skal.measures import not_negative
+from skal.reading.inputs import real_array
 from skal.reading.pool import Pool
 from skal.rows import as_dense
 from skal.strategies.base import ScoreStrategy
@@ -111,7 +112,7 @@ def read_costs(costs: Any, X: Any, m: int) -> Tensor:
     if isinstance(values, Tensor):
         values = values.detach().cpu()
     try:
-        array = np.array(as_dense(values), dtype=np.float64)
+        array = np.array(real_array(values, "costs"), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"costs must be numbers: {error}") from error
     if array.shape != (m,):

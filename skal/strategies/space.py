@@ -388,6 +388,11 @@ def _checked(vectors: Any, n: int) -> Tensor:
             f"{given} of shape {shape}."
         )
     vectors = vectors.detach()
+    if vectors.is_complex():
+        raise ValueError(
+            "space must return real numbers, got complex ones: return, for example, "
+            "torch.view_as_real(vectors).flatten(1)."
+        )
     if not vectors.is_floating_point():
         vectors = vectors.double()
     if len(vectors) != n:

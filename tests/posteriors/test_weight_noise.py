@@ -172,3 +172,16 @@ def test_draws_are_the_net_by_perturbed_weights(scaling):
 def test_bad_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
         draw(WeightNoise(**parameters), fit())
+
+
+@pytest.mark.parametrize("scaling", ["per_tensor", "global"])
+def test_complex_weights_move_in_both_parts(scaling):
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.randn(300, 4, dtype=torch.complex64))
+    rng = torch.Generator().manual_seed(0)
+    moved = perturb_weights(module, scaling, 0.1, rng)["weight"]
+    step = torch.view_as_real((moved - module.weight).detach())
+    norm = torch.view_as_real(module.weight.detach()).norm()
+    torch.testing.assert_close(step.norm(), 0.1 * norm)
+    real, imaginary = step.square().mean(dim=(0, 1))
+    assert 0.8 < real / imaginary < 1.25

@@ -328,6 +328,25 @@ def test_a_head_of_other_rows():
         NetAccess(fit(module=TimeSteps())).features(Rows(X))
 
 
+class ComplexHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3, dtype=torch.complex64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.to(torch.complex64)).abs()
+
+
+def test_complex_features_and_outputs():
+    access = NetAccess(fit(module=ComplexHead()))
+    assert access.outputs(Rows(X)).dtype == torch.float32
+    with pytest.raises(UnsuitableLearnerError, match="complex numbers"):
+        access.features(Rows(X))
+    access.module.forward = lambda x: access.module.head(x.to(torch.complex64))
+    with pytest.raises(UnsuitableLearnerError, match="complex numbers"):
+        access.outputs(Rows(X))
+
+
 class Sorted(nn.Module):
     """Sorts the rows of a batch, up to its head or up to its output."""
 

@@ -573,3 +573,31 @@ def test_a_layer_compiled_by_jit():
         access = NetAccess(net.fit(X, X[:, :1]))
         found.append(gram(per_row_gradients(access, Rows(X))))
     torch.testing.assert_close(found[0], found[1])
+
+
+class Complex(nn.Module):
+    """Layers and parameters that are complex, up to their magnitude."""
+
+    def __init__(self, n_features: int = N_FEATURES, n_outputs: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, 4, dtype=torch.complex64)
+        self.turn = nn.Parameter(torch.randn(4, dtype=torch.complex64))
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        hidden = self.first(X.to(torch.complex64)) * self.turn
+        return self.head(hidden.real.tanh() + hidden.imag.exp() * 0.1)
+
+
+def test_complex_parameters_count_as_pairs_of_real_ones():
+    access = fitted(Complex)
+    X = make_data("regression", 13, seed=1)[0].astype(np.float32)
+    found = gram(per_row_gradients(access, Rows(X)))
+    parameters = list(access.module.parameters())
+    flat = []
+    for x in torch.as_tensor(X):
+        gradients = torch.autograd.grad(access.module(x[None])[0, 0], parameters)
+        real = [torch.view_as_real(g) if g.is_complex() else g for g in gradients]
+        flat.append(torch.cat([g.flatten() for g in real]))
+    rows = torch.stack(flat)
+    torch.testing.assert_close(found, rows @ rows.T, rtol=1e-4, atol=1e-5)

@@ -154,6 +154,7 @@ def test_in_a_campaign_costs_follow_the_rows():
         (np.where(np.arange(40) == 3, np.nan, 1.0), "first is nan in row 3"),
         (np.where(np.arange(40) == 3, np.inf, 1.0), "first is inf in row 3"),
         (["a"] * 40, "costs must be numbers"),
+        (np.ones(40) + 1j, "Complex numbers are not supported"),
         (5, r"costs=5 is not a column .*shape \(40, 5\)"),
         (-1, "costs=-1 is not a column"),
         ("price", "costs='price' is not a column"),

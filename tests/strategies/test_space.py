@@ -182,6 +182,10 @@ def test_callable_space():
         ),
         (lambda access, rows: torch.ones(2, 3), ValueError, "returned 2 rows for 30"),
         (
+            lambda access, rows: torch.ones(len(rows), 2, dtype=torch.complex64),
+            *(ValueError, "must return real numbers"),
+        ),
+        (
             lambda access, rows: torch.full((len(rows), 2), torch.nan),
             *(ValueError, "not finite"),
         ),
