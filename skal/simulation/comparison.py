@@ -88,9 +88,9 @@ def compare_strategies(
     store : str or path, optional
         A folder in which each campaign is saved as soon as it is finished. After an
         interrupt or a crash, the same call continues from there, with the same result.
-        Strategies can be added; if anything else changes, use another folder. Other
-        versions of numpy, scikit-learn or torch than those of the first call are warned
-        of.
+        Strategies can be added; if anything else changes, use another folder. A warning
+        is issued if versions of numpy, scikit-learn or torch differ from those of the
+        first call.
     callback : callable, optional
         Called as ``callback(step)`` after each step of each campaign, in its process,
         with a `skal.simulation.PlayedStep`, for example for logs and checkpoints. If it

@@ -160,7 +160,7 @@ class LearningCurveDisplay:
 
 
 class GainDisplay:
-    """Plot of what strategies gain over a reference, by number of labels.
+    """Plot of the gains of strategies over a reference, by number of labels.
 
     Use `from_comparison` to create one.
 
@@ -278,14 +278,14 @@ class GainDisplay:
 
 
 class CostCurveDisplay:
-    """Plot of scores by what the labels cost.
+    """Plot of scores against the cost of the labels.
 
     Use `from_comparison` or `from_simulation` to create one.
 
     Parameters
     ----------
     costs : dict of str to ndarray of shape (n_steps,)
-        What was spent until each step, by strategy.
+        Cost of the labels up to each step, by strategy.
     scores : dict of str to ndarray of shape (n_runs, n_steps)
         As scikit-learn's scorers: higher is better.
     label : ScoreLabel

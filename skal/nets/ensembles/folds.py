@@ -42,16 +42,16 @@ _MAX_ITERATIONS = 1000
 
 
 class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
-    """Nets for tables of few rows, each stopped and judged by its fold.
+    """Ensemble of nets for small tables, each stopped early by its own fold.
 
-    The recommended learner for 30 to some thousand labels. The nets are trained
-    simultaneously; a Gaussian process, a forest and a ridge regression join the
-    average as far as they predict the held-out rows better.
+    The recommended estimator for tables with 30 to a few thousand labels. The nets are
+    trained simultaneously, and averaged with a Gaussian process, a forest and a ridge
+    regression, with weights chosen on the predictions of held-out rows.
 
     Parameters
     ----------
     n_estimators : int, default=8
-        Number of folds and of nets. Of a single one no row is held out.
+        Number of folds and of nets. With a single one, no row is held out.
     hidden_sizes : sequence of int, default=(128, 128, 128)
         Width of each hidden layer.
     periodic : bool or "auto", default=True
@@ -59,12 +59,12 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         :class:`~skal.nets.modules.PeriodicEmbedding`. "auto" trains nets of both kinds
         and weights them by the held-out rows, in twice the time.
     others : "auto", None or list of regressors, default="auto"
-        Regressors that join the average. "auto" stands for a
+        Regressors that are included in the average. "auto" stands for a
         :class:`~sklearn.gaussian_process.GaussianProcessRegressor` with a length scale
         for each column, if there are at most 1000 rows and no `sample_weight`, a
         :class:`~sklearn.linear_model.RidgeCV`, and an
-        :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. None leaves the
-        nets among themselves, as does a table of fewer than 10 rows, with a warning
+        :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. With None, and
+        with fewer than 10 rows, only the nets are averaged; the latter issues a warning
         if a list was given.
     max_steps : int or "auto", default="auto"
         Number of training steps. "auto" takes 500, or as many as 30 passes over the
@@ -86,7 +86,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
     Attributes
     ----------
     estimators_ : list of NetRegressor
-        The nets, as complete members: strategies and posteriors read these.
+        The nets, which strategies and posteriors use.
     others_ : list of regressors
         The other regressors, fitted to all rows.
     weights_ : ndarray of shape (n_nets + n_others,)
@@ -110,15 +110,15 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
 
     Notes
     -----
-    Net k is trained on all rows but those of fold k, of which the loss is computed
-    every ten steps; it keeps the weights of the step where that was least. So the
-    average has learned from all rows, and noise in the targets decides how long to
-    train.
+    Net k is trained on all rows except those of fold k, whose loss is computed every
+    ten steps, and keeps the weights of the step with the smallest loss. The average is
+    therefore trained on all rows, and the length of training adapts to the noise in the
+    targets.
 
-    The held-out predictions estimate the error of the model without further labels, a
-    little optimistically, since steps and weights were chosen by them. This holds for
-    rows labeled at random. Rows that a strategy chose are unlike those of the pool,
-    mostly harder; then the estimate is biased.
+    The held-out predictions estimate the error of the model without further labels. The
+    estimate is slightly optimistic, since steps and weights were chosen by these
+    predictions, and it is biased if a strategy chose the labeled rows, which are mostly
+    more difficult than those of the pool.
 
     `X` should have columns of about unit scale. A fit costs about as much as 500 steps
     of a net with eight times the rows in a batch, and the Gaussian process O(n^3).
@@ -193,8 +193,8 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         Notes
         -----
         The intervals have the same width everywhere. Coverage is about right for rows
-        drawn like those labeled. Rows that a strategy chose are mostly harder than
-        others, so that intervals are rather too wide.
+        from the same distribution as the labeled rows. Rows that a strategy chose are
+        mostly more difficult than others, so that intervals are rather too wide.
         """
         if not 0 < coverage < 1:
             raise ValueError(f"coverage must be between 0 and 1, got {coverage!r}.")
@@ -266,25 +266,26 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
 
 
 class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
-    """Nets for tables of few rows, each stopped and judged by its fold.
+    """Ensemble of nets for small tables, each stopped early by its own fold.
 
-    The recommended learner for 30 to some thousand labels. The nets are trained
-    simultaneously; a logistic regression and a forest join the average as far as they
-    make the labels of held-out rows more probable.
+    The recommended estimator for tables with 30 to a few thousand labels. The nets are
+    trained simultaneously, and averaged with a logistic regression and a forest, with
+    weights chosen on the predictions of held-out rows.
 
     Parameters
     ----------
     n_estimators : int, default=8
-        Number of folds and of nets. Of a single one no row is held out.
+        Number of folds and of nets. With a single one, no row is held out.
     hidden_sizes : sequence of int, default=(128, 128, 128)
         Width of each hidden layer.
     periodic : bool or "auto", default=True
         As in `FoldEnsembleRegressor`.
     others : "auto", None or list of classifiers, default="auto"
-        Classifiers with `predict_proba` that join the average. "auto" stands for a
+        Classifiers with `predict_proba` that are included in the average. "auto" stands
+        for a
         :class:`~sklearn.linear_model.LogisticRegression` and a
-        :class:`~sklearn.ensemble.RandomForestClassifier` of 100 trees. None leaves the
-        nets among themselves. A `random_state` of None is drawn.
+        :class:`~sklearn.ensemble.RandomForestClassifier` of 100 trees. With None, only
+        the nets are averaged. Classifiers whose `random_state` is None are seeded.
     max_steps : int or "auto", default="auto"
     batch_size : int, default=64
     lr : float, default=0.05
@@ -302,7 +303,7 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
     Attributes
     ----------
     estimators_ : list of NetClassifier
-        The nets, as complete members: strategies and posteriors read these.
+        The nets, which strategies and posteriors use.
     others_ : list of classifiers
         The other classifiers, fitted to all rows, with classes coded from 0.
     weights_ : ndarray of shape (n_nets + n_others,)
