@@ -236,7 +236,7 @@ def _between(page: Path, start: str, end: str) -> str:
         ("docs/index.rst", "python -m pip install .", "A simulation", "regression"),
         ("docs/faq.rst", "Which strategy sh", "for regression", "regression"),
         ("docs/faq.rst", "for regression, and", "classification", "classification"),
-        ("docs/batches.rst", "our studies, ", "for\nregression", "regression"),
+        ("docs/batches.rst", "our studies, ", "for regression", "regression"),
         ("docs/batches.rst", "256 rows, and", "for classif", "classification"),
         ("docs/imbalance.rst", "\nQuery\n", "Strategies that", "classification"),
         ("docs/examples/plot_ames.py", "What was queried", "no two", "regression"),
