@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # a page of docs, which is not in the contents
     "min_reported_time": 1e9,
     "show_signature": False,
     "remove_config_comments": True,
