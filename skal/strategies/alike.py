@@ -12,7 +12,9 @@ from skal.reading.pool import Pool
 __all__ = ["warn_if_alike"]
 
 
-def warn_if_alike(name: str, scores: Tensor, pool: Pool) -> None:
+def warn_if_alike(
+    name: str, scores: Tensor, pool: Pool, cause: str | None = None
+) -> None:
     """Warn if all scores are equal, with the likely cause.
 
     Parameters
@@ -21,17 +23,27 @@ def warn_if_alike(name: str, scores: Tensor, pool: Pool) -> None:
         Name of the strategy.
     scores : Tensor of shape (m,)
     pool : Pool
+    cause : str, optional
+        Sentences for the warning, unless the outputs of the models tell the cause.
     """
     if len(scores) > 0 and bool((scores == scores[0]).all()):
+        found = _cause(pool)
+        if found is None and cause is None:
+            found = (
+                "To this model the rows of the pool are alike, or like those that are "
+                "labeled."
+            )
+        start = f"{name} gives all rows the same score, {float(scores[0]):.4g}"
         warnings.warn(
-            f"{name} gives all rows the same score, {float(scores[0]):.4g}, so that "
-            f"its picks are arbitrary. {_cause(pool)}",
+            f"{start}. {cause}"
+            if found is None
+            else f"{start}, so that its picks are arbitrary. {found}",
             UserWarning,
             stacklevel=2,
         )
 
 
-def _cause(pool: Pool) -> str:
+def _cause(pool: Pool) -> str | None:
     """Look for the cause in the outputs of the models."""
     saturated = False
     if pool.is_fitted and all(member.nets() for member in pool.members):
@@ -51,4 +63,4 @@ def _cause(pool: Pool) -> str:
             "The net is saturated: all its probabilities are 0 or 1 (scaled inputs, "
             "fewer epochs and weight decay help)."
         )
-    return "To this model the rows of the pool are alike, or the rows are equal."
+    return None

@@ -102,6 +102,8 @@ class QueryStrategy(BaseEstimator, ABC):
     _requires_labeled: ClassVar[bool] = False
     #: Whether equal scores of all picks, 0 or inf, mean that no row differs.
     _alike_at_zero: ClassVar[bool] = True
+    #: What equal scores of 0 mean, if it is not that no row differs.
+    _at_zero: ClassVar[str | None] = None
     _draws_only_ties: ClassVar[bool] = False
     #: Whether equal rows are worth the same, so that any of them may be picked.
     _any_of_equal: ClassVar[bool] = False
@@ -259,8 +261,11 @@ class QueryStrategy(BaseEstimator, ABC):
             # Where rows are compared, those that nothing tells apart score 0 or inf;
             # the first one may be compared with something else.
             later = picks.scores[min(1, n - 1) :]
-            if self._alike_at_zero and float(later[0].abs()) in (0, math.inf):
-                warn_if_alike(type(self).__name__, later, pool)
+            first = float(later[0].abs())
+            # If all rows are picked, none is preferred to another.
+            if self._alike_at_zero and first in (0, math.inf) and n < len(pool):
+                cause = self._at_zero if first == 0 else None
+                warn_if_alike(type(self).__name__, later, pool, cause)
             if self._any_of_equal:
                 equal = any_of_equal(picks.indices.numpy(), pool.X)
                 picks = Picks(torch.from_numpy(equal), picks.scores)

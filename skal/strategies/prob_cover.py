@@ -83,6 +83,10 @@ class ProbCover(ReadsSpace, QueryStrategy):
     """
 
     _task: ClassVar[str] = "any"
+    _at_zero: ClassVar[str | None] = (
+        "Labeled rows cover all others, so that the picks are the rows farthest from "
+        "them, as those of CoreSet. Set a smaller radius to cover more finely."
+    )
     _any_of_equal: ClassVar[bool] = True
 
     def __init__(

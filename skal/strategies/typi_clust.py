@@ -87,6 +87,10 @@ class TypiClust(ReadsSpace, QueryStrategy):
 
     _task: ClassVar[str] = "any"
     _any_of_equal: ClassVar[bool] = True
+    _at_zero: ClassVar[str | None] = (
+        "Its clusters are single rows, one for each label and each pick, so that its "
+        "picks are arbitrary. Set n_clusters lower, or pass more rows."
+    )
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ from skal.strategies import (
     Margin,
     MaxDist,
     NoiseStability,
+    ProbCover,
     Random,
     ScoreStrategy,
     Subsample,
@@ -110,3 +111,34 @@ def test_random_picks_bring_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Random(random_state=0).select(asked, POOL, 4)
+
+
+@pytest.mark.parametrize("strategy", [TypiClust(), ProbCover(), CoreSet()], ids=str)
+@pytest.mark.parametrize("n", [1, 3])
+def test_where_all_rows_are_picked_none_is_preferred(strategy, n):
+    known = learner(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(strategy.select(known, POOL[:n], n).indices) == n
+
+
+def test_clusters_of_single_rows():
+    known, rows = learner(None), POOL[:10]
+    with pytest.warns(UserWarning, match=r"score, 0\. Its clusters are single rows"):
+        TypiClust(random_state=0).select(known, rows, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TypiClust(n_clusters=2, random_state=0).select(known, rows, 1)
+
+
+def test_rows_that_labeled_rows_cover():
+    known = learner(None)
+    with pytest.warns(UserWarning, match="Labeled rows cover all others") as caught:
+        found = ProbCover(radius=1e6).select(known, POOL, 3)
+    assert "arbitrary" not in str(caught[0].message)
+    expected = CoreSet().select(known, POOL, 3)
+    assert found.indices.tolist() == expected.indices.tolist()
+    with pytest.warns(UserWarning, match="outputs of MLP are the same"):
+        ProbCover(radius=1e6).select(learner("dead"), POOL, 3)
+    with pytest.warns(UserWarning, match="or like those that are labeled"):
+        CoreSet().select(known, known.X_training, 3)
