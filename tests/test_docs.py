@@ -6,9 +6,15 @@ import doctest
 import importlib
 import itertools
 import re
+import runpy
+from functools import partial
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from docs import tables
@@ -285,14 +291,43 @@ def test_the_recommended_strategies_are_the_best_of_the_tables() -> None:
         assert next(iter(tables.results(file, part))) == FIRST[task], (file, part)
 
 
-def test_code_of_other_pages_names_what_is_there() -> None:
+def test_code_that_replaces_other_packages_runs() -> None:
     text = (DOCS / "coming_from.rst").read_text()
-    for block in re.findall(r"   # skal\n(.*?)\n\n(?=\S)", text, re.DOTALL):
-        lines = [line[3:] for line in block.splitlines()]
-        compile("\n".join(lines), "coming_from", "exec")
-        for line in lines:
-            if line.startswith("from skal"):
-                exec(line, {})
+    blocks = re.findall(r"^(   # skal\n(?:   .*\n|\n)+)", text, re.MULTILINE)
+    assert len(blocks) == 3
+    order = np.random.default_rng(0).permutation(150)
+    X, y = (part[order] for part in load_iris(return_X_y=True))
+    for block in blocks:
+        given: dict[str, Any] = {
+            **{"model": LogisticRegression(max_iter=999), "X": X, "y_true": y},
+            **{"X_start": X[:20], "y_start": y[:20], "X_pool": X[20:]},
+            **{"y_pool": y[20:], "X_train": X[:20], "y_train": y[:20] - 1.0},
+            "LogisticRegression": partial(LogisticRegression, max_iter=999),
+        }
+        exec(dedent(block), given)
+        assert given["learner"].predict(X).shape == (150,)
+        assert len(given["positions"]) in (5, 64)
+
+
+def test_classes_of_other_pages_exist() -> None:
+    text = (DOCS / "coming_from.rst").read_text()
     for name in re.findall(r":class:`~(skal[\w.]+)`", text):
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
+
+
+@pytest.mark.slow
+def test_coverage_of_intervals_is_that_of_the_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    runpy.run_path(str(DOCS / "examples" / "plot_uncertainty.py"))
+    plt.close("all")
+    found = re.findall(r"^(.+): (\d+)% of", capsys.readouterr().out, re.MULTILINE)
+    text = (DOCS / "uncertainty.rst").read_text()
+    table = re.findall(r"^   \* - (.+?),.*\n     - (\d+) %", text, re.MULTILINE)
+    assert {name.lower() for name, _ in table} == {name.lower() for name, _ in found}
+    stated = {name.lower(): int(share) for name, share in table}
+    for name, share in found:
+        assert abs(stated[name.lower()] - int(share)) <= 3, name
