@@ -153,11 +153,13 @@ def rewrap(learner: Any, inner: Any) -> Any:
         if isinstance(wrapper, Pipeline):
             *before, (last, _) = wrapper.steps
             steps = [(name, clone(step, safe=False)) for name, step in before]
-            inner = Pipeline([*steps, (last, inner)], memory=wrapper.memory)
+            # Of its own class: that of imbalanced-learn takes samplers as steps.
+            params = wrapper.get_params(deep=False)
+            inner = type(wrapper)(**{**params, "steps": [*steps, (last, inner)]})
         elif isinstance(wrapper, TransformedTargetRegressor):
             params = wrapper.get_params(deep=False)
             params = {key: clone(value, safe=False) for key, value in params.items()}
-            inner = wrapper.__class__(**{**params, "regressor": inner})
+            inner = type(wrapper)(**{**params, "regressor": inner})
     return inner
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skal import ActiveLearner
 from skal.exceptions import UnsuitableLearnerError
-from skal.strategies import BALD, EPIG, LCMD, Margin, PredictiveVariance
+from skal.posteriors import Bagged
+from skal.strategies import BALD, EPIG, LCMD, Margin, PredictiveVariance, ViaProxy
 from tests.matrix.learners import data_for, fitted, pool_rows
 
 
@@ -76,6 +78,25 @@ def test_a_sampler_of_imbalanced_learn_acts_in_fit_alone():
                 picked.scores, Margin().select(alone, seen, 4).scores
             )
         assert len(set(picked.indices.tolist())) == 4
+
+
+def test_copies_of_a_pipeline_of_imbalanced_learn_have_its_samplers():
+    pipeline = pytest.importorskip(
+        "imblearn.pipeline", reason="imbalanced-learn is missing: make test-learners"
+    )
+    sampling = pytest.importorskip("imblearn.under_sampling")
+    X, y = data_for("LogisticRegression")
+    sampler = sampling.RandomUnderSampler(random_state=0)
+    balanced = pipeline.make_pipeline(StandardScaler(), sampler, LogisticRegression())
+    learner = ActiveLearner(balanced, None, X, y)
+    strategy = BALD(Bagged(n_estimators=4), random_state=0)
+    expected = BALD(Bagged(clone(balanced), 4), random_state=0)
+    np.testing.assert_array_equal(
+        strategy.select(learner, pool_rows(), 4).indices,
+        expected.select(learner, pool_rows(), 4).indices,
+    )
+    proxy = ViaProxy(strategy=Margin(), random_state=0)
+    assert len(set(proxy.select(learner, pool_rows(), 4).indices.tolist())) == 4
 
 
 @pytest.mark.parametrize("strategy", [Margin(), LCMD(random_state=0)])

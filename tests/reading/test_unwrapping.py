@@ -80,6 +80,21 @@ def test_steps_and_their_names_are_kept():
     assert isinstance(pipeline["c"], Ridge)
 
 
+class OtherPipeline(Pipeline):
+    """A pipeline from elsewhere, as that of imbalanced-learn is."""
+
+
+def test_a_pipeline_keeps_its_class_and_parameters():
+    steps = [("scale", StandardScaler()), ("last", Ridge())]
+    pipeline = OtherPipeline(steps, verbose=True, transform_input=["X_val"])
+    made = rewrap(pipeline, INNER)
+    assert type(made) is OtherPipeline
+    assert made.get_params(deep=False) == {
+        **pipeline.get_params(deep=False),
+        "steps": [("scale", made[0]), ("last", INNER)],
+    }
+
+
 def test_target_transformers_are_kept():
     inner = make_pipeline(StandardScaler(), Ridge())
     target = TransformedTargetRegressor(inner, transformer=MinMaxScaler())
