@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import clone
 
@@ -39,9 +40,12 @@ class Bagged(Posterior):
     query, the copies are fitted on samples of ``X_training`` and ``y_training`` of the
     learner, as large as these, drawn with replacement, and are read as `Members` of a
     committee would be: in the units of the learner.  A sample of a classifier has at
-    least two classes if there are two; a class that it lacks has probability 0.  Each
-    ``random_state`` that is None is drawn, so that the `random_state` of the strategy
-    determines the copies.
+    least two classes if there are two; a class that it lacks has probability 0.  If the
+    classifier cannot be fitted on a sample, as XGBoost without one of its classes, or
+    cross-validation with a single row of a class, the sample is drawn again within the
+    classes, so that each has as many rows as it has labels.  Each ``random_state`` that
+    is None is drawn, so that the `random_state` of the strategy determines the copies.
+    Weights and other arguments of `fit` are not kept by a learner, and not passed on.
 
     The cost is K fits at each query.  An ensemble that the learner has already, such as
     a forest or a committee, costs nothing: see `Members`.
@@ -77,8 +81,12 @@ class Bagged(Posterior):
         copies = []
         for _ in range(self.n_estimators):
             sample = _bootstrap(y, pool.task, rng)
-            rows, labels = take_rows(X, sample), take_rows(y, sample)
-            fitted = fit_copy(estimator, rows, labels, rng, "The copy in Bagged of")
+            try:
+                fitted = _fit(estimator, X, y, sample, rng)
+            except ValueError:
+                if pool.task != "classification":
+                    raise
+                fitted = _fit(estimator, X, y, _within_classes(y, rng), rng)
             copies.append(FittedCopy(fitted, X, y))
         bag = Pool(_Bag(copies), pool.X, pool.name)
         if "unknown" not in (pool.task, bag.task) and pool.task != bag.task:
@@ -113,6 +121,13 @@ class _Bag:
     learner_list: list[FittedCopy]
 
 
+def _fit(
+    estimator: Any, X: Any, y: Any, sample: np.ndarray, rng: torch.Generator
+) -> Any:
+    rows, labels = take_rows(X, sample), take_rows(y, sample)
+    return fit_copy(estimator, rows, labels, rng, "The copy in Bagged of")
+
+
 def _bootstrap(y: Any, task: str, rng: torch.Generator) -> np.ndarray:
     """Draw as many rows as there are labels, of two classes if there are two."""
     n = n_rows(y)
@@ -123,4 +138,14 @@ def _bootstrap(y: Any, task: str, rng: torch.Generator) -> np.ndarray:
         if differ.any() and not differ[sample].any():
             others = np.flatnonzero(differ)
             sample[-1] = others[int(torch.randint(len(others), (), generator=rng))]
+    return sample
+
+
+def _within_classes(y: Any, rng: torch.Generator) -> np.ndarray:
+    """Draw as many rows of each class as have it."""
+    labels = pd.DataFrame(np.asarray(y).reshape(n_rows(y), -1))
+    sample = np.empty(len(labels), dtype=np.intp)
+    for rows in labels.groupby(list(labels), sort=False).indices.values():
+        drawn = torch.randint(len(rows), (len(rows),), generator=rng)
+        sample[rows] = rows[drawn.numpy()]
     return sample

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -21,6 +22,7 @@ from sklearn.tree import DecisionTreeRegressor
 from skal import ActiveLearner, ActiveLearningSimulation, CommitteeRegressor
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors import Bagged, predictive_std
+from skal.posteriors.bagged import _within_classes
 from skal.reading.fitting import FittedCopy
 from skal.reading.pool import Pool
 from skal.rng import seed_from
@@ -128,6 +130,48 @@ def test_classes_that_a_sample_lacks(cls):
     torch.testing.assert_close(outputs.sum(2), torch.ones(8, 25).double())
     for n in (1, 3):
         assert len(VoteEntropy(Bagged()).select(asked, POOL, n).indices) == n
+
+
+class NumbersClasses(LogisticRegression):
+    """Takes classes numbered from 0 without a gap, as XGBoost does."""
+
+    def fit(self, X, y):
+        if np.ptp(y) + 1 != len(np.unique(y)) or np.min(y):
+            raise ValueError(f"Invalid classes: {np.unique(y)}")
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "n_rare"),
+    [(NumbersClasses(), 1), (CalibratedClassifierCV(SVC(), cv=2), 2)],
+    ids=["all classes", "two rows of each class"],
+)
+def test_samples_that_a_classifier_cannot_be_fitted_on_are_drawn_within_classes(
+    estimator, n_rare
+):
+    y = np.array([0] * (16 - n_rare) + [1] * n_rare + [2] * 14)
+    with pytest.raises(ValueError, match=r"Invalid|less than 2 examples"):
+        by_hand(estimator, 10, y=y)  # one of the samples of this seed
+    asked = learner(estimator, y=y)
+    draws = draw(Bagged(n_estimators=10), asked, POOL)
+    outputs = draws.collect()
+    torch.testing.assert_close(outputs.sum(2), torch.ones(10, 25).double())
+    assert len(outputs.unique(dim=0)) == 10
+    again = draw(Bagged(n_estimators=10), asked, POOL).collect()
+    torch.testing.assert_close(outputs, again, rtol=0, atol=0)
+
+
+def test_rows_drawn_within_classes():
+    y = ["b", "a", "b", "c", "b", "b"] * 5
+    sample = _within_classes(y, torch.Generator().manual_seed(0))
+    assert [y[i] for i in sample] == y
+    assert len(set(sample.tolist())) < 30
+    drawn = [_within_classes(y, torch.Generator().manual_seed(s)) for s in range(400)]
+    times = np.bincount(np.concatenate(drawn), minlength=30) / 400
+    np.testing.assert_allclose(times, 1, atol=0.25)  # five standard errors
+    several = np.array([[0, 1], [1, 1], [0, 1], [1, 1]])
+    sample = _within_classes(several, torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(several[sample], several)
 
 
 def test_every_sample_has_two_classes():
