@@ -35,7 +35,8 @@ class VirtualEnsemble(Posterior):
     CatBoost was fitted with ``posterior_sampling=True``; otherwise they are stages of
     one boosting, the last of them the whole model.  With the loss
     ``RMSEWithUncertainty`` the means are read: their variance is what the model does
-    not know, without the noise of labels.
+    not know, without the noise of labels.  Where `predict` returns the exponential of
+    what the trees sum up to (Poisson, Tweedie), so does each of the models.
 
     References
     ----------
@@ -70,10 +71,9 @@ class _VirtualReader(Reader):
         self.labels = None
         if is_classifier(model.estimator):
             self.labels = model.decode(np.asarray(model.estimator.classes_))
-        params = model.estimator.get_params()
         self.has_variance = gives_variance(model.estimator)
         try:
-            first = self.read(row := model.rows.read(slice(1)))
+            first = self._sums(row := model.rows.read(slice(1)))
         # What CatBoost raises where there are too few trees is its own type.
         except Exception as error:
             raise UnsuitableLearnerError(
@@ -81,19 +81,39 @@ class _VirtualReader(Reader):
                 "ensembles: it needs more trees (iterations), at least two for each, "
                 f"or VirtualEnsemble a smaller n_draws. {error}"
             ) from error
-        self.n_outputs = first.shape[2]
+        # The last of the models is the whole one.
+        rows, whole = array_if_tensor(row), first[-1]
+        self.is_log = False
         if self.labels is not None:
-            # The last of the models is the whole one.
-            whole = model.to_read.predict_proba(array_if_tensor(row))
-            if not np.allclose(first[-1], whole, atol=1e-6):
-                raise UnsuitableLearnerError(
-                    f"The virtual ensembles of {type(model.estimator).__name__} with "
-                    f"the loss {params.get('loss_function')} are not read: they are "
-                    "not logits of its probabilities. Use posterior=Bagged()."
-                )
+            what = "logits of its probabilities"
+            proba = model.to_read.predict_proba(rows)
+            fits = np.allclose(_proba(first)[-1], proba, atol=1e-6)
+        else:
+            what = "its predictions"
+            predicted = np.asarray(model.to_read.predict(rows)).reshape(1, -1)
+            predicted = predicted[:, : whole.shape[1]]  # without a variance
+            with np.errstate(over="ignore"):
+                self.is_log = np.allclose(np.exp(whole), predicted)
+            fits = self.is_log or np.allclose(whole, predicted)
+        if not fits:
+            raise UnsuitableLearnerError(
+                f"The virtual ensembles of {type(model.estimator).__name__} with the "
+                f"loss {model.estimator.get_params().get('loss_function')} are not "
+                f"read: they are not {what}. Use posterior=Bagged()."
+            )
+        self.n_outputs = self.read(row).shape[2]
 
     def read(self, block: Any) -> Tensor:
         """Read ``(n_draws, b, n_outputs)`` for a block of the member's rows."""
+        sums = self._sums(block)
+        if self.labels is not None:
+            return _proba(sums)
+        means = np.exp(sums) if self.is_log else sums
+        shared = self.model.to_shared_units(means.reshape(-1, means.shape[2]))
+        return torch.from_numpy(np.ascontiguousarray(shared.reshape(means.shape)))
+
+    def _sums(self, block: Any) -> np.ndarray:
+        """Read the sums over the trees of each model, ``(n_draws, b, columns)``."""
         found = self.model.to_read.virtual_ensembles_predict(
             array_if_tensor(block),
             prediction_type="VirtEnsembles",
@@ -101,13 +121,13 @@ class _VirtualReader(Reader):
         )
         outputs = np.asarray(found, dtype=np.float64)
         outputs = outputs.reshape(len(outputs), self.n_draws, -1).swapaxes(0, 1)
-        if self.labels is None:
-            means = outputs[:, :, :1] if self.has_variance else outputs
-            flat = means.reshape(-1, means.shape[2])
-            shared = self.model.to_shared_units(flat)
-            return torch.from_numpy(np.ascontiguousarray(shared.reshape(means.shape)))
-        logits = torch.from_numpy(np.ascontiguousarray(outputs))
-        if logits.shape[2] == 1:  # of the second of two classes
-            positive = logits.sigmoid()
-            return torch.cat([1 - positive, positive], dim=2)
-        return logits.softmax(dim=2)
+        return outputs[:, :, :1] if self.has_variance else outputs
+
+
+def _proba(sums: np.ndarray) -> Tensor:
+    """Probabilities of the classes."""
+    logits = torch.from_numpy(np.ascontiguousarray(sums))
+    if logits.shape[2] == 1:  # of the second of two classes
+        positive = logits.sigmoid()
+        return torch.cat([1 - positive, positive], dim=2)
+    return logits.softmax(dim=2)

@@ -112,6 +112,26 @@ def test_losses_whose_probabilities_are_others():
         BALD().select(model, POOL)
 
 
+def test_predictions_by_a_logarithm():
+    class Rates(Regressor):
+        def predict(self, X):
+            return np.exp(X[:, 0])
+
+    model = Rates("Poisson").fit(X, Y)
+    outputs = collect(VirtualEnsemble(4), model, POOL)
+    np.testing.assert_allclose(outputs[:, :, 0], np.exp(PARTS[:, None] * POOL[:, 0]))
+
+
+def test_sums_of_which_predictions_are_made_otherwise():
+    class Logistic(Regressor):
+        def predict(self, X):
+            return 1 / (1 + np.exp(-X[:, 0]))
+
+    model = Logistic("Other").fit(X, Y)
+    with pytest.raises(UnsuitableLearnerError, match=r"loss Other .* its predictions"):
+        PredictiveVariance().select(model, POOL)
+
+
 def test_what_has_no_parts():
     with pytest.raises(UnsuitableLearnerError, match="Ridge has no virtual ensembles"):
         collect(VirtualEnsemble(), Ridge().fit(X, Y), POOL)
@@ -150,6 +170,16 @@ def test_variance_of_labels_of_catboost():
     strategy = PredictiveVariance(PredictiveDistribution())
     scores = strategy.score_samples(model, POOL)
     np.testing.assert_allclose(scores, model.predict(POOL)[:, 1])
+
+
+@pytest.mark.parametrize("loss", ["Poisson", "Tweedie:variance_power=1.5", "MAE"])
+def test_models_of_catboost_predict_as_it_does(loss):
+    y = np.exp(Y)
+    model = boosted(y=y, loss_function=loss)
+    outputs = collect(VirtualEnsemble(5), model, POOL)
+    np.testing.assert_allclose(outputs[-1, :, 0], model.predict(POOL))
+    std = predictive_std(model, POOL, VirtualEnsemble(5))
+    torch.testing.assert_close(std, outputs.std(dim=0, correction=0))
 
 
 @pytest.mark.parametrize("y", [CLASSES, (Y > 0) * 1], ids=["three", "two"])
