@@ -33,6 +33,7 @@ __all__ = [
     "dataset_inputs",
     "dense_pieces",
     "find_bad_rows",
+    "find_masked_rows",
     "in_memory",
     "n_rows",
     "read_together",
@@ -241,25 +242,22 @@ def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
     X : container
         Text, Datasets and rows of unequal length are not searched.
     allow_nan : bool
-        Whether only infinity counts.
+        Whether NaN does not count.
 
     Returns
     -------
     bad : bool ndarray of shape (m,) or None
         None if there are no such rows.
     """
-    if isinstance(X, np.ma.MaskedArray) and not allow_nan and X.mask.any():
-        masked = np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1)
-        others = find_bad_rows(X.data)
-        return np.asarray(masked if others is None else masked | others)
+    if isinstance(X, np.ma.MaskedArray):
+        found = [find_masked_rows(X), find_bad_rows(X.data, allow_nan=allow_nan)]
+        return _any_of(found)
     if isinstance(X, np.ndarray) and X.dtype.kind in "fc" and _has_finite_sum(X):
         return None
     is_bad = np.isinf if allow_nan else _is_not_finite
     if _is_dict(X) or is_table(X):
         columns = X.values() if _is_dict(X) else columns_of(X)
-        found = [find_bad_rows(column, allow_nan=allow_nan) for column in columns]
-        masks = [mask for mask in found if mask is not None]
-        return np.logical_or.reduce(masks) if masks else None
+        return _any_of([find_bad_rows(c, allow_nan=allow_nan) for c in columns])
     if sparse.issparse(X):
         coo = X.tocoo()
         if coo.dtype.kind not in "fc" or not is_bad(coo.data).any():
@@ -279,6 +277,24 @@ def find_bad_rows(X: Any, *, allow_nan: bool = False) -> np.ndarray | None:
         return None
     bad = is_bad(values.reshape(len(values), -1)).any(axis=1)
     return bad if bad.any() else None
+
+
+def find_masked_rows(X: Any) -> np.ndarray | None:
+    """Find the rows that hold a masked value; as `find_bad_rows`.
+
+    Estimators ignore masks, and take what is under them for data.
+    """
+    if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
+        rows: np.ndarray = np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1)
+        return rows
+    if _is_dict(X):
+        return _any_of([find_masked_rows(values) for values in X.values()])
+    return None
+
+
+def _any_of(masks: list[np.ndarray | None]) -> np.ndarray | None:
+    found = [mask for mask in masks if mask is not None]
+    return np.logical_or.reduce(found) if found else None
 
 
 def _has_finite_sum(values: np.ndarray) -> bool:

@@ -14,7 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
 from skal._tables import as_pandas, is_other_table, is_table, order_of_labels
-from skal.rows import array_if_tensor, find_bad_rows, n_rows, row_shape
+from skal.rows import (
+    array_if_tensor,
+    find_bad_rows,
+    find_masked_rows,
+    n_rows,
+    row_shape,
+)
 from skal.validation import check_option
 
 __all__ = [
@@ -296,9 +302,10 @@ def _row_shape_or_none(X: Any) -> tuple[int, ...] | None:
 def _check_finite(X: Any, name: str, allow_nan: bool) -> None:
     bad = find_bad_rows(X, allow_nan=allow_nan)
     if bad is not None:
-        what = "infinite values" if allow_nan else "NaN or infinite values"
+        masked = find_masked_rows(X) is not None
+        what = "masked" if masked else "infinite" if allow_nan else "NaN or infinite"
         raise ValueError(
-            f"{name} holds {what} in {int(bad.sum())} rows; the first is row "
+            f"{name} holds {what} values in {int(bad.sum())} rows; the first is row "
             f"{int(np.argmax(bad))}. Remove or fill them, or construct the learner "
             "with force_all_finite=False if the estimator takes them."
         )

@@ -35,6 +35,7 @@ from skal.rows import (
     Rows,
     array_if_tensor,
     as_dense,
+    find_masked_rows,
     n_rows,
     take_rows,
     take_slice,
@@ -75,6 +76,14 @@ class Pool:
             raise ValueError(
                 f"{self._title} must have rows and columns, got shape {tuple(shape)}. "
                 "Use X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one row."
+            )
+        masked = find_masked_rows(X)
+        if masked is not None:
+            raise ValueError(
+                f"{int(masked.sum())} of {self._n} rows of {name} hold masked values "
+                f"(the first is row {int(masked.argmax())}), and models would take "
+                "what is under the mask for data. Drop these rows, or fill them, as "
+                "X.filled(np.nan) does for an imputer or a model that accepts NaN."
             )
 
     def __len__(self) -> int:

@@ -111,11 +111,13 @@ def test_masked_values_are_missing():
         check(X[:3], masked)
     check(X[:2], masked[::2])
     rows = np.ma.masked_array(X, X[3, 2] == X)
-    with pytest.raises(
-        ValueError, match=r"X holds NaN .* in 1 rows; the first is row 3"
-    ):
-        check(rows, y)
-    check(np.ma.masked_array(X), y)
+    for allow_nan in (False, True):  # the forest would learn what is under the mask
+        with pytest.raises(
+            ValueError, match=r"X holds masked values in 1 rows; the first is row 3"
+        ):
+            check_labeled(rows, y, finite=True, allow_nan=allow_nan)
+        check_labeled(np.ma.masked_array(X), y, finite=True, allow_nan=allow_nan)
+    check_labeled(rows, y, finite=False, allow_nan=False)
 
 
 ROWS = np.array([2, 0, 3, 1])

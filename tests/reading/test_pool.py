@@ -94,6 +94,28 @@ def test_missing_values_are_judged_where_the_model_sees_them():
         Random().select(LogisticRegression(), bad_pool)  # not fitted
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        make_pipeline(SimpleImputer(), LogisticRegression()),
+        HistGradientBoostingClassifier(),
+    ],
+    ids=["scaler", "imputer", "boosting"],
+)
+def test_masked_values_are_not_read_as_data(model):
+    """scikit-learn would read what is under the mask, even where it accepts NaN."""
+    masked = np.ma.masked_array(POOL, np.zeros(POOL.shape, dtype=bool))
+    learner = ActiveLearner(model, X_training=X, y_training=Y)
+    expected = Margin().select(learner, POOL, 3).indices
+    np.testing.assert_array_equal(Margin().select(learner, masked, 3).indices, expected)
+    masked[4, 1] = masked[7, 0] = np.ma.masked
+    for strategy in (Random(), LCMD(), Margin()):
+        for pool in (masked, {"rows": masked}):
+            with pytest.raises(ValueError, match=r"2 of 11 .* masked .* is row 4"):
+                strategy.select(learner, pool, 3)
+
+
 def test_fitted_are_all_models_or_none():
     fitted, bare = LogisticRegression().fit(X, Y), LogisticRegression()
     assert Pool(fitted, POOL).is_fitted
