@@ -145,7 +145,7 @@ def as_space(rows: Sequence[Any], labeled: Sequence[Any]) -> Space:
     Raises
     ------
     ValueError
-        If squares of elements overflow.
+        If labeled rows have vectors of another length than the pool.
 
     Notes
     -----
@@ -158,6 +158,12 @@ def as_space(rows: Sequence[Any], labeled: Sequence[Any]) -> Space:
         for parts in (rows, labeled)
         if parts
     ]
+    widths = [vectors.shape[1] for vectors in both]
+    if len(set(widths)) > 1:
+        raise ValueError(
+            f"A row of the pool has {widths[0]} elements in this space, and a labeled "
+            f"row {widths[1]}: the numbers must be the same."
+        )
     if not has_room(extent(*both), both[0].dtype):
         both = [vectors.double() for vectors in both]
     return Space(Dense(both[0]), Dense(both[1]) if labeled else None)

@@ -188,6 +188,10 @@ def resolve_space(
     if isinstance(space, Posterior):
         _ = pool.members  # raises if the learner is not fitted
         return space
+    if isinstance(space, type) and issubclass(space, Posterior):
+        raise ValueError(
+            f"space is the class {space.__name__}: pass an object, {space.__name__}()."
+        )
     if callable(space):
         if not _takes_two(space):
             raise ValueError(
@@ -371,8 +375,12 @@ def _whole(rows: Rows) -> Any:
 def _checked(vectors: Any, n: int) -> Tensor:
     """Convert what a callable space returned, once it is one vector for each row."""
     given = type(vectors).__name__
-    if not isinstance(vectors, Tensor):
+    if isinstance(vectors, Tensor):
+        vectors = vectors.detach().to_dense()
+    else:
         try:
+            if isinstance(vectors, np.ma.MaskedArray):
+                vectors = vectors.astype(np.float64).filled(np.nan)
             vectors = as_dense(vectors)
         except ValueError as error:  # such as a tuple of several arrays
             raise ValueError(
@@ -387,7 +395,6 @@ def _checked(vectors: Any, n: int) -> Tensor:
             "space must return a tensor or an ndarray of shape (rows, d), got "
             f"{given} of shape {shape}."
         )
-    vectors = vectors.detach()
     if vectors.is_complex():
         raise ValueError(
             "space must return real numbers, got complex ones: return, for example, "

@@ -6,8 +6,10 @@ import inspect
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import (
     BaggingRegressor,
@@ -26,7 +28,7 @@ from torch.nn.functional import cross_entropy
 
 from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
-from skal.posteriors import MCDropout
+from skal.posteriors import Bagged, MCDropout
 from skal.reading.access import NetAccess
 from skal.reading.pool import Pool
 from skal.rng import resolve_rng
@@ -325,10 +327,34 @@ def test_callable_space_of_other_learners():
         (lambda estimator, rows: rows[:, :0], r"shape \(30, 0\)"),
         (lambda estimator, rows: np.full((len(rows), 2), np.nan), "not finite"),
         (lambda estimator, rows: [["a"]] * len(rows), "list of shape"),
+        (lambda estimator, rows: np.ma.masked_less(rows, 0), "not finite"),
+        (lambda estimator, rows: rows[:, : len(rows) // 15], r"2 elements .* row 4"),
         (lambda estimator: 1, r"\(estimator, X\)"),
+        (Bagged, r"the class Bagged: pass an object, Bagged\(\)"),
     ]:
-        with pytest.raises(ValueError, match=message):
-            LCMD(space=bad).select(model, R_POOL, 2)
+        for strategy in (LCMD(space=bad), BAIT(space=bad), CoreSet(space=bad)):
+            with pytest.raises(ValueError, match=message):
+                strategy.select(learner, R_POOL, 2)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        pd.DataFrame,
+        sparse.coo_array,
+        lambda rows: torch.tensor(rows, requires_grad=True),
+        lambda rows: torch.tensor(rows).to_sparse(),
+        np.ma.masked_array,
+    ],
+    ids=["table", "sparse", "tensor", "sparse tensor", "nothing masked"],
+)
+def test_what_a_callable_space_returns_is_converted(convert):
+    learner = with_labeled(Ridge().fit(R_X, R_Y), R_X, R_Y)
+    strategy = LCMD(space=lambda estimator, rows: convert(rows))
+    np.testing.assert_array_equal(
+        strategy.select(learner, R_POOL, 4).indices,
+        LCMD(space="inputs").select(learner, R_POOL, 4).indices,
+    )
 
 
 def test_bait_of_probabilities_against_definition():
