@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -199,14 +200,17 @@ def _by_level(estimators: Any) -> dict[float, Any]:
 def _level(estimator: Any) -> float:
     """Find the level of a quantile regressor among its parameters."""
     params = innermost(estimator).get_params(deep=False)
-    names = ["quantile", "quantile_alpha"]
-    if "quantile" in f"{params.get('loss')} {params.get('objective')}":
-        names.append("alpha")  # which is the penalty of other models
+    losses = [params[name] for name in ("loss", "objective") if name in params]
+    of_quantiles = any("quantile" in str(loss) for loss in losses)
+    # With another loss the parameters mean nothing, or alpha a penalty.
+    names = ["quantile", "quantile_alpha"] if of_quantiles or not losses else []
+    if of_quantiles:
+        names.append("alpha")
     for name in names:
-        if params.get(name) is not None:
-            return float(params[name])
+        if isinstance(level := params.get(name), Real):
+            return float(level)
     raise ValueError(
-        f"{type(innermost(estimator)).__name__} does not name its level by a parameter "
-        "quantile, or alpha with the loss 'quantile'. Name it: Quantiles({0.1: ..., "
-        "0.9: ...})."
+        f"{type(innermost(estimator)).__name__} does not name one level by quantile or "
+        "alpha, with the loss 'quantile'. Set that loss, or name the level: "
+        "Quantiles({0.1: ..., 0.9: ...})."
     )

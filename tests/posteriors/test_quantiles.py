@@ -144,13 +144,40 @@ def test_auto_asks_the_learner_for_quantiles():
         BatchBALD(noise_variance=1.0).select(model, POOL)
 
 
+class Several(RegressorMixin, BaseEstimator):
+    """Predicts several quantiles, as XGBoost does with a list of levels."""
+
+    def __init__(self, objective="reg:quantileerror", quantile_alpha=(0.1, 0.9)):
+        self.objective = objective
+        self.quantile_alpha = quantile_alpha
+
+    def fit(self, X, y):
+        return self
+
+
+@pytest.mark.parametrize(
+    "of_another_loss",
+    [
+        HistGradientBoostingRegressor(quantile=0.1),
+        GradientBoostingRegressor(alpha=0.1),
+        Several("reg:squarederror", 0.1),
+        Several(),
+    ],
+)
+def test_a_level_counts_with_the_loss_alone(of_another_loss):
+    """Without it the regressors predict the mean, which has no level."""
+    good = HistGradientBoostingRegressor(loss="quantile", quantile=0.9)
+    with pytest.raises(ValueError, match="Set that loss, or name the level"):
+        moments(Quantiles([of_another_loss, good]), learner(Ridge()))
+
+
 def test_wrong_quantiles():
     for levels in ([0.5], [0.5, 0.5], [0.0, 0.5], [0.5, 1.2], [0.1, np.nan]):
         with pytest.raises(ValueError, match="at least two different levels"):
             moments(Quantiles(levels=levels), TabPFN().fit(X, Y))
     with pytest.raises(ValueError, match="at least two different levels"):
         moments(Quantiles([One(0.5), One(0.5)]), learner(Ridge()))
-    with pytest.raises(ValueError, match="does not name its level"):
+    with pytest.raises(ValueError, match="does not name one level"):
         moments(Quantiles([Ridge(alpha=0.3), One(0.5)]), learner(Ridge()))
     with pytest.raises(TypeError, match="estimators of Quantiles must be"):
         moments(Quantiles([One, One(0.5)]), learner(Ridge()))
