@@ -285,8 +285,7 @@ def find_masked_rows(X: Any) -> np.ndarray | None:
     Estimators ignore masks, and take what is under them for data.
     """
     if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
-        rows: np.ndarray = np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1)
-        return rows
+        return np.asarray(np.ma.getmaskarray(X).reshape(len(X), -1).any(axis=1))
     if _is_dict(X):
         return _any_of([find_masked_rows(values) for values in X.values()])
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from sklearn.base import is_classifier
@@ -9,7 +10,9 @@ from torch import Tensor
 
 from skal.reading.pool import Pool
 
-__all__ = ["warn_if_alike"]
+__all__ = ["tell_nothing_apart", "warn_if_alike", "warn_if_one_point"]
+
+_ALIKE = "To this model the rows of the pool are alike, or like those that are labeled."
 
 
 def warn_if_alike(
@@ -29,10 +32,7 @@ def warn_if_alike(
     if len(scores) > 0 and bool((scores == scores[0]).all()):
         found = _cause(pool)
         if found is None and cause is None:
-            found = (
-                "To this model the rows of the pool are alike, or like those that are "
-                "labeled."
-            )
+            found = _ALIKE
         start = f"{name} gives all rows the same score, {float(scores[0]):.4g}"
         warnings.warn(
             f"{start}. {cause}"
@@ -41,6 +41,40 @@ def warn_if_alike(
             UserWarning,
             stacklevel=2,
         )
+
+
+def warn_if_one_point(name: str, rows: Tensor, scores: Tensor, pool: Pool) -> None:
+    """Warn if all rows are the same vector, unless the scores of picks show it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the strategy.
+    rows : Tensor of shape (m, d)
+    scores : Tensor of shape (n,)
+        Scores of the picks.
+    pool : Pool
+    """
+    if len(scores) == len(rows) or tell_nothing_apart(scores):
+        return
+    # Usually the last row differs, and the others need not be compared.
+    if bool((rows[-1] == rows[0]).all()) and bool((rows == rows[0]).all()):
+        warnings.warn(
+            f"{name} compares rows that are all at the same place, so that its picks "
+            f"are arbitrary. {_cause(pool) or _ALIKE}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def tell_nothing_apart(scores: Tensor) -> bool:
+    """Whether all picks after the first score 0 or infinity, as where rows are alike.
+
+    The first one may be compared with something else.
+    """
+    later = scores[min(1, len(scores) - 1) :]
+    is_limit = float(later[0].abs()) in (0, math.inf)
+    return is_limit and bool((later == later[0]).all())
 
 
 def _cause(pool: Pool) -> str | None:

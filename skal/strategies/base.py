@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from skal.reading.decisions import decides
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
-from skal.strategies.alike import warn_if_alike
+from skal.strategies.alike import tell_nothing_apart, warn_if_alike
 from skal.validation import check_option
 
 if TYPE_CHECKING:
@@ -258,14 +257,11 @@ class QueryStrategy(BaseEstimator, ABC):
         """
         with self._drawing(outer) as rng:
             picks = self._check_picks(self._select(pool, n, rng), n, len(pool))
-            # Where rows are compared, those that nothing tells apart score 0 or inf;
-            # the first one may be compared with something else.
-            later = picks.scores[min(1, n - 1) :]
-            first = float(later[0].abs())
+            scores = picks.scores
             # If all rows are picked, none is preferred to another.
-            if self._alike_at_zero and first in (0, math.inf) and n < len(pool):
-                cause = self._at_zero if first == 0 else None
-                warn_if_alike(type(self).__name__, later, pool, cause)
+            if self._alike_at_zero and n < len(pool) and tell_nothing_apart(scores):
+                cause = self._at_zero if float(scores[-1]) == 0 else None
+                warn_if_alike(type(self).__name__, scores[-1:], pool, cause)
             if self._any_of_equal:
                 equal = any_of_equal(picks.indices.numpy(), pool.X)
                 picks = Picks(torch.from_numpy(equal), picks.scores)

@@ -15,6 +15,7 @@ from skal.reading.space import (
     noise_std_of,
 )
 from skal.selection import Picks, bait, fisher_bait, frank_wolfe, max_det, top_k
+from skal.strategies.alike import warn_if_one_point
 from skal.strategies.base import QueryStrategy
 from skal.strategies.information import read_information
 from skal.strategies.space import ReadsSpace, resolve_space
@@ -124,7 +125,9 @@ class MaxDet(_Covariance):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         rows, _, transform, noise_std = self._read(pool, rng)
-        return max_det(rows, n, noise_std, transform)
+        picks = max_det(rows, n, noise_std, transform)
+        warn_if_one_point(type(self).__name__, rows, picks.scores, pool)
+        return picks
 
 
 class MaxDiag(_Covariance):
@@ -162,7 +165,9 @@ class MaxDiag(_Covariance):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         rows, _, transform, _ = self._read(pool, rng)
-        return top_k(sq_norms(rows, transform), n, rng)
+        picks = top_k(sq_norms(rows, transform), n, rng)
+        warn_if_one_point(type(self).__name__, rows, picks.scores, pool)
+        return picks
 
 
 class BAIT(_Covariance):
@@ -251,7 +256,9 @@ class BAIT(_Covariance):
         check_bool("backward", self.backward)
         if pool.task != "classification":
             rows, known, transform, noise_std = self._read(pool, rng)
-            return bait(rows, n, noise_std, known, self.backward, transform)
+            picks = bait(rows, n, noise_std, known, self.backward, transform)
+            warn_if_one_point(type(self).__name__, rows, picks.scores, pool)
+            return picks
         check_positive("prior", self.prior)
         space = resolve_space(pool, self.space, self.n_components, self._space_of_nets)
         information = read_information(pool, space, self.n_components, self.head, rng)
@@ -297,4 +304,6 @@ class FrankWolfe(_Covariance):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         rows, _, transform, _ = self._read(pool, rng)
-        return frank_wolfe(rows, n, transform)
+        picks = frank_wolfe(rows, n, transform)
+        warn_if_one_point(type(self).__name__, rows, picks.scores, pool)
+        return picks

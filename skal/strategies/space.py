@@ -380,7 +380,7 @@ def _checked(vectors: Any, n: int) -> Tensor:
     else:
         try:
             if isinstance(vectors, np.ma.MaskedArray):
-                vectors = vectors.astype(np.float64).filled(np.nan)
+                vectors = np.ma.filled(vectors.astype(np.float64), np.nan)
             vectors = as_dense(vectors)
         except ValueError as error:  # such as a tuple of several arrays
             raise ValueError(

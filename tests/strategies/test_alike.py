@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import RandomForestRegressor
 from torch import Tensor, nn
 
 from skal.nets import MLP
@@ -20,9 +21,12 @@ from skal.strategies import (
     CoreSet,
     DiverseMiniBatch,
     Entropy,
+    FrankWolfe,
     KMeansPP,
     LDMSeeding,
     Margin,
+    MaxDet,
+    MaxDiag,
     MaxDist,
     NoiseStability,
     ProbCover,
@@ -84,6 +88,22 @@ def test_usual_nets_bring_no_warning(n):
         for cls, task in cases():
             if task == "classification" and cls.__name__ != "LossPrediction":
                 make_strategy(cls).select(asked, POOL, n)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("cls", [MaxDet, MaxDiag, BAIT, FrankWolfe])
+@pytest.mark.parametrize("space", ["leaves", "predictions", "inputs"])
+def test_covariances_of_rows_that_are_all_alike(cls, space, n):
+    """A forest of trees with a single leaf, as small leaves and few labels give."""
+    X, y = make_data("regression")
+    forest = RandomForestRegressor(5, min_samples_leaf=60, random_state=0).fit(X, y)
+    pool = np.repeat(POOL[:1], 40, axis=0) if space == "inputs" else POOL
+    strategy = cls(space=space, random_state=0)
+    with pytest.warns(UserWarning, match="so that its picks are arbitrary") as caught:
+        picks = strategy.select(with_labeled(forest, X, y), pool, n)
+    told = [w for w in caught if w.category is UserWarning]
+    assert len(told) == 1
+    assert len(set(picks.indices.tolist())) == n
 
 
 class Constant(ScoreStrategy):
