@@ -185,13 +185,19 @@ def ranks(argument: str) -> list[str]:
     """Table of gains of a report; the argument is its file and a part, by a dot."""
     file, part = argument.split(".")
     found = results(file, f"## {part.replace('_', ' ')}")
-    columns = ["rank", "gain", "95 % over sets", "sets better"]
-    rows = [["strategy", "rank", "gain", "95 % interval over sets", "sets improved"]]
+    named = {
+        "rank": ("rank", "10"),
+        "gain": ("gain", "14"),
+        "95 % over sets": ("95 % interval over sets", "26"),
+        "sets better": ("sets improved", "18"),
+    }
+    columns = [c for c in named if any(row.get(c) for row in found.values())]
+    rows = [["strategy", *(named[column][0] for column in columns)]]
     known = {cls.__name__ for cls in all_strategies()}
     for name, row in found.items():
         link = f":class:`~skal.strategies.{name}`" if name in known else name
         rows.append([link, *(row.get(column, "") for column in columns)])
-    return list_table("32 10 14 26 18", rows)
+    return list_table(" ".join(["32", *(named[c][1] for c in columns)]), rows)
 
 
 def others(task: str) -> list[str]:
@@ -204,7 +210,9 @@ def others(task: str) -> list[str]:
             learner, name, gain, _, better = (c.strip() for c in line.split("|")[1:-1])
             if learner != "learner":
                 learners[learner] = None
-                cells.setdefault(name, {})[learner] = f"{gain} ({better})"
+                digits = 3 if task == "regression" else 1  # log RMSE, or points
+                found = f"{float(gain):+.{digits}f} ({better})"
+                cells.setdefault(name, {})[learner] = found
     known = {cls.__name__ for cls in all_strategies()}
     rows = [["strategy", *learners]]
     for name in sorted(cells, key=lambda n: (-_mean_of(cells[n]), n)):
