@@ -43,6 +43,7 @@ class _Choice(NamedTuple):
     why: str
     batch: int | None = None
     score: float | None = None
+    probability: float | None = None
 
 
 class Asker(Recorder):
@@ -161,14 +162,23 @@ class Asker(Recorder):
             waiting = self._ledger.unanswered(name, now)[:n] if again else []
             # Before the pick, which needs the model of now, the last one of these.
             findings = self._find_out() if len(waiting) < n else None
-            chosen = self._choose(n, name, now, waiting)
+            chosen, candidates = self._choose(n, name, now, waiting)
             with self._database.writing() as connection:
                 self._sync(connection)
                 if not self._still_free(chosen, name, now):
                     continue
-                events = self._reserve(
-                    connection, chosen, name, (now, now + reserve), as_of, findings
-                )
+                if self._ledger.seq > as_of and not np.array_equal(
+                    candidates, self._candidates(self._ledger, name, now, self._n_rows)
+                ):
+                    # Picks of the rows that are gone would have been drawn again.
+                    chosen = [choice._replace(probability=None) for choice in chosen]
+                settings = {
+                    **self._described(),
+                    "findings": None if findings is None else findings.to_json(),
+                    "n_candidates": len(candidates),
+                }
+                times = now, now + reserve
+                events = self._reserve(connection, chosen, name, times, as_of, settings)
             self._ledger.apply(events)
             return self._batch(events, annotator, now + reserve), findings
         raise RuntimeError(
@@ -229,7 +239,9 @@ class Asker(Recorder):
 
     def _choose(
         self, n: int, name: str, now: float, waiting: Sequence[Event]
-    ) -> list[_Choice]:
+    ) -> tuple[list[_Choice], np.ndarray]:
+        """Choose rows; return those as well that the strategy picked from."""
+        candidates = np.empty(0, dtype=np.int64)
         chosen = [_Choice(e.position, "again", e.batch, e.score) for e in waiting]
         started = self._ledger.started(name, now)[: n - len(chosen)]
         chosen += [_Choice(position, "started") for position in started]
@@ -240,31 +252,39 @@ class Asker(Recorder):
             test = self._held_out.next(self._ledger, new.tolist(), n_new)
             n_picked = n_new - len(test)
             picked = self._pick(self._ledger, name, now, self._n_rows, n_picked)
-            chosen += [
-                _Choice(int(position), picked.by, None, float(score))
-                for position, score in zip(picked.positions, picked.scores, strict=True)
-            ]
+            candidates = picked.candidates
+            probabilities = picked.probabilities
+            for k, position in enumerate(picked.positions.tolist()):
+                q = None if probabilities is None else float(probabilities[k])
+                score = float(picked.scores[k])
+                chosen.append(_Choice(position, picked.by, None, score, q))
             if n_picked > len(picked.positions):  # only rows for testing are left
                 left = n_new - len(picked.positions)
                 test = self._held_out.next(self._ledger, new.tolist(), left, all=True)
             chosen += [_Choice(position, "test") for position in test]
-        return chosen
+        return chosen, candidates
 
     def _pick(
         self, ledger: Ledger, name: str, now: float, n_rows: int, n: int
     ) -> Picked:
         """Pick up to `n` rows by the strategy, as it would at a time."""
-        candidates = ledger.candidates(n_rows, name, now)
-        candidates = np.setdiff1d(candidates, ledger.started(name, now))
-        candidates = np.setdiff1d(candidates, self._held_out.positions)
+        candidates = self._candidates(ledger, name, now, n_rows)
         n = min(n, len(candidates))
         if n == 0:
-            return Picked(candidates[:0], np.empty(0), "strategy")
+            return Picked(candidates[:0], np.empty(0), "strategy", candidates)
         self._need_pool("ask")
         pool: Any = self._pool
         labeled, y = self._labeled(ledger)
         key = ledger.label_seq
         return self._picker.pick(pool.X, labeled, y, candidates, n, key, ledger.seq)
+
+    def _candidates(
+        self, ledger: Ledger, name: str, now: float, n_rows: int
+    ) -> np.ndarray:
+        """Find the rows that the strategy picks from."""
+        candidates = ledger.candidates(n_rows, name, now)
+        candidates = np.setdiff1d(candidates, ledger.started(name, now))
+        return np.setdiff1d(candidates, self._held_out.positions)
 
     def _still_free(self, chosen: Sequence[_Choice], name: str, now: float) -> bool:
         """Whether nobody else has taken the chosen rows."""
@@ -282,7 +302,7 @@ class Asker(Recorder):
         name: str,
         times: tuple[float, float],
         as_of: int,
-        findings: Findings | None,
+        settings: dict[str, Any],
     ) -> list[Event]:
         now, expires = times
         batch = None
@@ -293,10 +313,7 @@ class Asker(Recorder):
                 annotator=name,
                 as_of=as_of,
                 n_rows=self._n_rows,
-                settings={
-                    **self._described(),
-                    "findings": None if findings is None else findings.to_json(),
-                },
+                settings=settings,
             )
         events = [
             Event(
@@ -309,6 +326,7 @@ class Asker(Recorder):
                 batch if choice.batch is None else choice.batch,
                 expires,
                 choice.score,
+                choice.probability,
             )
             for k, choice in enumerate(chosen, start=1)
         ]

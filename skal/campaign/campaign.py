@@ -13,6 +13,7 @@ import pandas as pd
 from skal.campaign import history
 from skal.campaign.asking import Asker, watch_of
 from skal.campaign.database import Database
+from skal.campaign.drawn import drawn_errors
 from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
@@ -382,6 +383,53 @@ class Campaign(Asker):
         error = error_at(self, self._ledger, self.fit(), loss, confidence)
         assert error is not None  # there are labels
         return error
+
+    def drawn_errors(
+        self, loss: str | Callable[..., Any] | None = None, *, confidence: float = 0.95
+    ) -> pd.DataFrame:
+        r"""Estimate the error of past models from the rows drawn by them.
+
+        Parameters
+        ----------
+        loss : str or callable, optional
+            As in `test_error`.
+        confidence : float, default=0.95
+            Confidence level of the intervals.
+
+        Returns
+        -------
+        errors : DataFrame
+            A line for each batch whose rows were drawn with known probabilities:
+            ``batch``; ``n_labels`` by which the model was fitted; ``n_pool``, the rows
+            it could draw from; ``n_missing``, the rows drawn that have no label; and
+            ``risk``, ``std_error``, ``low``, ``high`` and ``n`` as in
+            `skal.evaluation.lure`, NaN while labels are missing.
+
+        Raises
+        ------
+        ValueError
+            If there is no such batch.
+
+        Notes
+        -----
+        `Random`, `Stochastic`, `PowerBALD` and `Mixture` know the probability of each
+        pick, and a campaign stores it. When a batch is drawn, its model has not seen
+        the labels of the rows, so their losses, weighted as in `skal.evaluation.lure`,
+        estimate without bias its mean loss over the rows drawn from. No labels are
+        spent on testing.
+
+        It is the error of the models by which batches were picked: of that of now,
+        nothing is known but by rows to come, since it was fitted on all others. A batch
+        of which a row was skipped says nothing, as rows without a label may be the
+        difficult ones; nor does one during which others were asked for, or labeled,
+        rows that it could have drawn, since its picks would have been drawn again if
+        they had been among these. Intervals are too narrow where a few rows with small
+        probabilities carry most of the loss. A fit for each batch.
+        """
+        self._sync()
+        self._need_pool("drawn_errors")
+        loss = default_loss(self.labels.task) if loss is None else loss
+        return drawn_errors(self, loss, confidence)
 
     def stop_reason(self) -> str | None:
         """Say why the stopping rule would stop now.

@@ -15,10 +15,18 @@ from skal.exceptions import CampaignDatabaseError
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "Database"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+
+def _add_probabilities(connection: Any) -> None:
+    connection.exec_driver_sql(
+        "ALTER TABLE skal_events ADD COLUMN probability DOUBLE PRECISION"
+    )
+
+
 #: From a version to the next one: called with a connection, within the transaction that
 #: also sets the version.
-MIGRATIONS: dict[int, Callable[[Any], None]] = {}
+MIGRATIONS: dict[int, Callable[[Any], None]] = {1: _add_probabilities}
 
 _TABLES = [
     "CREATE TABLE skal_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -33,7 +41,8 @@ _TABLES = [
         position BIGINT NOT NULL REFERENCES skal_rows (position),
         annotator TEXT NOT NULL, value TEXT,
         batch BIGINT REFERENCES skal_batches (batch),
-        expires DOUBLE PRECISION, score DOUBLE PRECISION)""",
+        expires DOUBLE PRECISION, score DOUBLE PRECISION,
+        probability DOUBLE PRECISION)""",
 ]
 #: Settings without which a campaign cannot be opened.
 _SETTINGS = {

@@ -38,6 +38,8 @@ class Event(NamedTuple):
         When the reservation of an asked row ends, in seconds since the epoch.
     score : float or None
         Of the strategy.
+    probability : float or None
+        With which an asked row was drawn next, if that is known.
     """
 
     seq: int
@@ -49,6 +51,7 @@ class Event(NamedTuple):
     batch: int | None = None
     expires: float | None = None
     score: float | None = None
+    probability: float | None = None
 
 
 def _first(values: list[Any]) -> Any:

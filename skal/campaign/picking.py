@@ -15,6 +15,7 @@ from skal.rng import preserve_global_rng, resolve_rng
 from skal.rows import take_rows
 from skal.simulation.loop import global_rng_lock, set_random_states
 from skal.strategies import QueryStrategy
+from skal.strategies.drawing import DrawingStrategy
 
 __all__ = ["Picked", "Picker"]
 
@@ -33,11 +34,18 @@ class Picked:
     scores : ndarray of shape (n,)
     by : str
         "initial" or "strategy".
+    candidates : ndarray of shape (c,)
+        Positions of the rows that they were picked from.
+    probabilities : ndarray of shape (n,) or None
+        With which each was drawn next among those that were left; None if the strategy
+        does not tell, or gave some rows no chance.
     """
 
     positions: np.ndarray
     scores: np.ndarray
     by: str
+    candidates: np.ndarray
+    probabilities: np.ndarray | None = None
 
 
 @dataclass
@@ -114,8 +122,12 @@ class Picker:
         set_random_states(strategy, self._rng(_PICK, as_of), keep_ints=True)
         learner.query_strategy = strategy
         pool = take_rows(X, candidates)
+        probabilities = None
         with self._seeded(_PICK, as_of):
-            if isinstance(strategy, QueryStrategy):
+            if isinstance(strategy, DrawingStrategy):
+                (found, scores, drawn), lowest = strategy._drawn(learner, pool, n)
+                probabilities = drawn if lowest > 0 else None
+            elif isinstance(strategy, QueryStrategy):
                 found, scores = strategy.select(learner, pool, n)
             else:
                 found, _, scores = learner.query(
@@ -126,7 +138,8 @@ class Picker:
                 f"The strategy was asked for {n} rows but returned {len(found)}."
             )
         scores = np.full(n, np.nan) if scores is None else np.asarray(scores)
-        return Picked(candidates[found], scores, "strategy" if enough else "initial")
+        by = "strategy" if enough else "initial"
+        return Picked(candidates[found], scores, by, candidates, probabilities)
 
     def _learner(self, purpose: int, key: int) -> ActiveLearner:
         model = clone(self.model)

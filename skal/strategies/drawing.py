@@ -75,21 +75,31 @@ class DrawingStrategy(QueryStrategy):
         >>> Random(random_state=0).draw(LinearRegression(), X, 3).probabilities
         array([0.25      , 0.33333333, 0.5       ])
         """
-        with self._asked(learner, X_pool, n_instances) as (pool, n):
-            with self._drawing(None) as rng:
-                picks, probabilities, lowest = self._draw_rows(pool, n, rng)
-                picks = self._check_picks(picks, n, len(pool))
-            if not lowest > 0:
-                raise ValueError(
-                    f"{type(self).__name__} gives some rows of the pool no chance to "
-                    "be drawn, so that nothing is learned about their losses. Mix it "
-                    "with Random: Mixture(strategy, share=0.1)."
-                )
-        return DrawnSelection(
+        drawn, lowest = self._drawn(learner, X_pool, n_instances)
+        if not lowest > 0:
+            raise ValueError(
+                f"{type(self).__name__} gives some rows of the pool no chance to be "
+                "drawn, so that nothing is learned about their losses. Mix it with "
+                "Random: Mixture(strategy, share=0.1)."
+            )
+        return drawn
+
+    def _drawn(
+        self, learner: Any, X_pool: Any, n_instances: int
+    ) -> tuple[DrawnSelection, float]:
+        """Do as `draw` does; return 0 as well if some rows could not be drawn."""
+        with (
+            self._asked(learner, X_pool, n_instances) as (pool, n),
+            self._drawing(None) as rng,
+        ):
+            picks, probabilities, lowest = self._draw_rows(pool, n, rng)
+            picks = self._check_picks(picks, n, len(pool))
+        drawn = DrawnSelection(
             picks.indices.numpy(),
             picks.scores.numpy(),
             probabilities.cpu().double().numpy(),
         )
+        return drawn, lowest
 
     @abstractmethod
     def _draw_rows(

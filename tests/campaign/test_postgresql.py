@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import BayesianRidge
 
 from skal.campaign import Campaign
 from skal.exceptions import CampaignDatabaseError
+from skal.strategies import Random
 from tests.campaign.conftest import REGRESSION
 from tests.campaign.test_kill import run_kills
 
@@ -124,11 +126,34 @@ def test_a_later_version_is_refused(url: str, table: pd.DataFrame) -> None:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
         connection.execute(
-            sa.text("UPDATE skal_meta SET value = '2' WHERE name = 'schema_version'")
+            sa.text("UPDATE skal_meta SET value = '99' WHERE name = 'schema_version'")
         )
     for use in (lambda: Campaign.open(url), lambda: campaign.tell("r001", 1.0)):
         with pytest.raises(CampaignDatabaseError, match="install a later skal"):
             use()
+
+
+def test_the_first_version_is_migrated(
+    url: str, table: pd.DataFrame, y: pd.Series
+) -> None:
+    import sqlalchemy as sa
+
+    start = y.where(np.arange(len(y)) < 12)
+    parts = {"model": BayesianRidge(), "strategy": Random()}
+    campaign = Campaign.create(url, table, y=start, random_state=0, **parts)
+    first = campaign.ask(3)
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    with engine.begin() as connection:
+        for statement in (
+            "ALTER TABLE skal_events DROP COLUMN probability",
+            "UPDATE skal_meta SET value = '1' WHERE name = 'schema_version'",
+        ):
+            connection.execute(sa.text(statement))
+    again = Campaign.open(url, table, **parts)
+    assert again.waiting().ids == first.ids
+    batch = again.ask(3, "ann")
+    again.tell(batch.ids, y[batch.ids], "ann")
+    assert again.drawn_errors()["n"].tolist() == [3]
 
 
 def test_killed_processes_lose_and_double_no_label(url: str) -> None:
