@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.cluster import BisectingKMeans
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -135,6 +136,23 @@ def _check_rows(one: Any) -> None:
             )
 
 
+def _bisections_fit(one: Any) -> bool:
+    """Whether each node of the tree of clusters has a center of as many columns."""
+    nodes = [one._bisecting_tree] if "_bisecting_tree" in vars(one) else []
+    seen: set[int] = set()
+    while nodes:
+        node = nodes.pop()
+        children = [node.left, node.right]
+        is_leaf = all(child is None for child in children)
+        if id(node) in seen or np.shape(node.center) != (one.n_features_in_,):
+            return False
+        if not is_leaf and any(child is None for child in children):
+            return False
+        seen.add(id(node))
+        nodes += [] if is_leaf else children
+    return True
+
+
 def _labels_fit(one: Any) -> bool:
     if "_y" not in vars(one):
         return True
@@ -252,6 +270,7 @@ _FORESTS = (
 )
 _CHECKS: tuple[tuple[Any, Callable[[Any], bool]], ...] = (
     ((KNeighborsClassifier, RadiusNeighborsClassifier), _labels_fit),
+    (BisectingKMeans, _bisections_fit),
     (BaseDecisionTree, _tree_fits),
     (_FORESTS, _members_fit),
     ((GradientBoostingClassifier, GradientBoostingRegressor), _boosting_fits),

@@ -56,6 +56,11 @@ CONSTRUCTED = (
         )
     ),
 )
+#: Functions of numpy, beside its ufuncs, that reduce rows to one.
+_REDUCTIONS = (
+    *("amax", "amin", "max", "mean", "median", "min", "nanmax", "nanmean"),
+    *("nanmedian", "nanmin", "nansum", "prod", "ptp", "std", "sum", "var"),
+)
 #: What some versions of scikit-learn call a module, and where it is.
 _MODULES = {"_loss": "sklearn._loss._loss"}
 #: Others. Callbacks that write files, such as skorch's checkpoints, are left out.
@@ -88,6 +93,7 @@ _NAMED = (
             *("_metadata_requests:MethodMetadataRequest",),
         )
     ),
+    *(f"sklearn.cluster._kmeans:_kmeans_single_{name}" for name in ("elkan", "lloyd")),
     *("torch.utils.data.dataloader:DataLoader", "torch.utils.data.dataset:Subset"),
     "torch.utils.data.dataset:TensorDataset",
 )
@@ -186,7 +192,8 @@ def _numpy(name: str) -> Any:
     """Get a function of arrays or a type of numbers; None if it is neither."""
     found = getattr(np, name, None)
     is_type = inspect.isclass(found) and issubclass(found, np.generic)
-    return found if is_type or isinstance(found, np.ufunc) else None
+    computes = isinstance(found, np.ufunc) or name in _REDUCTIONS
+    return found if is_type or computes else None
 
 
 def _found(name: str, function: bool) -> Any:

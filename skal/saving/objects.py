@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.interpolate import BSpline
 from skorch import NeuralNet
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -198,9 +199,29 @@ def _check_optimizer(net: NeuralNet, reader: Reader) -> None:
         raise ValueError(f"{made_by!r} is not an optimizer")
 
 
+# -- splines --------------------------------------------------------------------------
+
+
+def _write_spline(value: BSpline, writer: Writer) -> dict[str, Any]:
+    parts = {"t": value.t, "c": value.c, "k": int(value.k), "axis": int(value.axis)}
+    written = {name: writer.write(part, name) for name, part in parts.items()}
+    return {**written, "extrapolate": writer.write(value.extrapolate)}
+
+
+def _read_spline(node: dict[str, Any], reader: Reader) -> BSpline:
+    names = ("t", "c", "k", "extrapolate", "axis")
+    parts = {name: reader.read(node[name]) for name in names}
+    for name in ("t", "c"):
+        if type(parts[name]) is not np.ndarray:
+            raise ValueError(f"{name} of a spline is not an array")
+    # Compiled code trusts the knots, which the class checks.
+    return BSpline(**parts)
+
+
 OBJECTS = (
     Codec("named", _is_named, _write_named, _read_named),
     Codec("partial", lambda v: type(v) is partial, _write_partial, _read_partial),
+    Codec("spline", lambda v: type(v) is BSpline, _write_spline, _read_spline),
     Codec("net", lambda v: isinstance(v, NeuralNet), _write_net, _read_net),
     Codec("object", lambda _: True, _write_object, _read_object),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.cluster import KMeans
+from sklearn.cluster import BisectingKMeans, KMeans
 from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingRegressor,
@@ -20,6 +20,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import SplineTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
 
@@ -271,12 +272,16 @@ def _node(manifest: Any, *path: str | int) -> Any:
     """Look up an attribute of attributes."""
     node = manifest["learner"]
     for name in path:
-        node = (
-            node["items"][name]
-            if isinstance(name, int)
-            else (node["state"]["values"][name])
-        )
+        if isinstance(name, int):
+            node = node["items"][name]
+        else:
+            node = _values(node["state"])[name]
     return node
+
+
+def _values(state: Any) -> Any:
+    """Attributes, which are a pair for objects with slots."""
+    return state["values"] if "values" in state else state["items"][0]["values"]
 
 
 def test_trees_are_read_with_as_many_columns(load_changed: Any) -> None:
@@ -323,6 +328,8 @@ def test_trees_are_read_with_as_many_columns(load_changed: Any) -> None:
         (KNeighborsClassifier(algorithm="brute"), "_fit_X"),
         (KNeighborsClassifier(algorithm="brute"), "_y"),
         (KMeans(2, n_init=1), "cluster_centers_"),
+        (BisectingKMeans(2), "cluster_centers_"),
+        (BisectingKMeans(2), "center"),
     ],
 )
 def test_arrays_that_compiled_code_trusts(
@@ -331,9 +338,11 @@ def test_arrays_that_compiled_code_trusts(
     model.fit(X, LABELS)
 
     def hostile(manifest: Any, members: Any) -> None:
-        file = _node(manifest, name)["file"]
+        place = ["_bisecting_tree", "left", name] if name == "center" else [name]
+        file = _node(manifest, *place)["file"]
         array = np.load(io.BytesIO(members[file]))
-        array = array[:, :2] if name in ("_fit_X", "cluster_centers_") else array[:-1]
+        is_table = name in ("_fit_X", "cluster_centers_")
+        array = array[:, :2] if is_table else array[:-1]
         stream = io.BytesIO()
         np.save(stream, np.ascontiguousarray(array))
         members[file] = stream.getvalue()
@@ -342,6 +351,42 @@ def test_arrays_that_compiled_code_trusts(
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     with pytest.raises(LearnerFileError, match="do not fit together"):
         load_changed(model, hostile)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda node: node.update(k=40),
+        lambda node: node.update(k=-1),
+        lambda node: node.update(t=node["c"]),
+        lambda node: node.update(t=[1.0, 2.0]),
+        lambda node: node.update(c={"kind": "named", "name": "builtins:int"}),
+    ],
+)
+def test_splines_whose_knots_and_coefficients_do_not_fit(
+    load_changed: Any, alter: Any
+) -> None:
+    splines = SplineTransformer().fit(X)
+
+    def hostile(manifest: Any, _: Any) -> None:
+        node = _node(manifest, "bsplines_")["items"][1]
+        assert node["kind"] == "spline"
+        alter(node)
+
+    loaded = load_changed(splines, lambda *_: None)
+    np.testing.assert_array_equal(loaded.transform(X), splines.transform(X))
+    with pytest.raises(LearnerFileError):
+        load_changed(splines, hostile)
+
+
+def test_a_tree_of_clusters_that_is_a_circle(load_changed: Any) -> None:
+    def hostile(manifest: Any, _: Any) -> None:
+        node = _node(manifest, "_bisecting_tree")
+        node["id"] = 10**6
+        node["state"]["values"]["left"] = {"kind": "shared", "of": 10**6}
+
+    with pytest.raises(LearnerFileError, match="BisectingKMeans do not fit together"):
+        load_changed(BisectingKMeans(2).fit(X), hostile)
 
 
 @pytest.mark.parametrize(

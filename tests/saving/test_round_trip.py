@@ -16,6 +16,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import BisectingKMeans, FeatureAgglomeration
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -29,7 +30,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import Bunch
 from skorch import NeuralNetRegressor
@@ -94,6 +95,23 @@ REGRESSORS = {
     "boosting": (GradientBoostingRegressor(n_estimators=3, random_state=0), None),
     "process": (GaussianProcessRegressor(KERNEL, optimizer=None), None),
     "search": (GridSearchCV(Ridge(), {"alpha": [1.0, 2.0]}, cv=2), None),
+    "splines": (make_pipeline(SplineTransformer(), Ridge()), None),
+    "linear splines": (
+        make_pipeline(
+            SplineTransformer(3, extrapolation="linear", knots="quantile"), Ridge()
+        ),
+        None,
+    ),
+    "merged": (make_pipeline(FeatureAgglomeration(2), Ridge()), None),
+    "merged by max": (
+        make_pipeline(FeatureAgglomeration(2, pooling_func=np.max), Ridge()),
+        None,
+    ),
+    "lloyd": (make_pipeline(BisectingKMeans(3, random_state=0), Ridge()), None),
+    "elkan": (
+        make_pipeline(BisectingKMeans(3, algorithm="elkan", random_state=0), Ridge()),
+        None,
+    ),
 }
 CLASSIFIERS = {
     "net": (NetClassifier(**OPTIONS, class_weight="balanced"), BADGE(random_state=1)),
