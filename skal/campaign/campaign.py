@@ -14,6 +14,7 @@ from skal.campaign import history
 from skal.campaign.asking import Asker, watch_of
 from skal.campaign.database import Database
 from skal.campaign.drawn import drawn_errors
+from skal.campaign.explaining import explain_batch
 from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
@@ -341,6 +342,35 @@ class Campaign(Asker):
         predicted = model.predict(pool.X)
         index = self._index()[: len(predicted)]
         return pd.Series(predicted, index=index, name=self.target)
+
+    def explain(self, batch: Any) -> pd.DataFrame:
+        """Tabulate what tells the rows of a batch from others.
+
+        Parameters
+        ----------
+        batch : Batch or sequence of ids
+            From `ask`, or any rows.
+
+        Returns
+        -------
+        table : DataFrame of shape (n, ...), by id
+            ``rank`` in the batch and, of a `Batch`, ``score``; and by the model of now
+            ``prediction``, ``uncertainty``, ``distance`` and ``nearest_labeled`` as in
+            `skal.strategies.QueryStrategy.explain`, if there are enough labels to fit
+            it. Annotators had better not see the prediction, which sways them.
+
+        Raises
+        ------
+        KeyError
+            If an id is unknown.
+
+        Notes
+        -----
+        A fit, unless the labels are those of the last one.
+        """
+        self._sync()
+        self._need_pool("explain")
+        return explain_batch(self, batch)
 
     def test_error(
         self, loss: str | Callable[..., Any] | None = None, *, confidence: float = 0.95

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from skal.strategies.base import QueryStrategy
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_rows"]
 
 
 def explain(
@@ -31,12 +31,33 @@ def explain(
     import pandas as pd
 
     picked, scores = strategy.select(learner, X_pool, n_instances)
+    columns, name = explain_rows(strategy, learner, X_pool, picked)
+    if "nearest_labeled" in columns:
+        nearest = columns["nearest_labeled"]
+        columns["nearest_labeled"] = _ids(Pool(learner, X_pool), nearest)
+    ranks = np.arange(1, len(picked) + 1)
+    columns = {"rank": ranks, "position": picked, "score": scores, **columns}
+    index = getattr(X_pool, "index", None)
+    ids = picked if index is None or callable(index) else index[picked]
+    table = pd.DataFrame(columns, index=pd.Index(ids, name=getattr(ids, "name", None)))
+    table.attrs["space"] = name
+    return table
+
+
+def explain_rows(
+    strategy: Any, learner: Any, X_pool: Any, picked: np.ndarray
+) -> tuple[dict[str, Any], str]:
+    """Find what tells some rows of the pool from others.
+
+    Returns
+    -------
+    columns : dict of str to ndarray of shape (n,)
+        As of `QueryStrategy.explain`, but ``nearest_labeled`` holds positions.
+    space : str
+        In which distances are measured.
+    """
     rows = take_rows(X_pool, picked)
-    columns: dict[str, Any] = {
-        "rank": np.arange(1, len(picked) + 1),
-        "position": picked,
-        "score": scores,
-    }
+    columns: dict[str, Any] = {}
     with own_modes():
         pool = Pool(learner, X_pool)
         if pool.is_fitted:
@@ -62,12 +83,8 @@ def explain(
         if space.labeled is not None:
             sq_dist, center = space.pool.nearest(space.labeled)
             columns["distance"] = sq_dist[picked].clamp(min=0).sqrt().cpu().numpy()
-            columns["nearest_labeled"] = _ids(pool, center[picked].cpu())
-    index = getattr(X_pool, "index", None)
-    ids = picked if index is None or callable(index) else index[picked]
-    table = pd.DataFrame(columns, index=pd.Index(ids, name=getattr(ids, "name", None)))
-    table.attrs["space"] = name if isinstance(name, str) else repr(name)
-    return table
+            columns["nearest_labeled"] = center[picked].cpu().numpy()
+    return columns, name if isinstance(name, str) else repr(name)
 
 
 def _uncertainty(learner: Any, rows: Any) -> np.ndarray | None:
@@ -89,11 +106,10 @@ def _has_proba(pool: Pool) -> bool:
     return all(hasattr(member.estimator, "predict_proba") for member in pool.members)
 
 
-def _ids(pool: Pool, numbers: torch.Tensor) -> Any:
+def _ids(pool: Pool, positions: np.ndarray) -> Any:
     """Index labels of labeled rows, or their positions."""
     held = pool.labeled
     index = getattr(held[0][0], "index", None) if len(held) == 1 else None
-    positions = numbers.numpy()
     return (
         positions if index is None or callable(index) else np.asarray(index)[positions]
     )

@@ -15,9 +15,11 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.linear_model import BayesianRidge, LogisticRegression
 
+from skal import ActiveLearner
 from skal.campaign import Campaign
 from skal.campaign.pool import CampaignPool
 from skal.exceptions import PoolChangedError
+from skal.posteriors import predictive_std
 from skal.strategies import LCMD, Margin, Random
 from tests.campaign.conftest import CLASSIFICATION, N_ROWS, REGRESSION
 
@@ -619,3 +621,40 @@ def test_reservations_without_a_date_are_refused(make: Make, reserve: float) -> 
         campaign.ask(2, reserve=reserve)
     assert len(campaign.events()) == 0
     assert campaign.ask(2, reserve=3e9).expires.year > 2100
+
+
+def test_rows_of_a_batch_are_explained(
+    make: Make, table: pd.DataFrame, y: pd.Series
+) -> None:
+    ids = [f"id {k}" for k in range(N_ROWS)]
+    campaign = make(ids=ids, y=y.where(np.arange(N_ROWS) < 12), strategy=LCMD())
+    batch = campaign.ask(4)
+    found = campaign.explain(batch)
+    labeled = table.iloc[:12]
+    model = BayesianRidge().fit(labeled, y[:12])
+    places = [ids.index(key) for key in batch.ids]
+    std = predictive_std(model, table.iloc[places])[:, 0]
+    assert found.index.tolist() == batch.ids
+    assert found["rank"].tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(found["score"], batch.scores)
+    np.testing.assert_allclose(found["prediction"], model.predict(table.iloc[places]))
+    np.testing.assert_allclose(found["uncertainty"], std)
+    # The same as of the strategy, of the labeled rows and of these.
+    learner = ActiveLearner(BayesianRidge(), LCMD(), labeled, y[:12])
+    by_learner = LCMD().explain(learner, table.iloc[places], 4).sort_values("position")
+    np.testing.assert_allclose(found["distance"], by_learner["distance"])
+    nearest = [labeled.index.get_loc(key) for key in by_learner["nearest_labeled"]]
+    assert found["nearest_labeled"].tolist() == [ids[k] for k in nearest]
+    assert (
+        campaign.explain(batch.ids[1])
+        .drop(columns="rank")
+        .equals(found.iloc[[1]].drop(columns=["rank", "score"]))
+    )
+    with pytest.raises(KeyError, match="no rows"):
+        campaign.explain(["x"])
+
+
+def test_without_labels_there_is_little_to_explain(make: Make) -> None:
+    campaign = make()
+    assert list(campaign.explain(campaign.ask(2)).columns) == ["rank", "score"]
+    assert len(campaign.explain([])) == 0
