@@ -12,7 +12,7 @@ from skal.contexts import hiding
 from skal.posteriors.gaussian import GaussianReader
 from skal.reading.inputs import real_array
 from skal.reading.models import Member
-from skal.reading.process import prior_variances
+from skal.reading.process import is_unrelated, prior_variances, warn_of_unrelated
 from skal.rows import array_if_tensor, as_dense
 
 __all__ = ["GaussianProcess", "LinearModel", "ReturnCov"]
@@ -44,6 +44,10 @@ class GaussianProcess(GaussianReader):
         self.width = 3 * len(self.lower)
         block = model.rows.read(slice(0, min(16, len(model.rows))))
         few = self._rows(block)
+        if self.kernel.requires_vector_input and is_unrelated(
+            self.kernel, np.concatenate([few, self.train])
+        ):
+            warn_of_unrelated(self.kernel)
         closed = self._variance(few, self.kernel.diag(few))
         with hiding(message="Predicted variances smaller than 0"):  # by rounding
             std = gp.predict(_named(block, few), return_std=True)[1]

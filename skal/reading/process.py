@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,18 @@ from skal.rows import Rows
 from skal.spaces import Dense, OfProcess
 from skal.spaces.low_rank import low_rank
 
-__all__ = ["is_process", "prior_variances", "read_process"]
+__all__ = [
+    "is_process",
+    "is_unrelated",
+    "prior_variances",
+    "read_process",
+    "warn_of_unrelated",
+]
 
 #: Rows whose covariances with each other are computed for the sake of their variances.
 _TILE = 64
+#: Rows among which similar ones are looked for, and the correlation of similar rows.
+_SAMPLE, _SIMILAR = 128, 1e-3
 
 
 def is_process(member: Member) -> bool:
@@ -70,6 +79,8 @@ def read_process(
     sizes = [len(part) for part in inputs]
     X = torch.cat(inputs).numpy()
     kernels = _kernels(process)
+    if all(is_unrelated(kernel, X) for kernel in kernels):
+        warn_of_unrelated(kernels[0])
     variances = [prior_variances(kernel, X) for kernel in kernels]
     vectors = [
         _vectors(kernel, X, variance, n_components)
@@ -92,6 +103,30 @@ def _kernels(process: Any) -> list[Any]:
     """List the fitted kernels: one, or those of the binary problems of a classifier."""
     binary = getattr(process, "base_estimator_", process)
     return [one.kernel_ for one in getattr(binary, "estimators_", [binary])]
+
+
+def is_unrelated(kernel: Any, X: np.ndarray) -> bool:
+    """Whether hardly any row is similar to another, by the kernel of a process."""
+    few = X[np.linspace(0, len(X) - 1, min(len(X), _SAMPLE)).astype(int)]
+    covariance = np.abs(kernel(few, few))
+    variance = covariance.diagonal()
+    if len(few) < 3 or not variance.all():
+        return False
+    correlation = covariance / np.sqrt(np.outer(variance, variance))
+    np.fill_diagonal(correlation, 0)
+    return bool(np.median(correlation.max(axis=1)) < _SIMILAR)
+
+
+def warn_of_unrelated(kernel: Any) -> None:
+    """Warn that the picks of a process say nothing, and of the usual cause."""
+    warnings.warn(
+        f"The kernel of the Gaussian process, {kernel}, sees no similarity between "
+        f"most rows: their correlations are below {_SIMILAR}. It knows nothing of rows "
+        "without a label, so that picks are arbitrary. Scale the inputs, for example "
+        "by a StandardScaler in a Pipeline, and let the length scale be fitted.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def prior_variances(kernel: Any, X: np.ndarray) -> Tensor:

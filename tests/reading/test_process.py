@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn import config_context
@@ -13,9 +15,17 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 
 from skal import ActiveLearner, CommitteeRegressor
 from skal.reading.pool import Pool
-from skal.reading.process import read_process
+from skal.reading.process import is_unrelated, read_process
 from skal.spaces import OfProcess
-from skal.strategies import BAIT, LCMD, MaxDet, MaxDiag
+from skal.strategies import (
+    BAIT,
+    EPIG,
+    LCMD,
+    BatchBALD,
+    MaxDet,
+    MaxDiag,
+    PredictiveVariance,
+)
 from tests.models import make_data
 
 X, Y = make_data("regression", 40)
@@ -149,3 +159,37 @@ def test_classifiers_and_committees():
     strategy = LCMD()
     strategy.select(CommitteeRegressor(members), POOL, 4)
     assert strategy.space_ == "kernel"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [LCMD(), MaxDet(), BAIT(), PredictiveVariance(), BatchBALD(), EPIG(random_state=0)],
+)
+def test_a_kernel_to_which_no_rows_are_similar_is_named(strategy):
+    """The default kernel on unscaled inputs: what it picks says nothing."""
+    message = r"RBF\(length_scale=1\), sees no similarity .* Scale the inputs"
+    process = GaussianProcessRegressor(alpha=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        strategy.select(ActiveLearner(process, None, X, Y), POOL, 3)
+    wide = ActiveLearner(process, None, 100 * X, Y)
+    with pytest.warns(UserWarning, match=message):
+        strategy.select(wide, 100 * POOL, 3)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_unrelated_rows_of_classifiers(several):
+    y = np.digitize(Y, [-0.5, 0.5] if several else [0.0])
+    process = GaussianProcessClassifier(optimizer=None)
+    with pytest.warns(UserWarning, match="sees no similarity"):
+        LCMD().select(ActiveLearner(process, None, 100 * X, y), 100 * POOL, 3)
+
+
+def test_few_similar_rows_do_not_hide_the_others():
+    spread = 100.0 * np.arange(60)[:, None]
+    assert is_unrelated(RBF(1.0), spread)
+    assert is_unrelated(RBF(1.0), np.concatenate([spread, spread[:10]]))
+    assert not is_unrelated(RBF(1.0), np.concatenate([spread, spread]))
+    assert not is_unrelated(RBF(100.0), spread)
+    assert not is_unrelated(RBF(1.0), spread[:2])  # two rows tell nothing
+    assert not is_unrelated(WhiteKernel(1.0), spread)
