@@ -6,10 +6,10 @@ from typing import Any
 
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from skal.nets import FoldEnsembleClassifier, FoldEnsembleRegressor
 from skal.tabular.preprocessing import make_tabular_preprocessor
+from skal.tabular.targets import TargetScaler
 
 __all__ = ["make_tabular_classifier", "make_tabular_regressor"]
 
@@ -84,7 +84,10 @@ def make_tabular_regressor(
     pipeline = _pipeline(preprocessor, estimator)
     if not scale_target:
         return pipeline
-    return TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+    # That its inverse is right need not be checked, which fails for decimals.
+    return TransformedTargetRegressor(
+        pipeline, transformer=TargetScaler(), check_inverse=False
+    )
 
 
 def make_tabular_classifier(

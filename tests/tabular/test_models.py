@@ -188,7 +188,7 @@ def test_other_learners_are_estimators_too() -> None:
 
 def test_diagram_names_the_steps() -> None:
     diagram = make_tabular_regressor()._repr_html_()
-    for name in ("preprocessor", "onehotencoder", "StandardScaler", "estimator"):
+    for name in ("preprocessor", "onehotencoder", "TargetScaler", "estimator"):
         assert name.lower() in diagram.lower()
 
 
