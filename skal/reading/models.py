@@ -307,7 +307,7 @@ def _sums_differ(proba: np.ndarray) -> bool:
 
 
 def _as_distributions(proba: np.ndarray, name: str) -> np.ndarray:
-    """Return `proba`, ``(m, C)``, once its rows are distributions or NaN.
+    """Return `proba`, ``(m, C)``, once its rows are distributions.
 
     Some models assign probability 0 to all classes for a row far from all others: no
     class is then more probable than another.
@@ -316,6 +316,13 @@ def _as_distributions(proba: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(
             f"predict_proba of {name} returned an array of shape {proba.shape}; one "
             "column for each class is needed."
+        )
+    finite = np.isfinite(proba).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"predict_proba of {name} returned NaN or infinity for "
+            f"{int((~finite).sum())} of {len(proba)} rows (the first is row "
+            f"{int(finite.argmin())}). Did its training diverge?"
         )
     unknown = ~proba.any(axis=1, keepdims=True)
     if unknown.any():

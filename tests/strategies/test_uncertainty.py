@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy.stats import entropy
@@ -19,8 +21,8 @@ from torch import nn
 
 from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
-from skal.strategies import BADGE, Entropy, LeastConfident, Margin
-from tests.models import make_data, make_net
+from skal.strategies import BADGE, BAIT, Entropy, LeastConfident, Margin, UHerding
+from tests.models import make_data, make_net, with_labeled
 
 X, Y = make_data("classification", 90)
 POOL = make_data("classification", 40, seed=1)[0]
@@ -189,6 +191,21 @@ def test_a_committee_is_averaged_by_class(cls):
     )
     scores = cls().score_samples(Committee(members), POOL)
     np.testing.assert_allclose(scores, by_hand(cls(), mean / 2))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("cls", [Margin, Entropy, BAIT, UHerding])
+def test_probabilities_that_are_not_finite_are_refused(cls, value):
+    class Diverged(LogisticRegression):
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            proba = super().predict_proba(X)
+            proba[POOL[4, 0] == X[:, 0]] = value
+            return proba
+
+    learner = with_labeled(Diverged().fit(X, Y), X, Y)
+    message = "Diverged returned NaN or infinity for 1 of 40 rows (the first is row 4)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cls(random_state=0).select(learner, POOL, 2)
 
 
 def test_certain_probabilities_have_no_nan():
