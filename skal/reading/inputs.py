@@ -16,6 +16,10 @@ __all__ = ["read_inputs", "real_array"]
 
 #: Magnitude of inputs from which sums of their squares may overflow.
 _LARGEST_INPUT = 1e140
+_OTHER_SPACE = (
+    "use another space, for example the predictions of copies of the model, "
+    "space=Bagged() of skal.posteriors"
+)
 
 
 def read_inputs(rows: Rows) -> Tensor:
@@ -36,7 +40,8 @@ def read_inputs(rows: Rows) -> Tensor:
             f"{int((~finite).sum())} of {len(finite)} rows of {rows.name} contain NaN "
             "or infinity, which the model accepts, but they have no distances (the "
             f"first is row {int(finite.int().argmin())}). Impute or drop them, for "
-            "example with sklearn.impute.SimpleImputer as a step of the Pipeline."
+            "example with sklearn.impute.SimpleImputer as a step of the Pipeline, or "
+            f"{_OTHER_SPACE}."
         )
     inputs = torch.cat(blocks)
     if extent(*blocks) > _LARGEST_INPUT:
@@ -93,5 +98,5 @@ def _as_floats(block: Any, first: int, name: str) -> Tensor:
             where = f" (row {first + row} of {name}, column {column!r}: {value!r})"
         raise ValueError(
             f"The inputs have no distances: {type(block).__name__} does not hold rows "
-            f"of numbers{where}. Use another space, or encode the columns."
+            f"of numbers{where}. Encode such columns, or {_OTHER_SPACE}."
         ) from error

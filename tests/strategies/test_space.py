@@ -307,6 +307,23 @@ def test_a_single_model_has_no_predictions():
             LCMD(space="predictions").select(model, R_POOL, 2)
 
 
+@pytest.mark.parametrize("kind", ["missing", "category"])
+@pytest.mark.parametrize("cls", [LCMD, BAIT, CoreSet, MaxDet, TypiClust])
+def test_rows_without_distances_are_compared_by_copies_as_the_error_says(kind, cls):
+    frame, pool = (pd.DataFrame(A).add_prefix("x") for A in (R_X, R_POOL))
+    for table in (frame, pool):
+        if kind == "missing":
+            table.iloc[::3, 1] = np.nan
+        else:
+            table["x1"] = pd.Categorical(np.where(table["x1"] > 0, "b", "a"))
+    boosting = HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=4)
+    learner = ActiveLearner(boosting, X_training=frame, y_training=R_Y)
+    with pytest.raises(ValueError, match=r"space=Bagged\(\) of skal.posteriors"):
+        cls().select(learner, pool, 3)
+    picked = cls(space=Bagged(n_estimators=3), random_state=0).select(learner, pool, 3)
+    assert len(set(picked.indices.tolist())) == 3
+
+
 def test_callable_space_of_other_learners():
     seen = []
 
