@@ -376,7 +376,7 @@ class Asker(Recorder):
     def _need_added_rows(self, method: str) -> None:
         """Raise if something is known of rows that another process has added."""
         n_added = len(self.ids) - self._n_rows
-        last = max([*self._ledger.asked, *self._ledger.said], default=0)
+        last = max([*self._ledger.asked, *self._ledger.said], default=-1)
         if last >= self._n_rows:
             raise ValueError(
                 f"{method} needs {n_added} rows that another process has added: open "

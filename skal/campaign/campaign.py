@@ -19,10 +19,9 @@ from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import as_items
-from skal.campaign.starting import classes_in, name_ids, rows_of, task_of
+from skal.campaign.starting import classes_in, labels_of, name_ids, rows_of, task_of
 from skal.campaign.watching import default_loss, error_at
 from skal.evaluation import RiskEstimate
-from skal.learners.checks import align_labels
 from skal.rng import resolve_rng, seed_from
 from skal.rows import take_rows
 from skal.stopping import StoppingRule
@@ -123,7 +122,8 @@ class Campaign(Asker):
             Unique when written as text. By default the index of a DataFrame, otherwise
             the positions, which are as good as the order of the rows.
         y : array-like of shape (m,), optional
-            Labels that are known already, missing elsewhere.
+            Labels that are known already, missing elsewhere. A Series is matched by its
+            index, if that holds the ids or is that of `X_pool`.
         task : {"classification", "regression"}, optional
             By default that of the model.
         classes : sequence of str, int, float or bool, optional
@@ -180,6 +180,8 @@ class Campaign(Asker):
             raise ValueError("test_share must be below 1, or nothing is left to train.")
         if classes is None and y is not None and task == "classification":
             classes = classes_in(y)
+        if isinstance(classes, set | frozenset):
+            classes = sorted(classes, key=str)
         labels = Labels(task, as_items([] if classes is None else classes))
         rule = rule or ("mean" if task == "regression" else "majority")
         check_option("rule", rule, list(RULES))
@@ -201,9 +203,7 @@ class Campaign(Asker):
             "columns": pool.column_hashes(),
             "notes": notes,
         }
-        start = [] if y is None else labels.from_start(align_labels(X_pool, y))
-        if len(start) not in (0, len(pool.ids)):
-            raise ValueError(f"y has {len(start)} labels for {len(pool.ids)} rows.")
+        start = [] if y is None else labels.from_start(labels_of(pool, y))
         answered = [k for k, value in enumerate(start) if value is not None]
         if test_share:
             before = [pool.texts[k] for k in answered]

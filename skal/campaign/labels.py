@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -53,6 +54,10 @@ class Labels:
             raise ValueError(
                 f"Classes must differ when written as text, got {self.classes}."
             )
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(
+                f"Classes must differ, and True equals 1, got {self.classes}."
+            )
         words = {text.casefold() for text in texts} & {SKIP, CANNOT, ""}
         if words:
             raise ValueError(
@@ -69,7 +74,8 @@ class Labels:
             If it is missing, not a finite number, or not one of the classes.
         """
         value = value.item() if isinstance(value, np.generic) else value
-        if not np.isscalar(value) or pd.isna(value) or self._is_gap(value):
+        single = np.isscalar(value) or isinstance(value, Decimal)
+        if not single or pd.isna(value) or self._is_gap(value):
             raise ValueError(
                 f"{value!r} is not a label. Leave such rows out; skip() and "
                 "cannot_label() say more."
@@ -81,11 +87,15 @@ class Labels:
                 if value == known and same_kind:
                     return known
             raise ValueError(f"{value!r} is not one of the classes {self.classes}.")
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if isinstance(value, bool) or not isinstance(value, Real | Decimal):
             raise ValueError(f"{value!r} is not a number.")
-        if not math.isfinite(value):
-            raise ValueError(f"{value!r} is not finite.")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError(f"{str(value)[:30]} is not finite, or too large.")
+        return number
 
     def has(self, text: str) -> bool:
         """Whether a text is one of the classes."""
@@ -125,7 +135,15 @@ class Labels:
                 f"{len(gaps)} labels of y are texts such as {gaps[0]!r}. Where there "
                 "is no label, pass None or NaN; if it is a class, list it in classes=."
             )
-        return [None if pd.isna(cell) else self.check(cell) for cell in cells]
+        try:
+            return [None if pd.isna(cell) else self.check(cell) for cell in cells]
+        except ValueError as error:
+            hint = (
+                " Convert them, for example by pandas.to_numeric."
+                if self.task == "regression" and any(isinstance(c, str) for c in cells)
+                else ""
+            )
+            raise ValueError(f"Labels of y: {error}{hint}") from None
 
     def _is_gap(self, value: Any) -> bool:
         """Whether a text stands for a missing value."""

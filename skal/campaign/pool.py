@@ -121,6 +121,12 @@ class CampaignPool:
                 f"{len(missing)} of {len(texts)} rows are missing (ids "
                 f"{_few([texts[k] for k in missing])})"
             )
+        if missing and len(missing) == len(texts):
+            raise PoolChangedError(
+                f"None of the {len(texts)} ids of the campaign, such as "
+                f"{_few(texts[:3])}, is among those of the pool, such as "
+                f"{_few(self.texts[:3])}. Pass the same ids= as to Campaign.create."
+            )
         n = len(texts) - len(missing)
         kept = np.delete(np.asarray(hashes, dtype=np.int64), np.asarray(missing, int))
         changed = np.flatnonzero(self.hashes[:n] != kept)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from skal.campaign.database import Database
 from skal.campaign.files import (
@@ -247,9 +248,8 @@ class Recorder:
             self._sync(connection)
             for (position, kind, value), name in zip(sayings, names, strict=True):
                 before = self._ledger.said.get(position, {}).get(name)
-                same = before is not None and (before.kind, before.value) == (
-                    kind,
-                    value,
+                same = (
+                    before is not None and before.kind == kind and before.value == value
                 )
                 outcome, detail = _OUTCOMES.get(kind, "new"), ""
                 if same or (kind == "withdraw" and before is None):
@@ -269,6 +269,9 @@ class Recorder:
         return report
 
     # -- looking ----------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"Campaign({self._database.name!r}): {self.status()}"
 
     def _repr_html_(self) -> str:
         title = escape(f"Campaign {self._database.name}")
@@ -419,7 +422,31 @@ def name_of(annotator: Any) -> str:
 
 
 def as_items(values: Any) -> list[Any]:
-    """List values, or a single one."""
+    """List values, or a single one.
+
+    Raises
+    ------
+    TypeError
+        If they have no order, or several columns with names.
+    ValueError
+        If they are of more than one dimension.
+    """
+    if isinstance(values, set | frozenset | Mapping | pd.DataFrame):
+        raise TypeError(
+            "ids and labels must be lists in the same order, or one value, got a "
+            f"{type(values).__name__}. Of a dict, pass list(d) and list(d.values()); "
+            "of a DataFrame, a column."
+        )
+    shape = getattr(values, "shape", None)
+    if shape is not None and len(shape) > 1:
+        raise ValueError(
+            f"ids and labels must be of shape (n,), got {tuple(shape)}: use ravel()."
+        )
+    if isinstance(values, np.ndarray | torch.Tensor) and values.ndim == 0:
+        return [values.item()]
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
         return list(values) if isinstance(values, Iterator) else [values]
-    return [v.item() if isinstance(v, np.generic) else v for v in values]
+    return [
+        v.item() if isinstance(v, np.generic | torch.Tensor) and v.ndim == 0 else v
+        for v in values
+    ]

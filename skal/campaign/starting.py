@@ -11,9 +11,11 @@ from sklearn.base import is_classifier, is_regressor
 
 from skal.campaign.batch import BATCH, SCORE
 from skal.campaign.cells import MISSING
-from skal.campaign.pool import CampaignPool
+from skal.campaign.pool import CampaignPool, id_text
+from skal.campaign.recording import as_items
+from skal.learners.checks import align_labels
 
-__all__ = ["classes_in", "name_ids", "rows_of", "task_of"]
+__all__ = ["classes_in", "labels_of", "name_ids", "rows_of", "task_of"]
 
 
 def task_of(model: Any) -> str:
@@ -30,7 +32,7 @@ def task_of(model: Any) -> str:
 
 def classes_in(y: Any) -> list[Any]:
     """List the labels that are known from the start, sorted as text."""
-    known = np.asarray(y, dtype=object)
+    known = np.ravel(np.asarray(y, dtype=object))
     classes: list[Any] = pd.unique(known[~pd.isna(known)]).tolist()
     gaps = [
         c for c in classes if isinstance(c, str) and c.strip().casefold() in MISSING
@@ -57,6 +59,32 @@ def name_ids(pool: CampaignPool, given: str | None, target: str) -> str:
     if not free:
         raise ValueError(f"Another column is called {names[0]!r}: pass id_name=.")
     return free[0]
+
+
+def labels_of(pool: CampaignPool, y: Any) -> list[Any]:
+    """List the labels that are known from the start in the order of the rows.
+
+    Raises
+    ------
+    ValueError
+        If their number is not that of the rows.
+    """
+    m = len(pool.ids)
+    shape = getattr(y, "shape", (len(y),))
+    if tuple(shape) == (0,):
+        return []
+    if tuple(shape) != (m,):
+        raise ValueError(
+            f"y must have a label or None for each of {m} rows, got shape "
+            f"{tuple(shape)}. Of a Series with some of the rows, pass "
+            "y.reindex(X_pool.index)."
+        )
+    own = getattr(pool.X, "index", None)
+    if isinstance(y, pd.Series) and not y.index.equals(own):
+        texts = [id_text(key) for key in y.index]
+        if texts != pool.texts and sorted(texts) == sorted(pool.texts):
+            return y.set_axis(texts)[pool.texts].tolist()
+    return as_items(align_labels(pool.X, y))
 
 
 def rows_of(pool: CampaignPool) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_several_annotators_answer_each_row(make: Make) -> None:
         (["r001", "r002"], [1.0, "2"], ValueError, "'2' is not a number"),
         (["r001", "r002"], [1.0, np.inf], ValueError, "not finite"),
         (["r001", "r002"], [1.0, True], ValueError, "not a number"),
-        (["r001", "r002"], np.ones((2, 2)), ValueError, "is not a label"),
+        (["r001", "r002"], np.ones((2, 2)), ValueError, "must be of shape"),
     ],
 )
 def test_nothing_is_recorded_of_wrong_labels(
@@ -229,7 +230,7 @@ def test_known_labels_are_the_start(
         ({"id_name": "b"}, "pass id_name"),
         ({"ids": [1] * N_ROWS}, "unique"),
         ({"ids": [1]}, "1 ids"),
-        ({"y": [1.0]}, "1 labels for 60 rows"),
+        ({"y": [1.0]}, "each of 60 rows, got shape"),
         ({"n_answers": 0}, "n_answers"),
         ({"wait": 0.0}, "wait must be a number above 0"),
         ({"task": "ranking"}, "task must be one of"),
@@ -658,3 +659,38 @@ def test_without_labels_there_is_little_to_explain(make: Make) -> None:
     campaign = make()
     assert list(campaign.explain(campaign.ask(2)).columns) == ["rank", "score"]
     assert len(campaign.explain([])) == 0
+
+
+def test_labels_from_the_start_are_matched_by_the_ids(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    X = table.reset_index(drop=True)
+    ids = [100 - k for k in range(N_ROWS)]
+    known = pd.Series([float(key) for key in ids], index=ids)
+    numbers = pd.Series(range(N_ROWS), dtype=float)
+    names = list(range(N_ROWS))[::-1]
+    parts = {"model": BayesianRidge()}
+
+    def told(name: str, **options: Any) -> list[float]:
+        campaign = Campaign.create(tmp_path / name, X, **options, **parts)
+        return campaign.export()["label"].tolist()
+
+    assert told("a.db", ids=ids, y=known.sort_index()) == [float(key) for key in ids]
+    assert told("b.db", ids=ids, y=known) == [float(key) for key in ids]
+    # The index of the rows comes first, and a list has none.
+    assert told("c.db", ids=names, y=numbers) == numbers.tolist()
+    assert told("d.db", ids=names, y=numbers.tolist()) == numbers.tolist()
+    for y in (known.iloc[:5], np.ones((N_ROWS, 1)), np.ones((N_ROWS, 2)), [1.0]):
+        with pytest.raises(ValueError, match="a label or None for each of 60 rows"):
+            told("e.db", ids=ids, y=y)
+
+
+def test_a_set_of_classes(make: Make) -> None:
+    assert make(classes={"b", "a"}).labels.classes == ["a", "b"]
+
+
+def test_a_campaign_shows_its_progress(make: Make) -> None:
+    assert re.fullmatch(
+        r"Campaign\('.*campaign\.db'\): 60 rows: 60 pool; 0 batches", repr(make())
+    )

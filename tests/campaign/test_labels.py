@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from skal.campaign import Campaign
 from skal.campaign.labels import Labels
+from skal.campaign.recording import as_items
 
 NUMBER = Labels("regression")
 TEXTS = Labels("classification", ["ja", "nein"])
@@ -131,3 +134,55 @@ def test_texts_for_missing_values_that_become_classes_are_named(
         tmp_path / "b.db", table, classes=["N/A", "a", "b"], **parts
     )
     assert campaign.status().labels["N/A"] == 20
+
+
+def test_numbers_of_other_types() -> None:
+    assert NUMBER.check(Decimal("1.5")) == 1.5
+    for huge in (10**400, Decimal("1e400"), -(10**400)):
+        with pytest.raises(ValueError, match=r"is not finite, or too large"):
+            NUMBER.check(huge)
+    with pytest.raises(ValueError, match="True equals 1"):
+        Labels("classification", [1, True, 2])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"r001": 1.0}, {1.0, 2.0}, frozenset([1.0]), pd.DataFrame({"y": [1.0]})],
+)
+def test_labels_without_an_order_are_refused(values: Any) -> None:
+    with pytest.raises(TypeError, match="must be lists in the same order"):
+        as_items(values)
+
+
+def test_labels_in_columns_are_refused() -> None:
+    for values in (np.ones((3, 1)), torch.ones(2, 2)):
+        with pytest.raises(ValueError, match=r"must be of shape \(n,\)"):
+            as_items(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "items"),
+    [
+        (torch.tensor([1.0, 2.0]), [1.0, 2.0]),
+        (torch.tensor(1.5), [1.5]),
+        (np.array(1.5), [1.5]),
+        ({"a": 1, "b": 2}.keys(), ["a", "b"]),
+        ({"a": 1, "b": 2}.values(), [1, 2]),
+        ("ab", ["ab"]),
+        (iter([1, 2]), [1, 2]),
+        (np.array(["a", "b"]), ["a", "b"]),
+    ],
+)
+def test_labels_of_every_container(values: Any, items: list[Any]) -> None:
+    found = as_items(values)
+    assert found == items
+    assert [type(v) for v in found] == [type(v) for v in items]
+
+
+def test_labels_of_text_are_told_to_be_converted() -> None:
+    with pytest.raises(ValueError, match=r"'1,234' is not a number\. .*to_numeric"):
+        NUMBER.from_start(["1,234", None])
+    with pytest.raises(
+        ValueError, match=r"of y: 'x' is not one of the classes .*\]\.$"
+    ):
+        TEXTS.from_start(["ja", "x"])

@@ -144,3 +144,11 @@ def test_changes_of_rows_without_names_are_counted() -> None:
         PoolChangedError, match=r"2 rows hold other values \(ids 1, 2\)"
     ):
         other.check_same(pool.texts, pool.hashes.tolist(), None, [], False)
+
+
+def test_a_pool_with_other_ids_is_told_to_pass_them() -> None:
+    pool = CampaignPool(X, ids=["a", "b", "c"])
+    other, missing = CampaignPool(X).ordered(pool.texts)
+    words = r"None of the 3 ids .* a, b, c, .* 0, 1, 2\. Pass the same ids="
+    with pytest.raises(PoolChangedError, match=words):
+        other.check_same(pool.texts, pool.hashes.tolist(), None, missing, True)
