@@ -133,7 +133,13 @@ class NetAccess:
                 output = self.module(*args, **kwargs)
             else:
                 output = call_with(self.module, parameters, args, kwargs)
-        output = as_floats(output[0] if isinstance(output, tuple) else output)
+        output = output[0] if isinstance(output, tuple) and output else output
+        if not isinstance(output, Tensor):
+            raise UnsuitableLearnerError(
+                f"{type(self.module).__name__} returns a {type(output).__name__}. "
+                "Return a tensor, or a tuple that begins with one, as skorch expects."
+            )
+        output = as_floats(output)
         # Of a single row, a `squeeze` in the module has removed the batch dimension.
         squeezed = batch_length(batch) == 1 and (output.ndim == 0 or len(output) != 1)
         return output[None] if squeezed else output

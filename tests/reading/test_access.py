@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -326,6 +329,43 @@ def test_a_head_of_other_rows():
         UnsuitableLearnerError, match="reads 10 rows where the net outputs 2"
     ):
         NetAccess(fit(module=TimeSteps())).features(Rows(X))
+
+
+class Returns(nn.Module):
+    """Returns its outputs within something else."""
+
+    def __init__(self, wrap: Any) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+        self.wrap = wrap
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.wrap(self.head(x))
+
+
+class Lenient(NeuralNetClassifier):
+    """Finds the outputs in what the module returns, in training."""
+
+    def get_loss(self, y_pred: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        while not isinstance(y_pred, torch.Tensor):
+            y_pred = next(iter(y_pred.values() if hasattr(y_pred, "keys") else y_pred))
+        return super().get_loss(y_pred.softmax(1), *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (lambda out: [out], "list"),
+        (lambda out: {"logits": out}, "dict"),
+        (lambda out: OrderedDict(logits=out), "OrderedDict"),
+        (lambda out: ({"logits": out}, out), "dict"),
+    ],
+)
+def test_outputs_that_are_not_tensors(wrap, name):
+    net = fit(Lenient, module=Returns(wrap))
+    for strategy in (Margin(), LCMD(), CoreSet(), NoiseStability()):
+        with pytest.raises(UnsuitableLearnerError, match=f"Returns returns a {name}"):
+            strategy.select(net, X, 2)
 
 
 class ComplexHead(nn.Module):
