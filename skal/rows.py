@@ -363,8 +363,10 @@ class Rows:
         name: str = "the pool",
         width: int | None = None,
     ) -> None:
-        if sparse.issparse(X) and X.format not in ("csr", "csc"):
-            X = X.tocsr()
+        # As in the fits of learners: CatBoost, for one, takes no sparse arrays.
+        if sparse.issparse(X):
+            is_ready = X.format in ("csr", "csc") and sparse.isspmatrix(X)
+            X = X if is_ready else sparse.csr_matrix(X)
         self.X = X
         self.transformers = tuple(transformers)
         self.allow_nan = allow_nan

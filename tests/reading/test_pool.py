@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
@@ -19,7 +20,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from skal import ActiveLearner, Committee, CommitteeRegressor
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
-from skal.strategies import LCMD, Margin, Random
+from skal.strategies import LCMD, GreedySampling, Margin, Random
 
 RNG = np.random.default_rng(0)
 X, POOL = RNG.normal(size=(30, 3)), RNG.normal(size=(11, 3))
@@ -92,6 +93,31 @@ def test_missing_values_are_judged_where_the_model_sees_them():
             strategy.select(scaling, bad_pool, 3)
     with pytest.raises(ValueError, match="2 of 11 rows"):
         Random().select(LogisticRegression(), bad_pool)  # not fitted
+
+
+class TakesNoArrays(Ridge):
+    """Refuses the sparse arrays of scipy, as CatBoost does, but not its matrices."""
+
+    def fit(self, X, y):
+        assert sparse.isspmatrix(X)
+        return super().fit(X, y)
+
+    def predict(self, X):
+        assert sparse.isspmatrix(X)
+        return super().predict(X)
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "coo_array", "csc_matrix"])
+@pytest.mark.parametrize(
+    "strategy",
+    [GreedySampling(), LCMD(space=lambda model, X: model.predict(X)[:, None])],
+)
+def test_sparse_rows_reach_a_model_as_in_its_fit(kind, strategy):
+    rows, pool = getattr(sparse, kind)(X), getattr(sparse, kind)(POOL)
+    learner = ActiveLearner(TakesNoArrays(), X_training=rows, y_training=X[:, 0])
+    plain = ActiveLearner(Ridge(), X_training=X, y_training=X[:, 0])
+    expected = strategy.select(plain, POOL, 4).indices
+    np.testing.assert_array_equal(strategy.select(learner, pool, 4).indices, expected)
 
 
 @pytest.mark.parametrize(
