@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import validate_data
 
 from skal.tabular.frames import columns_of_frame
 
@@ -39,8 +40,8 @@ class DateParts(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> DateParts:
         """Find the first dates, and the parts that vary."""
+        validate_data(self, X, skip_check_array=True)
         columns = list(columns_of_frame(X))
-        self.n_features_in_ = len(columns)
         self.names_ = [column.name for column in columns]
         self.first_, self.parts_ = [], []
         for column in columns:
@@ -54,6 +55,7 @@ class DateParts(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the parts."""
+        validate_data(self, X, reset=False, skip_check_array=True)
         found = []
         for column, first, names in zip(
             columns_of_frame(X), self.first_, self.parts_, strict=True

@@ -28,6 +28,7 @@ class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Convert each column."""
+        validate_data(self, X, reset=False, skip_check_array=True)
         cells = np.column_stack([as_texts(column) for column in columns_of_frame(X)])
         return np.where(pd.isna(cells), "missing", cells)
 
@@ -52,6 +53,7 @@ class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Convert each column, whatever levels it declares."""
+        validate_data(self, X, reset=False, skip_check_array=True)
         ranks = []
         for column, levels in zip(columns_of_frame(X), self.levels_, strict=True):
             codes = pd.Index(levels).get_indexer(as_texts(column)).astype(np.float64)

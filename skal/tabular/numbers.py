@@ -64,6 +64,7 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Scale, and let large numbers grow slowly."""
+        validate_data(self, X, reset=False, skip_check_array=True)
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (as_numbers(X) - self.center_) * self.scale_
         scaled = np.clip(scaled, -_LARGEST, _LARGEST)

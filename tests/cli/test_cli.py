@@ -185,6 +185,13 @@ def test_what_was_fixed_at_the_start_is_not_changed_in_silence(
         assert f"--{name} was fixed at the start" in said
 
 
+def test_the_seed_is_0_by_default(messy: Path, tmp_path: Path, run: Run) -> None:
+    ask = ["ask", messy, "-o", tmp_path / "a.csv", "--model", "linear", "-n", 2]
+    assert run(*ask, "--target", "Preis")[0] == 0
+    assert run(*ask, "--seed", 0)[0] == 0
+    assert run(*ask, "--seed", 1)[0] == 1
+
+
 @pytest.mark.filterwarnings("default:The stopping rule says")
 def test_rows_for_testing_and_a_stopping_rule(
     messy: Path, tmp_path: Path, run: Run

@@ -309,6 +309,11 @@ def test_a_standard_deviation_that_is_none(std):
             strategy.select(model, POOL)
 
 
+def test_a_standard_deviation_of_zero_is_no_variance():
+    scores = PredictiveVariance().score_samples(Marginal(0.0).fit(X, Y), POOL)
+    np.testing.assert_array_equal(scores, np.zeros(len(POOL)))
+
+
 def test_shapes_that_differ():
     class Wrong(Marginal):
         def predict(self, X, return_std=False):

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, StackDataset, TensorDataset
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
@@ -225,6 +225,15 @@ def test_dict_input_and_several_outputs():
     direct = net.module_.head(torch.as_tensor(X))
     assert torch.allclose(outputs, direct, atol=1e-6)
     assert torch.allclose(access.features(Rows(data)), torch.as_tensor(X))
+
+
+def test_several_inputs_are_converted_to_the_type_of_the_net():
+    wide = torch.as_tensor(X, dtype=torch.float64)
+    pairs = StackDataset(StackDataset(wide[:, :2], wide[:, 2:]), torch.as_tensor(Y))
+    net = fit(module=TwoInputs(), X={"a": X[:, :2], "b": X[:, 2:]})
+    direct = net.module_.head(torch.as_tensor(X))
+    found = NetAccess(net).outputs(Rows(pairs))
+    assert torch.allclose(found, direct, atol=1e-6)
 
 
 def test_a_net_without_linear_head():

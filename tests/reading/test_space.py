@@ -36,6 +36,7 @@ def test_covariance_features():
         ((alone, 0.1, True), "condition_on_labels=True needs labeled rows"),
         ((space, 0.1, "yes"), 'must be True, False or "auto"'),
         ((space, 0.0, True), "noise_std must be a number above 0"),
+        ((space, "own", True), "noise_std must be a number above 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             covariance_features(*bad)

@@ -15,6 +15,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from skal.tabular import make_tabular_preprocessor
+from skal.tabular.dates import DateParts
+from skal.tabular.levels import Ranks, Texts
+from skal.tabular.numbers import RobustAsinhScaler
 
 
 def _table() -> pd.DataFrame:
@@ -238,3 +241,18 @@ def test_names_of_instances_are_left_out(n: int) -> None:
     names = transformer.get_feature_names_out()
     assert not any("Instance" in name for name in names)
     assert len(names) <= 60 * 5
+
+
+@pytest.mark.parametrize("part", [DateParts, Ranks, RobustAsinhScaler, Texts])
+def test_parts_refuse_other_columns_than_in_fit(part: Any) -> None:
+    dates = pd.date_range("2024-01-01", periods=9)
+    table = pd.DataFrame({"a": range(9), "b": range(1, 10)})
+    if part is DateParts:
+        table = pd.DataFrame({"a": dates, "b": dates})
+    fitted = part().fit(table)
+    with pytest.raises(ValueError, match="names should match"):
+        fitted.transform(table[["b"]])
+    with pytest.raises(ValueError, match="names should match"):
+        fitted.transform(table[["b", "a"]])
+    with pytest.raises(ValueError, match="1 features"):
+        part().fit(table.to_numpy()).transform(table[["a"]].to_numpy())
