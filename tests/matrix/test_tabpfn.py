@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -97,6 +103,25 @@ def test_probabilities_of_a_classifier():
     proba = np.sort(learner.predict_proba(POOL), axis=1)
     picked = Margin().select(learner, POOL, 1).indices
     assert picked[0] == (proba[:, -1] - proba[:, -2]).argmin()
+
+
+def test_the_recipe_of_the_guide(monkeypatch):
+    """Its code runs with the stand-ins, and the learners that it makes pick rows."""
+    page = Path(__file__).parents[2] / "docs" / "other_learners.rst"
+    (block,) = re.findall(r"weights::\n\n(.*?)\n\n(?=\S)", page.read_text(), re.DOTALL)
+    stand_in = ModuleType("tabpfn")
+    stand_in.TabPFNRegressor = TabPFNRegressor
+    stand_in.TabPFNClassifier = TabPFNClassifier
+    monkeypatch.setitem(sys.modules, "tabpfn", stand_in)
+    X, y = make_data("regression", 60)
+    names = {"ActiveLearner": ActiveLearner, "LCMD": LCMD, "X": X, "y": y}
+    exec(textwrap.dedent(block), names)
+    diverse = names["diverse"].query_strategy
+    assert diverse.space_ is names["embeddings"]
+    assert len(set(names["positions"].tolist())) == 5
+    for name, labels in (("wide_quantiles", y), ("small_margins", y > 0)):
+        names[name].teach(X, labels)
+        assert len(set(names[name].query(POOL, n_instances=3)[0].tolist())) == 3
 
 
 def test_many_strategies_answer(learner):
