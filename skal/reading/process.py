@@ -123,7 +123,8 @@ def warn_of_unrelated(kernel: Any) -> None:
         f"The kernel of the Gaussian process, {kernel}, sees no similarity between "
         f"most rows: their correlations are below {_SIMILAR}. It knows nothing of rows "
         "without a label, so that picks are arbitrary. Scale the inputs, for example "
-        "by a StandardScaler in a Pipeline, and let the length scale be fitted.",
+        "by a StandardScaler in a Pipeline, add a WhiteKernel to the kernel, or bound "
+        "its length scale from below (length_scale_bounds).",
         UserWarning,
         stacklevel=2,
     )
