@@ -118,11 +118,13 @@ def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
     references, random generators.  `copy.deepcopy` leaves functions as they are, so
     that a closure would run the layers of the original.
 
-    Buffers are copied, as a forward pass may write into them in eval mode, too.
+    Buffers and tensors that are attributes of a module are copied, as a forward pass
+    may write into them in eval mode, too; so is the weight of an embedding with
+    ``max_norm``.
 
     The following are still shared: objects that a function refers to by a global name,
     or a class by a closure of its methods; objects that define how they are pickled or
-    copied; and tensors that are not buffers.
+    copied; and parameters, and tensors within other objects.
 
     Tensors made in `torch.inference_mode` are copied, as no gradient can be taken of
     them.  A `torch.jit.ScriptModule` is copied with its tensors.
@@ -148,6 +150,22 @@ def _wrapped(module: Any) -> Any:
     if type(module).__name__ == "OptimizedModule":
         return vars(module)["_modules"].get("_orig_mod")
     return None
+
+
+def _written(module: nn.Module) -> list[Tensor]:
+    """List the tensors of a module that a forward pass may write into in eval mode.
+
+    These are counters, running means and memories, kept as buffers or as plain
+    attributes, and the weight of an embedding that limits its norm.
+    """
+    found = [buffer for _, buffer in module.named_buffers(recurse=False)]
+    for value in list(vars(module).values()):
+        if isinstance(value, Tensor) and not value.requires_grad:
+            found.append(value)
+    limits = getattr(module, "max_norm", None) is not None
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and limits:
+        found.append(module.weight)
+    return found
 
 
 class _Copier:
@@ -213,11 +231,10 @@ class _Copier:
             return self(inner)
         if isinstance(x, torch.jit.ScriptModule):  # its state is not in Python
             return copy.deepcopy(x)
-        for buffer in list(vars(x)["_buffers"].values()):
-            # A forward pass may write into them: counters, running means, memories.
-            if buffer is not None and id(buffer) not in self.memo:
-                self.kept.append(buffer)
-                self.memo[id(buffer)] = self._tensor(buffer, own=True)
+        for tensor in _written(x):
+            if id(tensor) not in self.memo:
+                self.kept.append(tensor)
+                self.memo[id(tensor)] = self._tensor(tensor, own=True)
         # Not cls.__new__: that of torch.fx.GraphModule makes a class for each instance.
         copied = self._fill(object.__new__(type(x)), x)
         vars(copied).pop("_compiled_call_impl", None)  # that of Module.compile

@@ -295,6 +295,43 @@ def test_other_weights_reach_a_recurrent_layer_and_leave_it():
     assert torch.equal(copied(X), before)
 
 
+class Writes(nn.Module):
+    """Writes into tensors in its forward pass, in eval mode, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(4, 3, max_norm=0.5)
+        self.bag = nn.EmbeddingBag(4, 3, max_norm=0.5)
+        self.tied = nn.Embedding(4, 3)
+        self.tied.weight = self.embed.weight
+        self.register_buffer("mean", torch.zeros(3))
+        self.count = torch.zeros(())
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes = torch.arange(len(x)) % 4
+        hidden = self.embed(codes) + self.bag(codes[:, None]) + self.tied(codes)
+        self.mean.mul_(0.5).add_(hidden.detach().mean(0))
+        self.count += 1
+        return self.head(hidden)
+
+
+def test_tensors_that_a_forward_pass_writes_into_are_copied():
+    module = Writes().eval()
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(3)
+    before = {name: t.clone() for name, t in module.state_dict().items()}
+    copied = shared_copy(module)
+    outputs = copied(X)
+    assert all(torch.equal(t, before[name]) for name, t in module.state_dict().items())
+    assert module.count == 0
+    assert copied.count == 1
+    assert copied.tied.weight is copied.embed.weight
+    assert copied.head.weight is module.head.weight
+    assert torch.equal(module(X), outputs)
+
+
 def test_shared_submodules_stay_shared():
     copied = shared_copy(Tied())
     assert copied.first is copied.again

@@ -187,7 +187,9 @@ class GradientReader:
         """
         module = self.access.module
         moving = {
-            name: p.detach().requires_grad_()
+            # Copies: a module that normalizes its weights in its forward pass would
+            # write into those of the other graph.
+            name: p.detach().clone().requires_grad_()
             for name, p in module.named_parameters()
             if p.is_floating_point() or p.is_complex()
         }
@@ -432,7 +434,7 @@ def _layer_gradients(layer: nn.Module, passes: list[_Pass], vectors: Tensor) -> 
     for x, by_direction in passes:
         for k, g in enumerate(by_direction):
             found = _own_gradients(layer, kinds, x, g).values()
-            whole[:, k] += torch.cat([part.flatten(1) for part in found], dim=1)
+            whole[:, k] += torch.cat([g.reshape(n_rows, -1) for g in found], dim=1)
     return Factors(whole.new_ones(n_rows, 1), whole.flatten(1))
 
 
@@ -502,7 +504,7 @@ def _whole_gradients(
         for k in range(v.shape[2]):
             with _as_unsuitable(module, names):
                 found = per_row(moving, rows, v[:, :, k])
-            whole += [_as_real(g).flatten(1) for g in found.values()]
+            whole += [_as_real(g).reshape(len(g), -1) for g in found.values()]
         chunks.append(torch.cat(whole, dim=1))
     outputs = as_floats(torch.cat(chunks).detach())
     return Factors(outputs.new_ones(len(outputs), 1), outputs)

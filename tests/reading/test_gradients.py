@@ -601,3 +601,50 @@ def test_complex_parameters_count_as_pairs_of_real_ones():
         flat.append(torch.cat([g.flatten() for g in real]))
     rows = torch.stack(flat)
     torch.testing.assert_close(found, rows @ rows.T, rtol=1e-4, atol=1e-5)
+
+
+class Scale(nn.Module):
+    """Has a single parameter without dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, X: Tensor) -> Tensor:
+        return X * self.factor.exp()
+
+
+class Scalars(nn.Module):
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.first, self.scale = nn.Linear(n_features, 4), Scale()
+        self.temperature = nn.Parameter(torch.tensor(1.5))
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.head(self.scale(self.first(X)).tanh()) / self.temperature
+
+
+class Prototypes(nn.Module):
+    """Normalizes a weight in place at each forward pass."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, 6)
+        self.prototypes = nn.Linear(6, 4, bias=False)
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        weight = self.prototypes.weight
+        with torch.no_grad():
+            weight.div_(weight.norm(dim=1, keepdim=True))
+        return self.head(self.prototypes(self.first(X).tanh()))
+
+
+@pytest.mark.parametrize("module", [Scalars, Prototypes])
+def test_scalars_and_weights_that_are_normalized_in_place(module):
+    access = fitted(module)
+    X = make_data("regression", 13, seed=1)[0].astype(np.float32)
+    found = gram(per_row_gradients(access, Rows(X)))
+    flat = by_autograd(access, X, eye_vectors(len(X), 1))[:, 0]
+    torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
