@@ -190,7 +190,9 @@ def array_if_tensor(X: Any) -> Any:
 
 
 def as_dense(X: Any) -> np.ndarray:
-    """Convert rows to an ndarray."""
+    """Convert rows to an ndarray; of a Dataset, its inputs."""
+    if isinstance(X, Dataset):  # numpy would put inputs and targets side by side
+        X = dataset_inputs(X)
     return np.asarray(X.toarray() if sparse.issparse(X) else array_if_tensor(X))
 
 

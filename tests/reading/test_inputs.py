@@ -13,6 +13,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch.utils.data import TensorDataset
 
 from skal.posteriors import PredictiveDistribution
 from skal.reading.inputs import read_inputs, real_array
@@ -98,3 +99,11 @@ def test_greedy_sampling_of_complex_rows():
     learner = with_labeled(Ridge().fit(X, Y), X, Y)
     with pytest.raises(ValueError, match=r"[Cc]omplex"):
         GreedySampling().select(learner, COMPLEX, 3)
+
+
+def test_the_targets_of_a_dataset_are_no_inputs():
+    rows, targets = torch.as_tensor(X), torch.as_tensor(Y)
+    alike = torch.stack([targets] * X.shape[1], dim=1)  # of the shape of the inputs
+    for more in ((), (targets,), (alike,)):
+        found = read_inputs(Rows(TensorDataset(rows, *more)))
+        np.testing.assert_array_equal(found.numpy(), X)
