@@ -23,6 +23,8 @@ __all__ = ["LabelReport", "Saying", "check_rows", "read_label_studio", "read_row
 
 #: Outcomes that are wrong.
 _WRONG = "wrong"
+#: Endings of files of programs for tables that are neither read nor texts.
+_OTHER_FORMATS = (".xls", ".xlsb", ".ods", ".numbers", ".parquet")
 #: Numbers whose comma separates decimals, or whose points may separate thousands.
 _WITH_COMMA = r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+"
 _THOUSANDS = r"[+-]?[1-9]\d{0,2}(\.\d{3})+"
@@ -115,6 +117,8 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
         table = _read_excel(path)
     else:
         table, delimiter = _read_csv(path, id_name)
+    n_blank = next((k for k, row in enumerate(table) if any(map(str.strip, row))), 0)
+    table = table[n_blank:]
     header = [unescaped(name.strip()) for name in table[0]] if table else []
     for name in (id_name, target):
         if header.count(name) != 1:
@@ -123,9 +127,15 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
                 f"{str(path)!r} has {how} {name!r}: its columns are {header[:20]}."
             )
     sayings = []
-    for line, cells in enumerate(table[1:], start=2):
+    for line, cells in enumerate(table[1:], start=n_blank + 2):
         if not any(cell.strip() for cell in cells):
             continue
+        n_more = len(cells) - len(header)
+        if n_more > 0 and any(cell.strip() for cell in cells[len(header) :]):
+            raise LabelFileError(
+                f"Line {line} of {str(path)!r} has {n_more} more cells than the first "
+                "one: a cell that holds the separator must be in quotes."
+            )
         padded = [*cells, *[""] * (len(header) - len(cells))]
         row = dict(zip(header, padded, strict=False))
         key, text = unescaped(row.pop(id_name).strip()), row.pop(target)
@@ -137,6 +147,10 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
 
 
 def _read_csv(path: Path, id_name: str) -> tuple[list[list[str]], str]:
+    if path.suffix.lower() in _OTHER_FORMATS:
+        raise LabelFileError(
+            f"{str(path)!r} is not a CSV file: save it as .xlsx or as CSV UTF-8."
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -150,9 +164,19 @@ def _read_csv(path: Path, id_name: str) -> tuple[list[list[str]], str]:
     found = [d for d, names in splits.items() if id_name in map(str.strip, names)]
     delimiter = found[0] if found else ","
     try:
-        return list(csv.reader(io.StringIO(text), delimiter=delimiter)), delimiter
+        try:
+            return _split_csv(text, delimiter, strict=True), delimiter
+        except csv.Error as error:
+            # A quote that is never closed would swallow the rows after it.
+            if "unexpected end" in str(error):
+                raise
+            return _split_csv(text, delimiter, strict=False), delimiter
     except csv.Error as error:
         raise LabelFileError(f"{str(path)!r} is not a CSV file: {error}.") from error
+
+
+def _split_csv(text: str, delimiter: str, strict: bool) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=strict))
 
 
 def _read_excel(path: Path) -> list[list[str]]:

@@ -161,3 +161,40 @@ def test_formulas_that_were_never_computed_are_not_empty(
     book.save(path)
     with pytest.raises(LabelFileError, match="'=2\\*3' is not a number"):
         campaign.tell_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sample,label\nr001,1,234\n", "Line 2 .* 1 more cells than the first one"),
+        ('sample,note,label\nr001,"a,1\nr002,b,2\n', "not a CSV file: unexpected end"),
+    ],
+)
+def test_lines_that_are_not_split_as_the_first_one(
+    text: str, words: str, make: Make, tmp_path: Path
+) -> None:
+    campaign = make()
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(LabelFileError, match=words):
+        campaign.tell_file(path)
+    assert campaign.said() == []
+
+
+def test_lines_with_quotes_empty_cells_and_blank_lines(
+    make: Make, tmp_path: Path
+) -> None:
+    campaign = make()
+    path = tmp_path / "a.csv"
+    path.write_text('\n,,\nsample,note,label\nr001,"5"" x" y,1,,\n\nr002,6" z,2\n')
+    report = campaign.tell_file(path)
+    assert report.counts == {"new": 2}
+    assert report.rows["line"].tolist() == [4, 6]
+
+
+@pytest.mark.parametrize("ending", [".xls", ".ods"])
+def test_other_formats_are_named(ending: str, make: Make, tmp_path: Path) -> None:
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(LabelFileError, match=r"not a CSV file: save it as \.xlsx"):
+        make().tell_file(path)
