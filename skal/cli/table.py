@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ __all__ = ["Table", "read_table"]
 
 #: Names of columns that may hold ids.
 _ID = re.compile(r"(^|[_ .-])(id|ids|uuid|guid|pid|key|nr|no|number)$", re.IGNORECASE)
+#: A number with a unit or separators.
+_AMOUNT = re.compile(r"\s*[$€£¥]?\s*[+-]?\d[\d.,' \u00a0\u202f]*\s*[$€£¥%]?\s*")
 #: Distinct numbers up to which it is not clear whether they are classes.
 _FEW = 10
 
@@ -60,6 +64,13 @@ class Table:
             raise ValueError(
                 "No row has a label, so the task is not known: pass --task, and "
                 "--classes for classification."
+            )
+        amounts = known.map(lambda v: isinstance(v, str) and _AMOUNT.fullmatch(v))
+        if amounts.map(bool).all():
+            raise ValueError(
+                f"The labels are texts such as {known.iloc[0]!r}, which look like "
+                "numbers: write them without units and separators of thousands, or "
+                "pass --task classification."
             )
         numbers = pd.api.types.is_numeric_dtype(known.infer_objects())
         if not numbers or pd.api.types.is_bool_dtype(known.infer_objects()):
@@ -169,14 +180,34 @@ def _read_csv(path: Path, target: str | None) -> tuple[pd.DataFrame, pd.DataFram
     splits = {d: next(csv.reader([first], delimiter=d), []) for d in ",;\t|"}
     found = [d for d, names in splits.items() if target in names]
     delimiter = found[0] if found else max(splits, key=lambda d: len(splits[d]))
+    _check_lines(path, text, delimiter)
+    # Without an index, into which a separator at the end of each line shifts all cells.
+    options: dict[str, Any] = {"sep": delimiter, "index_col": False}
     try:
-        values = pd.read_csv(io.StringIO(text), sep=delimiter)
-        texts = pd.read_csv(
-            io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False
-        )
+        with warnings.catch_warnings():
+            # Only empty cells are lost.
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            values = pd.read_csv(io.StringIO(text), **options)
+            texts = pd.read_csv(
+                io.StringIO(text), dtype=str, keep_default_na=False, **options
+            )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{str(path)!r} is not a CSV file: {error}.") from error
     return read_cells(values, delimiter), texts
+
+
+def _check_lines(path: Path, text: str, delimiter: str) -> None:
+    """Raise if a line has cells that are in no column."""
+    with suppress(csv.Error):  # such as a cell that is too long for csv alone
+        lines = csv.reader(io.StringIO(text), delimiter=delimiter)
+        width = len(next(lines, []))
+        for line in lines:
+            if any(cell.strip() for cell in line[width:]):
+                raise ValueError(
+                    f"Line {lines.line_num} of {str(path)!r} has {len(line)} cells, "
+                    f"and the first one {width}: a cell that holds the separator must "
+                    "be in quotes."
+                )
 
 
 def _as_texts(values: pd.DataFrame) -> pd.DataFrame:
