@@ -12,6 +12,9 @@ __all__ = ["read_cells"]
 _NUMBER = r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"
 #: A comma that may separate thousands as well.
 _UNCLEAR = r"[+-]?\d{1,3},\d{3}"
+#: Numbers whose commas separate thousands, and those of which there is no doubt.
+_GROUPED = r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?"
+_CERTAIN = r",\d{3}[,.]"
 _DATE = r"(\d{1,2})([./-])(\d{1,2})[./-](\d{4})([ T]\d{1,2}:\d{2}(:\d{2})?)?"
 
 
@@ -24,7 +27,8 @@ def read_cells(values: pd.DataFrame, delimiter: str) -> pd.DataFrame:
         As pandas reads it, by which numbers with a decimal comma, and dates that do not
         begin with the year, are texts.
     delimiter : str
-        Of the file. Between commas, no comma separates decimals.
+        Of the file. Between commas, a comma within quotes separates thousands, if that
+        is certain.
 
     Returns
     -------
@@ -33,23 +37,31 @@ def read_cells(values: pd.DataFrame, delimiter: str) -> pd.DataFrame:
     Warns
     -----
     UserWarning
-        If commas may separate thousands, which are read as decimal commas; or if dates
-        do not exist, or may begin with the day or the month, and stay texts.
+        If commas may separate thousands, which are read as decimal commas, or stay
+        texts between commas; or if dates do not exist, or may begin with the day or the
+        month, and stay texts.
     """
     read = values.copy()
-    unclear_numbers, unclear_dates = [], []
+    unclear_numbers, unclear_texts, unclear_dates = [], [], []
     for name in values.columns:
         known = values[name].dropna()
         if not len(known) or not known.map(lambda cell: isinstance(cell, str)).all():
             continue
         cells = known.str.strip()
-        if delimiter != "," and cells.str.contains(",", regex=False).any():
+        has_commas = cells.str.contains(",", regex=False).any()
+        if delimiter != "," and has_commas:
             if cells.str.fullmatch(_NUMBER).all():
                 plain = cells.str.replace(".", "").str.replace(",", ".")
                 read[name] = plain.astype(float).reindex(values.index)
                 with_comma = cells[cells.str.contains(",", regex=False)]
                 if with_comma.str.fullmatch(_UNCLEAR).all():
                     unclear_numbers.append(str(name))
+        elif has_commas and cells.str.fullmatch(_GROUPED).all():
+            if cells.str.contains(_CERTAIN).any():
+                plain = cells.str.replace(",", "")
+                read[name] = plain.astype(float).reindex(values.index)
+            else:
+                unclear_texts.append(str(name))
         elif cells.str.fullmatch(_DATE).all():
             dates = _dates(cells)
             if dates is None:
@@ -60,6 +72,14 @@ def read_cells(values: pd.DataFrame, delimiter: str) -> pd.DataFrame:
         warnings.warn(
             f"The commas in the columns {unclear_numbers} are read as decimal commas. "
             "If they separate thousands, remove them.",
+            UserWarning,
+            stacklevel=2,
+        )
+    if unclear_texts:
+        warnings.warn(
+            f"The columns {unclear_texts} are read as texts: their commas may separate "
+            "thousands or decimals. Write the numbers without separators of thousands, "
+            "and with a decimal point.",
             UserWarning,
             stacklevel=2,
         )

@@ -36,6 +36,7 @@ def test_a_cell_that_is_longer_than_csv_allows(tmp_path: Path) -> None:
     assert len(read_table(path, "y").X["a"].iloc[0]) == 200_000
 
 
+@pytest.mark.filterwarnings("ignore:The columns:UserWarning")
 @pytest.mark.parametrize(
     "labels",
     [
@@ -62,3 +63,15 @@ def test_other_texts_are_classes(labels: list[str], tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,y\n" + "".join(f"{k},{v}\n" for k, v in enumerate(labels)))
     assert read_table(path, "y").task() == "classification"
+
+
+def test_commas_of_thousands_between_commas(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(
+        'id,sure,unclear,text,huge,y\n1,"1,234.5","1,234","1,23",1234567890123456789012'
+        ',5\n2,950,"2,500",x,1,6\n3,"-1,234,567","1,001",z,2,7\n'
+    )
+    with pytest.warns(UserWarning, match=r"columns \['unclear'\] are read as texts"):
+        X = read_table(path, "y").X
+    assert X["sure"].tolist() == [1234.5, 950.0, -1234567.0]
+    assert X["unclear"].tolist() == ["1,234", "2,500", "1,001"]
