@@ -25,7 +25,12 @@ from skal.nets.data import (
     refuse_shuffling,
     refuse_weights,
 )
-from skal.nets.held_out import EncodedStream, held_out_arrays, is_taken_from
+from skal.nets.held_out import (
+    EncodedStream,
+    held_out_arrays,
+    is_taken_from,
+    warn_if_in_other_units,
+)
 from skal.nets.modules import cast_inputs
 from skal.nets.outcome import warn_of_new_weights
 from skal.nets.validation import check_inputs
@@ -287,17 +292,24 @@ class EstimatorNet(NeuralNet):
         ------
         ValueError
             If the validation rows or their targets do not suit the net.
+
+        Warns
+        -----
+        UserWarning
+            If the validation rows seem to be in other units.
         """
         dataset = X if is_dataset(X) else self.get_dataset(X, y)
         training, held_out = super().get_split_datasets(dataset, y, **fit_params)
         if held_out is None or is_taken_from(held_out, dataset):
             return training, held_out
         try:
-            return training, self._held_out_set(held_out)
+            held_out = self._held_out_set(held_out)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"In the validation set of train_split: {error}"
             ) from error
+        warn_if_in_other_units(training, held_out, stacklevel=2)
+        return training, held_out
 
     def _held_out_set(self, dataset: Any) -> Any:
         if isinstance(dataset, IterableDataset):

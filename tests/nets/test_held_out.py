@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Checkpoint, EarlyStopping
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
@@ -172,3 +176,45 @@ def test_a_score_of_missing_validation_rows(callback: Any) -> None:
     missing = NetRegressor(callbacks=[EarlyStopping(monitor="mine")], max_epochs=2)
     with pytest.raises(KeyError, match="mine"):
         missing.fit(XR, YR)
+
+
+def _split(X: Any, y: Any) -> Any:
+    return predefined_split(Dataset(X, y))
+
+
+def test_validation_rows_that_a_pipeline_does_not_transform() -> None:
+    raw_X, raw_y = 5000 + 100 * XR, 1e5 + 3e4 * YR
+    units_X, units_y = StandardScaler().fit(raw_X), StandardScaler().fit(raw_y[:, None])
+
+    def model(split: Any) -> Any:
+        net = NetRegressor(max_epochs=30, batch_size=16, random_state=0)
+        net.set_params(train_split=split)
+        pipeline = make_pipeline(StandardScaler(), net)
+        return TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+
+    new_X = units_X.transform(raw_X)
+    new_y = units_y.transform(raw_y[:, None])[:, 0]
+    for X_valid, y_valid, name in (
+        (raw_X, new_y, "X"),
+        (new_X, raw_y, "y"),
+        (new_X, new_y + 1000, "y"),
+    ):
+        with pytest.warns(UserWarning, match=f"{name} of the validation rows .* units"):
+            model(_split(X_valid, y_valid)).fit(raw_X, raw_y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(_split(new_X, new_y)).fit(raw_X, raw_y)
+        model(_split(1.5 * new_X + 1, 2 * new_y)).fit(raw_X, raw_y)  # a shift
+        model(ValidSplit(5)).fit(raw_X, raw_y)
+
+
+def test_which_rows_are_compared() -> None:
+    constant = np.c_[XR, np.zeros(len(XR))].astype(np.float32)
+    options = {"max_epochs": 30, "batch_size": 16, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for last in (0, 100):
+            valid = constant.copy()
+            valid[:, -1] = last
+            NetRegressor(train_split=_split(valid, YR), **options).fit(constant, YR)
+        NetClassifier(train_split=_split(XV, CODES_V), **options).fit(X, CODES)
