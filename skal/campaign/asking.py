@@ -157,7 +157,7 @@ class Asker(Recorder):
         name = name_of(annotator)
         for _ in range(_TRIES):
             self._sync()
-            self._need_added_rows("ask")
+            self._need_added_rows("ask", [*self._ledger.asked, *self._ledger.said])
             now, as_of = time(), self._ledger.seq
             waiting = self._ledger.unanswered(name, now)[:n] if again else []
             # Before the pick, which needs the model of now, the last one of these.
@@ -190,8 +190,8 @@ class Asker(Recorder):
         """Get what an annotator was asked and has not answered, oldest first."""
         self._need_pool("waiting", model=False)
         self._sync()
-        self._need_added_rows("waiting")
         events = self._ledger.unanswered(name_of(annotator), time())
+        self._need_added_rows("waiting", [event.position for event in events])
         expires = min((e.expires for e in events if e.expires), default=time())
         return self._batch(events, annotator, expires)
 
@@ -356,7 +356,7 @@ class Asker(Recorder):
         self, ledger: Ledger, *, test: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Get the rows with a label and their labels, for training or for testing."""
-        self._need_added_rows("fit")
+        self._need_added_rows("fit", list(self._ledger.said))
         held_out = set(self._held_out.positions.tolist())
         labels = {k: v for k, v in ledger.labels().items() if (k in held_out) == test}
         y = self.labels.as_array(list(labels.values()))
@@ -373,11 +373,10 @@ class Asker(Recorder):
         pool: Any = self._pool
         return len(pool.ids)
 
-    def _need_added_rows(self, method: str) -> None:
-        """Raise if something is known of rows that another process has added."""
+    def _need_added_rows(self, method: str, positions: Sequence[int]) -> None:
+        """Raise if there are rows among some that another process has added."""
         n_added = len(self.ids) - self._n_rows
-        last = max([*self._ledger.asked, *self._ledger.said], default=-1)
-        if last >= self._n_rows:
+        if max(positions, default=-1) >= self._n_rows:
             raise ValueError(
                 f"{method} needs {n_added} rows that another process has added: open "
                 "the campaign again, and pass them in X_pool."

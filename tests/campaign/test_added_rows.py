@@ -78,15 +78,19 @@ def test_an_unknown_id_is_looked_for_in_the_database(
 def test_the_model_needs_their_cells(
     one: Campaign, two: Campaign, longer: pd.DataFrame, tmp_path: Path
 ) -> None:
-    one.ask(3)
+    batch = one.ask(3)
     two.tell("r000x", 1.0)
-    calls = [one.fit, one.predict, one.learning_curve, one.replay, one.waiting]
+    calls = [one.fit, one.predict, one.learning_curve, one.replay]
     for call in [*calls, lambda: one.ask(2), lambda: one.status(fit=True)]:
         with pytest.raises(ValueError, match="5 rows that another process has added"):
             call()
     assert one.n_left() == N_ROWS - 15
+    assert one.waiting().ids == batch.ids
+    two.ask(100, "bob")
+    with pytest.raises(ValueError, match="waiting needs 5 rows"):
+        one.waiting("bob")
     again = Campaign.open(tmp_path / "campaign.db", longer, **REGRESSION)
-    assert len(again.ask(100)) == N_ROWS + 5 - 13
+    assert again.ask(100).ids == batch.ids
 
 
 def test_rows_of_several_levels_are_named_by_tuples(

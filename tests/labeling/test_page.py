@@ -19,6 +19,7 @@ from skal.labeling import LabelingApp
 from skal.labeling.curve import draw_curve
 from skal.labeling.images import Images
 from skal.stopping import Budget, StoppingRule
+from skal.strategies import Random
 from tests.labeling.conftest import N_ROWS, Browser
 
 Serve = Callable[..., LabelingApp]
@@ -401,3 +402,20 @@ def test_a_single_class_does_not_stop_the_page(serve: Serve) -> None:
         browser.label("x")
     assert browser.row
     assert "could not" not in browser.html
+
+
+def test_rows_that_another_process_adds(
+    serve: Serve, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    """What is reserved is labeled; further rows need a new start of the server."""
+    page = Browser(serve(), "ann")
+    page.label("1.5")
+    longer = pd.concat([table, (table.iloc[:3] + 1).rename(lambda key: key + "x")])
+    parts = {"model": BayesianRidge(), "strategy": Random()}
+    other = Campaign.open(tmp_path / "campaign.db", longer, append=True, **parts)
+    other.tell(["r01x"], [3.0], "bob")
+    while page.get() and page.row:
+        page.label("2.5")
+        assert page.code == 200
+    assert "3 rows that another process has added" in page.html
+    assert other.status().annotators["ann"] == {"answer": 4}
