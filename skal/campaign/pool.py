@@ -180,6 +180,25 @@ class CampaignPool:
             return nothing
         return pd.DataFrame(cells, columns=[f"x{k}" for k in range(cells.shape[1])])
 
+    def arrays(self, position: int) -> dict[str, np.ndarray]:
+        """Get the arrays of a row that is no line of a table, such as an image.
+
+        Parameters
+        ----------
+        position : int
+
+        Returns
+        -------
+        arrays : dict of str to ndarray
+            By key, if the rows are those of a dict; otherwise the whole row.
+        """
+        rows = take_rows(self.X, np.array([position]))
+        if sparse.issparse(rows) or hasattr(rows, "iloc") or is_other_table(rows):
+            return {}
+        parts = rows if isinstance(rows, Mapping) else {"row": rows}
+        cells = {str(name): as_dense(part) for name, part in parts.items()}
+        return {name: cell[0] for name, cell in cells.items() if cell.ndim > 2}
+
     def column_names(self) -> list[str]:
         """Names of the columns of `table`."""
         return [str(name) for name in self.table(np.arange(min(1, len(self.ids))))]

@@ -359,8 +359,15 @@ class Recorder:
         return [(self.ids[e.position], e.kind, e.value) for e in events]
 
     def row(self, key: Any) -> dict[str, Any]:
-        """Get the columns of a row as people read them; raises KeyError without it."""
-        return self._shown(self._find([key])[0])
+        """Get the columns of a row as people read them; raises KeyError without it.
+
+        Of rows that are no lines of a table, such as images, their arrays.
+        """
+        (position,) = self._find([key])
+        shown = self._shown(position)
+        if shown or self._pool is None or position >= len(self._pool.ids):
+            return shown
+        return dict(self._pool.arrays(position))
 
     # -- inside -----------------------------------------------------------------------
 

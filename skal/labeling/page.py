@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import jinja2
+import numpy as np
 
 from skal.campaign import Campaign
 from skal.campaign.batch import cell_text
 from skal.campaign.pool import id_text
 from skal.labeling.curve import draw_curve
-from skal.labeling.images import Images
+from skal.labeling.images import Images, draw_array, is_image
 from skal.labeling.security import Session, check_name
 from skal.labeling.worker import Progress, Worker
 
@@ -87,7 +88,10 @@ class Page:
                 cells = self._campaign.row(query.get("row", ""))
         except (KeyError, ValueError):
             cells = {}
-        found = self._images.find(cells.get(query.get("column", "")))
+        cell = cells.get(query.get("column", ""))
+        if (drawn := draw_array(cell)) is not None:
+            return Reply(drawn, kind="image/png")
+        found = self._images.find(cell)
         if found is None:
             return self.message("There is no such image.", 404)
         path, kind = found
@@ -240,10 +244,12 @@ class Page:
         found = []
         for name, value in self._campaign.row(row).items():
             address = None
-            if self._images.find(value) is not None:
+            is_drawn = is_image(value)
+            if is_drawn or self._images.find(value) is not None:
                 query = urlencode({"row": row, "column": name}, quote_via=quote)
                 address = f"/image?{query}"
-            found.append((name, cell_text(value), address))
+            text = str(np.shape(value)) if is_drawn else cell_text(value)
+            found.append((name, text, address))
         return found
 
     def _classes(self) -> list[tuple[str, str]]:
