@@ -16,7 +16,7 @@ from torch import Tensor
 from skal._numerics.products import blocks
 from skal.reading.inputs import read_inputs
 from skal.reading.models import Member
-from skal.rows import Rows
+from skal.rows import Rows, array_if_tensor, as_dense
 from skal.spaces import Dense, OfProcess
 from skal.spaces.low_rank import low_rank
 
@@ -75,10 +75,11 @@ def read_process(
     is_regressor = isinstance(process, GaussianProcessRegressor)
     if labeled is None and own_rows and is_regressor:
         labeled = Rows(process.X_train_, name="the training data of the process")
-    inputs = [read_inputs(rows) for rows in (member.rows, labeled) if rows is not None]
-    sizes = [len(part) for part in inputs]
-    X = torch.cat(inputs).numpy()
     kernels = _kernels(process)
+    read = read_inputs if kernels[0].requires_vector_input else _read_objects
+    inputs = [read(rows) for rows in (member.rows, labeled) if rows is not None]
+    sizes = [len(part) for part in inputs]
+    X = np.concatenate(inputs)
     if all(is_unrelated(kernel, X) for kernel in kernels):
         warn_of_unrelated(kernels[0])
     variances = [prior_variances(kernel, X) for kernel in kernels]
@@ -97,6 +98,18 @@ def read_process(
         noise = own.clamp(min=0) + (alpha if is_trained_on else alpha.mean())
         result.append(OfProcess(view, noise))
     return result
+
+
+def _read_objects(rows: Rows) -> np.ndarray:
+    """Read rows that a kernel compares as they are, such as texts, ``(m,)``."""
+    listed: list[Any] = []
+    for _, block in rows.blocks():
+        is_table = getattr(block, "ndim", 1) > 1
+        listed += list(as_dense(block) if is_table else array_if_tensor(block))
+    objects = np.empty(len(listed), dtype=object)
+    for k, row in enumerate(listed):  # rows of equal length would become columns
+        objects[k] = row
+    return objects
 
 
 def _kernels(process: Any) -> list[Any]:
@@ -150,7 +163,7 @@ def _vectors(
         own = X if rows is None else X[rows.numpy()]
         columns = X[others.numpy()]
         result = np.empty((len(own), len(columns)))
-        for part in blocks(len(own), max(X.shape[1], len(columns))):
+        for part in blocks(len(own), max(X[0:1].size, len(columns))):
             result[part] = kernel(own[part], columns)
         return torch.from_numpy(result)
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.gaussian_process import (
     GaussianProcessClassifier,
     GaussianProcessRegressor,
 )
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    DotProduct,
+    GenericKernelMixin,
+    Kernel,
+    Matern,
+    WhiteKernel,
+)
 
 from skal import ActiveLearner, CommitteeRegressor
 from skal.reading.pool import Pool
@@ -193,3 +202,54 @@ def test_few_similar_rows_do_not_hide_the_others():
     assert not is_unrelated(RBF(100.0), spread)
     assert not is_unrelated(RBF(1.0), spread[:2])  # two rows tell nothing
     assert not is_unrelated(WhiteKernel(1.0), spread)
+
+
+class Letters(GenericKernelMixin, Kernel):
+    """Compares texts by how often each letter is in them."""
+
+    def __init__(self):
+        pass  # scikit-learn requires one that names its parameters
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        return counts(X) @ counts(X if Y is None else Y).T
+
+    def diag(self, X):
+        return (counts(X) ** 2).sum(axis=1)
+
+    def is_stationary(self):
+        return False
+
+
+def counts(texts):
+    return np.array([["".join(text).count(c) for c in "abcd"] for text in texts], float)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.array,
+        lambda texts: np.array(texts, dtype=object),
+        pd.Series,
+        lambda texts: np.array([list(text) for text in texts]),
+        lambda texts: pd.DataFrame([list(text) for text in texts]),
+    ],
+    ids=["texts", "objects", "series", "letters", "table"],
+)
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_kernels_of_texts(convert, task):
+    """The picks are those of the linear kernel of the counts."""
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("aabcd"), size=6)) for _ in range(50)]
+    y = counts(texts[:30])[:, 0] + 0.1 * rng.normal(size=30)
+    kind, strategies = GaussianProcessRegressor, [LCMD(), MaxDet(), BAIT()]
+    if task == "classification":
+        y, kind, strategies = y > y.mean(), GaussianProcessClassifier, [LCMD(), BAIT()]
+    rows, pool = convert(texts[:30]), convert(texts[30:])
+    learner = ActiveLearner(kind(Letters(), optimizer=None), None, rows, y)
+    linear = kind(DotProduct(0.0, "fixed"), optimizer=None)
+    expected = ActiveLearner(linear, None, counts(texts[:30]), y)
+    for strategy in strategies:
+        picked = strategy.select(learner, pool, 4)
+        plain = strategy.select(expected, counts(texts[30:]), 4)
+        assert strategy.space_ == "kernel"
+        np.testing.assert_array_equal(picked.indices, plain.indices)
