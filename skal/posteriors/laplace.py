@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import torch
 from sklearn.base import is_classifier
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from skal.contexts import hooked, input_of
 from skal.exceptions import UnsuitableLearnerError
-from skal.posteriors.nets import NetPosterior, Variant, with_weights
+from skal.posteriors.nets import NetPosterior, Variant
 from skal.reading.access import NetAccess
 from skal.reading.pool import Member
 from skal.rows import Rows
@@ -86,8 +89,7 @@ class LastLayerLaplace(NetPosterior):
         whole = is_classifier(net.estimator) and noise[0].numel() <= _WHOLE
         sample = _by_cholesky if whole else _by_kronecker
         steps = sample(z, curvature, self.prior_precision, noise)
-        prefix = f"{name}." if name else ""
-        return [with_weights(partial(_moved, head, prefix, step)) for step in steps]
+        return [partial(_moved, name, head, step) for step in steps]
 
 
 def _linear_head(
@@ -176,9 +178,19 @@ def _by_kronecker(z: Tensor, curvature: Tensor, tau: float, noise: Tensor) -> Te
     return v @ (noise / precision.sqrt()) @ u.T
 
 
-def _moved(head: nn.Linear, prefix: str, step: Tensor) -> dict[str, Tensor]:
+@contextmanager
+def _moved(name: str, head: nn.Linear, step: Tensor) -> Iterator[None]:
+    """Run a block with other weights of the head.
+
+    They are not swapped in: those of a head may be computed, as by weight_norm, or be
+    those of an embedding, too.
+    """
     weight = head.weight.detach()
-    moved = {f"{prefix}weight": weight + step[:, : weight.shape[1]].to(weight)}
-    if head.bias is not None:
-        moved[f"{prefix}bias"] = head.bias.detach() + step[:, -1].to(weight)
-    return moved
+    weight = weight + step[:, : weight.shape[1]].to(weight)
+    bias = None if head.bias is None else head.bias.detach() + step[:, -1].to(weight)
+
+    def run(_: str, __: nn.Module, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+        return F.linear(input_of(args, kwargs), weight, bias)
+
+    with hooked({name: head}, run):
+        yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from skal.nets import MLP, NetClassifier, NetRegressor
 from skal.posteriors import LastLayerLaplace
 from skal.posteriors.laplace import _by_cholesky, _by_kronecker, _curvature
 from skal.reading.pool import Pool
+from tests.models import with_labeled
 from tests.posteriors.helpers import X, Y, collect, unchanged
 
 #: Outputs are float32.
@@ -228,3 +231,53 @@ def test_each_target_has_its_own_noise():
         precision = moments(1 / noise[t]) + np.eye(6)
         found = variance(outputs[:, :, t], (2, 6))
         np.testing.assert_allclose(found, gaussian(precision), rtol=2e-3)
+
+
+class Tied(nn.Module):
+    """The weight of the head is that of the first layer, too."""
+
+    def __init__(self, n_features: int, tied: bool) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_features, n_features)
+        self.head = nn.Linear(n_features, n_features)
+        if tied:
+            self.head.weight = self.first.weight
+
+    def forward(self, X: torch.Tensor) -> torch.Tensor:
+        return self.head(self.first(X).tanh())
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "older", "tied"])
+def test_heads_whose_weights_are_computed_or_shared(kind):
+    change = {
+        "weight_norm": nn.utils.parametrizations.weight_norm,
+        "spectral_norm": nn.utils.parametrizations.spectral_norm,
+        "older": nn.utils.weight_norm,
+    }
+
+    def make(tied: bool) -> nn.Module:
+        module = Tied(X.shape[1], tied and kind == "tied")
+        if tied and kind != "tied":
+            change[kind](module.head)
+        return module
+
+    targets = X.astype(np.float64)
+    nets = []
+    for tied in (True, False):
+        net = NetRegressor(partial(make, tied), max_epochs=40, random_state=0)
+        nets.append(net.fit(X, targets))
+    special, plain = (net.module_.eval() for net in nets)
+    with torch.no_grad():
+        special(torch.as_tensor(X[:2]).float())  # the older one computes its weight
+        for name in ("first", "head"):
+            layer, other = getattr(plain, name), getattr(special, name)
+            layer.weight.copy_(other.weight)
+            layer.bias.copy_(other.bias)
+    before = {n: t.clone() for n, t in special.state_dict().items()}
+    draws = [
+        collect(LastLayerLaplace(5), with_labeled(net, X, targets)) for net in nets
+    ]
+    torch.testing.assert_close(draws[0], draws[1], **CLOSE)
+    assert all(torch.equal(t, before[n]) for n, t in special.state_dict().items())
+    assert float(draws[0].std(dim=0).min()) > 0
