@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+#: Texts that stand for no label: of an empty cell, and of NaN beside strings.
+_NO_LABELS = ["", "nan"]
+
+
 def is_fitted(estimator: Any) -> bool:
     """Whether an estimator has been fitted."""
     # A skorch net has attributes with a trailing underscore even before it is fitted.
@@ -121,6 +125,28 @@ def _check_labels(y: Any) -> None:
             f"y has no label (NaN or None) in {int(missing.sum())} of {len(missing)} "
             f"rows; the first is row {int(missing.argmax())}. Rows without a label "
             "belong to the pool: skal.datasets.split_labeled separates them."
+        )
+    if np.ndim(values) == 1 and not isinstance(values, np.ma.MaskedArray):
+        _warn_of_texts(values)
+
+
+def _warn_of_texts(labels: Any) -> None:
+    """Warn of labels that are the text of no label."""
+    kind = getattr(getattr(labels, "dtype", None), "kind", "O")
+    if kind not in "OUT":  # numpy's StringDType has the kind T
+        return
+    try:
+        found = pd.Series(labels).isin(_NO_LABELS)
+    except TypeError:  # labels that cannot be hashed
+        return
+    if found.any():
+        label = pd.Series(labels)[found].iloc[0]
+        warnings.warn(
+            f"y has the label {str(label)!r} in {int(found.sum())} of {len(found)} "
+            "rows, which is learned as a class. If it stands for a missing label, as "
+            "numpy writes NaN beside strings, leave these rows in the pool.",
+            UserWarning,
+            stacklevel=6,
         )
 
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from skorch import NeuralNetClassifier
 
+from skal import ActiveLearner
 from skal.learners.checks import (
     align_arguments,
     align_labels,
@@ -200,3 +204,37 @@ def test_weights_whose_index_may_be_row_numbers_warn() -> None:
     named = X.set_axis(["r", "s", "t"])
     same = align_arguments(named, {"sample_weight": weights.set_axis(["t", "s", "r"])})
     assert same["sample_weight"].tolist() == [3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", np.nan, "b", "a", np.nan]),
+        ["a", "nan", "b", "a", "nan"],
+        pd.Series(["a", "", "b", "a", ""]),
+        pd.Series(["a", "nan", "b", "a", "nan"], dtype="category"),
+        np.array(["a", "", "b", "a", ""], dtype=object),
+    ],
+)
+def test_labels_that_are_the_text_of_no_label(labels):
+    with pytest.warns(UserWarning, match=r"y has the label '(nan)?' in 2 of 5 rows"):
+        check(X, labels)
+    with pytest.warns(UserWarning, match="leave these rows in the pool") as caught:
+        ActiveLearner(DummyClassifier()).fit(X, labels)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", "none", "b", "a", "banana"]),
+        [0, 1, 2, 3, 4],
+        [(1, 2), (3,), (1,), (2,), (1,)],
+        pd.Series([[1], [2], [1], [2], [1]]),
+        pd.Series([True, False, True, True, False], dtype="boolean"),
+    ],
+)
+def test_labels_without_such_a_text(labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(X, labels)
