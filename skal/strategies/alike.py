@@ -59,12 +59,7 @@ def warn_if_one_point(name: str, rows: Tensor, scores: Tensor, pool: Pool) -> No
         return
     # Usually the last row differs, and the others need not be compared.
     if bool((rows[-1] == rows[0]).all()) and bool((rows == rows[0]).all()):
-        warnings.warn(
-            f"{name} compares rows that are all at the same place, so that its picks "
-            f"are arbitrary. {_cause(pool) or _ALIKE}",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_if_alike(name, scores[:1], pool)  # the score of each before any pick
 
 
 def tell_nothing_apart(scores: Tensor) -> bool:
