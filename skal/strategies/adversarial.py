@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from skal.adversarial import Batches, History, train
 from skal.nets.validation import check_device
