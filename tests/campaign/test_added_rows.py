@@ -69,10 +69,11 @@ def test_what_is_said_of_them_is_known(
 def test_an_unknown_id_is_looked_for_in_the_database(
     one: Campaign, two: Campaign
 ) -> None:
-    one.tell("r003x", 1.0)
-    assert two.said() == [("r003x", "answer", 1.0)]
     with pytest.raises(KeyError, match="no rows with 1 of 1 ids"):
         one.tell("r009x", 1.0)
+    assert one.reopen().ids == one.ids == two.ids
+    one.tell("r003x", 1.0)
+    assert two.said() == [("r003x", "answer", 1.0)]
 
 
 def test_the_model_needs_their_cells(
