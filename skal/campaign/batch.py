@@ -18,10 +18,19 @@ from skal._files import write_whole
 from skal.campaign.cells import LONGEST, escaped
 from skal.campaign.labels import CANNOT
 
-__all__ = ["BATCH", "SCORE", "Batch", "cell_text", "load_openpyxl"]
+__all__ = ["BATCH", "RESERVED", "SCORE", "Batch", "cell_text", "load_openpyxl"]
 
 #: Columns of files beside those of the user.
 SCORE, BATCH = "skal_score", "skal_batch"
+#: These, and those of `Campaign.export`.
+RESERVED = (
+    SCORE,
+    BATCH,
+    "skal_state",
+    "skal_answers",
+    "skal_different",
+    "skal_test",
+)
 
 
 @dataclass

@@ -19,7 +19,14 @@ from skal.campaign.labels import Labels
 from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import as_items
-from skal.campaign.starting import classes_in, labels_of, name_ids, rows_of, task_of
+from skal.campaign.starting import (
+    check_task,
+    classes_in,
+    labels_of,
+    name_ids,
+    rows_of,
+    task_of,
+)
 from skal.campaign.watching import default_loss, error_at
 from skal.evaluation import RiskEstimate
 from skal.rng import resolve_rng, seed_from
@@ -167,7 +174,7 @@ class Campaign(Asker):
         FileExistsError
             If there is a campaign already.
         ValueError
-            If an argument does not fit the others.
+            If an argument does not fit the others, such as a strategy for another task.
         CampaignDatabaseError
             If the database cannot be written.
         """
@@ -189,6 +196,7 @@ class Campaign(Asker):
             raise ValueError("Classes have no mean: rule is 'first' or 'majority'.")
         parts = {"model": model, "strategy": strategy, "initial": initial, "stop": stop}
         watch_of(stop, test_share)
+        check_task(strategy, task)
         pool = CampaignPool(X_pool, ids, display)
         meta = {
             "uid": uuid.uuid4().hex[:8],

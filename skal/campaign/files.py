@@ -120,6 +120,8 @@ def read_rows(path: Any, id_name: str, target: str) -> list[Saying]:
     n_blank = next((k for k, row in enumerate(table) if any(map(str.strip, row))), 0)
     table = table[n_blank:]
     header = [unescaped(name.strip()) for name in table[0]] if table else []
+    # Spaces around names are lost where people edit them.
+    id_name, target = str(id_name).strip(), str(target).strip()
     for name in (id_name, target):
         if header.count(name) != 1:
             how = "several columns" if name in header else "no column"
@@ -408,6 +410,7 @@ def _answer(saying: Saying, position: int, labels: Labels, commas: bool) -> Any:
 def _check_cells(saying: Saying, shown: dict[str, Any]) -> int:
     """Compare the cells of a row, and count those that say something."""
     n_same = 0
+    shown = {name.strip(): cell for name, cell in shown.items()}
     for name, text in saying.cells.items():
         if name not in shown:
             continue

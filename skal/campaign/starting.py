@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 
-from skal.campaign.batch import BATCH, SCORE
+from skal.campaign.batch import BATCH, RESERVED, SCORE
 from skal.campaign.cells import MISSING
 from skal.campaign.pool import CampaignPool, id_text
 from skal.campaign.recording import as_items
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners.checks import align_labels
+from skal.strategies import QueryStrategy
 
-__all__ = ["classes_in", "labels_of", "name_ids", "rows_of", "task_of"]
+__all__ = ["check_task", "classes_in", "labels_of", "name_ids", "rows_of", "task_of"]
 
 
 def task_of(model: Any) -> str:
@@ -28,6 +30,18 @@ def task_of(model: Any) -> str:
         f"{type(model).__name__} does not say whether it is a classifier or a "
         "regressor: pass task=."
     )
+
+
+def check_task(strategy: Any, task: str) -> None:
+    """Raise before labels are spent, if a strategy is for another task."""
+    if not isinstance(strategy, QueryStrategy):
+        return
+    for part in (strategy, *strategy.get_params().values()):
+        if isinstance(part, QueryStrategy) and part._task not in ("any", task):
+            raise UnsuitableLearnerError(
+                f"{type(part).__name__} is for {part._task}, and the campaign is a "
+                f"{task}. Without strategy=, a suitable one is chosen."
+            )
 
 
 def classes_in(y: Any) -> list[Any]:
@@ -50,6 +64,11 @@ def classes_in(y: Any) -> list[Any]:
 def name_ids(pool: CampaignPool, given: str | None, target: str) -> str:
     """Name the column of ids in files."""
     columns = pool.column_names()
+    if str(target).strip() in RESERVED or not str(target).strip():
+        raise ValueError(
+            f"target must be another name than {target!r}: skal has columns called "
+            f"{', '.join(RESERVED)}."
+        )
     if target in columns:
         raise ValueError(f"The pool has a column {target!r}, which is the target.")
     own = getattr(pool.X, "index", None)

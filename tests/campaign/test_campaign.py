@@ -21,7 +21,7 @@ from skal.campaign import Campaign
 from skal.campaign.pool import CampaignPool
 from skal.exceptions import PoolChangedError
 from skal.posteriors import predictive_std
-from skal.strategies import LCMD, Margin, Random
+from skal.strategies import LCMD, Margin, Mixture, Random
 from tests.campaign.conftest import CLASSIFICATION, N_ROWS, REGRESSION
 
 Make = Callable[..., Campaign]
@@ -235,6 +235,10 @@ def test_known_labels_are_the_start(
         ({"wait": 0.0}, "wait must be a number above 0"),
         ({"task": "ranking"}, "task must be one of"),
         ({"y": ["x"] * N_ROWS}, "'x' is not a number"),
+        ({"strategy": Margin()}, "Margin is for classification, and the campaign"),
+        ({"strategy": Mixture(Margin())}, "Margin is for classification"),
+        ({"target": "skal_state"}, "another name than 'skal_state'"),
+        ({"target": " "}, "another name than ' '"),
     ],
 )
 def test_wrong_arguments_make_no_file(

@@ -198,3 +198,24 @@ def test_other_formats_are_named(ending: str, make: Make, tmp_path: Path) -> Non
     path.write_bytes(b"\xd0\xcf\x11\xe0")
     with pytest.raises(LabelFileError, match=r"not a CSV file: save it as \.xlsx"):
         make().tell_file(path)
+
+
+def test_names_of_columns_with_spaces_around_them(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    X = table.rename(columns={"a": " a ", "b": "b\n"}).rename_axis(" Nr")
+    model = LogisticRegression()
+    options = {"model": model, "classes": ["x", "y"], "target": "Art "}
+    campaign = Campaign.create(tmp_path / "a.db", X, **options)
+    path = tmp_path / "a.csv"
+    campaign.ask(3).to_csv(path)
+    filled = pd.read_csv(path)
+    filled.columns = filled.columns.str.strip()
+    filled["Art"] = "x"
+    filled.to_csv(path, index=False)
+    assert campaign.tell_file(path).counts == {"new": 3}
+    filled["a"] += 1
+    filled.to_csv(path, index=False)
+    with pytest.raises(LabelFileError, match="The column 'a' holds"):
+        campaign.tell_file(path)
