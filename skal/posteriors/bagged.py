@@ -145,7 +145,8 @@ def _within_classes(y: Any, rng: torch.Generator) -> np.ndarray:
     """Draw as many rows of each class as have it."""
     labels = pd.DataFrame(np.asarray(y).reshape(n_rows(y), -1))
     sample = np.empty(len(labels), dtype=np.intp)
-    for rows in labels.groupby(list(labels), sort=False).indices.values():
+    by_class = labels.groupby(list(labels), sort=False, dropna=False)
+    for rows in by_class.indices.values():
         drawn = torch.randint(len(rows), (len(rows),), generator=rng)
         sample[rows] = rows[drawn.numpy()]
     return sample

@@ -169,6 +169,9 @@ def test_rows_drawn_within_classes():
     drawn = [_within_classes(y, torch.Generator().manual_seed(s)) for s in range(400)]
     times = np.bincount(np.concatenate(drawn), minlength=30) / 400
     np.testing.assert_allclose(times, 1, atol=0.25)  # five standard errors
+    mixed = np.array(["a", np.nan, 1, "a", np.nan], dtype=object)
+    sample = _within_classes(mixed, torch.Generator().manual_seed(0))
+    assert [str(label) for label in mixed[sample]] == ["a", "nan", "1", "a", "nan"]
     several = np.array([[0, 1], [1, 1], [0, 1], [1, 1]])
     sample = _within_classes(several, torch.Generator().manual_seed(0))
     np.testing.assert_array_equal(several[sample], several)
