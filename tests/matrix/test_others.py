@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +20,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors import Bagged
 from skal.strategies import BALD, EPIG, LCMD, Margin, PredictiveVariance, ViaProxy
 from tests.matrix.learners import data_for, fitted, pool_rows
+from tests.models import with_labeled
 
 
 def test_variances_of_ngboost_are_those_of_its_distribution():
@@ -118,3 +120,30 @@ def test_frames_of_polars_are_read_as_arrays_are(strategy):
     learner.teach(rows, data_for("LogisticRegression", 4)[1])
     assert len(learner.X_training) == len(X) + 4
     assert len(index) == 4
+
+
+def test_any_classes_for_xgboost_as_the_guide_advises():
+    """XGBoost itself takes no texts, and no numbers with a gap."""
+    xgboost = pytest.importorskip("xgboost", reason="run make test-learners")
+    X, y = data_for("XGBClassifier", 60)
+    texts = np.array(["low", "mid", "top"])[y]
+    model = VotingClassifier(
+        [("xgboost", xgboost.XGBClassifier(n_estimators=5, n_jobs=1, random_state=0))],
+        voting="soft",
+    )
+    for known in (texts != "mid", np.full(60, True)):
+        learner = ActiveLearner(clone(model), None, X[known], texts[known])
+        assert set(learner.predict(X)) <= set(texts[known])
+        numbered = np.unique(texts[known], return_inverse=True)[1]
+        plain = clone(model.estimators[0][1]).fit(X[known], numbered)
+        np.testing.assert_allclose(
+            Margin().score_samples(learner, pool_rows()),
+            Margin().score_samples(plain, pool_rows()),
+        )
+        strategy = LCMD()
+        np.testing.assert_array_equal(
+            strategy.select(learner, pool_rows(), 4).indices,
+            LCMD().select(with_labeled(plain, X[known], numbered), pool_rows(), 4)[0],
+        )
+        assert strategy.space_ == "leaves"
+        BALD(Bagged(n_estimators=3), random_state=0).select(learner, pool_rows(), 4)
