@@ -353,6 +353,9 @@ def test_wrappers_are_taken_off_wherever_they_are():
     own = dict(copied.named_parameters())
     assert names.keys() == own.keys()
     assert all(names[name] is own[name] for name in own)
+    twice = nn.Sequential(compiled, nn.ReLU(), compiled)
+    found = [*map(plain_names(twice), twice.state_dict())]
+    assert found == [*shared_copy(twice).state_dict()]
     in_place = nn.Sequential(nn.Linear(5, 2))
     in_place.compile(backend="eager")
     assert shared_copy(in_place)._compiled_call_impl is None

@@ -321,6 +321,23 @@ def test_few_rows(task: str, n_rows: int, others: Any) -> None:
     assert ensemble.weights_.sum() == pytest.approx(1)
 
 
+def test_the_other_models_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    def others(task: str, **weights: Any) -> list[str]:
+        ensemble = make(task, others="auto", max_steps=10)
+        ensemble.fit(X, target(task), **weights)
+        return [type(other).__name__ for other in ensemble.others_]
+
+    assert others("classification") == ["LogisticRegression", "RandomForestClassifier"]
+    plain = ["RidgeCV", "ExtraTreesRegressor"]
+    assert others("regression") == [*plain, "GaussianProcessRegressor"]
+    # Which takes no weights, and too long for many rows.
+    assert others("regression", sample_weight=np.ones(40)) == plain
+    monkeypatch.setattr(folds, "_MOST_FOR_PROCESS", 39)
+    assert others("regression") == plain
+    monkeypatch.setattr(folds, "_MOST_FOR_PROCESS", 40)
+    assert others("regression") == [*plain, "GaussianProcessRegressor"]
+
+
 @BOTH
 def test_a_single_net(task: str) -> None:
     ensemble = make(task, 1, others="auto").fit(X, target(task))
