@@ -64,9 +64,10 @@ def save(learner: Any, path: Any) -> None:
     The file is a zip archive, not compressed.  ``learner.json`` holds classes by name,
     parameters, and attributes; ``tensors.safetensors`` the weights and the state of
     optimizers; ``arrays`` the numpy arrays; ``tables`` the DataFrames as Parquet.  The
-    archive ends with a comment, the SHA-256 of all bytes before.  On the same machine
-    and with the same versions, predictions and the next query of the loaded learner are
-    those of the saved one, bit for bit.
+    archive ends with a comment, the SHA-256 of all bytes before.  All numbers are
+    kept bit for bit.  On the same machine and with the same versions, predictions and
+    the next query of the loaded learner are those of the saved one; a few estimators,
+    such as `LabelPropagation`, round sums by where arrays lie in memory.
 
     What can be saved: learners, nets, ensembles, strategies and tables of skal; nets of
     skorch, and its callbacks that write no files; estimators of scikit-learn that
