@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_option",
     "check_positive",
     "check_share",
+    "check_sizes",
 ]
 
 
@@ -39,6 +40,16 @@ def check_int(name: str, value: Any, minimum: int = 1) -> None:
     """Raise ValueError unless `value` is an int of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ValueError(f"{name} must be an int of at least {minimum}, got {value!r}.")
+
+
+def check_sizes(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` holds ints of at least 1."""
+    sizes = list(value) if isinstance(value, Iterable) else [None]
+    if not all(isinstance(size, Integral) and int(size) >= 1 for size in sizes):
+        raise ValueError(
+            f"{name} must be a sequence of ints of at least 1, such as (128, 128), got "
+            f"{value!r}."
+        )
 
 
 def check_positive(name: str, value: Any) -> None:

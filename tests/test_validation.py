@@ -19,6 +19,7 @@ FALSE_NUMBERS = (True, "1", None, math.nan)
         ("check_positive", (1e-9, 3), (0, -1, math.inf, *FALSE_NUMBERS)),
         ("check_not_negative", (0, 3.5), (-1e-9, math.inf, *FALSE_NUMBERS)),
         ("check_share", (0, 0.5, 1), (-0.1, 1.1, *FALSE_NUMBERS)),
+        ("check_sizes", ((), [8], np.array([8, 4])), (8, None, "8", (0,), (8.5,))),
     ],
 )
 def test_values_are_checked_and_named(check, good, bad):

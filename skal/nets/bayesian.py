@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skal.validation import check_sizes
+
 __all__ = [
     "BayesLinear",
     "BayesianMLP",
@@ -229,6 +231,7 @@ class BayesianMLP(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
         initial_scale: float = 0.02,
     ) -> None:
+        check_sizes("hidden_sizes", hidden_sizes)
         super().__init__()
         layers: list[nn.Module] = []
         width = n_features

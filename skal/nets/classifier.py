@@ -233,6 +233,14 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         self.class_weights_ = class_weights(
             self.class_weight, self.classes_, target, weight
         )
+        # Some batches of a `partial_fit` may well consist of rows of weight zero.
+        if self.class_weights_ is not None and vars(self).get("_has_all_rows"):
+            of_rows = self.class_weights_.numpy()[target]
+            if not (of_rows if weight is None else of_rows * weight).any():
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} gives every row a weight of "
+                    "zero."
+                )
         return super()._training_set(X, target, sample_weight)
 
     def _held_out_target(self, X: Any, y: Any) -> np.ndarray:

@@ -13,6 +13,8 @@ import torch
 from skorch.utils import is_dataset
 from torch import Tensor, nn
 
+from skal.validation import check_sizes
+
 __all__ = [
     "DROPOUTS",
     "MLP",
@@ -65,6 +67,7 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
+        check_sizes("hidden_sizes", hidden_sizes)
         super().__init__()
         layers: list[nn.Module] = []
         width = n_features

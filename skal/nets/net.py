@@ -32,7 +32,12 @@ from skal.nets.rates import (
     has_factors,
     parameter_groups,
 )
-from skal.nets.validation import check_device, check_inputs, check_weights
+from skal.nets.validation import (
+    check_device,
+    check_inputs,
+    check_weights,
+    is_structured,
+)
 from skal.rng import preserve_global_rng
 from skal.validation import check_option
 
@@ -286,6 +291,8 @@ class BaseNet(EstimatorNet):
             self.history_ = copy(self.history_)  # skorch clears it in place
             self.initialize()
         self._check_criterion(weighted=sample_weight is not None)
+        if isinstance(X, tuple) and not is_structured(X):
+            X = checked  # skorch would take a tuple of rows for several inputs
         self._run(X, dataset, target, fit_params)
         return self
 

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length
@@ -16,11 +17,12 @@ from skorch.helper import SliceDataset
 from skorch.utils import data_from_dataset, is_dataset, to_numpy
 from torch.utils.data import IterableDataset
 
-from skal.rows import array_if_tensor
+from skal.rows import array_if_tensor, find_masked_rows
 
 __all__ = [
     "check_classes",
     "check_device",
+    "check_groups",
     "check_inputs",
     "check_labels",
     "check_targets",
@@ -66,7 +68,7 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
     with np.errstate(over="ignore", invalid="ignore"):  # validate_data reports overflow
         X = validate_data(
             net,
-            _as_ndarray(X),
+            _as_ndarray(X, "X"),
             reset=reset,
             accept_sparse="csr",
             dtype=np.float32,
@@ -108,8 +110,15 @@ def _check_part(part: Any, name: str) -> Any:
     return part
 
 
-def _as_ndarray(X: Any) -> Any:
+def _as_ndarray(X: Any, name: str) -> Any:
     """Convert a tensor or a SliceDataset to an ndarray."""
+    masked = find_masked_rows(X)
+    if masked is not None:
+        raise ValueError(
+            f"{int(masked.sum())} of {len(masked)} rows of {name} hold masked values "
+            f"(the first is row {int(masked.argmax())}), and what is under the mask "
+            "would be taken for data. Drop these rows, or fill them."
+        )
     if isinstance(X, torch.Tensor):
         return array_if_tensor(X)
     return to_numpy(X) if isinstance(X, SliceDataset) else X
@@ -121,14 +130,8 @@ def _as_ndarray(X: Any) -> Any:
 def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
     """Validate class labels and convert them to shape (m,)."""
     if isinstance(y, list | tuple):
-        missing = [
-            i for i, v in enumerate(y) if v is None or (isinstance(v, float) and v != v)
-        ]
-        if missing:  # numpy would convert NaN beside strings to the string 'nan'
-            raise ValueError(
-                f"Input y contains NaN or None: {len(missing)} of {len(y)} labels; the "
-                f"first is that of row {missing[0]}."
-            )
+        # numpy would convert NaN beside strings to the string 'nan'.
+        _check_none_missing(pd.Series(list(y), dtype=object))
     y = _require_target(net, X, y)
     shape: Any = np.shape(y) if isinstance(y, list | tuple) else getattr(y, "shape", ())
     if len(shape) == 2 and shape[1] > 1:
@@ -140,10 +143,28 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
         )
     y = column_or_1d(y, warn=True)
     _check_length(X, y)
+    if y.dtype.kind in "OMm":
+        _check_none_missing(y)
     assert_all_finite(y, input_name="y")
     if np.iscomplexobj(y):
         raise ValueError("Complex data not supported for y.")
+    types = {type(label).__name__ for label in y} if y.dtype == object else set()
+    if "str" in types and len(types - {"str_"}) > 1:
+        raise TypeError(
+            f"y has labels of the types {sorted(types)}, which have no order. Convert "
+            "all of them to strings."
+        )
     return y
+
+
+def _check_none_missing(y: Any) -> None:
+    """Raise if a label is None, NaN, NA or NaT."""
+    missing = np.asarray(pd.isna(y))
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN or None: {int(missing.sum())} of {len(y)} labels; "
+            f"the first is that of row {int(missing.argmax())}."
+        )
 
 
 def check_targets(net: Any, X: Any, y: Any) -> np.ndarray:
@@ -160,6 +181,11 @@ def check_targets(net: Any, X: Any, y: Any) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):  # the next line reports overflow
         y32 = y.astype(np.float32, copy=False)
         assert_all_finite(y32, input_name="y")
+    if (y.any(axis=0) & ~y32.any(axis=0)).any():
+        raise ValueError(
+            f"y has values of at most {np.abs(y).max():.3g}, which are zero in "
+            "float32, in which nets compute. Multiply them by a constant."
+        )
     return y32
 
 
@@ -170,7 +196,7 @@ def _require_target(net: Any, X: Any, y: Any) -> Any:
         raise ValueError(
             f"{type(net).__name__} requires y to be passed, but the target y is None."
         )
-    return _as_ndarray(y)
+    return _as_ndarray(y, "y")
 
 
 def _dataset_targets(dataset: Any) -> Any:
@@ -199,12 +225,13 @@ def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
     """Validate sample weights and convert them to float32 of shape (m,)."""
     if isinstance(sample_weight, Real):
         sample_weight = np.full(len(y), sample_weight)
-    weight = check_array(
-        _as_ndarray(sample_weight),
-        ensure_2d=False,
-        dtype=np.float32,
-        input_name="sample_weight",
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # check_array reports overflow
+        weight = check_array(
+            _as_ndarray(sample_weight, "sample_weight"),
+            ensure_2d=False,
+            dtype=np.float32,
+            input_name="sample_weight",
+        )
     if weight.ndim != 1:
         raise ValueError(
             "Sample weights must be 1D array or scalar, sample_weight has shape "
@@ -216,6 +243,43 @@ def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
     if not weight.any():
         raise ValueError("sample_weight is zero for every row.")
     return weight
+
+
+def check_groups(groups: Any, n_rows: int) -> np.ndarray:
+    """Validate the groups of rows, and number them.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_rows,)
+        Of any type.
+    n_rows : int
+
+    Returns
+    -------
+    codes : ndarray of int of shape (n_rows,)
+        From 0, in the order of the first rows.
+
+    Raises
+    ------
+    ValueError
+        If there is not one group for each row, or a group is missing.
+    """
+    if isinstance(groups, list | tuple):  # of which some may be tuples
+        groups = pd.Series(list(groups), dtype=object)
+    groups = _as_ndarray(groups, "groups")
+    shape = np.shape(groups)
+    if len(shape) != 1:
+        raise ValueError(f"groups must have shape ({n_rows},), got {shape}.")
+    if len(groups) != n_rows:
+        raise ValueError(f"groups has {len(groups)} entries for {n_rows} rows.")
+    codes, _ = pd.factorize(np.asarray(groups))
+    if (codes < 0).any():
+        raise ValueError(
+            f"groups is missing (NaN or None) in {int((codes < 0).sum())} of {n_rows} "
+            f"rows; the first is row {int((codes < 0).argmax())}. Give rows that "
+            "belong to no other ones a group each."
+        )
+    return codes
 
 
 # -- classes --------------------------------------------------------------------------

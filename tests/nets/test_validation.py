@@ -16,6 +16,7 @@ from skal.nets import NetClassifier, NetRegressor
 from skal.nets.validation import (
     check_classes,
     check_device,
+    check_groups,
     check_inputs,
     check_labels,
     check_targets,
@@ -232,11 +233,27 @@ def test_targets_are_required_and_may_come_from_a_dataset(check: Any) -> None:
         (CODES + 1j, "Complex"),
         (["a", float("nan"), "b"], "1 of 3 labels; the first is that of row 1"),
         (["a", None, "b"], "1 of 3 labels; the first is that of row 1"),
+        (
+            np.array(["a", "b", None], dtype=object),
+            "labels; the first is that of row 2",
+        ),
+        (pd.Series(["a", None, "b"], dtype="string"), "1 of 3 labels"),
+        (pd.Series(["a", None, "b"], dtype="category"), "1 of 3 labels"),
+        (np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"), "1 of 2 labels"),
+        (np.ma.array(CODES, mask=CODES == 0), "of 50 rows of y hold masked values"),
     ],
 )
 def test_bad_labels(y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_labels(NetClassifier(), X[: len(y)], y)
+
+
+def test_labels_without_an_order_are_refused() -> None:
+    mixed = np.array(["a", 1, "b"], dtype=object)
+    with pytest.raises(TypeError, match=r"types \['int', 'str'\], which have no order"):
+        check_labels(NetClassifier(), X[:3], mixed)
+    strings = np.array([np.str_("a"), "b", "a"], dtype=object)
+    assert check_labels(NetClassifier(), X[:3], strings).tolist() == ["a", "b", "a"]
 
 
 def test_a_column_of_labels_is_taken_with_a_warning() -> None:
@@ -275,11 +292,38 @@ def test_targets_become_float32(make: Any) -> None:
         (["a"] * 50, "numeric|convert"),
         (np.datetime64("2020-01-01") + np.arange(50), "dates or durations"),
         (pd.Series(pd.to_timedelta(range(50), unit="D")), "dates or durations"),
+        (CODES * 1e-300, "at most 2e-300, which are zero in float32"),
+        (np.c_[CODES, CODES * 1e-300], "zero in float32"),
+        (np.ma.array(CODES, mask=CODES == 0), "of 50 rows of y hold masked values"),
     ],
 )
 def test_bad_targets(y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_targets(NetRegressor(), X, y)
+
+
+def test_small_targets_are_taken() -> None:
+    y = np.where(CODES == 0, 1e-300, CODES)  # one of them is as good as zero
+    assert check_targets(NetRegressor(), X, y).max() == 2
+    assert not check_targets(NetRegressor(), X, np.zeros(50)).any()
+    assert check_targets(NetRegressor(), X, CODES * 1e-40).any()
+
+
+def test_masked_rows_are_refused() -> None:
+    rows = np.ma.array(X, mask=X > 1)
+    with pytest.raises(ValueError, match=r"of 50 rows of X hold masked values"):
+        checked(rows)
+    np.testing.assert_array_equal(checked(np.ma.array(X, mask=False)), X)
+
+
+def test_a_tuple_of_rows_is_a_table() -> None:
+    rows = tuple(map(tuple, X.tolist()))
+    for net, y in ((NetClassifier, CODES), (NetRegressor, X[:, 0])):
+        fitted = [
+            net(max_epochs=1, batch_size=1, random_state=0).fit(given, y)
+            for given in (rows, X)
+        ]
+        np.testing.assert_array_equal(*(model.predict(X) for model in fitted))
 
 
 def test_weights_become_float32() -> None:
@@ -298,11 +342,52 @@ def test_weights_become_float32() -> None:
         (np.ones(49), "inconsistent"),
         (np.ones((50, 2)), "1D"),
         (np.full(50, np.nan), "NaN"),
+        (np.full(50, 1e60), "infinity"),
+        (np.ma.array(np.ones(50), mask=CODES == 0), "sample_weight hold masked"),
     ],
 )
 def test_bad_weights(weight: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_weights(weight, CODES)
+
+
+GROUPS = CODES + 10
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        GROUPS,
+        GROUPS.astype(str),
+        pd.Series(GROUPS, index=range(50, 0, -1)),
+        pd.Categorical(GROUPS),
+        pd.to_datetime(GROUPS, unit="D"),
+        torch.tensor(GROUPS),
+        [(int(g), "a") for g in GROUPS],
+        np.array([int(g) if g > 10 else "ten" for g in GROUPS], dtype=object),
+    ],
+    ids=lambda groups: type(groups).__name__,
+)
+def test_groups_of_every_type(groups: Any) -> None:
+    codes = check_groups(groups, 50)
+    np.testing.assert_array_equal(codes, pd.factorize(GROUPS)[0])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.where(GROUPS == 10, np.nan, GROUPS), r"missing .* the first is row"),
+        (np.where(GROUPS == 10, None, GROUPS), "missing"),
+        (pd.array(np.where(GROUPS == 10, None, GROUPS), dtype="Int64"), "missing"),
+        (pd.Series(pd.NaT, index=range(50)), "in 50 of 50 rows"),
+        (GROUPS[:-1], "49 entries for 50 rows"),
+        (GROUPS[:, None], r"groups must have shape \(50,\), got \(50, 1\)"),
+        (1, r"got \(\)"),
+    ],
+)
+def test_bad_groups(groups: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_groups(groups, 50)
 
 
 # -- classes --------------------------------------------------------------------------

@@ -26,7 +26,12 @@ from skal.nets.ensembles.others import (
 )
 from skal.nets.modules import TabularMLP
 from skal.nets.rates import share_of_decay
-from skal.nets.validation import check_inputs, check_weights, is_structured
+from skal.nets.validation import (
+    check_groups,
+    check_inputs,
+    check_weights,
+    is_structured,
+)
 from skal.rng import fill_seeds, seed_from
 from skal.validation import (
     check_bool,
@@ -200,10 +205,11 @@ class FoldEnsemble(BaseEnsemble):
             steps += best
         weight, n_columns = task.weight, held_out[0].shape[1]
         along = {} if weight is None else {"sample_weight": weight}
+        target = task.target_of_others
         for other in others:
-            other.fit(task.dense, task.target, **along)
+            other.fit(task.dense, target, **along)
             found = held_out_predictions(
-                other, task.dense, task.target, task.folds, n_columns, weight
+                other, task.dense, target, task.folds, n_columns, weight
             )
             held_out.append(found)
         self._warn_of_failures(steps)
@@ -232,27 +238,21 @@ class FoldEnsemble(BaseEnsemble):
         """Validate rows and targets, and deal the rows out to folds."""
         rows = check_inputs(template, X, reset=False)
         target = self._target(template, rows, y)
-        used, weight = np.arange(len(target)), fit_params.get("sample_weight")
+        weight = fit_params.get("sample_weight")
         if weight is not None:
             weight = check_weights(weight, target)
-            used = np.flatnonzero(weight)
-            weight = weight[used]
-        groups = fit_params.get("groups")
-        if groups is not None:
-            groups = np.asarray(groups)
-            if len(groups) != len(target):
-                raise ValueError(
-                    f"groups has {len(groups)} entries for {len(target)} rows."
-                )
-            groups = groups[used]
-        labels = target[used] if is_classifier(self) else None
-        folds = deal_folds(len(used), self.n_estimators, rng, labels, groups)
         by_class = getattr(template, "class_weights_", None)
         if by_class is not None:
-            of_labels = by_class.numpy()[target[used]]
+            of_labels = by_class.numpy()[target]
             weight = of_labels if weight is None else weight * of_labels
+        used = np.arange(len(target)) if weight is None else np.flatnonzero(weight)
+        groups = fit_params.get("groups")
+        if groups is not None:
+            groups = check_groups(groups, len(target))[used]
+        labels = target[used] if is_classifier(self) else None
+        folds = deal_folds(len(used), self.n_estimators, rng, labels, groups)
         if weight is not None:
-            weight = weight.astype(np.float32)
+            weight = weight[used].astype(np.float32)
         return FoldTask(
             dense=as_table(rows)[used],
             target=target[used],
@@ -410,6 +410,12 @@ class FoldTask:
     folds: np.ndarray
     used: np.ndarray
     n_given: int
+
+    @property
+    def target_of_others(self) -> np.ndarray:
+        """The targets, a single column of which has shape (n,)."""
+        is_column = self.target.ndim == 2 and self.target.shape[1] == 1
+        return self.target[:, 0] if is_column else self.target
 
 
 def _rescale(head: Any, shift: np.ndarray, scale: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -196,7 +197,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         from the same distribution as the labeled rows. Rows that a strategy chose are
         mostly more difficult than others, so that intervals are rather too wide.
         """
-        if not 0 < coverage < 1:
+        if not (isinstance(coverage, Real) and 0 < coverage < 1):
             raise ValueError(f"coverage must be between 0 and 1, got {coverage!r}.")
         mean = self.predict(X)
         n_rows = len(self._oof_errors)
@@ -210,7 +211,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         forest = ExtraTreesRegressor(_N_TREES, random_state=seed)
         others = [RidgeCV(_PENALTIES), forest]
         if task.weight is None and len(task.target) <= _MOST_FOR_PROCESS:
-            others.append(gaussian_process(task.dense, task.target))
+            others.append(gaussian_process(task.dense, task.target_of_others))
         return others
 
     def _target(self, template: Any, rows: Any, y: Any) -> np.ndarray:
@@ -225,12 +226,13 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
         std = np.sqrt(np.average((flat - mean) ** 2, axis=0, weights=task.weight))
         rounding = np.abs(mean) * np.finfo(np.float64).eps * len(flat)
         constant = std <= rounding
-        step = np.abs(mean) * np.finfo(np.float32).eps
+        of_float = np.finfo(np.float32)
+        step = np.maximum(np.abs(mean) * of_float.eps, of_float.smallest_subnormal)
         if (_LEAST_STEPS * step > std)[~constant].any():
             warnings.warn(
                 "The nets predict in float32, which is too coarse for targets of "
                 f"mean {mean.max():.3g} and standard deviation {std.min():.3g}: "
-                "subtract the mean (TransformedTargetRegressor).",
+                "subtract the mean, and scale (TransformedTargetRegressor).",
                 TrainingWarning,
                 stacklevel=5,
             )

@@ -120,6 +120,10 @@ def test_targets_too_fine_for_float32_are_warned_of() -> None:
     with pytest.warns(TrainingWarning, match=r"float32.*subtract the mean") as caught:
         make(max_steps=1).fit(X, Y + 1e9)
     assert caught[0].filename == __file__
+    with pytest.warns(TrainingWarning, match="too coarse"):
+        make(max_steps=1).fit(X, 1e-44 * Y)
+    with pytest.raises(ValueError, match="zero in float32"):
+        make(max_steps=1).fit(X, 1e-300 * Y)
 
 
 def test_several_targets() -> None:
@@ -131,9 +135,11 @@ def test_several_targets() -> None:
     assert (lower < mean).all() and (mean < upper).all()  # noqa: PT018
     assert (upper - lower)[0, 1] > 5 * (upper - lower)[0, 0]
     assert ensemble.score(X, both) > 0.9
-    column = make().fit(X, Y[:, None])
-    assert column.predict(X).shape == column.oof_prediction_.shape == (40, 1)
-    np.testing.assert_array_equal(column.predict(X)[:, 0], make().fit(X, Y).predict(X))
+    for others in (None, "auto"):
+        column = make(others=others).fit(X, Y[:, None])
+        assert column.predict(X).shape == column.oof_prediction_.shape == (40, 1)
+        flat = make(others=others).fit(X, Y)
+        np.testing.assert_array_equal(column.predict(X)[:, 0], flat.predict(X))
 
 
 def test_classes_of_strings() -> None:
@@ -216,6 +222,22 @@ def test_weights_of_classes_are_weights_of_rows() -> None:
     assert outputs(found)[:, 0].mean() > outputs(plain)[:, 0].mean() + 0.05
 
 
+def test_a_class_of_weight_zero_is_left_out() -> None:
+    # A fold of rows without weight must not look like one that is predicted well.
+    groups = np.where(CODES == 0, 0, 1 + np.arange(40) % 5)
+    weights, other = {0: 0.0}, [LogisticRegression()]
+    options = {"others": other, "class_weight": weights, "max_steps": 100}
+    found = make("classification", **options).fit(X, CODES, groups=groups)
+    used = CODES != 0
+    half = make("classification", others=other, max_steps=100, classes=[0, 1, 2])
+    half.fit(X[used], CODES[used], groups=groups[used])
+    np.testing.assert_allclose(outputs(found), outputs(half), rtol=1e-4, atol=1e-6)
+    assert np.isnan(found.oof_prediction_[~used]).all()
+    none = make("classification", class_weight={0: 0, 1: 0, 2: 0})
+    with pytest.raises(ValueError, match="gives every row a weight of zero"):
+        none.fit(X, CODES)
+
+
 def test_balanced_classes_without_rows_of_zero_weight() -> None:
     weight = np.where((CODES == 0) & (np.arange(40) % 2 == 0), 0.0, 1.0)
     options = {"class_weight": "balanced", "others": [LogisticRegression()]}
@@ -281,7 +303,7 @@ def test_intervals_contain_as_many_labels_as_asked() -> None:
     np.testing.assert_allclose((upper - lower) / 2, errors[90])  # of 101 * .9 rows
     lower, upper = ensemble.predict_interval(rows, 0.999)
     np.testing.assert_allclose((upper - lower) / 2, errors[-1])
-    for coverage in (0, 1, 1.5):
+    for coverage in (0, 1, 1.5, "high"):
         with pytest.raises(ValueError, match="between 0 and 1"):
             ensemble.predict_interval(rows, coverage)
 
@@ -404,6 +426,8 @@ INVALID: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"batch_size": 0}, ValueError, "batch_size must be an int"),
     ({"lr": -1}, ValueError, "lr must be a number above 0"),
     ({"weight_decay": -1}, ValueError, "weight_decay must be a number"),
+    ({"hidden_sizes": 8}, ValueError, "hidden_sizes must be a sequence of ints"),
+    ({"hidden_sizes": (0,)}, ValueError, "hidden_sizes must be a sequence of ints"),
     ({"device": "nowhere"}, ValueError, "device must be one that torch knows"),
 ]
 
