@@ -15,7 +15,7 @@ import pandas as pd
 
 from skal.tabular.dates import are_dates, can_be_dates
 from skal.tabular.frames import as_frame, columns_of_frame, has_names
-from skal.tabular.numbers import is_duration
+from skal.tabular.numbers import is_duration, is_duration_cell
 
 __all__ = ["ColumnsOf", "kinds"]
 
@@ -125,8 +125,9 @@ def _base_kind(column: pd.Series, distinct: np.ndarray) -> str:
         return "number"
     if are_dates(dtype):
         return "date"
-    if len(distinct) and all(_is_number(cell) for cell in distinct):
-        return "number"
+    for of_kind in (_is_number, is_duration_cell):
+        if len(distinct) and all(of_kind(cell) for cell in distinct):
+            return "number"
     return "date" if can_be_dates(distinct) else "level"
 
 
@@ -134,13 +135,21 @@ def _distinct(column: pd.Series) -> np.ndarray:
     """List the distinct values, without missing ones."""
     try:
         values = np.asarray(column.unique(), dtype=object)
-    except TypeError:  # lists and other cells without a hash
+        if column.dtype == object and any(_is_bool(cell) for cell in column):
+            # True equals 1, so that only the first of them was left.
+            known = {(_is_bool(cell), cell): cell for cell in column}
+            values = pd.Series(known.values(), dtype=object).to_numpy()
+    except (NotImplementedError, TypeError):  # lists and other cells without a hash
         values = np.asarray(column.dropna().astype(str).unique(), dtype=object)
     return values[pd.notna(values)]
 
 
+def _is_bool(cell: Any) -> bool:
+    return isinstance(cell, bool | np.bool_)
+
+
 def _is_number(cell: Any) -> bool:
-    return isinstance(cell, Real | Decimal) and not isinstance(cell, bool | np.bool_)
+    return isinstance(cell, Real | Decimal) and not _is_bool(cell)
 
 
 def _are_integers(distinct: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,16 @@ def can_be_dates(values: np.ndarray) -> bool:
 
 
 def _looks_like_date(cell: Any) -> bool:
-    return bool(_DATE.match(cell)) if isinstance(cell, str) else hasattr(cell, "year")
+    if isinstance(cell, str):
+        return bool(_DATE.match(cell))
+    return isinstance(cell, np.datetime64) or hasattr(cell, "year")
+
+
+def _readable(cell: Any) -> Any:
+    """Convert periods to their start, and numbers, which are no dates, to None."""
+    if isinstance(cell, pd.Period):
+        return cell.start_time if _YEARS[0] <= cell.year <= _YEARS[1] else None
+    return None if isinstance(cell, Real | np.bool_) else cell
 
 
 def _as_dates(column: pd.Series, warn: bool = False) -> pd.Series:
@@ -106,8 +116,12 @@ def _as_dates(column: pd.Series, warn: bool = False) -> pd.Series:
         dates = column.dt.to_timestamp()
     else:
         # Units differ between tables and between versions of pandas.
+        cells = [_readable(cell) for cell in column.astype(object)]
         dates = pd.to_datetime(
-            column.astype(object), errors="coerce", utc=True, format="ISO8601"
+            pd.Series(cells, column.index, dtype=object),
+            errors="coerce",
+            utc=True,
+            format="ISO8601",
         ).dt.tz_localize(None)
     dates = dates.where(dates.dt.year.between(*_YEARS))
     n_lost = int((column.notna() & dates.isna()).sum())

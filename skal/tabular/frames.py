@@ -22,6 +22,8 @@ def has_names(X: Any) -> bool:
 def as_frame(X: Any) -> pd.DataFrame:
     """Convert rows to a DataFrame; columns without names are named by position.
 
+    Masked cells are missing.
+
     Raises
     ------
     ValueError
@@ -37,6 +39,9 @@ def as_frame(X: Any) -> pd.DataFrame:
     if is_other_table(X):
         return as_pandas(X)
     cells = np.asarray(X)
+    if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
+        cells = cells.astype(object)
+        cells[np.ma.getmaskarray(X)] = None
     if cells.ndim != 2:
         raise ValueError(f"X must have two dimensions, got shape {cells.shape}.")
     return pd.DataFrame(cells).infer_objects()

@@ -13,6 +13,9 @@ from skal.tabular.frames import columns_of_frame
 
 __all__ = ["Ranks", "Texts", "as_texts"]
 
+#: How a database or a file may store True and False.
+_BOOLS = {"0": "False", "1": "True"}
+
 
 class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Converts levels of any type to strings, and missing values to ``"missing"``.
@@ -37,7 +40,7 @@ class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Converts levels to their ranks; missing and unknown ones become NaN.
 
     The order is that of ordered categories, with all levels that they declare, and
-    otherwise the alphabet.
+    otherwise the alphabet. Where the levels are True and False, 1 and 0 are these, too.
 
     Attributes
     ----------
@@ -56,7 +59,10 @@ class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         validate_data(self, X, reset=False, skip_check_array=True)
         ranks = []
         for column, levels in zip(columns_of_frame(X), self.levels_, strict=True):
-            codes = pd.Index(levels).get_indexer(as_texts(column)).astype(np.float64)
+            texts = as_texts(column)
+            if set(levels) <= set(_BOOLS.values()):
+                texts = np.array([_BOOLS.get(t, t) for t in texts], dtype=object)
+            codes = pd.Index(levels).get_indexer(texts).astype(np.float64)
             ranks.append(np.where(codes < 0, np.nan, codes))
         return np.column_stack(ranks)
 
@@ -79,6 +85,10 @@ def as_texts(values: pd.Series | pd.Index) -> np.ndarray:
     texts : object array of shape (n,)
     """
     cells = np.asarray(values.astype(object), dtype=object)
+    if any(isinstance(cell, bool | np.bool_) for cell in cells):
+        # True equals 1, so that the text of both would be that of the first cell.
+        texts = [_as_text(cell) for cell in cells]
+        return np.where(pd.isna(values), np.nan, np.array(texts, dtype=object))
     try:
         codes, distinct = pd.factorize(cells)
     except TypeError:  # lists and other cells without a hash

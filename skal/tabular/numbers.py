@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.utils.validation import validate_data
 from skal._tables import first_text
 from skal.tabular.frames import columns_of_frame
 
-__all__ = ["RobustAsinhScaler", "as_numbers", "is_duration"]
+__all__ = ["RobustAsinhScaler", "as_numbers", "is_duration", "is_duration_cell"]
 
 
 class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -75,6 +76,8 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 #: Interquartile range of a standard normal distribution.
 _NORMAL = 1.349
+#: Of a day.
+_SECONDS = 86400.0
 #: Scaled values beyond it are taken for errors.
 _LARGEST = np.sinh(10.0)
 
@@ -95,10 +98,25 @@ def is_duration(dtype: Any) -> bool:
     return getattr(dtype, "kind", None) == "m"
 
 
+def is_duration_cell(cell: Any) -> bool:
+    """Whether a cell is a duration, which a column of objects may hold."""
+    return isinstance(cell, datetime.timedelta | np.timedelta64) and not pd.isna(cell)
+
+
+def _as_days(cell: Any) -> float:
+    if isinstance(cell, datetime.timedelta):
+        return cell.total_seconds() / _SECONDS
+    return float(cell / np.timedelta64(1, "D"))
+
+
 def _as_numbers(column: pd.Series) -> np.ndarray:
     if is_duration(column.dtype):
-        known = column.astype("timedelta64[ns]")
-        return (known / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
+        # Of nanoseconds, 300 years would be too many.
+        seconds = column.dt.total_seconds()
+        return seconds.to_numpy(dtype=np.float64, na_value=np.nan) / _SECONDS
+    if column.dtype == object and any(is_duration_cell(cell) for cell in column):
+        cells = [_as_days(cell) if is_duration_cell(cell) else cell for cell in column]
+        column = pd.Series(cells, dtype=object, name=column.name)
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(
             f"Column {column.name!r} has complex numbers. Pass their real and "

@@ -13,6 +13,7 @@ import pytest
 from skal.tabular.columns import ColumnsOf, kinds
 
 N = 30
+LISTS = pa.list_(pa.int64())
 DAYS = pd.date_range("2024-02-27 06:00", periods=N, freq="36h")
 
 
@@ -55,6 +56,9 @@ def _repeat(*values: Any) -> list[Any]:
         (_repeat(pd.NaT), "constant"),
         (_repeat(5, np.nan), "number"),
         (pd.array(range(N), pd.ArrowDtype(pa.duration("s"))), "number"),
+        (pd.Series([datetime.timedelta(k) for k in range(N)], dtype=object), "number"),
+        (pd.Series([*DAYS.to_numpy()], dtype=object), "date"),
+        (pd.array([[k % 3] for k in range(N)], pd.ArrowDtype(LISTS)), "level"),
     ],
     ids=str,
 )
@@ -94,6 +98,13 @@ def test_integers_identify_rows_by_their_name(name: str, kind: str) -> None:
 def test_few_rows_do_not_show_that_a_column_identifies_them(n: int) -> None:
     table = pd.DataFrame({"serial": [f"s{k}" for k in range(n)], "id": range(n)})
     assert kinds(table) == ["level", "number"]
+
+
+def test_the_order_of_rows_does_not_decide_what_true_and_1_are() -> None:
+    """They are equal to pandas."""
+    for cells in ([True, 1, 0, False], [1, True, False, 0], [1, 0, True, False]):
+        mixed = pd.Series(_repeat(*cells), dtype=object)
+        assert kinds(pd.DataFrame({"a": mixed, "b": range(N)})) == ["level", "number"]
 
 
 def test_free_text_is_refused_with_advice() -> None:

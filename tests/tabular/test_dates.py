@@ -74,6 +74,26 @@ def test_what_is_no_date_is_missing_in_new_rows() -> None:
     assert np.isnan(out[1]).all()
 
 
+@pytest.mark.parametrize("number", [2020, 2020.5, True, 1.6e18])
+def test_numbers_are_no_dates(number: float) -> None:
+    parts = DateParts().fit(pd.DataFrame({"sold": WHEN}))
+    with pytest.warns(UserWarning, match=r"2 of 2 values .*'sold'"):
+        out = parts.transform(pd.DataFrame({"sold": [number] * 2}))
+    assert np.isnan(out).all()
+
+
+def test_periods_begin_at_their_start_in_a_column_of_objects_too() -> None:
+    quarters = pd.period_range("2020Q1", periods=5, freq="Q")
+    parts = DateParts().fit(pd.DataFrame({"sold": quarters}))
+    expected = parts.transform(pd.DataFrame({"sold": quarters}))
+    objects = pd.DataFrame({"sold": pd.Series([*quarters], dtype=object)})
+    np.testing.assert_array_equal(parts.transform(objects), expected)
+    far = pd.Series([quarters[0], pd.Period("9999Q1", freq="Q")], dtype=object)
+    with pytest.warns(UserWarning, match=r"1 of 2 values .*'sold'"):
+        out = parts.transform(pd.DataFrame({"sold": far}))
+    np.testing.assert_array_equal(out[0], expected[0])
+
+
 def test_a_constant_date_is_not_an_error() -> None:
     table = pd.DataFrame({"a": WHEN.where(WHEN[0] == WHEN), "b": [pd.NaT] * 40})
     with warnings.catch_warnings():

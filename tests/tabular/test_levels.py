@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,3 +52,18 @@ def test_ranks_of_levels_without_order_are_those_of_the_alphabet() -> None:
     table = pd.DataFrame({"a": ["wood", None, "brick"], "b": [True, False, True]})
     ranks = Ranks().fit_transform(table)
     np.testing.assert_array_equal(ranks, [[1, 1], [np.nan, 0], [0, 1]])
+
+
+def test_true_is_not_1_among_other_cells() -> None:
+    cells = [True, 1, 0, False, 1.0, None]
+    for order in (cells, cells[::-1]):
+        texts = pd.Series(as_texts(pd.Series(order, dtype=object))).fillna("?")
+        found = texts.tolist() if order is cells else texts.tolist()[::-1]
+        assert found == ["True", "1", "0", "False", "1", "?"]
+
+
+@pytest.mark.parametrize("dtype", [int, float, object, "Int64", str, bool])
+def test_true_and_false_may_be_stored_as_1_and_0(dtype: Any) -> None:
+    ranks = Ranks().fit(pd.DataFrame({"a": [False, True], "b": ["0", "1"]}))
+    new = pd.DataFrame({"a": pd.Series([1, 0]).astype(dtype), "b": ["1", "True"]})
+    np.testing.assert_array_equal(ranks.transform(new), [[1, 1], [0, np.nan]])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import datetime
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -101,3 +104,20 @@ def test_what_is_no_finite_number_is_named(values: list[object], message: str) -
     table = pd.DataFrame({"a": range(len(values)), "size": column})
     with pytest.raises(ValueError, match=message):
         as_numbers(table)
+
+
+@pytest.mark.parametrize("kind", ["seconds", "objects", "numpy", "strange"])
+def test_durations_become_days(kind: str) -> None:
+    """300 years of nanoseconds are too many."""
+    days = [0.5, 2e5, 1.0]
+    cells: Any = [datetime.timedelta(day) for day in days]
+    if kind == "seconds":
+        cells = (np.array(days) * 86400).astype("timedelta64[s]")
+    if kind == "numpy":
+        cells = [np.timedelta64(int(day * 24), "h") for day in days]
+    if kind == "strange":
+        cells[2] = None
+    column = pd.Series(cells, dtype=None if kind == "seconds" else object)
+    out = as_numbers(pd.DataFrame({"a": column}))[:, 0]
+    np.testing.assert_allclose(out[:2], days[:2])
+    assert np.isnan(out[2]) if kind == "strange" else out[2] == 1

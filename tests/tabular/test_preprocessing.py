@@ -221,6 +221,17 @@ def test_bad_range_is_refused(linear_range: float) -> None:
         make_tabular_preprocessor(linear_range=linear_range)
 
 
+def test_masked_cells_are_missing() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.ma.array(rng.normal(size=(20, 2)), mask=rng.random((20, 2)) < 0.2)
+    expected = rows.filled(np.nan)
+    transformer = make_tabular_preprocessor().fit(rows)
+    known = make_tabular_preprocessor().fit(expected)
+    np.testing.assert_array_equal(
+        transformer.transform(rows), known.transform(expected)
+    )
+
+
 def test_other_rows_than_tables_are_refused() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(ValueError, match=r"X is sparse.*toarray"):
