@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skal.nets.modules import TabularMLP
 from skal.nets.net import BaseNet
 from skal.nets.rates import Recipe
-from skal.nets.validation import check_targets
+from skal.nets.validation import check_targets, warn_if_lost
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -188,7 +188,9 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
             return self._train(X, y, None, sample_weight, fit_params, self.initialized_)
 
     def _check_target(self, X: Any, y: Any, classes: Any, first: bool) -> np.ndarray:
-        y = check_targets(self, X, y)
+        given, y = y, check_targets(self, X, y)
+        if given is not None and self.max_epochs != 0:  # else it does not train
+            warn_if_lost(given, "y", None, "by TransformedTargetRegressor")
         if first:
             self.target_shape_ = y.shape[1:]
         elif y.shape[1:] != self.target_shape_:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -30,7 +31,14 @@ __all__ = [
     "class_weights",
     "encode",
     "is_structured",
+    "warn_if_lost",
 ]
+
+#: Range of values, relative to their size, in which float32 has 256 levels, and which
+#: may be an error of rounding in float64.
+_LEVELS, _ROUNDING = 2.0**-16, 1e-12
+#: The smallest number of float32.
+_TINY = float(np.finfo(np.float32).tiny)
 
 # -- X --------------------------------------------------------------------------------
 
@@ -64,16 +72,29 @@ def check_inputs(net: Any, X: Any, *, reset: bool) -> Any:
         if reset:  # an earlier fit on an array may have set these
             for name in ("n_features_in_", "feature_names_in_"):
                 vars(net).pop(name, None)
-        return X if is_dataset(X) else _check_parts(X)
+        if is_dataset(X):
+            return X
+        parts = _check_parts(X)
+        if reset:
+            items = X.items() if isinstance(X, Mapping) else enumerate(X)
+            for key, given in items:
+                part = array_if_tensor(given)
+                if isinstance(part, np.ndarray) and part.dtype.kind == "f":
+                    warn_if_lost(part, f"X[{key!r}]", None, "by their mean and std")
+        return parts
+    given = _as_ndarray(X, "X")
     with np.errstate(over="ignore", invalid="ignore"):  # validate_data reports overflow
         X = validate_data(
             net,
-            _as_ndarray(X, "X"),
+            given,
             reset=reset,
             accept_sparse="csr",
             dtype=np.float32,
             allow_nd=True,
         )
+    if reset and not sparse.issparse(X):
+        names = vars(net).get("feature_names_in_")
+        warn_if_lost(given, "X", names, "by StandardScaler in a Pipeline")
     # skorch cannot index scipy's csr_array.
     return sparse.csr_matrix(X) if sparse.issparse(X) else X
 
@@ -108,6 +129,48 @@ def _check_part(part: Any, name: str) -> Any:
             part = part.astype(np.float32, copy=False)
     assert_all_finite(part, input_name=name)
     return part
+
+
+def warn_if_lost(given: Any, name: str, columns: Any, how: str) -> None:
+    """Warn of columns whose values differ by less than single precision shows.
+
+    Parameters
+    ----------
+    given : array-like of shape (m, ...)
+        Numbers, before they are cast to float32.
+    name : str
+        What they are called in the warning.
+    columns : sequence of str or None
+        Names of the columns.
+    how : str
+        How they may be scaled.
+    """
+    values = given = _as_ndarray(given, name)
+    if not (isinstance(given, np.ndarray) and given.dtype.kind in "fiub"):
+        values = np.asarray(given, dtype=np.float64)
+    kind, n_bytes = values.dtype.kind, values.dtype.itemsize
+    if n_bytes < 4 or (kind == "f" and n_bytes == 4):  # float32 has room for all
+        return
+    values = values.reshape(len(values), -1)
+    low, high = (ends(axis=0).astype(np.float64) for ends in (values.min, values.max))
+    size = np.maximum(np.abs(low), np.abs(high))
+    differs = high - low > _ROUNDING * size
+    lost = differs & (high - low < _LEVELS * size)
+    tiny = differs & (size < _TINY)
+    if (tiny == differs).all():  # not only a column that is 0 but for rounding
+        lost |= tiny
+    if not lost.any():
+        return
+    found = np.flatnonzero(lost)[:10].tolist()
+    which = [columns[k] for k in found] if columns is not None else found
+    what = name if values.shape[1] == 1 else f"Columns {which} of {name}"
+    warnings.warn(
+        f"{what}: the values differ by too little for their size, or are too small, to "
+        "be told apart in single precision, in which nets compute. Subtract an offset "
+        f"and scale them, for example {how}.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _as_ndarray(X: Any, name: str) -> Any:

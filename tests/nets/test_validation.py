@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.class_weight import compute_class_weight
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from skal.nets import NetClassifier, NetRegressor
+from skal.nets import DeepEnsembleRegressor, NetClassifier, NetRegressor
 from skal.nets.validation import (
     check_classes,
     check_device,
@@ -204,6 +205,55 @@ def spoil(value: float) -> np.ndarray:
 def test_bad_inputs(bad: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         checked(bad)
+
+
+SECONDS = 1.7e9 + np.linspace(0, 3600, 50)
+
+
+@pytest.mark.parametrize(
+    ("column", "warns"),
+    [
+        (SECONDS, True),
+        (2**40 + np.arange(50), True),
+        (1e-45 * np.arange(50), False),  # 0 but for rounding, beside other columns
+        (0.3 + 1e-17 * np.arange(50), False),
+        (np.full(50, 1.7e9), False),
+        (1.7e9 + 1e6 * np.arange(50.0), False),
+        (1e9 * np.arange(50.0), False),
+    ],
+)
+@pytest.mark.parametrize("make", [np.asarray, np.ndarray.tolist, pd.DataFrame])
+def test_columns_that_single_precision_does_not_tell_apart(
+    make: Any, column: Any, warns: bool
+) -> None:
+    rows = make(np.c_[X[:, 0], column])
+    if isinstance(rows, pd.DataFrame):
+        rows.columns = ["size", "time"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = checked(rows)
+        check_inputs(NetClassifier(), found, reset=True)  # of float32 already
+    assert found.dtype == np.float32
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == warns
+    name = "['time']" if isinstance(rows, pd.DataFrame) else "[1]"
+    assert all(message.startswith(f"Columns {name} of X") for message in messages)
+
+
+@pytest.mark.filterwarnings("ignore::skal.exceptions.TrainingWarning")
+def test_targets_and_inputs_that_single_precision_does_not_tell_apart() -> None:
+    net = NetRegressor(max_epochs=1)
+    ensemble = DeepEnsembleRegressor(net, n_estimators=2)
+    for y in (SECONDS, 1e-40 * np.arange(50), 2**40 + np.arange(50)):
+        for model in (net, ensemble):
+            with pytest.warns(UserWarning, match="^y: the values differ by too little"):
+                model.fit(X, y)
+    with pytest.warns(UserWarning, match=r"^X\['time'\]: the values"):
+        checked({"time": torch.as_tensor(SECONDS), "code": np.arange(50)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NetRegressor(max_epochs=40).fit(X, (SECONDS - 1.7e9) / 3600)
+        check_inputs(net, {"time": SECONDS}, reset=False)  # of a prediction
 
 
 # -- y and sample_weight --------------------------------------------------------------

@@ -24,6 +24,7 @@ from skal.nets.validation import (
     check_targets,
     encode,
     is_structured,
+    warn_if_lost,
 )
 
 __all__ = ["StackedLoss", "StackedMLP", "can_train_together", "train_together"]
@@ -125,6 +126,7 @@ def train_together(nets: list[Any], X: Any, y: Any) -> None:
         target = encode(check_labels(first, checked, y), first.classes_)
     else:
         target = check_targets(first, checked, y)
+        warn_if_lost(y, "y", None, "by TransformedTargetRegressor")
     _run(nets, ArrayDataset(checked, target))
     for net in nets:
         warn_if_untrained(net)
