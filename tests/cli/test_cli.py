@@ -372,7 +372,12 @@ def test_strategies_are_listed_and_compared(
 
 
 def test_wrong_arguments_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["ask"], ["fly"], ["ask", "x.csv", "-o", "y.csv", "-n", "0"]):
+    for arguments in (
+        ["ask"],
+        ["fly"],
+        ["ask", "x.csv", "-o", "y.csv", "-n", "0"],
+        ["compare", "x.csv", "--campaign", "x.skal"],  # which it does not read
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2
