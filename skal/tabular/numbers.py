@@ -117,6 +117,11 @@ def _as_numbers(column: pd.Series) -> np.ndarray:
     if column.dtype == object and any(is_duration_cell(cell) for cell in column):
         cells = [_as_days(cell) if is_duration_cell(cell) else cell for cell in column]
         column = pd.Series(cells, dtype=object, name=column.name)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        raise ValueError(
+            f"Column {column.name!r} holds dates, and held numbers in fit. Convert "
+            "them to the same numbers, such as years."
+        )
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError(
             f"Column {column.name!r} has complex numbers. Pass their real and "

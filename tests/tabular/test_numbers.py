@@ -121,3 +121,11 @@ def test_durations_become_days(kind: str) -> None:
     out = as_numbers(pd.DataFrame({"a": column}))[:, 0]
     np.testing.assert_allclose(out[:2], days[:2])
     assert np.isnan(out[2]) if kind == "strange" else out[2] == 1
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_dates_are_no_numbers(zone: str | None) -> None:
+    """As numbers they would be nanoseconds since 1970."""
+    days = pd.date_range("2024-02-27", periods=3, tz=zone)
+    with pytest.raises(ValueError, match="Column 'a' holds dates, and held numbers"):
+        as_numbers(pd.DataFrame({"a": days}))
