@@ -219,7 +219,7 @@ def classification_weights(
     True
     """
     n_models, n = probabilities.shape
-    of_row = np.ones(n) if sample_weight is None else sample_weight
+    of_row = np.ones(n) if sample_weight is None else sample_weight.astype(np.float64)
     of_row = of_row / of_row.mean()
     p = np.maximum(probabilities, 1e-6)
     weights = np.full(n_models, 1 / n_models)

@@ -108,6 +108,14 @@ def test_classification_weights_make_labels_most_probable(weighted: bool) -> Non
     np.testing.assert_allclose(many, found)
 
 
+def test_the_sum_of_classification_weights_is_1_in_float64() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.random((3, 40))
+    for _ in range(9):
+        weight = rng.uniform(0.1, 3, 40).astype(np.float32)
+        assert classification_weights(p, weight).sum() == pytest.approx(1, abs=1e-13)
+
+
 # -- held-out predictions -------------------------------------------------------------
 
 
