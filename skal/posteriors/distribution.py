@@ -17,6 +17,7 @@ from skal.posteriors.gaussian import GaussianPredictions, GaussianReader
 from skal.posteriors.quantiles import QuantileReader, gives_quantiles
 from skal.reading.models import Member
 from skal.reading.pool import Pool
+from skal.reading.process import is_process
 from skal.reading.unwrapping import is_gpytorch
 from skal.reading.variance_column import gives_variance
 from skal.rows import array_if_tensor
@@ -31,7 +32,8 @@ class PredictiveDistribution(GaussianPosterior):
     -----
     The first of these that the estimator has is read, all by public methods:
 
-    1. a Gaussian process of scikit-learn: its kernel, for variances and covariances;
+    1. a Gaussian process of scikit-learn, or an `ExactGPRegressor` of skorch (GPyTorch)
+       with one target and one noise: its kernel, for variances and covariances;
     2. ``predict(X, return_cov=True)``: variances and covariances;
     3. `BayesianRidge` and `ARDRegression`: the covariance of the coefficients;
     4. ``predict(X, return_std=True)``: variances;
@@ -39,11 +41,12 @@ class PredictiveDistribution(GaussianPosterior):
     6. CatBoost with the loss ``RMSEWithUncertainty``: variances of labels;
     7. ``predict(X, output_type="quantiles", quantiles=...)`` of TabPFN: variances of
        labels, as `Quantiles` computes them;
-    8. a GPyTorch regressor of `skorch.probabilistic`: variances of labels, since its
+    8. another regressor of `skorch.probabilistic`: variances of labels, since its
        public methods give those of the likelihood.
 
-    Variances are those of the predicted function: the noise of a `WhiteKernel` and the
-    ``1 / alpha_`` of the Bayesian linear models are taken off.  In the last four they
+    Variances are those of the predicted function: the noise of a `WhiteKernel`, that of
+    a likelihood of GPyTorch and the ``1 / alpha_`` of the Bayesian linear models are
+    taken off.  In the last four they
     are those of labels, from which noise cannot be told apart; `BALD` then needs its
     ``noise_variance``.  Without covariances, `BatchBALD`, `EPIG` and `BatchEPIG` are
     refused, because the predictions of two rows are not independent.
@@ -83,6 +86,8 @@ def has_distribution(estimator: Any) -> bool:
 
 def _reader(model: Member) -> GaussianReader:
     kind = _kind(model.estimator)
+    if kind is _Predictive and is_process(model):
+        kind = GaussianProcess
     if kind is None:
         raise UnsuitableLearnerError(
             f"{type(model.estimator).__name__} gives no predictive distribution: it "
@@ -92,7 +97,8 @@ def _reader(model: Member) -> GaussianReader:
         )
     reader = kind(model)
     if isinstance(reader, GaussianProcess) and not reader.is_confirmed:
-        return ReturnCov(model)
+        is_net = is_gpytorch(model.estimator)
+        return _Predictive(model) if is_net else ReturnCov(model)
     return reader
 
 

@@ -1,4 +1,4 @@
-"""Gaussian processes of scikit-learn: their covariance as vectors of rows."""
+"""Gaussian processes: their covariance as vectors of rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from sklearn.gaussian_process import (
 from torch import Tensor
 
 from skal._numerics.products import blocks
+from skal.exceptions import UnsuitableLearnerError
+from skal.reading.exact_gp import ExactProcess
 from skal.reading.inputs import read_inputs
 from skal.reading.models import Member
+from skal.reading.unwrapping import is_gpytorch
 from skal.rows import Rows, array_if_tensor, as_dense
 from skal.spaces import Dense, OfProcess
 from skal.spaces.low_rank import low_rank
 
 __all__ = [
+    "as_process",
     "is_process",
     "is_unrelated",
     "prior_variances",
@@ -35,9 +39,29 @@ _SAMPLE, _SIMILAR = 128, 1e-3
 
 
 def is_process(member: Member) -> bool:
-    """Whether a model is a Gaussian process of scikit-learn."""
+    """Whether a model is a Gaussian process whose kernel is read.
+
+    One of scikit-learn, or an `ExactGPRegressor` of skorch that `ExactProcess` reads.
+    """
+    if is_gpytorch(member.estimator):
+        try:
+            as_process(member.estimator)
+        except UnsuitableLearnerError:
+            return False
+        return True
     kinds = GaussianProcessClassifier, GaussianProcessRegressor
     return isinstance(member.estimator, kinds)
+
+
+def as_process(estimator: Any) -> Any:
+    """Return a process with the attributes of scikit-learn's.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If it is one of GPyTorch, and `ExactProcess` does not read it.
+    """
+    return ExactProcess(estimator) if is_gpytorch(estimator) else estimator
 
 
 def read_process(
@@ -65,14 +89,15 @@ def read_process(
     Notes
     -----
     The covariances are those of the fitted kernel, ``kernel_``, before any label and
-    without the noise (that of a ``WhiteKernel``, and `alpha`), in its own units.  The
+    without the noise (that of a ``WhiteKernel``, and `alpha`; with GPyTorch, that of
+    the likelihood), in its own units.  The
     vectors are computed by `skal.spaces.low_rank.low_rank` for pool and labeled rows
     together: they are exact where `n_components` reaches the rank of the kernel on
     these rows.
     """
-    process = member.estimator
+    process = as_process(member.estimator)
     labeled = member.labeled
-    is_regressor = isinstance(process, GaussianProcessRegressor)
+    is_regressor = not isinstance(process, GaussianProcessClassifier)
     if labeled is None and own_rows and is_regressor:
         labeled = Rows(process.X_train_, name="the training data of the process")
     kernels = _kernels(process)
@@ -137,7 +162,7 @@ def warn_of_unrelated(kernel: Any) -> None:
         f"most rows: their correlations are below {_SIMILAR}. It knows nothing of rows "
         "without a label, so that picks are arbitrary. Scale the inputs, for example "
         "by a StandardScaler in a Pipeline, add a WhiteKernel to the kernel, or bound "
-        "its length scale from below (length_scale_bounds).",
+        "its length scale from below (length_scale_bounds; in GPyTorch, a constraint).",
         UserWarning,
         stacklevel=2,
     )

@@ -90,7 +90,8 @@ class LCMD(_Centers):
           for the predictions of its models.
         * ``"leaves"`` of the trees of a forest, of bagging or of boosting: the squared
           distance is the share of trees in which rows fall into different leaves.
-        * ``"kernel"``: the covariance function of a Gaussian process of scikit-learn.
+        * ``"kernel"``: the covariance function of a Gaussian process of scikit-learn,
+          or of an `ExactGPRegressor` of skorch (GPyTorch).
         * ``"inputs"``: the rows as the model receives them.  Scale inputs that have
           different units, by a Pipeline.
         * A callable is called with ``(estimator, X)``, the model without its Pipeline

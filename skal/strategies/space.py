@@ -18,10 +18,11 @@ from skal.posteriors.centred import centred_predictions
 from skal.reading.access import NetAccess
 from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool
-from skal.reading.process import is_process, read_process
+from skal.reading.process import as_process, is_process, read_process
 from skal.reading.space import NET_SPACES, Reader, Space, as_space
 from skal.reading.trees import count_trees, read_leaves
 from skal.reading.untrained import seen_rows
+from skal.reading.unwrapping import is_gpytorch
 from skal.rows import ChainedRows, Rows, array_if_tensor, as_dense
 from skal.spaces import Dense, Embedding, OfProcess
 from skal.validation import check_int, check_option
@@ -101,7 +102,8 @@ def read_space(
             The leaves of the trees of a model: see `skal.spaces.Leaves`.
         ``"kernel"``
             Vectors whose inner products are the covariances of a Gaussian process of
-            scikit-learn: see `skal.reading.process.read_process`.
+            scikit-learn, or of an `ExactGPRegressor` of skorch: see
+            `skal.reading.process.read_process`.
         ``"inputs"``
             Rows as the model sees them.  If it is not fitted, they pass through copies
             of the transformers of its Pipeline, fitted on the pool.
@@ -322,11 +324,16 @@ def _leaves(pool: Pool, n_components: int) -> Space:
 def _kernel(pool: Pool, n_components: int) -> Space:
     members = pool.members
     for member in members:
-        if not is_process(member):
+        if is_gpytorch(member.estimator):
+            try:
+                as_process(member.estimator)
+            except UnsuitableLearnerError as error:
+                raise UnsuitableLearnerError(f"{error} {_offer(pool)}") from None
+        elif not is_process(member):
             raise UnsuitableLearnerError(
-                'space="kernel" is read from a GaussianProcessRegressor or a '
-                f"GaussianProcessClassifier, and {type(member.estimator).__name__} is "
-                f"not one. {_offer(pool)}"
+                'space="kernel" is read from a GaussianProcessRegressor, a '
+                "GaussianProcessClassifier or an ExactGPRegressor of skorch, and "
+                f"{type(member.estimator).__name__} is not one. {_offer(pool)}"
             )
     if len(members) == 1:
         return _as_pair(read_process(members[0], n_components))

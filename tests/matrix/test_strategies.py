@@ -32,7 +32,7 @@ AUTO = {
     "LGBMRegressor": "leaves",
     "XGBRegressor": "leaves",
     "NGBRegressor": "inputs",
-    "GPyTorchRegressor": "inputs",
+    "GPyTorchRegressor": "kernel",
     "RandomForestClassifier": "predictions",
     "ExtraTreesClassifier": "predictions",
     "GradientBoostingClassifier": "leaves",
