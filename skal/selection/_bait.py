@@ -68,7 +68,7 @@ def bait(
     Each pick changes both quadratic forms of all rows by products with two vectors: 2 ·
     m · d multiply-adds, those of up to 32 picks in one matrix product, after (2 m + L)
     · d² at the beginning, and (m + L) · d² more for a transform.  Computed in float64.
-    Ties are broken in pool order.
+    Ties are broken in a fixed random order.
 
     References
     ----------
@@ -140,6 +140,7 @@ class _AllGains(_Gains, LookAhead):
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         few = _FewGains(self, rows)
+        few.numbers = rows
         picks = few.pick(n, update_last=True)
         steps = self.steps[self.n_known : few.n_known]
         both = torch.cat([steps, torch.stack(few.across)])

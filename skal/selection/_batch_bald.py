@@ -10,7 +10,15 @@ from torch import Tensor
 from skal._numerics.products import block_size, blocks
 from skal.measures import bald, bald_of_variance, entropy
 from skal.selection._configurations import LabelConfigurations
-from skal.selection._greedy import Greedy, LookAhead, Picks, best_of, check_n
+from skal.selection._greedy import (
+    Greedy,
+    LookAhead,
+    Picks,
+    any_of_largest,
+    best_of,
+    check_n,
+    random_keys,
+)
 from skal.validation import check_int, check_positive
 
 __all__ = ["batch_bald", "batch_bald_of_covariance", "gaussian_batch_bald"]
@@ -44,8 +52,9 @@ def batch_bald(
     -------
     picks : Picks
         Scores are the gains in mutual information, in nats; the first is `bald`.  Ties
-        are broken in pool order.  Once the labels of the picks distinguish all models,
-        no row has a gain above 0, and the rows with the largest `bald` follow.
+        are broken in a fixed random order.  Once the labels of the picks distinguish
+        all models, no row has a gain above 0, and the rows with the largest `bald`
+        follow.
 
     Raises
     ------
@@ -89,7 +98,7 @@ def batch_bald(
     >>> p = torch.tensor([[0.9, 0.9, 0.8], [0.1, 0.1, 0.8], [0.9, 0.9, 0.2]])
     >>> probs = torch.stack([p, 1 - p], dim=2)
     >>> batch_bald(probs, 2, torch.Generator().manual_seed(0)).indices
-    tensor([0, 2])
+    tensor([1, 2])
     """
     _check(probs, n, n_configurations)
     return _LazyGains(probs.double(), n_configurations, rng).pick(n)
@@ -114,7 +123,7 @@ class _LazyGains(Greedy):
 
     def choose(self) -> tuple[int, Tensor] | None:
         self.value = self.open  # a copy, in which the bounds are lowered
-        i = self._lazy_argmax() if self.n_picked else int(self.value.argmax())
+        i = self._lazy_argmax() if self.n_picked else any_of_largest(self.value)
         return (i, self.value[i]) if self.value[i] > 0 else None
 
     def update(self, i: int) -> None:
@@ -125,26 +134,28 @@ class _LazyGains(Greedy):
         return best_of(left, self.single, n)
 
     def _lazy_argmax(self) -> int:
-        """Find the first row of the largest gain."""
+        """Find a row of the largest gain."""
         gains = self.value
-        bounds, order = gains.sort(descending=True, stable=True)
+        shuffled = random_keys(torch.arange(len(gains), device=gains.device)).argsort()
+        bounds, order = gains[shuffled].sort(descending=True, stable=True)
         best, best_row = -torch.inf, -1
         step = block_size(len(self.labels.weight) * self.n_classes)
         for start in range(0, len(order), step):
             bound, first = float(bounds[start]), int(order[start])
-            # Equal bounds are in pool order, so that the first row is the lowest.
+            # Equal bounds are in the order of `shuffled`, and so are equal gains.
             if bound < best or (bound == best and first > best_row):
                 break
-            rows = order[start : start + step]
-            rows = rows[gains[rows] > -torch.inf]
+            places = order[start : start + step]
+            places = places[gains[shuffled[places]] > -torch.inf]
+            rows = shuffled[places]
             if not len(rows):
                 break
             gains[rows] = _rounded(self._mean_entropy_given(rows) - self.own[rows])
             block_best = float(gains[rows].max())
-            block_row = int(rows[gains[rows] == block_best].min())
+            block_row = int(places[gains[rows] == block_best].min())
             if block_best > best or (block_best == best and block_row < best_row):
                 best, best_row = block_best, block_row
-        return best_row
+        return int(shuffled[best_row])
 
     def _mean_entropy_given(self, rows: Tensor) -> Tensor:
         """Entropy of the label of each row given those of the picks, ``(b,)``."""
@@ -205,7 +216,7 @@ def gaussian_batch_bald(predictions: Tensor, n: int, noise_variance: float) -> P
     -------
     picks : Picks
         Scores are the gains in mutual information, in nats; the first is
-        `gaussian_bald`.  Ties are broken in pool order.
+        `gaussian_bald`.  Ties are broken in a fixed random order.
 
     Raises
     ------
@@ -235,7 +246,7 @@ def gaussian_batch_bald(predictions: Tensor, n: int, noise_variance: float) -> P
     ...     [[3.0, 3.0, 0.0], [-3.0, -3.0, 1.0], [0.0, 0.0, 2.0]]
     ... )
     >>> gaussian_batch_bald(predictions[..., None], 2, 0.5).indices
-    tensor([0, 2])
+    tensor([1, 2])
     """
     if predictions.ndim != 3 or len(predictions) < 2:
         raise ValueError(
@@ -302,7 +313,7 @@ def batch_bald_of_covariance(
     -------
     picks : Picks
         Scores are the gains in mutual information, in nats; the first is
-        `skal.measures.bald_of_variance`.  Ties are broken in pool order.
+        `skal.measures.bald_of_variance`.  Ties are broken in a fixed random order.
 
     Raises
     ------
@@ -326,7 +337,7 @@ def batch_bald_of_covariance(
     ...     return (K if rows is None else K[rows])[:, columns]
     >>> variance = K.diagonal().T
     >>> batch_bald_of_covariance(variance, covariance, 2, 0.5).indices
-    tensor([0, 2])
+    tensor([1, 2])
     """
     check_positive("noise_variance", noise_variance)
     check_n(n, len(variance))
@@ -351,7 +362,9 @@ class _CovarianceGains(LookAhead):
         self.n_known = 0
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
-        picks = rows[_FewCovarianceGains(self, rows).pick(n).indices]
+        few = _FewCovarianceGains(self, rows)
+        few.numbers = rows
+        picks = rows[few.pick(n).indices]
         with_all = self.covariance(None, picks)
         for k, pick in enumerate(picks):
             column = self.columns[self.n_known + k]

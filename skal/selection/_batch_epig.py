@@ -48,8 +48,9 @@ def batch_epig(
     -------
     picks : Picks
         Scores are the gains at the time, in nats; the first is `skal.measures.epig`.
-        Ties are broken in pool order.  Once the labels of the picks distinguish all
-        models, no row has a gain above 0, and the rows with the largest EPIG follow.
+        Ties are broken in a fixed random order.  Once the labels of the picks
+        distinguish all models, no row has a gain above 0, and the rows with the largest
+        EPIG follow.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def batch_epig(
     >>> p = torch.tensor([first, first, third]).T
     >>> probs = torch.stack([p, 1 - p], dim=2)
     >>> batch_epig(probs, probs, 2, torch.Generator().manual_seed(0)).indices
-    tensor([0, 2])
+    tensor([1, 2])
     """
     _check(probs, target_probs, n)
     check_int("n_configurations", n_configurations)
@@ -156,7 +157,7 @@ def gaussian_batch_epig(
     -------
     picks : Picks
         Scores are the gains at the time, in nats; the first is
-        `skal.measures.gaussian_epig`.  Ties are broken in pool order.
+        `skal.measures.gaussian_epig`.  Ties are broken in a fixed random order.
 
     Raises
     ------
@@ -218,7 +219,7 @@ def batch_epig_of_covariance(
     -------
     picks : Picks
         Scores are the gains at the time, in nats; the first is
-        `skal.measures.epig_of_covariance`.  Ties are broken in pool order.
+        `skal.measures.epig_of_covariance`.  Ties are broken in a fixed random order.
 
     Raises
     ------
@@ -303,6 +304,7 @@ class _CovarianceGains(LookAhead):
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         few = _FewGains(self.given.at(rows), self.covariance(rows, rows))
+        few.numbers = rows
         picks = rows[few.pick(n).indices]
         columns = self.covariance(None, picks).unbind(dim=1)
         self.ahead = list(zip(columns, picks.tolist(), strict=True))

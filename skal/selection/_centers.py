@@ -8,7 +8,7 @@ import sys
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Greedy, Horizon, Picks
+from skal.selection._greedy import Greedy, Horizon, Picks, any_of_largest
 from skal.spaces.dense import Embedding
 
 __all__ = [
@@ -38,8 +38,8 @@ def k_center(embedding: Embedding, n: int, min_sq_dist: Tensor | None = None) ->
     -------
     picks : Picks
         Scores are squared distances to the nearest center when picked (the squared norm
-        for a first pick without centers).  Ties are broken in pool order, but rows that
-        coincide with a center come last, in a fixed random order.
+        for a first pick without centers).  Ties are broken in a fixed random order, but
+        rows that coincide with a center come last.
 
     Raises
     ------
@@ -70,8 +70,8 @@ class _Farthest(Greedy):
         self.value = embedding.sq_norm() if min_sq_dist is None else min_sq_dist
 
     def choose(self) -> tuple[int, Tensor] | None:
-        i, sq_dist = int(self.open.argmax()), self.open.max()
-        return (i, sq_dist) if sq_dist > 0 else None
+        i = any_of_largest(self.open)
+        return (i, self.open[i]) if self.open[i] > 0 else None
 
     def update(self, i: int) -> None:
         if self.centers.lacks(i):  # the farthest rows are likely to be next
@@ -246,9 +246,9 @@ def lcmd(embedding: Embedding, n: int, centers: Embedding | None = None) -> Pick
     -----
     Every row belongs to its nearest center, labeled or picked; of equally near centers
     to the oldest.  A cluster C with center c weighs :math:`\sum_{x \in C} d(x, c)^2`.
-    The next pick is the farthest row of the heaviest cluster.  Ties go to the older
-    cluster and in pool order; rows that coincide with a center come last, in a
-    fixed random order.
+    The next pick is the farthest row of the heaviest cluster.  Ties are broken in a
+    fixed random order; rows that coincide with a center come last, in such an order,
+    too.
 
     Takes at most n passes over the embedding, and far fewer where several rows are
     compared at once.
@@ -287,11 +287,11 @@ class _Clusters(Greedy):
     def choose(self) -> tuple[int, Tensor] | None:
         if not len(self.weights):
             return super().choose()
-        heaviest = int(self.weights.argmax())
+        heaviest = any_of_largest(self.weights)
         if self.weights[heaviest] == 0:  # every row left coincides with a center
             return None
         rows = torch.nonzero(self.clusters.center == heaviest)[:, 0]
-        i = int(rows[self.open[rows].argmax()])
+        i = int(rows[any_of_largest(self.open[rows], numbers=rows)])
         return i, self.open[i]
 
     def update(self, i: int) -> None:

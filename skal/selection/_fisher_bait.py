@@ -119,7 +119,7 @@ def fisher_bait(
     them again.  Up to 32 picks are then forecast among a few rows, and computed in one
     pass and again in the next.  Memory: 2 m · K² + 4 D² elements for each net beside
     the rows, and up to 32 m for the forecasts, never the m · K · D of the vectors.
-    Computed in float64.  Ties are resolved in pool order.
+    Computed in float64.  Ties are broken in a fixed random order.
 
     References
     ----------
@@ -180,7 +180,9 @@ class _GainsAhead(LookAhead):
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         parts = [net.part(rows) for net in self.nets]
-        picks = _Gains(parts).pick(n, update_last=True)
+        few = _Gains(parts)
+        few.numbers = rows
+        picks = few.pick(n, update_last=True)
         values = self.value.new_zeros(n, len(self.value))
         for net, part in zip(self.nets, parts, strict=True):
             net.add_gains(part.moves, values)

@@ -45,8 +45,8 @@ def frank_wolfe(features: Tensor, n: int, transform: Tensor | None = None) -> Pi
     - a, \phi_x / \lVert \phi_x \rVert \rangle`, and a moves toward :math:`s \, \phi_x /
     \lVert \phi_x \rVert` to the point closest to :math:`\phi`.  Rows picked before are
     left out, so that n steps pick n rows.  Rows of zeros come last; ties are broken in
-    pool order.  Computed in float64: m · d multiply-adds per pick, those of up to 32
-    picks in one matrix product.
+    a fixed random order.  Computed in float64: m · d multiply-adds per pick, those of
+    up to 32 picks in one matrix product.
 
     References
     ----------
@@ -85,6 +85,7 @@ class _Alignments(LookAhead):
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         few = _FewAlignments(self, rows)
+        few.numbers = rows
         picks = few.pick(n, update_last=True)
         residuals = self.target - torch.stack(few.path)
         values = self.aligned(residuals)

@@ -17,10 +17,11 @@ __all__ = [
     "LazyGreedy",
     "LookAhead",
     "Picks",
+    "any_of_largest",
     "best_of",
     "check_n",
-    "first_of_largest",
     "in_any_order",
+    "random_keys",
 ]
 
 #: Relative difference up to which values count as equal.
@@ -56,15 +57,52 @@ def check_n(n: int, n_rows: int, minimum: int = 0) -> None:
         )
 
 
-def first_of_largest(value: Tensor, tie: float | None = None) -> int:
-    """First row whose value is the largest, or smaller by at most `tie`.
+def any_of_largest(
+    value: Tensor, tie: float | None = 0.0, numbers: Tensor | None = None
+) -> int:
+    """Row whose value is the largest, or smaller by at most `tie`.
 
-    By default `tie` is a bound on the rounding in float64.
+    Of several such rows, it is the first in a fixed random order: their order in the
+    pool may follow a class or a date.
+
+    Parameters
+    ----------
+    value : Tensor of shape (m,)
+    tie : float or None
+        None for a bound on the rounding in float64.
+    numbers : Tensor of shape (m,), int64, optional
+        Places of the rows in the pool; by default those in `value`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.selection._greedy import any_of_largest
+    >>> any_of_largest(torch.tensor([0.0, 7.0, 7.0, 7.0, 0.0, 7.0]))
+    2
     """
     largest = float(value.max())
     tie = _TIE * abs(largest) if tie is None else tie
     least = largest - tie if isfinite(largest) else largest
-    return int((value >= least).byte().argmax())
+    tied = torch.nonzero(value >= least)[:, 0]
+    if len(tied) < 2:
+        return int(tied[0])
+    return int(tied[random_keys(tied if numbers is None else numbers[tied]).argmin()])
+
+
+def random_keys(rows: Tensor) -> Tensor:
+    """Mix the bits of integers: keys that sort rows in a fixed random order.
+
+    Unlike a permutation, the key of a row depends neither on their number nor on the
+    other rows.  The steps are those of SplitMix64 (Steele, Lea and Flood, 2014).
+    """
+    keys = rows + 1
+    for shift, factor in _MIX:
+        keys = (keys ^ (keys >> shift)) * factor
+    return keys ^ (keys >> 31)
+
+
+#: Shifts and odd factors, as signed integers.
+_MIX = ((30, -4658895280553007687), (27, -7723592293110705685))
 
 
 def in_any_order(rows: Tensor) -> Tensor:
@@ -87,12 +125,14 @@ class Greedy(ABC):
     """Selection of one row after the other, each of the largest value at the time.
 
     A subclass sets `value` and writes `update`; it overrides `choose` if the next row
-    is not simply the first of the largest value.
+    is not simply one of the largest value.
 
     Attributes
     ----------
     value : Tensor of shape (m,)
         The current value of each row; the entries of rows picked before are ignored.
+    numbers : Tensor of shape (m,), int64, or None
+        Places of the rows in the pool, which decide ties; None if they are the pool.
     open : Tensor of shape (m,)
         A copy of `value` for `choose`, with -inf for the rows picked before.
     is_rounded : bool
@@ -101,11 +141,15 @@ class Greedy(ABC):
 
     value: Tensor
     open: Tensor
+    numbers: Tensor | None = None
     is_rounded: ClassVar[bool] = False
 
     def choose(self) -> tuple[int, Tensor] | None:
-        """Return the next row and its score, or None if no row is worth anything."""
-        i = first_of_largest(self.open) if self.is_rounded else int(self.open.argmax())
+        """Return the next row and its score, or None if no row is worth anything.
+
+        Ties are broken as by `any_of_largest`.
+        """
+        i = any_of_largest(self.open, None if self.is_rounded else 0.0, self.numbers)
         return i, self.open[i]
 
     @abstractmethod
@@ -136,7 +180,7 @@ class Greedy(ABC):
         Returns
         -------
         picks : Picks
-            Ties are broken in pool order unless `choose` decides otherwise.
+            Ties are broken in a fixed random order.
 
         Raises
         ------
@@ -179,11 +223,11 @@ class LazyGreedy(Greedy):
         self._n_picked = 0
 
     def choose(self) -> tuple[int, Tensor] | None:
-        """Return the first row of the largest gain."""
+        """Return a row of the largest gain."""
         value = self.value = self.open  # a copy, in which gains are brought up to date
         n_together = _TOGETHER
         while True:
-            best = first_of_largest(value, self.tie)
+            best = any_of_largest(value, self.tie, self.numbers)
             if self._age[best] == self._n_picked:
                 return best, value[best]
             top = value.topk(min(n_together, len(value))).indices

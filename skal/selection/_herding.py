@@ -60,7 +60,8 @@ def max_herding(
     \rVert^2 / \sigma^2}`.  It is submodular: what a row adds never increases, and is
     computed again only where it may be the largest (lazy greedy).  The picks are those
     of plain greedy selection, whose coverage is within a factor 1 - 1/e of the best.
-    What differs by rounding alone counts as equal, and the first row is picked.
+    What differs by rounding alone counts as equal; ties are broken in a fixed random
+    order.
 
     Takes m²·d multiply-adds and m² exponentials for the first pick, usually two to four
     times as many for a hundred picks, and at most n times as many.  Products are
@@ -80,7 +81,7 @@ def max_herding(
     >>> from skal.selection import max_herding
     >>> rows = torch.tensor([[0.0], [5.0], [6.0], [6.5], [1.0]])
     >>> max_herding(rows, 2, bandwidth=1.0).indices
-    tensor([2, 0])
+    tensor([2, 4])
     """
     check_n(n, len(features))
     if weights is None:

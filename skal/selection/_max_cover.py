@@ -39,7 +39,7 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     increase, and the gain of a candidate is computed again only when its last gain
     would make it the next pick (lazy greedy).  The picks are those of plain greedy
     selection, within a factor 1 - 1/e of the best cover.  A cosine with a row of zeros
-    is 0.  Ties are broken in pool order.
+    is 0.  Ties are broken in a fixed random order.
 
     Between m · d · n and m · d · K · n multiply-adds; nothing of size m × K is kept.
 
@@ -77,6 +77,7 @@ class _Cover(LazyGreedy):
         total = self.unit.sum(dim=0, dtype=torch.float64)
         gains = inner_products(total[None], self.candidates)[0] + len(features)
         super().__init__(gains)
+        self.numbers = rows
         self.covered = features.new_full((len(features),), -1.0)
         # Bound on the rounding of a sum of cosines.
         self.tie = 2 * torch.finfo(features.dtype).eps * len(features)

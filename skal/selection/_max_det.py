@@ -51,7 +51,7 @@ def max_det(
     The next pick is :math:`\arg\max_x k(x, x) - k_{xS} (K_{SS} + \sigma^2 I)^{-1}
     k_{Sx}`, the variance of a Gaussian process given noisy labels of the picks S.  This
     maximizes :math:`\log\det(K_{SS} + \sigma^2 I)` greedily, and is BatchBALD of such a
-    process.  Ties are broken in pool order.
+    process.  Ties are broken in a fixed random order.
 
     Computed in float64: m · d multiply-adds per pick, those of up to 32 picks in one
     matrix product.
@@ -91,6 +91,7 @@ class _Variances(LookAhead):
 
     def look_ahead(self, rows: Tensor, n: int) -> Tensor:
         few = _FewVariances(self, rows)
+        few.numbers = rows
         picks = few.pick(n, update_last=True)
         steps = self.steps[self.n_known : few.n_known]
         products = inner_products(steps, self.features, self.transform)

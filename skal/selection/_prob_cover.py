@@ -67,7 +67,7 @@ def prob_cover(
     >>> from skal.selection import prob_cover
     >>> rows = torch.tensor([[0.0], [5.0], [6.0], [6.5], [1.0]])
     >>> prob_cover(rows, 2, radius=1.5)
-    Picks(indices=tensor([2, 0]), scores=tensor([3, 2]))
+    Picks(indices=tensor([2, 4]), scores=tensor([3, 2]))
     """
     check_n(n, len(features))
     indices, scores = _Cover(features, radius, labeled, rng).pick(n)

@@ -7,7 +7,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from skal.selection._greedy import Greedy, Picks, check_n, first_of_largest
+from skal.selection._greedy import Greedy, Picks, any_of_largest, check_n
 from skal.selection._perturbed_centers import PerturbedCenters
 from skal.selection._seeding import order_statistic
 
@@ -78,8 +78,8 @@ def tessar(
     where :math:`L_q` is the n-th smallest :math:`L` of all rows (the smallest positive
     one if that is 0).  Even the first pick therefore depends on n; set `rank` to
     prevent this.  The pick becomes a center, with different noise in each copy, and L,
-    D, the cells and the weights are updated.  Ties are broken in pool order; rows that
-    coincide with a center come last, in a fixed random order.
+    D, the cells and the weights are updated.  Ties are broken in a fixed random order;
+    rows that coincide with a center come last.
 
     The paper leaves open the scales (here relative), the number of copies, that L_q is
     computed anew for each pick, and that equal centers count as one.  The constant that
@@ -132,7 +132,7 @@ class _Cells(Greedy):
             return super().choose()
         if not self.open.isfinite().any():  # every row left coincides with a center
             return None
-        i = first_of_largest(self.open, _TIE)
+        i = any_of_largest(self.open, _TIE, self.numbers)
         return i, self.open[i].exp()
 
     def update(self, i: int) -> None:

@@ -18,7 +18,7 @@ from skal.reading.unwrapping import is_net
 from skal.reading.variance_column import without_variance
 from skal.rows import array_if_tensor
 from skal.selection import Picks
-from skal.selection._greedy import Greedy
+from skal.selection._greedy import Greedy, any_of_largest
 from skal.spaces import Dense
 from skal.strategies.base import QueryStrategy
 from skal.validation import check_option, check_share
@@ -172,7 +172,7 @@ class _Farthest(Greedy):
         if not self.is_empty:
             return super().choose()
         middle = Dense(self.spaces[0].features.mean(dim=0, keepdim=True))
-        i = int(self.spaces[0].nearest(middle)[0].argmin())
+        i = any_of_largest(-self.spaces[0].nearest(middle)[0])
         return i, self.value[i]
 
     def update(self, i: int) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from skal.selection import bait
 from tests.numerics.test_nearest import KINDS, features
+from tests.selection.ties import first, in_turn
 
 
 def total_variance(rows: Tensor, everything: Tensor, noise: float) -> float:
@@ -29,15 +30,17 @@ def slow_bait(
             for i in range(len(rows))
         ]
         least = min(totals)
-        picked.append(next(i for i, t in enumerate(totals) if t <= least * (1 + 1e-9)))
+        picked.append(first(i for i, t in enumerate(totals) if t <= least * (1 + 1e-9)))
+    places = list(range(len(picked)))  # which decide ties
     while len(picked) > n:
         totals = [
             total_variance(rows[picked[:k] + picked[k + 1 :]], everything, noise)
             for k in range(len(picked))
         ]
         least = min(totals)
-        gone = next(k for k, t in enumerate(totals) if t <= least * (1 + 1e-9))
-        del picked[gone]
+        tied = [places[k] for k, t in enumerate(totals) if t <= least * (1 + 1e-9)]
+        gone = places.index(first(tied))
+        del picked[gone], places[gone]
     return picked
 
 
@@ -93,8 +96,8 @@ def test_distinct_on_any_pool(kind, backward):
             assert picks.scores.isfinite().all()
 
 
-def test_rows_that_nothing_tells_apart_go_in_pool_order():
-    assert bait(torch.ones(9, 2), 9).indices.tolist() == list(range(9))
+def test_rows_that_nothing_tells_apart_go_in_no_order():
+    assert bait(torch.ones(9, 2), 9).indices.tolist() == in_turn(range(9))
 
 
 @pytest.mark.parametrize("seed", range(3))

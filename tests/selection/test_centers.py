@@ -20,6 +20,7 @@ from skal.selection._centers import NearestCenters
 from skal.spaces import Cosine, Dense
 from tests.numerics.test_nearest import KINDS, all_sq_dist, features, hardly_apart
 from tests.selection.ends import assert_begins
+from tests.selection.ties import first
 
 # -- k_center -----------------------------------------------------------------------
 
@@ -36,12 +37,14 @@ def slow_k_center(rows: np.ndarray, n: int, start: np.ndarray | None = None):
     for k in range(n):
         if k and distance.max() == 0:
             break
-        i = max(set(range(len(rows))) - set(picks), key=lambda j: (distance[j], -j))
+        left = set(range(len(rows))) - set(picks)
+        largest = max(distance[j] for j in left)
+        i = first(j for j in left if distance[j] == largest)
         picks.append(i)
         scores.append(distance[i])
         to_pick = ((rows - rows[i]) ** 2).sum(1)
-        first = k == 0 and start is None
-        distance = to_pick if first else np.minimum(distance, to_pick)
+        alone = k == 0 and start is None
+        distance = to_pick if alone else np.minimum(distance, to_pick)
     return picks, scores
 
 
@@ -99,7 +102,7 @@ def test_scale_and_rotation_change_nothing():
 @pytest.mark.parametrize("kind", [Dense, Cosine])
 def test_a_constant_pool_does_not_go_in_order(kind):
     picks = k_center(kind(torch.full((6, 3), 2.0)), 6)
-    assert_begins(picks, [0], 6)
+    assert_begins(picks, [first(range(6))], 6)
     assert picks.indices.tolist() != [0, 1, 2, 3, 4, 5]
     assert (picks.scores[1:] == 0).all()
 
@@ -246,7 +249,8 @@ def slow_lcmd(rows: Tensor, centers: Tensor, n: int) -> list[int]:
     """Compute everything anew for each pick, in float64, while a row is apart."""
     picked: list[int] = []
     if not len(centers):
-        picked.append(int(rows.double().square().sum(dim=1).argmax()))
+        norms = rows.double().square().sum(dim=1).tolist()
+        picked.append(first(i for i, x in enumerate(norms) if x == max(norms)))
     while len(picked) < n:
         distances = all_sq_dist(rows, torch.cat([centers, rows[picked]]))
         near, cluster = distances.min(dim=1)
@@ -254,13 +258,13 @@ def slow_lcmd(rows: Tensor, centers: Tensor, n: int) -> list[int]:
         weights = [float(near[cluster == c].sum()) for c in range(distances.shape[1])]
         if max(weights) == 0:
             break
-        heaviest = weights.index(max(weights))
-        best = [
-            (-float(near[i]), i)
+        heaviest = first(c for c, x in enumerate(weights) if x == max(weights))
+        value = {
+            i: float(near[i])
             for i in range(len(rows))
             if i not in picked and cluster[i] == heaviest
-        ]
-        picked.append(min(best)[1])
+        }
+        picked.append(first(i for i in value if value[i] == max(value.values())))
     return picked[:n]
 
 

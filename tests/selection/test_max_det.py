@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from skal.selection import max_det
-from skal.selection._greedy import first_of_largest
+from skal.selection._greedy import any_of_largest
 from skal.spaces import feature_scale, posterior_features
 from tests.numerics.test_nearest import KINDS, features
+from tests.selection.ties import first, in_turn
 
 
 def by_determinants(rows: Tensor, n: int, noise: float) -> list[int]:
@@ -23,7 +24,7 @@ def by_determinants(rows: Tensor, n: int, noise: float) -> list[int]:
             block = kernel[chosen][:, chosen] + noise**2 * torch.eye(len(chosen))
             scores.append(-torch.inf if i in picked else float(torch.logdet(block)))
         largest = max(scores)
-        picked.append(next(i for i, s in enumerate(scores) if s > largest - 1e-8))
+        picked.append(first(i for i, s in enumerate(scores) if s > largest - 1e-8))
     return picked
 
 
@@ -93,12 +94,15 @@ def test_distinct_on_any_pool(kind):
     assert max_det(rows, 0).indices.tolist() == []
 
 
-def test_rows_that_nothing_tells_apart_go_in_pool_order():
+def test_rows_that_nothing_tells_apart_go_in_no_order():
     rows = features(5, 2)[torch.arange(200) % 5]
-    first = max_det(rows, 5, noise_std=10.0).indices.tolist()
-    assert all(i < 5 * (1 + first.count(i % 5) + k) for k, i in enumerate(first))
-    assert max_det(torch.ones(9, 2), 9).indices.tolist() == list(range(9))
-    assert first_of_largest(torch.tensor([1.0, 2.0, 2.0 + 1e-15]).double()) == 1
+    picks = max_det(rows, 5, noise_std=10.0).indices.tolist()
+    for kind in range(5):
+        alike = [i for i in picks if i % 5 == kind]
+        assert alike == in_turn(range(kind, 200, 5))[: len(alike)]
+    assert max_det(torch.ones(9, 2), 9).indices.tolist() == in_turn(range(9))
+    rounded = torch.tensor([1.0, 2.0, 2.0 + 1e-15, 2.0 - 1e-15]).double()
+    assert any_of_largest(rounded, None) == first([1, 2, 3])
 
 
 @settings(max_examples=15, deadline=None)
