@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import email
+import os
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,9 @@ print(skal.__file__)
 
 
 def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    # pip would take a package on PYTHONPATH for installed.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

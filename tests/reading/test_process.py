@@ -36,6 +36,7 @@ from skal.strategies import (
     PredictiveVariance,
 )
 from tests.models import make_data
+from tests.selection.ties import first
 
 X, Y = make_data("regression", 40)
 POOL = make_data("regression", 70, seed=1)[0]
@@ -72,7 +73,8 @@ def greedy(K, n, noise, value):
     picked, scores = [], []
     for _ in range(n):
         gains = np.array([-1.0 if i in picked else value(K, i) for i in range(len(K))])
-        picked.append(int(gains.argmax()))
+        tied = np.flatnonzero(gains >= gains.max() * (1 - 1e-12))
+        picked.append(first(tied.tolist()))
         scores.append(gains.max())
         step = K[:, picked[-1]]
         K = K - np.outer(step, step) / (noise + step[picked[-1]])
