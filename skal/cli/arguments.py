@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(label)
     _add_asking(label)
     label.add_argument("--images", help="folder of images, whose paths are in cells")
+    label.add_argument("--explain", action="store_true", help="show why rows are asked")
     label.add_argument("--host", default="127.0.0.1", help="to listen at (127.0.0.1)")
     label.add_argument("--port", type=int, default=0, help="to listen at (a free one)")
     label.add_argument(

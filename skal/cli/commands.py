@@ -62,6 +62,7 @@ def label(options: Namespace) -> None:
         annotator=options.annotator,
         images=options.images,
         n=options.n,
+        explain=options.explain,
         host=options.host,
         port=options.port,
         open_browser=not options.no_browser,

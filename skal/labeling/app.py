@@ -101,6 +101,7 @@ def make_app(
     annotator: str | None = None,
     images: Any = None,
     n: int = 10,
+    explain: bool = False,
     host: str = "127.0.0.1",
 ) -> LabelingApp:
     """Make the page of a campaign as an ASGI application, and start its worker.
@@ -117,6 +118,10 @@ def make_app(
         Folder of images: cells that hold the path of one show it.
     n : int, default=10
         Rows that are picked at a time, before which the model is fitted.
+    explain : bool, default=False
+        Whether to show why a row was picked, as in `skal.campaign.Campaign.explain` but
+        for the prediction. It may still sway who labels. Of rows that were picked
+        before the server started, nothing is shown.
     host : str, default="127.0.0.1"
         Name or address by which browsers reach the server; other names are refused.
 
@@ -135,7 +140,7 @@ def make_app(
     from starlette.routing import Route
 
     gate = Gate(host)
-    worker = Worker(_watched(campaign), n)
+    worker = Worker(_watched(campaign), n, explain)
     page = Page(campaign.reopen(), worker, pictures)
 
     async def start(request: Any) -> Any:
@@ -200,6 +205,7 @@ def serve(
     annotator: str | None = None,
     images: Any = None,
     n: int = 10,
+    explain: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool = True,
@@ -211,7 +217,7 @@ def serve(
 
     Parameters
     ----------
-    campaign, annotator, images, n
+    campaign, annotator, images, n, explain
         As in `make_app`.
     host : str, default="127.0.0.1"
         Address to listen at. At others than that of this machine, labels and the token
@@ -235,7 +241,8 @@ def serve(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family)
     with listening:
-        app = make_app(campaign, annotator=annotator, images=images, n=n, host=host)
+        options: dict[str, Any] = {"n": n, "explain": explain, "host": host}
+        app = make_app(campaign, annotator=annotator, images=images, **options)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}{app.start_path}"
         print(address, flush=True)

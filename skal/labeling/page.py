@@ -227,6 +227,7 @@ class Page:
             classes=self._classes(),
             current=current,
             cells=cells,
+            reasons=[] if current is None else self._worker.reasons(current),
             before=_token(*before[current]) if current in before else "",
             now=_saying(*before[current]) if current in before else "",
             rows=list(zip(others, rows, strict=False)),

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from skal.campaign import Campaign
+from skal.campaign.batch import Batch, cell_text
+from skal.campaign.explaining import explain_batch
 from skal.campaign.history import batch_ends, score_at
+from skal.campaign.pool import id_text
 from skal.validation import check_int
 
 __all__ = ["Progress", "Worker"]
@@ -18,6 +21,14 @@ __all__ = ["Progress", "Worker"]
 _log = logging.getLogger(__name__)
 #: Folds of the learning curve: each is a fit, for which those who wait for rows wait.
 _FOLDS = 3
+#: Columns of `Campaign.explain` that are shown; the prediction would sway annotators.
+_REASONS = {
+    "rank": "rank in its batch",
+    "score": "score of the strategy",
+    "uncertainty": "uncertainty of the model",
+    "distance": "distance to the nearest row with a label",
+    "nearest_labeled": "that row",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class Worker:
         Used by this thread alone.
     n : int
         Rows of a batch.
+    explain : bool
+        Whether to find out why rows were picked.
 
     Attributes
     ----------
@@ -53,16 +66,18 @@ class Worker:
 
     Notes
     -----
-    Who waits for rows comes first. In idle time, the learning curve is completed, one
-    number of labels at a time and the last one first, by 3-fold cross-validation.
+    Who waits for rows comes first, and the reasons for these rows follow, by the model
+    that picked them. In idle time, the learning curve is completed, one number of
+    labels at a time and the last one first, by 3-fold cross-validation.
     """
 
-    def __init__(self, campaign: Campaign, n: int = 10) -> None:
+    def __init__(self, campaign: Campaign, n: int = 10, explain: bool = False) -> None:
         check_int("n", n)
         campaign._need_pool("labeling")
         self.n = n
         self.curve_error: str | None = None
-        self._campaign = campaign
+        self._campaign, self._explain = campaign, explain
+        self._reasons: dict[str, list[tuple[str, str]]] = {}
         self._changed = Condition()
         self._wanted: list[str] = []
         self._busy_for: str | None = None
@@ -103,6 +118,11 @@ class Worker:
         by_count = {row["n_labels"]: row for row in rows}
         return [by_count[count] for count in sorted(by_count)]
 
+    def reasons(self, row: str) -> list[tuple[str, str]]:
+        """Say why a row was picked, in names and values; empty if that is unknown."""
+        with self._changed:
+            return self._reasons.get(row, [])
+
     # -- in the thread ----------------------------------------------------------------
 
     def _run(self) -> None:
@@ -124,9 +144,9 @@ class Worker:
                 self._score(unscored.pop())
 
     def _ask(self, name: str) -> None:
-        error = None
+        error, batch = None, None
         try:
-            self._campaign._ask(self.n, name, again=False)
+            batch, _ = self._campaign._ask(self.n, name, again=False)
         except Exception as found:  # of any model or strategy: shown on the page
             _log.warning("Rows could not be chosen.", exc_info=True)
             error = f"{type(found).__name__}: {found}"
@@ -135,6 +155,31 @@ class Worker:
             self._busy_for = None
             if error is not None:
                 self._errors[name] = error
+        if self._explain and batch is not None:
+            self._find_reasons(batch)
+
+    def _find_reasons(self, batch: Batch) -> None:
+        try:
+            # Before the labels of now are read, which ask for another fit.
+            table = explain_batch(self._campaign, batch)
+        except Exception:  # of any model; the rows are there, and can be labeled
+            _log.warning("The picks could not be explained.", exc_info=True)
+            return
+        shown = table[[name for name in _REASONS if name in table]]
+        if shown.columns.tolist() == ["rank", "score"]:
+            return  # picked before there was a model
+        found = {
+            id_text(key): [
+                (_REASONS[name], f"{x:.4g}" if isinstance(x, float) else cell_text(x))
+                for name, x in zip(shown.columns, row, strict=True)
+                if not (isinstance(x, float) and np.isnan(x))
+            ]
+            for key, row in zip(
+                shown.index, shown.itertuples(index=False, name=None), strict=True
+            )
+        }
+        with self._changed:
+            self._reasons |= found
 
     def _find_unscored(self) -> list[int]:
         try:

@@ -500,11 +500,12 @@ def test_labeling_passes_the_options_on(
     code, _, said = run(
         *("label", messy, "--target", "Preis", "--model", "linear", "-n", 3),
         *("--annotator", "ann", "--host", host, "--port", 8123, "--no-browser"),
+        "--explain",
     )
     assert code == 0, said
     assert served == {
         **{"target": "Preis", "annotator": "ann", "images": None, "n": 3},
-        **{"host": host, "port": 8123, "open_browser": False},
+        **{"host": host, "port": 8123, "open_browser": False, "explain": True},
     }
     assert said.count("other machines reach the page") == warned
 

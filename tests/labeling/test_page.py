@@ -70,6 +70,54 @@ def test_labels_outlive_the_server(serve: Serve, look: Look) -> None:
     assert browser.get() == browser.get()  # reloading changes nothing
 
 
+def _reasons(browser: Browser) -> str:
+    """Wait for what the page says of the picks; it follows the rows."""
+    for _ in range(600):
+        found = re.search(r'<details id="why">(.*?)</details>', browser.get(), re.S)
+        if found:
+            return re.sub(r"\s*<[^>]*>\s*", " ", found[1])
+        time.sleep(0.05)
+    raise AssertionError("Nothing was explained within 30 seconds.")
+
+
+def test_why_a_row_is_asked(serve: Serve, table: pd.DataFrame) -> None:
+    browser = Browser(serve(explain=True), "ann")
+    assert "Why this row?" not in browser.html  # picked before there was a model
+    labeled = []
+    for k in range(12):
+        labeled.append(browser.row)
+        browser.label(f"{k}")
+    said = _reasons(browser)
+    for part in ("Why this row?", "rank in its batch", "uncertainty of the model"):
+        assert part in said
+    assert "prediction" not in said
+    shown = re.search(r"row with a label\s+(\S+)\s+that row\s+(r\d\d)", said)
+    assert shown is not None
+    assert shown[2] in labeled
+    distance = np.linalg.norm(table.loc[browser.row] - table.loc[shown[2]])
+    assert float(shown[1]) == pytest.approx(distance, rel=1e-3)
+
+
+def test_nothing_is_explained_by_default_or_if_it_fails(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Browser(serve(), "ann")
+    for k in range(5):
+        browser.label(f"{k}")
+    assert browser.row is not None
+    assert "Why this row?" not in browser.html
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no reason")
+
+    monkeypatch.setattr("skal.labeling.worker.explain_batch", fail)
+    browser = Browser(serve(explain=True), "ann")
+    for k in range(8):
+        browser.label(f"{k}")  # goes on
+    assert browser.code == 200
+    assert "Why this row?" not in browser.html
+
+
 def test_classes_have_keys(serve: Serve, look: Look) -> None:
     browser = Browser(serve(classes=["ja", "nein", 3]), "ann")
     buttons = re.findall(r'value="([^"]*)" data-key="(\d)"', browser.html)

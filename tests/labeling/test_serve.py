@@ -81,7 +81,8 @@ def test_a_server_runs_until_it_is_interrupted(
     assert opened == [address.strip()]
     assert "<html" in seen.pop("page")
     assert seen.pop("logs") is False  # they would hold the token
-    assert seen == {"annotator": "ann", "images": None, "n": 3, "host": host}
+    given = {"annotator": "ann", "images": None, "n": 3, "explain": False}
+    assert seen == {**given, "host": host}
     assert not app.worker._thread.is_alive()
 
 
