@@ -195,6 +195,27 @@ def test_only_a_bias_trainable():
     assert factors.inputs.tolist() == factors.outputs.tolist() == [[1.0]] * 3
 
 
+class Steps(nn.Module):
+    """A linear layer that each row passes once for each of its features."""
+
+    def __init__(self, n_features: int = N_FEATURES, n_outputs: int = 1) -> None:
+        super().__init__()
+        self.step, self.head = nn.Linear(1, 3), nn.Linear(3 * n_features, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.head(self.step(X[:, :, None]).tanh().flatten(1))
+
+
+@pytest.mark.parametrize("frozen", ["weight", "bias"])
+def test_one_parameter_of_a_layer_of_steps_is_frozen(frozen):
+    access = fitted(Steps)
+    getattr(access.module.step, frozen).requires_grad_(False)
+    pool = make_data("regression", 9, seed=1)[0]
+    flat = by_autograd(access, pool, eye_vectors(9, 1)).flatten(1)
+    found = gram(per_row_gradients(access, Rows(pool)))
+    torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
+
+
 def test_last_layer_is_the_features_with_one_appended():
     access = NetAccess(make_net("regression").fit(*make_data("regression")))
     pool = Rows(make_data("regression", 13, seed=1)[0])
