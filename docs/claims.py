@@ -362,7 +362,7 @@ CLAIMS = {
         "partly",
         "With LCMD and a net as the proxy of CatBoost, a Gaussian process and extra "
         "trees, the gains for regression are larger than without a proxy; for "
-        "classification, mostly smaller.  One or two seeds.",
+        "classification, some are larger and some smaller.",
         ("any_learner",),
     ),
     "VoteEntropy": Claim(
