@@ -140,7 +140,8 @@ def _distinct(column: pd.Series) -> np.ndarray:
             known = {(_is_bool(cell), cell): cell for cell in column}
             values = pd.Series(known.values(), dtype=object).to_numpy()
     except (NotImplementedError, TypeError):  # lists and other cells without a hash
-        values = np.asarray(column.dropna().astype(str).unique(), dtype=object)
+        # Cell by cell: old versions of pandas cannot convert pyarrow's lists.
+        values = np.asarray([*dict.fromkeys(map(str, column.dropna()))], dtype=object)
     return values[pd.notna(values)]
 
 
