@@ -10,6 +10,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from operator import is_
 from typing import Any, TypeVar
 
@@ -32,9 +33,11 @@ T = TypeVar("T")
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _CONTAINERS = (dict, list, set, deque)
 #: Left as they are without a further look.
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, np.ndarray})
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _METHODS = (types.MethodType, types.BuiltinMethodType)
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+#: Bytes up to which an array is copied, and the parameters of a module that is read.
+_MOST_COPIED = 2**30
 
 
 # -- modules -------------------------------------------------------------------------
@@ -119,12 +122,12 @@ def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
     that a closure would run the layers of the original.
 
     Buffers and tensors that are attributes of a module are copied, as a forward pass
-    may write into them in eval mode, too; so is the weight of an embedding with
-    ``max_norm``.
+    may write into them in eval mode, too; so are arrays of up to 1 GiB, and the weight
+    of an embedding with ``max_norm``.
 
     The following are still shared: objects that a function refers to by a global name,
     or a class by a closure of its methods; objects that define how they are pickled or
-    copied; and parameters, and tensors within other objects.
+    copied; and, unless they are asked for, parameters and tensors within other objects.
 
     Tensors made in `torch.inference_mode` are copied, as no gradient can be taken of
     them.  A `torch.jit.ScriptModule` is copied with its tensors.
@@ -193,6 +196,9 @@ class _Copier:
             return self._tensor(x)
         if issubclass(cls, nn.Module):
             return self._module(x)
+        if cls is np.ndarray:
+            is_written = x.flags.writeable and x.nbytes <= _MOST_COPIED
+            return x.copy(order="K") if is_written else x
         if issubclass(cls, _CONTAINERS):
             return self._container(x)
         if issubclass(cls, (tuple, frozenset)):
@@ -238,6 +244,8 @@ class _Copier:
         # Not cls.__new__: that of torch.fx.GraphModule makes a class for each instance.
         copied = self._fill(object.__new__(type(x)), x)
         vars(copied).pop("_compiled_call_impl", None)  # that of Module.compile
+        if self.own_tensors and isinstance(copied, nn.RNNBase):
+            copied.flatten_parameters()  # cuDNN wants them side by side
         return copied
 
     def _fill(self, copied: Any, x: Any) -> Any:
@@ -339,18 +347,28 @@ class _Copier:
             copied: Any = object.__new__(cls)
         except TypeError:  # a subclass of a type in C
             return x
-        return self._fill(copied, x)
+        self.memo[id(x)] = copied
+        for slot in _slots(cls):
+            with suppress(AttributeError):  # it is not set
+                slot.__set__(copied, self(slot.__get__(x)))
+        return self._fill(copied, x) if hasattr(x, "__dict__") else copied
+
+
+@functools.lru_cache(maxsize=1024)
+def _slots(cls: type) -> list[Any]:
+    """List the descriptors of the ``__slots__`` of a class."""
+    every = [d for base in cls.__mro__ for d in vars(base).values()]
+    return [d for d in every if isinstance(d, types.MemberDescriptorType)]
 
 
 @functools.lru_cache(maxsize=1024)
 def _is_plain(cls: type) -> bool:
-    """Whether all state of an instance is in its ``__dict__``, as far as is known."""
+    """Whether an instance has its state in attributes alone, as far as is known."""
     root, _, rest = cls.__module__.partition(".")
     if root in sys.stdlib_module_names or (root == "torch" and rest.startswith("_")):
         return False
     return (
-        cls.__dictoffset__ != 0
-        and not any(base.__dict__.get("__slots__") for base in cls.__mro__)
+        (cls.__dictoffset__ != 0 or bool(_slots(cls)))
         and cls.__reduce_ex__ is object.__reduce_ex__
         and cls.__reduce__ is object.__reduce__
         and getattr(cls, "__getstate__", None) is getattr(object, "__getstate__", None)
@@ -375,14 +393,15 @@ def copy_to_read(estimator: Any, memo: dict[int, Any] | None = None) -> Any:
     Returns
     -------
     copied : estimator
-        Its nets have separate modules, in eval mode, which share the tensors; see
-        `shared_copy`.  Everything else is shared.  If the estimator contains no net, it
-        is returned itself.
+        Its nets have separate modules, in eval mode; see `shared_copy`.  They share the
+        parameters only of modules that have more than 1 GiB of them.  Everything else
+        is shared.  If the estimator contains no net, it is returned itself.
 
     Notes
     -----
     `predict` of a net sets modes of its module, and a forward pass may set attributes;
-    both would disturb other threads.
+    both would disturb other threads.  A forward pass may also write into parameters, as
+    one that clamps or normalizes them does.
     """
     memo = {} if memo is None else memo
     if id(estimator) in memo:
@@ -407,9 +426,15 @@ def _net(net: NeuralNet, memo: dict[int, Any]) -> NeuralNet:
     memo[id(net)] = copied  # an attribute of its module may refer to it
     for name, value in list(vars(net).items()):
         if isinstance(value, nn.Module) and name.endswith("_"):
-            value = shared_copy(value, memo=memo).eval()
+            own = _n_bytes(value) <= _MOST_COPIED
+            value = shared_copy(value, own_tensors=own, memo=memo).eval()
         copied.__dict__[name] = value
     return copied
+
+
+def _n_bytes(module: nn.Module) -> int:
+    parameters = [p for p in module.parameters() if not nn.parameter.is_lazy(p)]
+    return sum(p.numel() * p.element_size() for p in parameters)
 
 
 def _holder(estimator: Any, memo: dict[int, Any]) -> Any:

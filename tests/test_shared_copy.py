@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skorch import NeuralNetRegressor
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from skal.shared_copy import plain_names, shared_copy, unwrapped
+from skal.shared_copy import copy_to_read, plain_names, shared_copy, unwrapped
 
 X = torch.linspace(-1, 1, 20).reshape(4, 5)
 
@@ -80,6 +81,15 @@ class Referring(Closure):
         self.activation = self.helper.activation
 
 
+class InSlot(Closure):
+    """The layer is in an object with slots."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holder = Slotted(self.drop)
+        self.activation = lambda x: self.holder.array(x.relu())
+
+
 class Wrapped(Closure):
     """The forward pass was replaced by a function around the bound method."""
 
@@ -138,6 +148,13 @@ class Removing(nn.Module):
         return outputs
 
 
+class Slotted:
+    __slots__ = ("array", "other")
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+
 class Counting(nn.Module):
     """Writes state of its own as it runs: attributes, a namespace, a buffer."""
 
@@ -150,8 +167,12 @@ class Counting(nn.Module):
         self.seen = OrderedDict()
         self.own = np.random.default_rng(0), random.Random(0)
         self.torch = torch.Generator().manual_seed(0)
+        self.array, self.slots = np.zeros(2), Slotted(np.zeros(2))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.array += 1
+        self.slots.array += 1
+        self.slots.other = len(x)
         self.n = self.n + 1
         self.written += 1
         self.space.last = len(x)
@@ -210,7 +231,7 @@ def graph() -> nn.Module:
 
 
 REACHING = [
-    *(Closure, Default, Partial, Method, Listed, Referring, Wrapped, Recursive),
+    *(Closure, Default, Partial, Method, Listed, Referring, InSlot, Wrapped, Recursive),
 ]
 STATEFUL = [Keeping, Removing, Counting, Tied, Recurrent, power, graph]
 
@@ -226,6 +247,9 @@ def attributes(module: nn.Module) -> list[Any]:
         len(getattr(module, "kept", ())),
         getattr(module, "space", None) and module.space.last,
         dict(getattr(module, "seen", {})),
+        getattr(module, "array", np.zeros(0)).tolist(),
+        module.slots.array.tolist() if hasattr(module, "slots") else None,
+        module.slots.other if hasattr(module, "slots") else None,
         [vars(part).keys() for part in module.modules()],
     ]
 
@@ -330,6 +354,19 @@ def test_tensors_that_a_forward_pass_writes_into_are_copied():
     assert copied.tied.weight is copied.embed.weight
     assert copied.head.weight is module.head.weight
     assert torch.equal(module(X), outputs)
+
+
+@pytest.mark.parametrize("most", [0, 2**30])
+def test_parameters_of_nets_that_are_not_huge_are_copied_to_read(most, monkeypatch):
+    monkeypatch.setattr("skal.shared_copy._MOST_COPIED", most)
+    rows = np.zeros((4, 5), np.float32)
+    net = NeuralNetRegressor(Recurrent, train_split=None, verbose=0, max_epochs=1)
+    net.fit(rows, rows[:, :2])
+    copied = copy_to_read(net)
+    pairs = zip(net.module_.parameters(), copied.module_.parameters(), strict=True)
+    for p, own in pairs:
+        assert (own is p) == (most == 0)
+        assert torch.equal(own, p)
 
 
 def test_shared_submodules_stay_shared():

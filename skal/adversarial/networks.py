@@ -136,7 +136,7 @@ class Body(nn.Module):
 
         head = self.module.get_submodule(self._head)
         with hooked({self._head: head}, catch, before=True):
-            self.module(x)
+            self.module(x.clone())  # it may write into its input
         return F.normalize(caught[-1].flatten(1).float())
 
 

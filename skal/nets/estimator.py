@@ -31,7 +31,7 @@ from skal.nets.held_out import (
     is_taken_from,
     warn_if_in_other_units,
 )
-from skal.nets.modules import cast_inputs
+from skal.nets.modules import copy_inputs
 from skal.nets.outcome import warn_of_new_weights
 from skal.nets.validation import check_inputs
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
@@ -326,7 +326,7 @@ class EstimatorNet(NeuralNet):
     # -- forward passes -----------------------------------------------------------
 
     def infer(self, x: Any, **fit_params: Any) -> Any:
-        """Run the module on a batch, cast to the type that the module computes in.
+        """Run the module on a copy of a batch, cast to the type that it computes in.
 
         In training mode, a Bayesian layer has the same weights wherever a pass uses it.
 
@@ -341,7 +341,7 @@ class EstimatorNet(NeuralNet):
         outputs : Tensor of shape (b, n_outputs), or tuple of tensors
         """
         with one_draw(self.module_):
-            return super().infer(cast_inputs(x, self.module_), **fit_params)
+            return super().infer(copy_inputs(x, self.module_), **fit_params)
 
     def forward_iter(
         self, X: Any, training: bool = False, device: str = "cpu"

@@ -21,7 +21,7 @@ __all__ = [
     "ColumnScale",
     "PeriodicEmbedding",
     "TabularMLP",
-    "cast_inputs",
+    "copy_inputs",
     "make_module",
     "row_size",
 ]
@@ -334,8 +334,10 @@ def make_module(
     return made
 
 
-def cast_inputs(X: Any, module: nn.Module) -> Any:
-    """Cast floating-point inputs of a module to the type of its parameters.
+def copy_inputs(X: Any, module: nn.Module) -> Any:
+    """Copy the inputs of a module, which may write into them.
+
+    Floating-point numbers are cast to the type of the parameters.
 
     Parameters
     ----------
@@ -344,10 +346,11 @@ def cast_inputs(X: Any, module: nn.Module) -> Any:
     module : torch.nn.Module
     """
     if isinstance(X, Mapping):
-        return {name: cast_inputs(part, module) for name, part in X.items()}
+        return {name: copy_inputs(part, module) for name, part in X.items()}
     if type(X) in (tuple, list):  # not a PackedSequence, which is a tuple, too
-        return type(X)(cast_inputs(part, module) for part in X)
-    if not isinstance(X, torch.Tensor) or not X.is_floating_point():
+        return type(X)(copy_inputs(part, module) for part in X)
+    if not isinstance(X, torch.Tensor):
         return X
     kinds = [p.dtype for p in module.parameters() if p.is_floating_point()]
-    return X if not kinds or X.dtype in kinds else X.to(kinds[0])
+    casts = X.is_floating_point() and kinds and X.dtype not in kinds
+    return X.to(kinds[0]) if casts else X.clone()

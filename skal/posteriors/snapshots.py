@@ -91,4 +91,7 @@ def find_snapshots(net: Any) -> WeightSnapshots | None:
 def _to(
     weights: Mapping[str, Tensor], device: torch.device, rename: Callable[[str], str]
 ) -> dict[str, Tensor]:
-    return {rename(name): tensor.to(device) for name, tensor in weights.items()}
+    # Copies, as a forward pass may write into its parameters.
+    return {
+        rename(name): tensor.to(device, copy=True) for name, tensor in weights.items()
+    }

@@ -46,9 +46,9 @@ _N_PROBE = 8
 class NetAccess:
     """Reads a fitted skorch net without touching it.
 
-    What is run is a copy of the net that shares its tensors, in eval mode; see
-    `skal.shared_copy`.  Other weights are swapped in for a forward pass, never
-    written.  Several threads may read the same net.
+    What is run is a copy of the net, in eval mode; see
+    `skal.shared_copy.copy_to_read`.  Other weights are swapped in for a forward pass,
+    never written.  Several threads may read the same net.
 
     Parameters
     ----------
@@ -424,10 +424,21 @@ class NetAccess:
 
 
 def arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Get the positional and the keyword arguments of a module for a batch."""
+    """Get the positional and the keyword arguments of a module for a batch.
+
+    They are copies, as a module may write into its inputs, and a batch is used again.
+    """
     if isinstance(batch, Mapping):
-        return (), dict(batch)
-    return (tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)), {}
+        return (), _copied(dict(batch))
+    return _copied(tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)), {}
+
+
+def _copied(batch: Any) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.clone()
+    if isinstance(batch, Mapping):
+        return {key: _copied(x) for key, x in batch.items()}
+    return type(batch)(map(_copied, batch)) if type(batch) in (tuple, list) else batch
 
 
 def batch_length(batch: Any) -> int:

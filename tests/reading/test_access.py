@@ -86,7 +86,8 @@ def test_outputs_and_features_of_plain_skorch_nets(dtype, kind, device):
     direct = net.module_[:2](torch.as_tensor(X, device=device))
     assert torch.allclose(features, direct, atol=1e-6)
     head = access.find_head(torch.as_tensor(X, device=device)).layer
-    assert head.weight is net.module_[2].weight
+    assert torch.equal(head.weight, net.module_[2].weight)
+    assert head.weight is not net.module_[2].weight
     assert features.device.type == torch.device(device).type
 
 
@@ -254,7 +255,8 @@ def test_the_head_of_a_bayesian_net_is_found_and_read_at_its_mean():
         z = nn.functional.linear(z, layer.weight_mu, layer.bias_mu).relu()
     access = NetAccess(net)
     assert torch.allclose(access.features(Rows(X)), z, atol=1e-6)
-    assert access.find_head(torch.as_tensor(X)).layer.weight_mu is head.weight_mu
+    found = access.find_head(torch.as_tensor(X)).layer
+    assert torch.equal(found.weight_mu, head.weight_mu)
     linear = nn.Linear(head.in_features, head.out_features)
     plain = NetClassifier(nn.Sequential(nn.Identity(), linear), max_epochs=1)
     plain.fit(z.detach().numpy(), Y)
