@@ -76,6 +76,8 @@ def tiles(n_rows: int) -> Iterator[slice]:
 
 #: Multiply-adds below which a convolution is no faster than torch's own product.
 _SMALL = 2**22
+#: Elements of the rows up to which torch computes a convolution without oneDNN.
+_FEW = 20_480
 #: Relative error of a product of two float32 elements that were cut to these formats.
 _ERRORS = {"tf32": 2.0**-9, "bf16": 2.0**-7}
 
@@ -100,7 +102,8 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     AVX2 on the others; oneDNN, which computes the convolutions of torch, uses AVX-512
     on all of them.  So a large float32 product is computed as a convolution over one
     line of m pixels, which takes half the time where torch would use AVX2.  The
-    rounding is that of a sum of d + 1 elements either way.
+    rounding is that of a sum of d + 1 elements either way.  For few rows torch does not
+    call oneDNN, and its own convolution takes up to 15 times as long as its product.
     """
     kind = rows.device.type
     if kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind):
@@ -108,7 +111,7 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             return linear(rows, weight, bias)
     m, d = rows.shape
     fits = rows.dtype == torch.float32 and rows.is_cpu and _convolves_fast()
-    if not fits or m * d * len(weight) < _SMALL:
+    if not fits or m * d <= _FEW or m * d * len(weight) < _SMALL:
         return F.linear(rows, weight, bias)
     line = rows.view(1, m, 1, d).permute(0, 3, 1, 2)
     # Dilation means nothing for a kernel of one pixel, but makes torch call oneDNN.

@@ -52,6 +52,7 @@ def test_pairs_of_two_tiles_are_a_block(small_blocks):
 def by_convolution(request, monkeypatch):
     monkeypatch.setattr(products, "_convolves_fast", lambda: request.param)
     monkeypatch.setattr(products, "_SMALL", 1)
+    monkeypatch.setattr(products, "_FEW", 0)
     return request.param
 
 
@@ -113,6 +114,7 @@ def test_other_devices_and_small_products_are_left_to_torch(monkeypatch, convolv
     linear(matrix(100, 64), matrix(100, 64))
     elsewhere = torch.empty(3000, 512, device="meta")
     assert linear(elsewhere, elsewhere[:100]).shape == (3000, 100)
+    linear(matrix(20, 1024), matrix(5000, 1024))  # torch would not call oneDNN
     assert not convolved
     linear(matrix(3000, 512), matrix(100, 512))
     assert convolved == [(3000, 512, 100)]
