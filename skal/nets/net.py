@@ -230,7 +230,9 @@ class BaseNet(EstimatorNet):
         y : array-like of shape (m,) or (m, n_targets), optional
             May be omitted if X is a Dataset that holds the targets.
         sample_weight : array-like of shape (m,), optional
-            The loss of a batch is the weighted mean over its rows.
+            The loss of a batch is the weighted mean over its rows, so that only their
+            ratios matter. Weights of which the largest is below 1e-18 or above 1e18 are
+            scaled, whatever the criterion.
         **fit_params : dict
             Passed to the module's ``forward`` and to `train_split`, as in skorch.
 

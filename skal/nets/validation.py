@@ -37,6 +37,8 @@ __all__ = [
 #: Range of values, relative to their size, in which float32 has 256 levels, and which
 #: may be an error of rounding in float64.
 _LEVELS, _ROUNDING = 2.0**-16, 1e-12
+#: Exponents of 2 between which weights are used as they are.
+_LEAST_EXPONENT, _LARGEST_EXPONENT = -60, 60
 #: The smallest number of float32.
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -285,16 +287,19 @@ def _check_length(X: Any, y: Any) -> None:
 
 
 def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
-    """Validate sample weights and convert them to float32 of shape (m,)."""
+    """Validate sample weights and convert them to float32 of shape (m,).
+
+    Very large or small ones are scaled, so that their sums and products with losses
+    neither overflow nor vanish.
+    """
     if isinstance(sample_weight, Real):
         sample_weight = np.full(len(y), sample_weight)
-    with np.errstate(over="ignore", invalid="ignore"):  # check_array reports overflow
-        weight = check_array(
-            _as_ndarray(sample_weight, "sample_weight"),
-            ensure_2d=False,
-            dtype=np.float32,
-            input_name="sample_weight",
-        )
+    weight = check_array(
+        _as_ndarray(sample_weight, "sample_weight"),
+        ensure_2d=False,
+        dtype=np.float64,
+        input_name="sample_weight",
+    )
     if weight.ndim != 1:
         raise ValueError(
             "Sample weights must be 1D array or scalar, sample_weight has shape "
@@ -305,7 +310,15 @@ def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
         raise ValueError("sample_weight must not be negative.")
     if not weight.any():
         raise ValueError("sample_weight is zero for every row.")
-    return weight
+    return _in_single_precision(weight)
+
+
+def _in_single_precision(weights: np.ndarray) -> np.ndarray:
+    """Cast weights of which only the ratios matter, by a power of 2 if need be."""
+    exponent = np.frexp(weights.max())[1]
+    if not _LEAST_EXPONENT <= exponent <= _LARGEST_EXPONENT:
+        weights = np.ldexp(weights, -exponent)
+    return weights.astype(np.float32)
 
 
 def check_groups(groups: Any, n_rows: int) -> np.ndarray:
@@ -459,7 +472,7 @@ def class_weights(
         raise ValueError(
             f"Class weights must be finite and not negative, got {class_weight}."
         )
-    return torch.tensor(weights, dtype=torch.float32)
+    return torch.from_numpy(_in_single_precision(weights.astype(np.float64)))
 
 
 # -- device ---------------------------------------------------------------------------

@@ -422,6 +422,25 @@ def test_a_fit_with_weights_is_a_fit_on_repeated_rows(
     assert (weighted(given) - plain(given)).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e-44, 1e-30, 1e30, 1e38, 1e300])
+@both_nets
+def test_only_ratios_of_weights_matter(Net: Any, factor: float) -> None:
+    rows, y = blobs(20) if Net is NetClassifier else line(20)
+    weight = np.random.default_rng(0).uniform(0.5, 2, 20)
+    given = torch.from_numpy(rows)
+    options: list[dict[str, Any]] = [{}]
+    if Net is NetClassifier:
+        options.append({"class_weight": {0: 3 * factor, 1: factor, 2: factor}})
+    for option in options:
+        by_class = {k: v / factor for k, v in option.get("class_weight", {}).items()}
+        net = Net(**{**FULL, "module__dropout": 0.0, **option})
+        scaled = net.fit(rows, y, sample_weight=weight * factor).module_(given)
+        if option:
+            net.set_params(class_weight=by_class)
+        expected = net.fit(rows, y, sample_weight=weight).module_(given)
+        torch.testing.assert_close(scaled, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_validation_loss_is_weighted_and_over_all_rows() -> None:
     weight = np.linspace(1, 5, 60)
     net = NetRegressor(train_split=ValidSplit(4), max_epochs=1, random_state=0)

@@ -392,7 +392,7 @@ def test_weights_become_float32() -> None:
         (np.ones(49), "inconsistent"),
         (np.ones((50, 2)), "1D"),
         (np.full(50, np.nan), "NaN"),
-        (np.full(50, 1e60), "infinity"),
+        (np.full(50, np.inf), "infinity"),
         (np.ma.array(np.ones(50), mask=CODES == 0), "sample_weight hold masked"),
     ],
 )

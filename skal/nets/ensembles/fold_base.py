@@ -114,7 +114,8 @@ class FoldEnsemble(BaseEnsemble):
         y : array-like of shape (m,) or (m, n_targets)
             In any units: targets are standardized during training.
         sample_weight : array-like of shape (m,), optional
-            Rows of weight 0 are left out.
+            Rows of weight 0 are left out. Only the ratios of the others matter; equal
+            weights are those of a fit without weights.
         groups : array-like of shape (m,), optional
             Rows of a group are held out together.
         **fit_params : dict
@@ -252,7 +253,7 @@ class FoldEnsemble(BaseEnsemble):
         labels = target[used] if is_classifier(self) else None
         folds = deal_folds(len(used), self.n_estimators, rng, labels, groups)
         if weight is not None:
-            weight = weight[used].astype(np.float32)
+            weight = _relative(weight[used])
         return FoldTask(
             dense=as_table(rows)[used],
             target=target[used],
@@ -397,7 +398,8 @@ class FoldTask:
     target : ndarray of shape (n,) or (n, n_targets)
         Targets, or classes coded from 0.
     weight : ndarray of shape (n,) or None
-        Weights of the rows, including those of their classes.
+        Weights of the rows, including those of their classes, with mean 1; None if
+        they are equal.
     folds : ndarray of int of shape (n,)
     used : ndarray of int of shape (n,)
         Positions of these rows among those given.
@@ -416,6 +418,18 @@ class FoldTask:
         """The targets, a single column of which has shape (n,)."""
         is_column = self.target.ndim == 2 and self.target.shape[1] == 1
         return self.target[:, 0] if is_column else self.target
+
+
+def _relative(weight: np.ndarray) -> np.ndarray | None:
+    """Divide weights by their mean; None if all are equal.
+
+    The penalties of others, and what trees take for rounding, depend on their size.
+    """
+    if weight.min() == weight.max():
+        return None
+    scaled = weight.astype(np.float64)
+    relative: np.ndarray = (scaled / scaled.mean()).astype(np.float32)
+    return relative
 
 
 def _rescale(head: Any, shift: np.ndarray, scale: np.ndarray) -> None:

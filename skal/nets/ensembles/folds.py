@@ -62,7 +62,7 @@ class FoldEnsembleRegressor(FoldEnsemble, EnsembleRegressor):
     others : "auto", None or list of regressors, default="auto"
         Regressors that are included in the average. "auto" stands for a
         :class:`~sklearn.gaussian_process.GaussianProcessRegressor` with a length scale
-        for each column, if there are at most 1000 rows and no `sample_weight`, a
+        for each column, if there are at most 1000 rows of equal weight, a
         :class:`~sklearn.linear_model.RidgeCV`, and an
         :class:`~sklearn.ensemble.ExtraTreesRegressor` of 100 trees. With None, and
         with fewer than 10 rows, only the nets are averaged; the latter issues a warning

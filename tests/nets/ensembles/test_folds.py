@@ -197,6 +197,33 @@ def test_a_weight_of_zero_removes_a_row(task: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("factor", [2.0**-1000, 2.0**-100, 4.0, 2.0**100, 2.0**1000])
+def test_only_ratios_of_weights_matter(task: str, factor: float) -> None:
+    weight = np.random.default_rng(1).uniform(0.5, 2, 40)
+    ensemble = make(task, others="auto").fit(X, target(task), sample_weight=weight)
+    expected = outputs(ensemble)
+    ensemble.fit(X, target(task), sample_weight=weight * factor)
+    # Powers of 2 are exact; others may decide between equally good splits of trees.
+    np.testing.assert_allclose(outputs(ensemble), expected, rtol=1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize("value", [1e-300, 0.1, 1.0, 7.0, 1e300])
+def test_equal_weights_are_like_none(task: str, value: float) -> None:
+    plain = make(task, others="auto").fit(X, target(task))
+    ensemble = make(task, others="auto")
+    ensemble.fit(X, target(task), sample_weight=np.full(40, value))
+    np.testing.assert_array_equal(outputs(ensemble), outputs(plain))
+    ensemble.fit(X[:30], target(task)[:30])  # the Gaussian process joins, too
+    weight = np.where(np.arange(40) < 30, value, 0)
+    removed = clone(ensemble).fit(X, target(task), sample_weight=weight)
+    assert list(map(type, removed.others_)) == list(map(type, ensemble.others_))
+    np.testing.assert_allclose(
+        outputs(removed), outputs(ensemble), rtol=1e-5, atol=1e-6
+    )
+
+
+@BOTH
 def test_tiny_weights_are_like_none(task: str) -> None:
     y = target(task).copy()
     y[:10] = 1e3 if task == "regression" else 0
@@ -353,7 +380,7 @@ def test_the_other_models_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = ["RidgeCV", "ExtraTreesRegressor"]
     assert others("regression") == [*plain, "GaussianProcessRegressor"]
     # Which takes no weights, and too long for many rows.
-    assert others("regression", sample_weight=np.ones(40)) == plain
+    assert others("regression", sample_weight=np.arange(40)) == plain
     monkeypatch.setattr(folds, "_MOST_FOR_PROCESS", 39)
     assert others("regression") == plain
     monkeypatch.setattr(folds, "_MOST_FOR_PROCESS", 40)
@@ -469,7 +496,7 @@ def test_invalid_data() -> None:
 
 def test_others_that_cannot_join() -> None:
     with pytest.raises(ValueError, match=r"KNeighborsRegressor .* no sample_weight"):
-        make(others=[KNeighborsRegressor()]).fit(X, Y, sample_weight=np.ones(40))
+        make(others=[KNeighborsRegressor()]).fit(X, Y, sample_weight=np.arange(40))
     assert len(make(others=[KNeighborsRegressor()]).fit(X, Y).others_) == 1
     with pytest.raises(TypeError, match=r"LinearSVC .* no predict_proba"):
         make("classification", others=[LinearSVC()]).fit(X, CODES)
