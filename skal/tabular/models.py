@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 
 from skal.nets import FoldEnsembleClassifier, FoldEnsembleRegressor
 from skal.tabular.preprocessing import make_tabular_preprocessor
-from skal.tabular.targets import TargetScaler
+from skal.tabular.targets import ScaledTargetRegressor, TargetScaler
 
 __all__ = ["make_tabular_classifier", "make_tabular_regressor"]
 
@@ -43,8 +43,8 @@ def make_tabular_regressor(
     -------
     model : TransformedTargetRegressor or Pipeline
         Unfitted: a Pipeline of two steps, ``preprocessor`` and ``estimator``, in a
-        :class:`sklearn.compose.TransformedTargetRegressor` unless `scale_target` is
-        False.
+        :class:`sklearn.compose.TransformedTargetRegressor` that refuses masked targets,
+        unless `scale_target` is False.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def make_tabular_regressor(
     if not scale_target:
         return pipeline
     # That its inverse is right need not be checked, which fails for decimals.
-    return TransformedTargetRegressor(
+    return ScaledTargetRegressor(
         pipeline, transformer=TargetScaler(), check_inverse=False
     )
 

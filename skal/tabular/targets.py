@@ -1,19 +1,63 @@
-"""Targets of regressors, scaled to mean 0 and variance 1."""
+"""Targets of regressors: checked, and scaled to mean 0 and variance 1."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.preprocessing import StandardScaler
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["TargetScaler"]
+__all__ = ["ScaledTargetRegressor", "TargetScaler"]
 
 #: Magnitudes whose squares, summed over many rows, are neither infinite nor 0.
 _LARGEST, _SMALLEST = 1e145, 1e-145
+
+
+class ScaledTargetRegressor(TransformedTargetRegressor):
+    """A TransformedTargetRegressor that does not learn masked targets.
+
+    Scikit-learn drops the mask of an array, and takes what is under it for data.
+
+    Parameters
+    ----------
+    regressor, transformer, func, inverse_func, check_inverse
+        As in :class:`sklearn.compose.TransformedTargetRegressor`.
+    """
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> Self:
+        """Fit the regressor to the transformed targets.
+
+        Parameters
+        ----------
+        X : rows that the regressor takes
+        y : array-like of shape (n,) or (n, n_targets)
+        **fit_params : dict
+            Passed to `fit` of the regressor.
+
+        Returns
+        -------
+        model : self
+
+        Raises
+        ------
+        ValueError
+            If targets are masked or missing.
+        """
+        mask = np.ma.getmaskarray(y) if np.ma.isMaskedArray(y) else np.zeros(0, bool)
+        if mask.any():
+            masked = mask.reshape(len(mask), -1).any(axis=1)
+            raise ValueError(
+                f"y is masked in {int(masked.sum())} of {len(masked)} rows; the first "
+                f"is row {int(masked.argmax())}. Rows without a label belong to the "
+                "pool: skal.datasets.split_labeled separates them, or keep "
+                "~np.ma.getmaskarray(y)."
+            )
+        fitted: Self = super().fit(X, y, **fit_params)
+        return fitted
 
 
 class TargetScaler(StandardScaler):

@@ -52,7 +52,9 @@ def test_a_linear_model_is_that_of_the_preprocessed_rows() -> None:
 
 def test_models_are_plain_compositions() -> None:
     model = make_tabular_regressor(random_state=7, device="cpu")
-    assert type(model) is TransformedTargetRegressor
+    assert isinstance(model, TransformedTargetRegressor)
+    names = TransformedTargetRegressor().get_params()
+    assert model.get_params(deep=False).keys() == names.keys()
     assert type(model.regressor) is Pipeline
     assert list(model.regressor.named_steps) == ["preprocessor", "estimator"]
     assert model.regressor["estimator"].random_state == 7
@@ -190,6 +192,27 @@ def test_diagram_names_the_steps() -> None:
     diagram = make_tabular_regressor()._repr_html_()
     for name in ("preprocessor", "onehotencoder", "TargetScaler", "estimator"):
         assert name.lower() in diagram.lower()
+
+
+@pytest.mark.parametrize("scale_target", [True, False])
+@pytest.mark.parametrize("missing", ["masked", "nan", "None", "NA"])
+def test_missing_targets_are_refused(missing: str, scale_target: bool) -> None:
+    X, y = _table()
+    gap = np.arange(N) == 3
+    targets = {
+        "masked": np.ma.array(y, mask=gap),
+        "nan": np.where(gap, np.nan, y),
+        "None": [None, *y[1:]],
+        "NA": pd.Series(y).convert_dtypes().mask(gap),
+    }
+    model = make_tabular_regressor(_net(NetRegressor), scale_target=scale_target)
+    message = r"1 of 40 rows.*row 3" if missing == "masked" else "contains NaN"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, targets[missing])
+    nothing = np.ma.array(y, mask=False)
+    assert model.fit(X, nothing).predict(X).shape == (N,)
+    with pytest.raises(ValueError, match=r"1 of 40 rows; the first is row 3\. Rows"):
+        ActiveLearner(model, Random(), X, targets["masked"])
 
 
 def test_constant_targets_are_predicted() -> None:
