@@ -47,9 +47,9 @@ class ScaledTargetRegressor(TransformedTargetRegressor):
         ValueError
             If targets are masked or missing.
         """
-        mask = np.ma.getmaskarray(y) if np.ma.isMaskedArray(y) else np.zeros(0, bool)
-        if mask.any():
-            masked = mask.reshape(len(mask), -1).any(axis=1)
+        if isinstance(y, np.ma.MaskedArray) and np.any(y.mask):
+            mask = np.ma.getmaskarray(y)
+            masked = np.any(mask.reshape(len(mask), -1), axis=1)
             raise ValueError(
                 f"y is masked in {int(masked.sum())} of {len(masked)} rows; the first "
                 f"is row {int(masked.argmax())}. Rows without a label belong to the "
