@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,14 @@ import pandas as pd
 
 from skal.tabular.dates import are_dates, can_be_dates
 from skal.tabular.frames import as_frame, columns_of_frame, has_names
-from skal.tabular.numbers import is_duration, is_duration_cell
+from skal.tabular.numbers import (
+    hold_numbers,
+    is_duration,
+    is_duration_cell,
+    is_number,
+    look_like_numbers,
+    number_in,
+)
 
 __all__ = ["ColumnsOf", "kinds"]
 
@@ -37,7 +44,8 @@ class ColumnsOf:
     Parameters
     ----------
     kind : {"number", "date", "binary", "level", "ordered", "id", "constant"}
-        The selection of ids also warns that they are left out.
+        The selection of ids also warns that they are left out, that of numbers of
+        texts that are read as numbers, and that of levels of texts that look like them.
     """
 
     kind: str
@@ -48,15 +56,54 @@ class ColumnsOf:
         found = [k for k, kind in enumerate(kinds(table)) if kind == self.kind]
         by_name = has_names(X) and all(isinstance(c, str) for c in table.columns)
         selected = [table.columns[k] for k in found] if by_name else found
-        if selected and self.kind == "id":
-            warnings.warn(
-                f"The columns {selected} are left out: (almost) every row has another "
-                "value, so they identify rows and say nothing about new ones. Drop "
-                "them, or convert them to numbers or levels that repeat.",
-                UserWarning,
-                stacklevel=2,
-            )
+        warned, message = _WARNINGS.get(self.kind, (None, ""))
+        if warned is not None:
+            affected = [k for k in found if warned(table.iloc[:, k])]
+            if affected:
+                names = [selected[found.index(k)] for k in affected]
+                warnings.warn(message.format(names), UserWarning, stacklevel=2)
         return selected
+
+
+def _is_whole_of_texts(column: pd.Series) -> bool:
+    """Whether a column of strings holds nothing but numbers."""
+    if not _may_be_texts(column):
+        return False
+    texts = [cell for cell in column if isinstance(cell, str)]
+    return bool(texts) and all(number_in(cell) is not None for cell in texts)
+
+
+def _looks_like_numbers(column: pd.Series) -> bool:
+    return _may_be_texts(column) and look_like_numbers(_distinct(column))
+
+
+def _may_be_texts(column: pd.Series) -> bool:
+    """Whether a column has a type of objects or strings, which may hold numbers."""
+    return bool(pd.api.types.is_string_dtype(column.dtype))  # and of objects
+
+
+#: By kind: of which columns the selection warns, and the message.
+_WARNINGS: dict[str, tuple[Callable[[pd.Series], bool], str]] = {
+    "id": (
+        lambda column: True,
+        "The columns {} are left out: (almost) every row has another value, so they "
+        "identify rows and say nothing about new ones. Drop them, or convert them to "
+        "numbers or levels that repeat.",
+    ),
+    "number": (
+        _is_whole_of_texts,
+        "The columns {} hold numbers as texts, and are read as numbers. Convert them "
+        "by pandas.to_numeric, or to categories if they are codes: "
+        "column.astype('category').",
+    ),
+    "level": (
+        _looks_like_numbers,
+        "The columns {} hold texts that look like numbers but cannot be read as such, "
+        "and each text becomes a level. Convert them to numbers, for example by "
+        "pandas.to_numeric(column.str.replace(',', '')), or to categories if they are "
+        "levels: column.astype('category').",
+    ),
+}
 
 
 def kinds(table: pd.DataFrame) -> list[str]:
@@ -104,7 +151,9 @@ def _kind(column: pd.Series) -> str:
     repeats = len(distinct) < _DISTINCT * n_known
     if kind == "number":
         may_be_id = n_known >= _ENOUGH and _ID_NAME.search(str(column.name))
-        return "id" if may_be_id and not repeats and _are_integers(distinct) else kind
+        are_codes = any(isinstance(cell, str) for cell in distinct)
+        are_codes = are_codes or _are_integers(distinct)
+        return "id" if may_be_id and not repeats and are_codes else kind
     if kind != "level":
         return kind
     if not repeats and n_known >= _ENOUGH_TEXTS and _are_texts(distinct):
@@ -125,10 +174,16 @@ def _base_kind(column: pd.Series, distinct: np.ndarray) -> str:
         return "number"
     if are_dates(dtype):
         return "date"
-    for of_kind in (_is_number, is_duration_cell):
+    for of_kind in (is_number, is_duration_cell):
         if len(distinct) and all(of_kind(cell) for cell in distinct):
             return "number"
-    return "date" if can_be_dates(distinct) else "level"
+    if can_be_dates(distinct):
+        return "date"
+    # Most columns of levels are told by their few distinct values, without counting.
+    numbers = _may_be_texts(column) and any(
+        number_in(cell) is not None for cell in distinct
+    )
+    return "number" if numbers and hold_numbers(column.dropna()) else "level"
 
 
 def _distinct(column: pd.Series) -> np.ndarray:
@@ -149,14 +204,10 @@ def _is_bool(cell: Any) -> bool:
     return isinstance(cell, bool | np.bool_)
 
 
-def _is_number(cell: Any) -> bool:
-    return isinstance(cell, Real | Decimal) and not _is_bool(cell)
-
-
 def _are_integers(distinct: np.ndarray) -> bool:
     return all(
         isinstance(cell, Integral)
-        or (_is_number(cell) and math.isfinite(cell) and cell == round(cell))
+        or (is_number(cell) and math.isfinite(cell) and cell == round(cell))
         for cell in distinct
     )
 

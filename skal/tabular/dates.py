@@ -20,6 +20,8 @@ __all__ = ["DateParts", "are_dates", "can_be_dates"]
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
 #: Years that time stamps in nanoseconds can represent completely.
 _YEARS = (1678, 2261)
+#: Dates, and share of them, from which a column with other cells holds dates.
+_FEWEST_DATES, _ALMOST_ALL = 10, 0.9
 _CALENDAR = ("year", "month", "day", "day_of_week", "hour")
 
 
@@ -83,18 +85,24 @@ def are_dates(dtype: Any) -> bool:
 
 
 def can_be_dates(values: np.ndarray) -> bool:
-    """Whether all values are dates, or strings by ISO 8601.
+    """Whether values are dates, or strings by ISO 8601.
 
-    Strings may be out of range, such as ``"9999-12-31"``, if most are not.
+    Strings may be out of range, such as ``"9999-12-31"``, if most are not. Of ten or
+    more dates, up to a tenth may be other texts.
 
     Parameters
     ----------
     values : object array of shape (n,)
-        None of them missing.
+        Distinct, and none of them missing.
     """
-    if not len(values) or not all(_looks_like_date(cell) for cell in values):
+    like = [cell for cell in values if _looks_like_date(cell)]
+    others = [cell for cell in values if not _looks_like_date(cell)]
+    if not like or not all(isinstance(cell, str) for cell in others):
         return False
-    return bool(_as_dates(pd.Series(values, dtype=object)).notna().mean() > 0.5)
+    enough = len(like) >= max(_FEWEST_DATES, _ALMOST_ALL * len(values))
+    if others and not enough:
+        return False
+    return bool(_as_dates(pd.Series(like, dtype=object)).notna().mean() > 0.5)
 
 
 def _looks_like_date(cell: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ __all__ = ["Ranks", "Texts", "as_texts"]
 
 #: How a database or a file may store True and False.
 _BOOLS = {"0": "False", "1": "True"}
+#: Number of unknown cells, and their share, from which they are reported: the odd one
+#: is to be expected.
+_MANY, _MOST = 5, 0.5
+#: Levels that a warning quotes.
+_SHOWN = 3
 
 
 class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -22,17 +28,28 @@ class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Types and missing values differ between versions of pandas and between tables: a
     level 1 is 1.0 in a column that also has missing values.
+
+    Attributes
+    ----------
+    levels_ : list of arrays of str
+        The levels of each column, of which unknown ones are told in `transform`.
     """
 
     def fit(self, X: Any, y: Any = None) -> Texts:
-        """Read the names of the columns."""
+        """Find the levels."""
         validate_data(self, X, skip_check_array=True)
+        self.levels_ = [_levels(column) for column in columns_of_frame(X)]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Convert each column."""
         validate_data(self, X, reset=False, skip_check_array=True)
-        cells = np.column_stack([as_texts(column) for column in columns_of_frame(X)])
+        found = []
+        for column, levels in zip(columns_of_frame(X), self.levels_, strict=True):
+            texts = as_texts(column)
+            _warn_of_unknown(column.name, texts, pd.Index(levels).get_indexer(texts))
+            found.append(texts)
+        cells = np.column_stack(found)
         return np.where(pd.isna(cells), "missing", cells)
 
 
@@ -62,15 +79,39 @@ class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             texts = as_texts(column)
             if set(levels) <= set(_BOOLS.values()):
                 texts = np.array([_BOOLS.get(t, t) for t in texts], dtype=object)
-            codes = pd.Index(levels).get_indexer(texts).astype(np.float64)
+            codes = pd.Index(levels).get_indexer(texts)
+            _warn_of_unknown(column.name, texts, codes)
             ranks.append(np.where(codes < 0, np.nan, codes))
         return np.column_stack(ranks)
+
+
+def _warn_of_unknown(name: Any, texts: np.ndarray, codes: np.ndarray) -> None:
+    """Warn if many cells of a column have levels that were not in `fit`."""
+    known = pd.notna(texts)
+    is_unknown = known & (codes < 0)
+    n_unknown, n_known = int(is_unknown.sum()), int(known.sum())
+    if n_unknown < max(_MANY, _MOST * n_known):
+        return
+    distinct = np.unique(texts[is_unknown])
+    shown = ", ".join(map(repr, distinct[:_SHOWN].tolist()))
+    warnings.warn(
+        f"{n_unknown} of {n_known} cells of column {name!r} have levels that were not "
+        f"in fit, such as {shown}, and are encoded as unknown. Check that levels are "
+        "written as in fit. If new ones are to be expected, group them, or drop the "
+        "column; if they are numbers, convert them by pandas.to_numeric.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _levels(column: pd.Series) -> np.ndarray:
+    return np.unique(as_texts(column.dropna()))
 
 
 def _ordered_levels(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
         return as_texts(column.cat.categories)
-    return np.unique(as_texts(column.dropna()))
+    return _levels(column)
 
 
 def as_texts(values: pd.Series | pd.Index) -> np.ndarray:

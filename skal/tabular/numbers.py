@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import math
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +20,16 @@ from sklearn.utils.validation import validate_data
 from skal._tables import first_text
 from skal.tabular.frames import columns_of_frame
 
-__all__ = ["RobustAsinhScaler", "as_numbers", "is_duration", "is_duration_cell"]
+__all__ = [
+    "RobustAsinhScaler",
+    "as_numbers",
+    "hold_numbers",
+    "is_duration",
+    "is_duration_cell",
+    "is_number",
+    "look_like_numbers",
+    "number_in",
+]
 
 
 class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -47,7 +63,8 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> RobustAsinhScaler:
         """Compute medians and quartiles."""
         validate_data(self, X, skip_check_array=True)
-        values = as_numbers(X)
+        self.has_texts_ = [_has_texts(column) for column in columns_of_frame(X)]
+        values = as_numbers(X, self.has_texts_)
         # A column without any value gets zeros.
         known = np.where(np.isnan(values).all(axis=0), 0.0, values)
         low, first, center, third, high = np.nanquantile(
@@ -66,8 +83,9 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """Scale, and let large numbers grow slowly."""
         validate_data(self, X, reset=False, skip_check_array=True)
+        values = as_numbers(X, self.has_texts_, warn=True)
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (as_numbers(X) - self.center_) * self.scale_
+            scaled = (values - self.center_) * self.scale_
         scaled = np.clip(scaled, -_LARGEST, _LARGEST)
         if self.linear_range is None:
             return scaled
@@ -82,15 +100,147 @@ _SECONDS = 86400.0
 _LARGEST = np.sinh(10.0)
 
 
-def as_numbers(X: Any) -> np.ndarray:
+#: Texts that are numbers, and those of them that may be codes: whole numbers.
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_WHOLE = re.compile(r"\d+")
+#: Distinct numbers, and share of them among the cells, from which a column with texts
+#: holds numbers. A text that is repeated counts once, as it may stand for no value.
+_FEWEST_NUMBERS, _ALMOST_ALL, _MOST = 10, 0.9, 0.5
+#: Texts that a warning quotes.
+_SHOWN = 5
+
+
+def as_numbers(
+    X: Any, has_texts: Sequence[bool] | None = None, warn: bool = False
+) -> np.ndarray:
     """Convert rows to numbers; missing values become NaN, durations days.
+
+    Parameters
+    ----------
+    X : rows
+    has_texts : sequence of bool, optional
+        The columns in which texts that are not numbers become missing.
+    warn : bool, default=False
+        Whether to warn of these.
 
     Raises
     ------
     ValueError
-        If a cell is not a number or infinite. The error names the column.
+        If a cell of another column is not a number, or one is infinite. The error names
+        the column.
     """
-    return np.column_stack([_as_numbers(column) for column in columns_of_frame(X)])
+    columns = list(columns_of_frame(X))
+    if has_texts is not None:
+        columns = [
+            _without_texts(column, warn) if texts else column
+            for column, texts in zip(columns, has_texts, strict=True)
+        ]
+    return np.column_stack([_as_numbers(column) for column in columns])
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell is a number, but not True or False."""
+    return isinstance(cell, Real | Decimal) and not isinstance(cell, bool | np.bool_)
+
+
+def number_in(cell: Any) -> float | None:
+    """Read a number, or the text of one; None if it is not."""
+    if isinstance(cell, str):
+        return float(cell) if _NUMBER.fullmatch(cell) else None
+    return cell if is_number(cell) else None
+
+
+def hold_numbers(cells: Iterable[Any]) -> bool:
+    """Whether a column of objects or strings holds numbers, but for a few texts.
+
+    Texts of whole numbers may be codes, such as postal codes: they are if there is no
+    other text beside them, or if one begins with 0. Few different numbers are levels.
+
+    Parameters
+    ----------
+    cells : iterable
+        None of them missing.
+
+    Examples
+    --------
+    >>> from skal.tabular.numbers import hold_numbers
+    >>> prices = [f"{k}.5" for k in range(30)]
+    >>> hold_numbers([*prices, "?", "n/a", "?"]), hold_numbers(["1", "2", "3+"])
+    (True, False)
+    """
+    cells = list(cells)
+    if not all(isinstance(cell, str) or is_number(cell) for cell in cells):
+        return False
+    counts = Counter(cells)
+    numbers = [cell for cell in counts if number_in(cell) is not None]
+    texts = len(counts) - len(numbers)
+    if len(numbers) < _FEWEST_NUMBERS:
+        return False
+    strings = [cell for cell in numbers if isinstance(cell, str)]
+    whole = [cell for cell in strings if _WHOLE.fullmatch(cell)]
+    if any(len(cell) > 1 and cell[0] == "0" for cell in whole):
+        return False
+    if not texts and len(whole) == len(counts):
+        return False
+    n_numbers = sum(counts[cell] for cell in numbers)
+    return bool(
+        n_numbers >= _ALMOST_ALL * (n_numbers + texts)
+        and n_numbers >= _MOST * counts.total()
+    )
+
+
+def look_like_numbers(distinct: np.ndarray) -> bool:
+    """Whether texts look like numbers that cannot be read, such as ``"1,200"``.
+
+    Parameters
+    ----------
+    distinct : array of objects of shape (n,)
+        The levels of a column. Few of them are levels, and whole numbers may be codes.
+    """
+    like = [cell for cell in distinct if isinstance(cell, str) and _has_digits(cell)]
+    other = [cell for cell in like if not _WHOLE.fullmatch(cell)]
+    return (
+        len(distinct) > 2 * _FEWEST_NUMBERS
+        and len(like) >= _ALMOST_ALL * len(distinct)
+        and len(other) >= (1 - _ALMOST_ALL) * len(distinct)
+    )
+
+
+def _has_digits(text: str) -> bool:
+    """Whether a text has digits, and no letters."""
+    return any(c.isdigit() for c in text) and not any(c.isalpha() for c in text)
+
+
+def _has_texts(column: pd.Series) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    return not pd.api.types.is_numeric_dtype(column.dtype) and any(
+        isinstance(cell, str) for cell in column
+    )
+
+
+def _without_texts(column: pd.Series, warn: bool) -> pd.Series:
+    """Convert texts to numbers, and those that are not to missing values."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    cells = column.astype(object)
+    lost = Counter(c for c in cells if isinstance(c, str) and number_in(c) is None)
+    for text in [text for text in lost if text.strip().lower() in ("", "nan")]:
+        del lost[text]
+    if warn and lost:
+        shown = ", ".join(f"{t!r} ({n})" for t, n in lost.most_common(_SHOWN))
+        more = ", ..." if len(lost) > _SHOWN else ""
+        warnings.warn(
+            f"{lost.total()} of {len(cells)} cells of column {column.name!r} are not "
+            f"numbers, and become missing: {shown}{more}. Correct them, or replace "
+            "them by NaN, as pandas.to_numeric(column, errors='coerce') does. If the "
+            "column holds codes, convert it to a category: column.astype('category').",
+            UserWarning,
+            stacklevel=4,
+        )
+    read = [number_in(cell) if isinstance(cell, str) else cell for cell in cells]
+    read = [math.nan if cell is None else cell for cell in read]
+    return pd.Series(read, dtype=object, name=column.name)
 
 
 def is_duration(dtype: Any) -> bool:
@@ -139,7 +289,8 @@ def _as_numbers(column: pd.Series) -> np.ndarray:
         cell = "A cell" if found is None else repr(found[2])
         raise ValueError(
             f"{cell} of column {column.name!r} is not a number, and the column held "
-            "numbers in fit. Correct it, or convert the column to strings."
+            "numbers in fit. Correct it, or replace it by NaN if it stands for no "
+            "value: pandas.to_numeric(column, errors='coerce')."
         ) from error
     if n_infinite := int(np.isinf(values).sum()):
         raise ValueError(

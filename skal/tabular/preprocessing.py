@@ -45,7 +45,9 @@ def make_tabular_preprocessor(
         - ``number``: numbers and durations. Scaled by median and interquartile range
           (by half the range, if the quartiles are equal); large ones grow slowly.
           Missing values become the median, and one more column says where, if values
-          are missing in `fit`.
+          are missing in `fit`. So are texts, if ten or more different ones are numbers
+          and hardly any are not, such as ``"?"`` and ``"<5"``, which become missing,
+          but not whole numbers alone, such as ``"80331"``, which may be codes.
         - ``ordered``: ordered categories. The rank among the declared levels, as a
           number.
         - ``date``: dates, also strings such as ``"2024-05-31"`` or
@@ -56,8 +58,8 @@ def make_tabular_preprocessor(
           missing and unknown values; one more column says where values are missing, if
           some are in `fit`.
         - ``level``: other strings, categories and objects. One-hot encoded; a missing
-          value is a level. An unknown level becomes zeros, or the level of the rare
-          ones, if there is one.
+          value is a level. An unknown level becomes the level of the rare ones, if
+          there is one, or else zeros.
 
         Columns that are constant in `fit` or identify rows are dropped. Rows can be
         DataFrames of pandas, polars and pyarrow, and arrays.
@@ -67,16 +69,19 @@ def make_tabular_preprocessor(
     UserWarning
         In `fit`, if a column is dropped because it identifies rows: at least 95 % of 20
         or more values are distinct, and they are levels, or integers in a column with a
-        name such as ``id`` or ``order_id``. Whenever dates cannot be read, or are not
-        between 1678 and 2261, and become missing.
+        name such as ``id`` or ``order_id``. If texts are read as numbers, or are
+        levels though they look like numbers (``"1,200"``). Whenever texts in a column
+        of numbers become missing, or dates that cannot be read or are not between 1678
+        and 2261. In `transform`, if five or more cells of a column, and at least half
+        of them, have levels that were not in `fit`.
 
     Raises
     ------
     ValueError
         If `linear_range` is not positive. In `fit`, if a column holds free text (at
         least 95 % of ten or more values are distinct, of eight or more words each), or
-        if all columns identify rows. Whenever a number is infinite, or a column of
-        numbers has a cell of another type.
+        if all columns identify rows. Whenever a number is infinite, or a column that
+        held nothing but numbers in `fit` has a cell of another type.
 
     See Also
     --------
@@ -91,9 +96,9 @@ def make_tabular_preprocessor(
     almost equal: the errors of nets fitted to 100 rows of a table with heavy tails
     (``cpu_act``) were twice as large.
 
-    A number that is a code, such as a postal code, is a level only if it is a string or
-    a category. If nothing but constant columns is left, these are kept, so that a model
-    predicts the mean.
+    A number that is a code, such as a postal code, is a level only if the column has
+    categories, or strings of digits alone. If nothing but constant columns is left,
+    these are kept, so that a model predicts the mean.
 
     Examples
     --------

@@ -44,6 +44,13 @@ def _repeat(*values: Any) -> list[Any]:
         (_repeat("2024-02-27", "9999-12-31", "2024-02-28", None), "date"),
         (_repeat("2024-02-27", "soon", "2024-02-28"), "level"),
         (_repeat("0000-00-00", "0000-00-01", "2024-02-28"), "level"),
+        ([*(DAYS.strftime("%Y-%m-%d")[:28]), "n/a", "soon"], "date"),
+        ([f"{k}.5" for k in range(N)], "number"),
+        ([*map(str, range(N))], "id"),  # whole numbers are codes
+        (_repeat(*map(str, range(12))), "level"),
+        (_repeat(*map(str, range(12)), "?"), "number"),
+        (pd.Categorical([f"{k / 3:.2f}" for k in range(12)] * 2 + ["0"] * 6), "level"),
+        (pd.array(_repeat("1.5", "?", *map(str, range(12))), "string"), "number"),
         ([f"s{k}" for k in range(N)], "id"),
         ([f"{k} Mill Lane, Rye" for k in range(N)], "id"),
         (pd.Categorical([f"s{k}" for k in range(N)]), "id"),
@@ -156,6 +163,43 @@ def test_ids_are_reported_once_by_name() -> None:
         assert ColumnsOf("date")(table) == ColumnsOf("level")(table) == []
     with pytest.warns(UserWarning, match=r"\['id', 'serial'\] are left out"):
         assert ColumnsOf("id")(table) == ["id", "serial"]
+
+
+def test_texts_that_are_numbers_are_reported() -> None:
+    cells = [f"{k}.5" for k in range(N)]
+    table = pd.DataFrame({"a": cells, "b": [*cells[1:], "?"], "c": np.arange(N) / 7})
+    with pytest.warns(UserWarning, match=r"\['a'\] hold numbers as texts.*categories"):
+        assert ColumnsOf("number")(table) == ["a", "b", "c"]
+    with pytest.warns(UserWarning, match=r"\[0\] hold numbers as texts"):
+        assert ColumnsOf("number")(table.to_numpy(dtype=object)) == [0, 1, 2]
+    codes = table.astype({"a": "category", "b": "category"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ColumnsOf("number")(table[["b", "c"]]) == ["b", "c"]
+        assert ColumnsOf("number")(codes) == ["c"]
+
+
+def test_an_id_with_a_few_texts_is_one() -> None:
+    ids = [*map(str, range(1000, 1000 + N - 1)), "A7"]
+    table = pd.DataFrame({"order_id": ids, "level": ids, "c": range(N)})
+    assert kinds(table) == ["id", "number", "number"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["{},200", "${}", "{} €", "{} - 5", "<{}", "{}:30"], ids=range(6)
+)
+def test_levels_that_look_like_numbers_are_reported(cell: str) -> None:
+    texts = [cell.format(k) for k in range(N - 5)] * 2
+    table = pd.DataFrame({"price": texts, "c": range(2 * N - 10)})
+    with pytest.warns(UserWarning, match=r"\['price'\] hold texts that look like"):
+        assert ColumnsOf("level")(table) == ["price"]
+    words = table.assign(price=table["price"] + "x")
+    few = table[:20].assign(price=(texts[:10] * 2))
+    zips = table.assign(price=[f"{k:05}" for k in range(N - 5)] * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for other in (table.astype({"price": "category"}), words, few, zips):
+            assert ColumnsOf("level")(other) == ["price"]
 
 
 def test_today_is_not_more_than_a_date() -> None:

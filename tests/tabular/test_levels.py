@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -67,3 +68,21 @@ def test_true_and_false_may_be_stored_as_1_and_0(dtype: Any) -> None:
     ranks = Ranks().fit(pd.DataFrame({"a": [False, True], "b": ["0", "1"]}))
     new = pd.DataFrame({"a": pd.Series([1, 0]).astype(dtype), "b": ["1", "True"]})
     np.testing.assert_array_equal(ranks.transform(new), [[1, 1], [0, np.nan]])
+
+
+@pytest.mark.parametrize("part", [Texts, Ranks])
+def test_many_unknown_levels_are_reported(part: Any) -> None:
+    levels = [*"abc"] * 10
+    table = pd.DataFrame({"x": levels, "y": levels[::-1]})
+    fitted = part().fit(table)
+    new = pd.DataFrame({"x": [*"vwxyz", *"abca", None], "y": [*"xxxx", *"aaaa", *"bb"]})
+    message = "5 of 9 cells of column 'x' .* such as 'v', 'w', 'x', and are encoded as"
+    with pytest.warns(UserWarning, match=message) as warned:
+        fitted.transform(new)
+    assert len(warned) == 1
+    with warnings.catch_warnings():  # the odd one, and missing values
+        warnings.simplefilter("error")
+        fitted.transform(new[:4])
+        fitted.transform(new.assign(x=[*"vwxyz", *"abcab"])[1:])
+        fitted.transform(new.assign(x=None, y=None))
+        fitted.transform(table)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,24 @@ def test_learners_query_tables_as_they_are(library: str) -> None:
     learner.teach(picked, y[20:][positions])
     assert len(learner.X_training) == 23
     assert np.isfinite(learner.predict(pool)).all()
+
+
+@pytest.mark.parametrize("kind", ["texts", "levels"])
+def test_a_query_warns_once_for_each_column(kind: str) -> None:
+    X, y = _table()
+    cells = (
+        [f"{k}.5" for k in range(N)] if kind == "texts" else ["a", "b", "c", "d"] * 10
+    )
+    X = X.assign(extra=cells)
+    new = "?" if kind == "texts" else [f"new {k % 7}" for k in range(N // 2)]
+    pool = X[20:].assign(extra=new)
+    model = make_tabular_regressor(_net(NetRegressor))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learner = ActiveLearner(model, LCMD(random_state=0), X[:20], y[:20])
+    with pytest.warns(UserWarning, match="20 of 20 cells of column 'extra'") as warned:
+        learner.query(pool, n_instances=3)
+    assert len(warned) == 1
 
 
 def test_default_models_are_queried() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from skal.tabular.numbers import RobustAsinhScaler, as_numbers
+from skal.tabular.numbers import RobustAsinhScaler, as_numbers, hold_numbers
 
 
 def test_numbers_are_scaled_by_median_and_quartiles() -> None:
@@ -129,3 +130,62 @@ def test_dates_are_no_numbers(zone: str | None) -> None:
     days = pd.date_range("2024-02-27", periods=3, tz=zone)
     with pytest.raises(ValueError, match="Column 'a' holds dates, and held numbers"):
         as_numbers(pd.DataFrame({"a": days}))
+
+
+DIRTY = ["n/a", "?", "<5", "1,200", "unknown"]
+DECIMALS = [f"{k}.5" for k in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (DECIMALS, True),
+        ([*DECIMALS, *DIRTY], True),
+        ([*map(str, range(60)), *DIRTY], True),
+        ([*map(float, range(60)), *DIRTY], True),
+        ([*map(str, range(60))], False),  # may be codes
+        ([f"{k:05}" for k in range(60)] + DIRTY, False),
+        ([*map(str, range(60)), "-1"], True),
+        (DECIMALS + ["?"] * 50, True),  # a text for missing values, however frequent
+        (DECIMALS + ["?"] * 61, False),
+        (["1e3", "-.5", " 7 ", "+2", *DECIMALS], True),
+        (["1_000", "nan", "inf", *DECIMALS], True),
+        (["1_000", "12,5", "inf", "0x1", *DECIMALS[:30]], False),
+        (["0.5", "1.0", "2.0"] * 20, False),  # levels
+        (["0", "1", "2", "3+"] * 20, False),
+        ([f"V{k}" for k in range(20)] + DECIMALS, False),
+        ([*DECIMALS, True], False),
+        ([*DECIMALS, [3]], False),
+        ([], False),
+    ],
+    ids=range(18),
+)
+def test_columns_of_texts_that_hold_numbers(cells: list[Any], expected: bool) -> None:
+    assert hold_numbers(cells) == expected
+    assert hold_numbers(cells[::-1]) == expected
+
+
+def test_texts_become_missing_only_where_fit_had_texts() -> None:
+    clean = [float(k) for k in range(65)]
+    dirty = pd.Series([*DECIMALS, *DIRTY], dtype=object)
+    table = pd.DataFrame({"clean": clean, "dirty": dirty})
+    scaler = RobustAsinhScaler(linear_range=None).fit(table)
+    assert scaler.has_texts_ == [False, True]
+    numbers = np.arange(60) + 0.5
+    assert scaler.center_.tolist() == [32, np.median(numbers)]
+    message = (
+        r"2 of 4 cells of column 'dirty' are not numbers, and become missing: 'x' \(2\)"
+        r".*errors='coerce'.*astype\('category'\)"
+    )
+    new = pd.DataFrame({"clean": [1.0] * 4, "dirty": ["x", 2.5, "x", "30"]})
+    with pytest.warns(UserWarning, match=message) as warned:
+        out = scaler.transform(new)
+    assert len(warned) == 1
+    same = new.assign(dirty=[np.nan, 2.5, np.nan, 30])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(out, scaler.transform(same))
+        empty = scaler.transform(new.assign(dirty=["", 2.5, None, "30"]))
+    np.testing.assert_array_equal(out, empty)
+    with pytest.raises(ValueError, match=r"'x' of column 'clean' .*errors='coerce'"):
+        scaler.transform(same.assign(clean=pd.Series([1, "x", 2, 3], dtype=object)))

@@ -204,6 +204,43 @@ def test_constant_columns_alone_give_constants() -> None:
     assert np.ptp(transformer.transform(X), axis=0).tolist() == [0] * out.shape[1]
 
 
+def test_numbers_with_a_few_texts_are_numbers_with_missing_values() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(50, 10, 100).round(1)
+    texts = {3: "n/a", 17: "?", 40: "<5", 41: "1,200", 99: "unknown"}
+    dirty = [texts.get(k, str(v)) for k, v in enumerate(values)]
+    known = [np.nan if k in texts else v for k, v in enumerate(values)]
+    expected = make_tabular_preprocessor().fit(pd.DataFrame({"a": known}))
+    table = pd.DataFrame({"a": dirty})
+    message = r"5 of 100 cells of column 'a' .*'n/a' \(1\), '\?' \(1\)"
+    transformer = make_tabular_preprocessor()
+    with pytest.warns(UserWarning, match=message) as warned:
+        out = transformer.fit_transform(table)
+    assert len(warned) == 1
+    np.testing.assert_array_equal(out, expected.transform(pd.DataFrame({"a": known})))
+    # In any type, and new texts: what was decided in `fit` holds.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for same in (known, dirty[:3], pd.array(known, "Float64")):
+            rows = pd.DataFrame({"a": same})
+            reference = expected.transform(pd.DataFrame({"a": known[: len(rows)]}))
+            np.testing.assert_array_equal(transformer.transform(rows), reference)
+    with pytest.warns(UserWarning, match="1 of 1 cells"):
+        one = transformer.transform(pd.DataFrame({"a": ["new"]}))
+    assert one.tolist() == [[0, 1]]
+
+
+def test_dates_with_a_few_texts_are_dates() -> None:
+    days = pd.date_range("2024-02-27", periods=40).strftime("%Y-%m-%d").tolist()
+    table = pd.DataFrame({"a": [*days, "n/a", "soon"]})
+    transformer = make_tabular_preprocessor()
+    with pytest.warns(UserWarning, match="2 of 42 values of column 'a' are not dates"):
+        out = transformer.fit_transform(table)
+    missing = table.assign(a=[*days, None, None])
+    np.testing.assert_array_equal(out, transformer.transform(missing))
+    assert "date__a_days" in transformer.get_feature_names_out()
+
+
 def test_it_is_cloned_pickled_and_searched() -> None:
     X = _table()
     model = clone(make_pipeline(make_tabular_preprocessor(), Ridge()))
