@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize, nnls
+from scipy.spatial.distance import cdist
 from sklearn.base import clone, is_classifier
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -48,7 +51,7 @@ def gaussian_process(X: np.ndarray, y: np.ndarray) -> GaussianProcessRegressor:
     -----
     The hyperparameters maximize the marginal likelihood, by at most 50 steps of L-BFGS
     from length scales of ``sqrt(d)``.  With more than 100 columns all have one length
-    scale, as each costs a matrix (n, n) in every step.  A step costs O(n^3 + n^2 d).
+    scale.  A step costs O(n^3 + n^2 d).
     """
     d = X.shape[1]
     start = np.full(d, np.sqrt(d)) if d <= _MOST_SCALES else np.sqrt(d)
@@ -58,7 +61,7 @@ def gaussian_process(X: np.ndarray, y: np.ndarray) -> GaussianProcessRegressor:
     process.fit(X, y)
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = process.log_marginal_likelihood(theta, eval_gradient=True)
+        value, gradient = _marginal_likelihood(process, theta)
         return -value, -gradient
 
     found = minimize(
@@ -71,6 +74,52 @@ def gaussian_process(X: np.ndarray, y: np.ndarray) -> GaussianProcessRegressor:
     )
     tuned = process.kernel_.clone_with_theta(found.x)
     return process.set_params(kernel=tuned).fit(X, y)
+
+
+def _marginal_likelihood(
+    process: GaussianProcessRegressor, theta: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Compute the logarithmic marginal likelihood and its gradient.
+
+    They are those of ``process.log_marginal_likelihood``, which needs a matrix (n, n)
+    for the length scale of each column. With W = a a^T - K^-1, the derivative by the
+    logarithm of length scale k is half the sum of ``(W * S)_ij (z_ik - z_jk)^2`` for
+    scaled rows z and their covariances S: the square is expanded, and the sums over
+    all columns are a product of matrices.
+
+    Parameters
+    ----------
+    process : GaussianProcessRegressor
+        Fitted, with the kernel of `gaussian_process`.
+    theta : ndarray
+        Logarithms of the signal's variance, the length scales and that of the noise.
+    """
+    X = process.X_train_
+    y = process.y_train_.reshape(len(X), -1)
+    n, n_targets = y.shape
+    variance, scales, noise = np.exp(theta[0]), np.exp(theta[1:-1]), np.exp(theta[-1])
+    scaled = X / scales
+    signal = cdist(scaled, scaled, "sqeuclidean")
+    signal = variance * np.exp(-0.5 * signal)
+    try:
+        factor = cholesky(signal + (noise + process.alpha) * np.eye(n), lower=True)
+    except np.linalg.LinAlgError:
+        return -np.inf, np.zeros_like(theta)
+    solved = cho_solve((factor, True), y)
+    value = -0.5 * np.sum(y * solved) - n_targets * (
+        np.log(np.diag(factor)).sum() + n / 2 * np.log(2 * np.pi)
+    )
+    lower = np.tril(dpotri(factor, lower=1)[0])
+    inverse = lower + np.tril(lower, -1).T
+    weights = solved @ solved.T - n_targets * inverse
+    shared = weights * signal
+    by_scale = shared.sum(0) @ scaled**2 - np.sum(scaled * (shared @ scaled), axis=0)
+    if len(scales) == 1:
+        by_scale = by_scale.sum(keepdims=True)
+    by_noise = 0.5 * noise * np.trace(weights)
+    return float(value), np.concatenate(
+        [[0.5 * shared.sum()], by_scale, [by_noise]], dtype=np.float64
+    )
 
 
 def held_out_predictions(

@@ -190,6 +190,28 @@ def test_a_gaussian_process_is_as_likely_as_that_of_scikit_learn(
     assert process.score(X, y) > 0.9
 
 
+@pytest.mark.parametrize("n_columns", [1, 3, 101])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_the_likelihood_is_that_of_scikit_learn(n_columns: int, n_targets: int) -> None:
+    rng = np.random.default_rng(n_columns)
+    rows = rng.normal(size=(30, n_columns))
+    rows[:5] = rows[5:10]  # at distance 0
+    y = rng.normal(3, 2, (30, n_targets))
+    process = gaussian_process(rows, y)
+    n_scales = len(process.kernel_.theta) - 2
+    for spread in (0.1, 1.0):
+        theta = np.log([2.0, *[n_columns**0.5] * n_scales, 0.1])
+        theta += spread * rng.normal(size=len(theta))
+        value, gradient = others._marginal_likelihood(process, theta)
+        expected = process.log_marginal_likelihood(theta, eval_gradient=True)
+        assert value == pytest.approx(expected[0], rel=1e-12)
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-8, atol=1e-10)
+    singular = np.log([1e300, *[1e3] * n_scales, 1e-300])
+    value, gradient = others._marginal_likelihood(process, singular)
+    assert value == -np.inf
+    assert not gradient.any()
+
+
 def test_a_clone_of_a_gaussian_process_keeps_its_hyperparameters() -> None:
     process = gaussian_process(X, Y)
     copy = clone(process).fit(X[::2], Y[::2])
