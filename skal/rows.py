@@ -398,9 +398,9 @@ class Rows:
             width=width if transformers else self.width,
         )
 
-    def first(self) -> Rows:
-        """Make rows of the first row alone, without a check for NaN."""
-        return Rows(take_slice(self.X, slice(1)), self.transformers, allow_nan=True)
+    def first(self, n: int = 1) -> Rows:
+        """Make rows of the first `n` alone, without a check for NaN."""
+        return Rows(take_slice(self.X, slice(n)), self.transformers, allow_nan=True)
 
     def take(self, indices: np.ndarray) -> Rows:
         """Make rows of those at some positions, without a check for NaN."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skal.contexts import hooked
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.nets import NetPosterior, Variant
-from skal.reading.access import tensors_of
+from skal.reading.batches import tensors_of
 from skal.reading.pool import Member
 from skal.rng import seed_from
 from skal.validation import check_int

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
-from skal.reading.access import as_columns, tensors_of
+from skal.reading.access import as_columns
+from skal.reading.batches import tensors_of
 from skal.reading.pool import Member, Pool
 from skal.rng import preserve_global_rng
 from skal.rows import Rows
@@ -56,7 +57,8 @@ class NetReader(Reader):
         self.member = net.index
         self.n_draws = len(self.variants)
         self.classifies = is_classifier(net.estimator)
-        plain = self._run(net.rows.first(), [nullcontext])
+        # Two rows: batch norm without running statistics refuses a single one.
+        plain = self._run(net.rows.first(2), [nullcontext])
         self.n_outputs = plain.shape[2]
         self.labels = None
         if self.classifies:

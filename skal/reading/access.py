@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, overload
@@ -19,20 +20,16 @@ from skal.contexts import call_with, hooked, input_of, outer_device
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
-from skal.reading.probing import are_aligned, probe_rows
+from skal.reading.batches import arguments, batch_length, index_batch, split
+from skal.reading.probing import N_MANY, are_aligned, probe_rows, reads_rows_alone
 from skal.rows import Rows, dense_pieces
 from skal.shared_copy import copy_to_read
 
 __all__ = [
     "NetAccess",
-    "arguments",
     "as_columns",
     "as_floats",
-    "batch_length",
-    "index_batch",
     "require_probabilities",
-    "split",
-    "tensors_of",
 ]
 
 Parameters = Mapping[str, Tensor]
@@ -64,6 +61,7 @@ class NetAccess:
         self._original = net
         self._head_name = head
         self._head: Head | None = None
+        self._rows_alone, self._n_checked = True, 1
 
     @cached_property
     def net(self) -> NeuralNet:
@@ -106,7 +104,9 @@ class NetAccess:
                     iterator.generator = torch.Generator()
                 for data in iterator:
                     whole = to_tensor(unpack_data(data)[0], device=self.net.device)
-                    for batch in split(self._converted(whole), size):
+                    whole = self._converted(whole)
+                    self.check_rows_alone(whole)
+                    for batch in split(whole, size):
                         stop = start + batch_length(batch)
                         yield slice(start, stop), batch
                         start = stop
@@ -166,6 +166,34 @@ class NetAccess:
             self._head = head
         return self._head
 
+    def check_rows_alone(self, batch: Any) -> bool:
+        """Whether the outputs of a row are the same in any batch, as far as is known.
+
+        Parameters
+        ----------
+        batch : Tensor, tuple or dict of Tensor
+            Read unless a batch as large has been.
+
+        Warns
+        -----
+        UserWarning
+            If they are not.
+        """
+        n = min(batch_length(batch), N_MANY)
+        if self._rows_alone and n > self._n_checked:
+            self._n_checked = n
+            with torch.inference_mode(False), torch.no_grad():
+                self._rows_alone = reads_rows_alone(self.forward, batch)
+            if not self._rows_alone:
+                warnings.warn(
+                    f"The outputs of {type(self.module).__name__} for a row depend on "
+                    "the other rows of its batch, so that other picks may follow from "
+                    f"other batches or pools.{_normalized(self.module)}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return self._rows_alone
+
     def _check_alignment(self, head: Head, batch: Any) -> None:
         """Raise if the head sees the rows in another order than the output has."""
         caught: list[Tensor] = []
@@ -186,13 +214,29 @@ class NetAccess:
         ):
             outputs = as_columns(self.forward(probe)).flatten(1)
             aligned = are_aligned(outputs, caught[-1:])
-        if not all(aligned):
+        if not all(aligned) or not self._heads_rows_alone(head, batch):
             raise UnsuitableLearnerError(
                 f"{type(self.module).__name__} sorts or mixes the rows of a batch "
                 f"between its head {head.name!r} and its output, so it is unknown "
                 "which features belong to which row. Restore the order of the rows "
                 "before that layer, or name another one with head=."
             )
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _heads_rows_alone(self, head: Head, batch: Any) -> bool:
+        """Whether the head sees the same of a row in any batch, as the outputs do."""
+        caught: list[Tensor] = []
+
+        def catch(_: str, __: nn.Module, args: Any, kwargs: Any) -> None:
+            caught.append(input_of(args, kwargs))
+
+        def read(batch: Any) -> Tensor:
+            self.forward(batch)
+            return as_floats(caught[-1])
+
+        with hooked({head.name: head.layer}, catch, before=True):
+            return not self.check_rows_alone(batch) or reads_rows_alone(read, batch)
 
     def forward_features(
         self, batch: Any, parameters: Parameters | None = None
@@ -420,62 +464,20 @@ class NetAccess:
             )
 
 
-# -- batches: a tensor, or several in a tuple, list or dict ---------------------------
-
-
-def arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Get the positional and the keyword arguments of a module for a batch.
-
-    They are copies, as a module may write into its inputs, and a batch is used again.
-    """
-    if isinstance(batch, Mapping):
-        return (), _copied(dict(batch))
-    return _copied(tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)), {}
-
-
-def _copied(batch: Any) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.clone()
-    if isinstance(batch, Mapping):
-        return {key: _copied(x) for key, x in batch.items()}
-    return type(batch)(map(_copied, batch)) if type(batch) in (tuple, list) else batch
-
-
-def batch_length(batch: Any) -> int:
-    """Count the rows of a batch."""
-    if isinstance(batch, Mapping):
-        return len(next(iter(batch.values())))
-    return len(batch[0]) if isinstance(batch, (tuple, list)) else len(batch)
-
-
-def index_batch(batch: Any, index: slice | Tensor | None) -> Any:
-    """Index each tensor of a batch."""
-    if isinstance(batch, Mapping):
-        return {key: x[index] for key, x in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(x[index] for x in batch)
-    return batch[index]
-
-
-def split(batch: Any, size: int | None) -> list[Any]:
-    """Split a batch into pieces of at most `size` rows; None leaves it whole."""
-    n_rows = batch_length(batch)
-    if size is None or n_rows <= size:
-        return [batch]
-    starts = range(0, n_rows, size)
-    return [index_batch(batch, slice(start, start + size)) for start in starts]
-
-
-def tensors_of(batch: Any) -> Iterator[Tensor]:
-    """Yield every tensor of a batch, or of nested batches, in order."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        for part in batch.values():
-            yield from tensors_of(part)
-    elif isinstance(batch, (list, tuple)):
-        for part in batch:
-            yield from tensors_of(part)
+def _normalized(module: nn.Module) -> str:
+    """Advise on layers that normalize by the statistics of a batch, if there are."""
+    found = [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))
+        and part.running_mean is None
+    ]
+    if not found:
+        return " Let each row be computed by itself."
+    return (
+        f" The layers {found[:5]} normalize by the rows of a batch: set "
+        "track_running_stats=True."
+    )
 
 
 def require_probabilities(outputs: Tensor, name: str) -> None:

@@ -13,15 +13,8 @@ from torch.func import grad, vmap
 
 from skal.contexts import call_with, hooked, input_of
 from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
-from skal.reading.access import (
-    NetAccess,
-    arguments,
-    as_columns,
-    as_floats,
-    batch_length,
-    index_batch,
-    split,
-)
+from skal.reading.access import NetAccess, as_columns, as_floats
+from skal.reading.batches import arguments, batch_length, index_batch, split
 from skal.reading.probing import (
     are_aligned,
     are_close,
@@ -29,6 +22,7 @@ from skal.reading.probing import (
     has_factors,
     is_single,
     probe_rows,
+    reads_rows_alone,
 )
 from skal.rng import preserve_global_rng
 from skal.rows import Rows
@@ -137,6 +131,7 @@ class GradientReader:
         self._drop_unlike_autograd(watched, few)
         spread = probe_rows(batch_length(batch), _N_PROBE)
         self._drop_with_other_rows(watched, index_batch(batch, spread))
+        self._drop_in_large_batches(watched, batch)
         left = set(map(id, within.parameters()))
         for layer in watched.values():
             left.difference_update(map(id, layer.parameters()))
@@ -245,6 +240,22 @@ class GradientReader:
             for name, x in zip(caught.names, caught.inputs, strict=True)
             if x.ndim == 2 and caught.names.count(name) == 1
         }
+
+    @torch.inference_mode(False)
+    @torch.enable_grad()
+    def _drop_in_large_batches(self, watched: dict[str, nn.Module], batch: Any) -> None:
+        """Drop the layers if in large batches alone they see rows in another order."""
+
+        def read(batch: Any) -> list[Tensor]:
+            outputs, caught = self._watched(batch, watched)
+            weights = torch.arange(1, outputs.shape[1] + 1, device=outputs.device)
+            vectors = weights.cos().to(outputs).expand_as(outputs)
+            found = gradients_by(outputs, caught.outputs, vectors)
+            gradients = [g for g in found if g is not None]
+            return [*map(as_floats, caught.inputs), *map(as_floats, gradients)]
+
+        if self.access.check_rows_alone(batch) and not reads_rows_alone(read, batch):
+            watched.clear()
 
     # -- reading --------------------------------------------------------------------
 

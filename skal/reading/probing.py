@@ -1,26 +1,38 @@
 """Probes of a module on a few rows: what may be read of its layers by hooks.
 
 A module may sort the rows of a batch, as for sequences of different lengths, and undo
-that later, or mix them.  What hooks see is then not of the row at the same place.
+that later, or mix them.  What hooks see is then not of the row at the same place.  It
+may do so in large batches alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TypeGuard
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from skal.reading.batches import batch_length, index_batch
+from skal.rng import preserve_global_rng
+
 __all__ = [
+    "N_MANY",
     "are_aligned",
     "are_close",
     "gradients_by",
     "has_factors",
     "is_single",
     "probe_rows",
+    "reads_rows_alone",
 ]
+
+#: Number of different rows in a small batch, and of rows in a large one.
+_N_FEW, N_MANY = 8, 512
+#: How far rows may differ between a small and a large batch: as a share of how far
+#: they differ from each other, and in units of the rounding of single precision.
+_SHARE, _ROUNDING = 0.05, 64
 
 # -- rows ---------------------------------------------------------------------------
 
@@ -98,6 +110,67 @@ def are_aligned(outputs: Tensor, within: Sequence[Tensor]) -> list[bool]:
                 others = torch.cat([gradient[:row], gradient[row + 1 :]])
                 aligned[k] &= not bool(others.any())
     return aligned
+
+
+def reads_rows_alone(
+    read: Callable[[Any], Tensor | Sequence[Tensor]], batch: Any
+) -> bool:
+    """Whether what is read of a row does not depend on the other rows of its batch.
+
+    Parameters
+    ----------
+    read : callable
+        Maps a batch to a tensor ``(b, ...)``, or to several.
+    batch : Tensor, tuple or dict of Tensor
+        Of which some rows are read among the first 512, and again in a batch of nine.
+
+    Returns
+    -------
+    alone : bool
+        True if it cannot be told: for a single row, for reading that is random, and
+        where a batch of few rows cannot be read.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skal.reading.probing import reads_rows_alone
+    >>> x = torch.rand(20, 2)
+    >>> reads_rows_alone(torch.tanh, x)
+    True
+    >>> reads_rows_alone(lambda x: x - x.mean(dim=0) if len(x) > 16 else x, x)
+    False
+    """
+    together = index_batch(batch, slice(N_MANY))
+    if batch_length(together) < 2:
+        return True
+    places = probe_rows(batch_length(together), _N_FEW)
+    few = index_batch(together, places)
+
+    def listed(batch: Any) -> list[Tensor]:
+        found = read(batch)
+        return [found] if isinstance(found, Tensor) else list(found)
+
+    with preserve_global_rng():
+        try:
+            own, among = listed(few), [x[places] for x in listed(together)]
+            return not _any_differ(own, among) or _any_differ(own, listed(few))
+        # Whatever is wrong is raised where all rows are read.
+        except Exception:
+            return True
+
+
+def _any_differ(first: list[Tensor], second: list[Tensor]) -> bool:
+    return any(map(_differ, first, second))
+
+
+def _differ(rows: Tensor, others: Tensor) -> bool:
+    """Whether tensors of the same rows differ by more than rounding."""
+    if rows.shape != others.shape or rows.is_complex():
+        return False
+    a, b = rows.detach().double(), others.detach().double()
+    spread, size = float((b - b.mean(dim=0)).norm()), float(b.norm())
+    rounding = _ROUNDING * torch.finfo(torch.float32).eps
+    return float((a - b).norm()) > _SHARE * spread + rounding * size
 
 
 # -- layers and their gradients ------------------------------------------------------

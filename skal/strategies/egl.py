@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skal.measures import gradient_lengths, softmax_gradient_length
-from skal.reading.access import NetAccess, as_columns, index_batch
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.batches import index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.spaces import Factors
@@ -154,7 +155,7 @@ def _by_label(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
 
     def read(batch: Any) -> Tensor:
         if not readers:
-            outputs = as_columns(access.forward(index_batch(batch, slice(1))))
+            outputs = as_columns(access.forward(index_batch(batch, slice(2))))
             for labels in _groups(outputs, access.to_proba, space):
                 directions = _gradients_of(access.to_proba, labels)
                 reader = GradientReader(access, space, directions)

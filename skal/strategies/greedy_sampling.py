@@ -275,6 +275,8 @@ def _predict(member: Member) -> Tensor:
     """Predictions in the estimator's own units, ``(m, targets)``."""
     net = is_net(member.estimator)
     blocks = []
+    if net:
+        next(member.access.batches(member.rows))  # warns if rows depend on others
     for _, block in member.rows.blocks():
         block = block if net else array_if_tensor(block)
         predicted = without_variance(member.estimator, member.to_read.predict(block))

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from skal._numerics.products import block_size, blocks
 from skal.exceptions import UnsuitableLearnerError
-from skal.reading.access import NetAccess, as_columns, index_batch
+from skal.reading.access import NetAccess, as_columns
+from skal.reading.batches import index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.reading.space import NET_SPACES
@@ -309,5 +310,5 @@ def _all_layers(
 
 def _n_vectors(access: NetAccess, directions: Directions, batch: Any) -> int:
     with torch.no_grad():
-        outputs = as_columns(access.forward(index_batch(batch, slice(1))))
+        outputs = as_columns(access.forward(index_batch(batch, slice(2))))
     return directions(outputs).shape[2]

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.reading.access import NetAccess
 from skal.reading.pool import Pool
+from skal.reading.probing import reads_rows_alone
+from skal.rows import Rows
 from skal.strategies.base import ScoreStrategy
 
 __all__ = ["LossPrediction"]
@@ -74,8 +77,23 @@ class LossPrediction(ScoreStrategy):
                 )
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        predicted = [
-            access.collect(member.rows, access.net.forward_loss).double().cpu()
-            for member, access in pool.nets()
-        ]
+        predicted = []
+        for member, access in pool.nets():
+            _check_rows_alone(access, member.rows)
+            losses = access.collect(member.rows, access.net.forward_loss)
+            predicted.append(losses.double().cpu())
         return torch.stack(predicted).mean(0)
+
+
+def _check_rows_alone(access: NetAccess, rows: Rows) -> None:
+    """Raise if the predicted loss of a row may be that of another row."""
+    _, batch = next(access.batches(rows))
+    with torch.inference_mode(False), torch.no_grad():
+        alone = reads_rows_alone(access.net.forward_loss, batch)
+    if not alone and access.check_rows_alone(batch):
+        raise UnsuitableLearnerError(
+            f"{type(access.module).__name__} sorts or mixes the rows of a batch, and "
+            "the losses predicted from its inner layers are not those of the rows at "
+            "the same places. Keep the order of the rows in these layers, or list "
+            "others with blocks=."
+        )

@@ -167,9 +167,10 @@ class MAL(AdversarialStrategy):
             )
         device = self.device or access.net.device
         labeled = _inputs(access, member.labeled).to(device)
-        unlabeled = _inputs(access, member.rows).to(device)
+        inputs = _inputs(access, member.rows)
+        head = access.find_head(inputs)
+        unlabeled = inputs.to(device)
         y = torch.from_numpy(codes.reshape(-1)).to(device)
-        head = access.find_head(labeled[:2].to(access.net.device))
         body = shared_copy(access.module, own_tensors=True).requires_grad_(True)
         size = head.inputs.flatten(1).shape[1]
         game = MinimaxGame(

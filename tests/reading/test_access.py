@@ -20,19 +20,15 @@ from torch.utils.data import DataLoader, StackDataset, TensorDataset
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
 from skal.nets.bayesian import BayesianMLP, BayesLinear
-from skal.reading.access import (
-    NetAccess,
-    arguments,
-    batch_length,
-    index_batch,
-    split,
-    tensors_of,
-)
+from skal.posteriors import WeightNoise
+from skal.reading.access import NetAccess
+from skal.reading.gradients import per_row_gradients
 from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.strategies import (
     BADGE,
     BAIT,
+    BALD,
     EGL,
     LCMD,
     LDM,
@@ -40,7 +36,7 @@ from skal.strategies import (
     Margin,
     NoiseStability,
 )
-from tests.models import make_data, make_net
+from tests.models import make_data, make_net, with_labeled
 
 X = make_data("regression", 40)[0].astype(np.float32)
 Y = np.arange(40) % 3
@@ -486,61 +482,6 @@ def test_outputs_that_are_not_finite_are_reported():
         NetAccess(net).outputs(Rows(X))
 
 
-# -- batches ------------------------------------------------------------------------
-
-ROWS, MORE = torch.arange(10.0).reshape(5, 2), torch.arange(5)
-BATCHES = {
-    "tensor": ROWS,
-    "tuple": (ROWS, MORE),
-    "list": [ROWS, MORE],
-    "dict": {"x": ROWS, "k": MORE},
-}
-
-
-def tensors(batch):
-    if isinstance(batch, dict):
-        return list(batch.values())
-    return list(batch) if isinstance(batch, (tuple, list)) else [batch]
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-@pytest.mark.parametrize("size", [2, 5, None])
-def test_pieces_are_the_batch_in_order(kind, size):
-    pieces = split(BATCHES[kind], size)
-    lengths = [batch_length(piece) for piece in pieces]
-    most = 5 if size is None else size
-    assert sum(lengths) == 5
-    assert all(n == min(most, 5) for n in lengths[:-1])
-    for found, whole in zip(
-        zip(*map(tensors, pieces), strict=True), tensors(BATCHES[kind]), strict=True
-    ):
-        assert torch.equal(torch.cat(found), whole)
-
-
-def test_names_stay():
-    assert [set(piece) for piece in split(BATCHES["dict"], 3)] == [{"x", "k"}] * 2
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-def test_a_module_gets_each_tensor_once(kind):
-    args, kwargs = arguments(BATCHES[kind])
-    assert set(kwargs) == ({"x", "k"} if kind == "dict" else set())
-    given = [*args, *kwargs.values()]
-    assert len(given) == len(tensors(BATCHES[kind]))
-    for found, expected in zip(given, tensors(BATCHES[kind]), strict=True):
-        assert torch.equal(found, expected)
-        assert found is not expected  # the module may write into it
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-def test_every_tensor_is_indexed(kind):
-    for index in (slice(2), slice(3, 9), None):
-        part = index_batch(BATCHES[kind], index)
-        for found, x in zip(tensors_of(part), tensors(BATCHES[kind]), strict=True):
-            assert torch.equal(found, x[index])
-    assert len(list(tensors_of([part, (part,)]))) == 2 * len(tensors(part))
-
-
 class RefersToItself(nn.Module):
     """Reaches its dropout by a closure."""
 
@@ -578,3 +519,66 @@ def test_sparse_rows_after_transformers_are_never_dense_at_once(monkeypatch):
         outputs = access.outputs(member.rows)
     assert max(seen) <= 2**20
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+class Normalizing(nn.Module):
+    """Normalizes by the rows of a batch, in large batches alone if there is a limit."""
+
+    def __init__(self, limit: int = 0) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+        self.norm = nn.BatchNorm1d(4, track_running_stats=False)
+        self.limit = limit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.first(x)
+        if len(x) > self.limit:
+            hidden = self.norm(hidden)
+        return self.head(hidden)
+
+
+@pytest.mark.parametrize("limit", [0, 20])
+@pytest.mark.parametrize(
+    "strategy", [Margin(), CoreSet(), BADGE(), BALD(WeightNoise())]
+)
+def test_outputs_that_depend_on_other_rows_warn(limit, strategy):
+    net = fit(module=Normalizing(limit))
+    learner = with_labeled(net, X, Y)
+    message = r"depend on the other rows .* layers \['norm'\] .* track_running_stats"
+    with pytest.warns(UserWarning, match=message):
+        assert len(strategy.select(learner, X, 3).indices) == 3
+    net.module_.norm = nn.Identity()
+    assert len(strategy.select(learner, X, 3).indices) == 3  # without a warning
+
+
+@pytest.mark.parametrize("module", [Sorted("head"), Normalizing(limit=99)])
+@pytest.mark.parametrize("n_rows", [1, 2, 40])
+def test_outputs_of_single_rows_do_not_warn(module, n_rows):
+    net = fit(module=module)
+    found = NetAccess(net).outputs(Rows(X[:n_rows]))
+    torch.testing.assert_close(found, plain(net, X[:n_rows]))
+
+
+class SortsLarge(Sorted):
+    """Sorts the rows of large batches."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 16:
+            return super().forward(x)
+        return self.head(self.first(x).tanh())
+
+
+def test_large_batches_that_are_sorted():
+    net = fit(module=SortsLarge("output"))
+    assert NetAccess(net).features(Rows(X[:16])).shape == (16, 4)
+    with pytest.raises(UnsuitableLearnerError, match="sorts or mixes the rows"):
+        NetAccess(net).features(Rows(X))
+    assert torch.equal(NetAccess(net).outputs(Rows(X)), plain(net, X))
+    few, many = (
+        sum((a @ a.mT) * (g @ g.mT) for a, g in layers)
+        for layers in (
+            per_row_gradients(NetAccess(net), Rows(X[:16])),
+            per_row_gradients(NetAccess(net), Rows(X)),
+        )
+    )
+    torch.testing.assert_close(many[:16, :16], few)

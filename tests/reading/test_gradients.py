@@ -313,6 +313,7 @@ def test_the_net_is_left_as_it_was():
         assert not m._forward_pre_hooks or m is module.first
 
 
+@pytest.mark.filterwarnings("ignore:The outputs of Branch")
 def test_a_module_torch_func_cannot_see_through_is_named():
     class Branch(nn.Module):
         def __init__(self, n_features: int, n_outputs: int) -> None:
@@ -331,6 +332,7 @@ def test_a_module_torch_func_cannot_see_through_is_named():
     assert len(per_row_gradients(access, pool, space="last_layer")) == 1
 
 
+@pytest.mark.filterwarnings("ignore:The outputs of OfBatch")
 def test_a_module_that_needs_several_rows_is_named():
     class OfBatch(nn.Module):
         def __init__(self, n_features: int, n_outputs: int) -> None:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from skal.reading.probing import are_aligned, are_close, probe_rows
+from skal.reading.probing import (
+    are_aligned,
+    are_close,
+    probe_rows,
+    reads_rows_alone,
+)
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 7, 8, 9, 100])
@@ -50,3 +55,45 @@ def test_missing_gradients_are_those_of_zero():
     assert not are_close(None, one, outputs)
     assert are_close(one, one + 1e-6, outputs)
     assert not are_close(one, one + 0.1, outputs)
+
+
+def mean_of_large(x: torch.Tensor) -> torch.Tensor:
+    return x - x.mean(dim=0) if len(x) > 16 else x
+
+
+def sorts_large(x: torch.Tensor) -> torch.Tensor:
+    return x[x[:, 0].argsort()] if len(x) > 100 else x
+
+
+@pytest.mark.parametrize("read", [mean_of_large, sorts_large, lambda x: x.cumsum(0)])
+@pytest.mark.parametrize("inputs", [lambda x: x, lambda x: (x, x), lambda x: {"a": x}])
+def test_rows_that_depend_on_large_batches(read, inputs):
+    x = 1000 + torch.randn(200, 3)
+
+    def of(batch):
+        if isinstance(batch, dict):
+            batch = batch["a"]
+        return read(batch if isinstance(batch, torch.Tensor) else batch[0])
+
+    assert not reads_rows_alone(of, inputs(x))
+    assert not reads_rows_alone(lambda b: [of(b) * 0, of(b)], inputs(x))
+
+
+def test_rows_that_do_not_depend_on_others():
+    x = torch.randn(200, 3)
+    layer = torch.nn.Sequential(torch.nn.Linear(3, 400), torch.nn.Linear(400, 2))
+    before = torch.get_rng_state()
+    for read in (
+        layer,
+        lambda x: layer(x).round(),
+        lambda x: [x, layer(x)],
+        lambda x: torch.nn.functional.dropout(x),  # random: it cannot be told
+        lambda x: x * float("nan"),
+        lambda x: torch.ones(len(x), 1),
+        lambda x: x[:5],
+    ):
+        assert reads_rows_alone(read, x)
+        assert reads_rows_alone(read, x[:2])
+    assert reads_rows_alone(mean_of_large, x[:1])
+    assert not reads_rows_alone(lambda x: x - x.mean(dim=0), x[:2])
+    assert torch.equal(torch.get_rng_state(), before)

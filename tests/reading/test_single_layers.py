@@ -207,6 +207,7 @@ def test_a_layer_with_integers_as_outputs() -> None:
     assert "codes" not in check_gradients(access_of(Quantized()))
 
 
+@pytest.mark.filterwarnings("ignore:The outputs of Around")
 def test_a_layer_that_mixes_rows_is_not_read_alone() -> None:
     reader = GradientReader(access_of(Around(MixesRows())))
     reader(torch.as_tensor(X))

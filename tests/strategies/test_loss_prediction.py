@@ -6,8 +6,10 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 import skal
 from skal import ActiveLearner, Committee, CommitteeRegressor
@@ -102,6 +104,29 @@ def test_an_ensemble_is_averaged_and_its_nets_must_predict_losses():
     plain = DeepEnsembleClassifier(NetClassifier(max_epochs=1), 2).fit(X, y)
     with pytest.raises(UnsuitableLearnerError, match="NetClassifier was not"):
         LossPrediction().select(plain, POOL, 2)
+
+
+class SortsLarge(nn.Module):
+    """Sorts the rows of large batches, and restores their order at the end."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(n_features, 8), nn.Linear(8, n_outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training or len(x) <= 16:
+            return self.head(self.body(x).relu())
+        order = x[:, 0].argsort()
+        return self.head(self.body(x[order]).relu())[order.argsort()]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_module_that_sorts_rows(task):
+    net = make_net(task, strategy=LossPrediction, module=SortsLarge)
+    net.fit(*make_data(task))
+    assert len(LossPrediction().select(net, POOL[:16], 3).indices) == 3
+    with pytest.raises(UnsuitableLearnerError, match=r"SortsLarge sorts .* blocks="):
+        LossPrediction().select(net, POOL, 3)
 
 
 # With detach_after=0 the module is that of a plain net, and what other strategies read
