@@ -9,6 +9,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skal.contexts import hiding
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
 from skal.reading.models import Member
@@ -73,7 +74,8 @@ class _VirtualReader(Reader):
             self.labels = model.decode(np.asarray(model.estimator.classes_))
         self.has_variance = gives_variance(model.estimator)
         try:
-            first = self._sums(row := model.rows.read(slice(1)))
+            with hiding():
+                first = self._sums(row := model.rows.read(slice(1)))
         # What CatBoost raises where there are too few trees is its own type.
         except Exception as error:
             raise UnsuitableLearnerError(

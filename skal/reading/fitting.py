@@ -80,6 +80,8 @@ def fit_copy(
     copied = fill_seeds(clone(estimator), rng)
     try:
         copied.fit(X, y)
+    except Warning:  # under a filter that raises warnings
+        raise
     # Whatever else a fit raises, the user must know that it is not the learner's.
     except Exception as error:
         if is_out_of_memory(error):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from skal.contexts import call_with, hooked, input_of
+from skal.contexts import call_with, hiding, hooked, input_of
 from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.reading.access import NetAccess, as_columns, as_floats
 from skal.reading.batches import arguments, batch_length, index_batch, split
@@ -215,7 +215,8 @@ class GradientReader:
                 kind for kind, _ in layer.named_parameters() if prefix + kind in moving
             ]
             try:
-                sums = _sums(layer, passes, kinds)
+                with hiding():
+                    sums = _sums(layer, passes, kinds)
             except Exception as error:  # whatever a layer raises if it runs alone
                 if is_out_of_memory(error):
                     raise
@@ -467,9 +468,15 @@ def _own_gradients(
 
 @contextmanager
 def _as_unsuitable(module: nn.Module, names: list[str]) -> Iterator[None]:
-    """Turn the errors of torch.func into UnsuitableLearnerError."""
+    """Turn the errors of torch.func into UnsuitableLearnerError.
+
+    Its warnings of operations that are slow are hidden: one cannot choose others.
+    """
     try:
-        yield
+        with hiding(UserWarning, "There is a performance drop because"):
+            yield
+    except Warning:  # of the user's module, under a filter that raises warnings
+        raise
     # A module that is given a single row at a time may raise anything.
     except Exception as error:
         if is_out_of_memory(error):

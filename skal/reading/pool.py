@@ -17,6 +17,7 @@ from skorch import NeuralNet
 
 from skal._stacking import with_columns_of
 from skal._tables import column_names, take_columns
+from skal.contexts import hiding
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.access import NetAccess
 from skal.reading.models import Member
@@ -446,7 +447,7 @@ def _refusal(X: Any, learner: Any) -> Exception | None:
     """Let a model predict the first row, without changing it; return its error."""
     estimator, transformers, _ = unwrap(learner)
     try:
-        with preserve_global_rng():
+        with preserve_global_rng(), hiding():
             row = as_input(take_slice(X, slice(1)), estimator)
             row = transform_rows(row, transformers)
             if is_net(estimator):

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from skal.contexts import hiding
 from skal.reading.batches import batch_length, index_batch
 from skal.rng import preserve_global_rng
 
@@ -150,7 +151,7 @@ def reads_rows_alone(
         found = read(batch)
         return [found] if isinstance(found, Tensor) else list(found)
 
-    with preserve_global_rng():
+    with preserve_global_rng(), hiding():
         try:
             own, among = listed(few), [x[places] for x in listed(together)]
             return not _any_differ(own, among) or _any_differ(own, listed(few))

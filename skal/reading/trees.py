@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
+from skal.contexts import hiding
 from skal.reading.models import Member
 from skal.rows import Rows, array_if_tensor, as_array
 from skal.spaces import Leaves
@@ -75,7 +76,8 @@ def _trees(member: Member) -> list[tuple[Member, _Apply]]:
     apply = _method(member.estimator)
     if apply is not None:
         try:
-            _first_leaves(member, apply)
+            with hiding():
+                _first_leaves(member, apply)
         except MemoryError:
             raise  # it would otherwise choose another space in silence
         # What a booster without trees raises depends on its library.

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skal._tables import column_names, take_columns
+from skal.contexts import hiding
 from skal.reading.unwrapping import (
     accepts_nan,
     as_input,
@@ -88,8 +89,9 @@ def _accepts(pool: Pool, learner: Any) -> bool:
     if any(needs_labels(step) for w in wrappers for step in _transformers(w)):
         return True
     try:
-        if any(find_bad_rows(rows) is None for _, rows in _steps_on(pool, learner)):
-            return True
+        with hiding():
+            if any(find_bad_rows(rows) is None for _, rows in _steps_on(pool, learner)):
+                return True
     # Any transformer may refuse them, each in its own way.
     except Exception:
         return False
@@ -110,6 +112,8 @@ def _steps_on(pool: Pool, learner: Any) -> Iterator[tuple[Any, Any]]:
             own = clone(step)
             try:
                 rows = own.fit(array_if_tensor(rows)).transform(array_if_tensor(rows))
+            except Warning:  # under a filter that raises warnings
+                raise
             # Any transformer may refuse to be fitted, each in its own way.
             except Exception as error:
                 raise ValueError(

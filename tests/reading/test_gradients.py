@@ -452,7 +452,6 @@ class Regularized(nn.Module):
         return self.head(self.hidden(X).tanh()) * (1 + scale)
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize(
     "module",
     [Attention, Encoder, Functional, partial(Functional, called=True), Regularized],
