@@ -20,6 +20,8 @@ __all__ = ["hstack_rows", "stack_rows", "with_columns_of"]
 
 #: Kinds of numpy's dtypes that hold numbers.
 _NUMERIC = set("biuf")
+#: Types of narwhals that hold texts.
+_TEXTS = (nw.String, nw.Categorical, nw.Enum)
 
 
 def hstack_rows(blocks: Sequence[Any]) -> Any:
@@ -294,20 +296,67 @@ def _alike(old: Any, new: Any, name: str) -> list[Any]:
 
 
 def _alike_columns(old: Any, new: Any, name: str) -> tuple[Any, Any]:
+    old, new = _decoded(old), _decoded(new)
+    if old.dtype == nw.Unknown != new.dtype:  # null all along
+        old = old.cast(new.dtype)
     if old.dtype == new.dtype:
-        return old, new
+        return _alike_natives(old, new)
     numeric = [c.dtype.is_numeric() or c.dtype == nw.Boolean for c in (old, new)]
     if all(numeric):
+        if nw.Decimal in (old.dtype, new.dtype):  # an object to numpy
+            return old.cast(nw.Float64), new.cast(nw.Float64)
         known = old.head(0).to_numpy().dtype
         joint = _joint_dtype(known, new.drop_nulls().to_numpy(), name)
         if joint != known:
             old = old.cast(nw.Float64 if joint.kind == "f" else nw.Int64)
+        elif new.dtype == nw.Boolean:
+            new = new.cast(nw.Int8)  # pyarrow cannot cast it to half precision
     elif any(numeric) and new.null_count() < len(new):
         raise ValueError(
             f"{name}[{old.name!r}] is of type {new.dtype}, but the training data so "
             f"far are of type {old.dtype}: numbers and strings do not mix."
         )
+    elif old.dtype in _TEXTS and new.dtype in _TEXTS:
+        new = new.cast(nw.String)
+        if old.dtype == nw.Enum and not _holds_only(old.dtype.categories, new):
+            old = old.cast(nw.String)  # new categories have no rank
+    if old.implementation.is_pyarrow() and old.dtype in _TEXTS:
+        return _alike_natives(old, new)
     return old, new.cast(old.dtype)
+
+
+def _holds_only(categories: Sequence[str], column: Any) -> bool:
+    return set(column.drop_nulls().unique().to_list()) <= set(categories)
+
+
+def _alike_natives(old: Any, new: Any) -> tuple[Any, Any]:
+    """Give columns one type of pyarrow, which has several for texts and categories."""
+    if not old.implementation.is_pyarrow():
+        return old, new
+    known = old.to_native().type
+    if new.to_native().type == known:
+        return old, new
+    if old.dtype in _TEXTS:
+        new = new.cast(nw.String)
+        if getattr(known, "ordered", False):  # new categories have no rank
+            return old.cast(nw.String), new
+    return old, _cast_natively(new, known)
+
+
+def _decoded(column: Any) -> Any:
+    """Convert pyarrow's categories that are not texts, as of integers, to values."""
+    if not column.implementation.is_pyarrow():
+        return column
+    kind = column.to_native().type
+    values = getattr(kind, "value_type", None) if hasattr(kind, "index_type") else None
+    if values is None or "string" in str(values):
+        return column
+    return _cast_natively(column, values)
+
+
+def _cast_natively(column: Any, kind: Any) -> Any:
+    native = column.to_native().cast(kind)
+    return nw.from_native(native, series_only=True).alias(column.name)
 
 
 def with_columns_of(like: Any, X: Any) -> Any:

@@ -6,6 +6,7 @@ pandas is handled directly, as narwhals drops its index.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 __all__ = [
+    "as_known",
     "as_pandas",
     "column_label",
     "column_names",
@@ -40,13 +42,14 @@ __all__ = [
 
 def is_table(X: Any) -> bool:
     """Whether rows are a DataFrame of any library."""
-    return isinstance(X, pd.DataFrame) or bool(is_into_dataframe(X))
+    return isinstance(X, pd.DataFrame) or bool(is_into_dataframe(as_known(X)))
 
 
 def is_other_table(X: Any) -> bool:
     """Whether rows are a DataFrame or a Series of another library than pandas."""
     if hasattr(X, "iloc") or isinstance(X, np.ndarray):
         return False
+    X = as_known(X)
     return bool(is_into_dataframe(X) or is_into_series(X))
 
 
@@ -57,7 +60,28 @@ def is_lazy(X: Any) -> bool:
 
 def wrap(X: Any) -> Any:
     """Wrap a DataFrame or a Series by narwhals."""
-    return nw.from_native(X, eager_only=True, allow_series=True)
+    return nw.from_native(as_known(X), eager_only=True, allow_series=True)
+
+
+def as_known(X: Any) -> Any:
+    """Convert what only pyarrow itself takes for a table or a column.
+
+    Parameters
+    ----------
+    X : rows of any kind
+
+    Returns
+    -------
+    X : rows
+        Of a RecordBatch a Table, of an Array a ChunkedArray, without a copy; anything
+        else as it is.
+    """
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is None:
+        return X
+    if isinstance(X, pyarrow.RecordBatch):
+        return pyarrow.Table.from_batches([X])
+    return pyarrow.chunked_array([X]) if isinstance(X, pyarrow.Array) else X
 
 
 def take_table_rows(X: Any, rows: slice | np.ndarray) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
 from modAL.uncertainty import margin_sampling
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyRegressor
@@ -157,6 +159,96 @@ def test_labels_in_a_series():
     learner = ActiveLearner(LogisticRegression(), Margin(), FRAME[:2], labels)
     learner.teach(FRAME[2:4], labels)
     assert learner.y_training.to_list() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("strategy", [Margin(), CoreSet(), TypiClust(random_state=0)])
+def test_batches_and_arrays_of_pyarrow(strategy):
+    pa = pytest.importorskip("pyarrow")
+
+    def batch(rows):
+        return pa.record_batch({name: values[rows] for name, values in VALUES.items()})
+
+    start, rest = slice(20), slice(20, None)
+    results = []
+    for X, pool, labels in (
+        (FRAME[start], FRAME[rest], np.asarray),
+        (batch(start), batch(rest), pa.array),
+        (batch(start), batch(rest), lambda y: pa.array(y).dictionary_encode()),
+    ):
+        learner = ActiveLearner(LogisticRegression(), strategy, X, labels(Y[start]))
+        indices, rows = learner.query(pool, n_instances=4)
+        learner.teach(rows, labels(Y[rest][indices]))
+        assert n_rows(learner.X_training) == n_rows(learner.y_training) == 24
+        results.append((indices, learner.predict_proba(pool)))
+    for indices, proba in results[1:]:
+        assert_array_equal(indices, results[0][0])
+        assert_allclose(proba, results[0][1], rtol=1e-9)
+
+
+def texts(kind, values):
+    """A table with one column of texts."""
+    pa = pytest.importorskip("pyarrow")
+    if kind.startswith("polars"):
+        pl = pytest.importorskip("polars")
+        types = {
+            "polars": pl.String,
+            "polars categories": pl.Categorical,
+            "polars enum": pl.Enum(sorted(set(values))),
+        }
+        return pl.DataFrame({"c": pl.Series(values, dtype=types[kind])})
+    types = {
+        "pyarrow": pa.string(),
+        "pyarrow large": pa.large_string(),
+        "pyarrow categories": pa.dictionary(pa.int32(), pa.string()),
+        "pyarrow narrow": pa.dictionary(pa.int8(), pa.large_string()),
+    }
+    if kind == "pyarrow ordered":
+        return pa.Table.from_pandas(texts("pandas ordered", values))
+    if kind.startswith("pandas"):
+        categories = pd.Categorical(values, ordered=kind.endswith("ordered"))
+        return pd.DataFrame({"c": categories if " " in kind else values})
+    return pa.table({"c": pa.array(values).cast(types[kind])})
+
+
+TEXTS = [
+    *("polars", "polars categories", "polars enum"),
+    *("pyarrow", "pyarrow large", "pyarrow categories", "pyarrow narrow"),
+    *("pyarrow ordered", "pandas", "pandas categories", "pandas ordered"),
+]
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("new_kind", TEXTS)
+def test_texts_of_several_types_are_stacked(kind, new_kind):
+    old = texts(kind, ["x", "y", "x"])
+    for added in (["y", "y"], ["w", "x"]):
+        stacked = stack_rows(old, texts(new_kind, added))
+        assert type(stacked) is type(old)
+        assert as_frame(stacked)["c"].tolist() == ["x", "y", "x", *added]
+
+
+def as_frame(table):
+    return table if isinstance(table, pd.DataFrame) else as_pandas(table)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64", "bool", "decimal", "null"])
+@pytest.mark.parametrize("new_kind", ["float64", "float16", "int8", "bool", "decimal"])
+@LIBRARIES
+def test_numbers_of_several_types_are_stacked(library, kind, new_kind):
+    def column(kind, values):
+        if kind == "decimal":
+            return {"c": [Decimal(str(value)) for value in values]}
+        return {"c": [None, None] if kind == "null" else np.array(values, dtype=kind)}
+
+    half = [0.5, 1.5] if kind in ("float64", "decimal") else [0, 1]
+    new = [1.5, 0.5] if new_kind in ("float64", "float16", "decimal") else [1, 0]
+    stacked = stack_rows(library(column(kind, half)), library(column(new_kind, new)))
+    values = as_pandas(stacked)["c"].tolist()
+    if kind == "null":
+        assert pd.isna(values[:2]).all()
+    else:
+        assert list(map(float, values[:2])) == half
+    assert list(map(float, values[2:])) == new
 
 
 def test_a_lazy_table_is_refused():

@@ -18,6 +18,7 @@ from sklearn.utils import get_tags
 from skorch import NeuralNet
 
 from skal._stacking import hstack_rows
+from skal._tables import as_known
 from skal.exceptions import UnsuitableLearnerError
 from skal.rows import array_if_tensor, as_array, transform_rows
 
@@ -188,8 +189,9 @@ def as_input(X: Any, estimator: Any) -> Any:
     """Convert rows to a type that an estimator accepts; copy only where necessary.
 
     Tensors lose their gradient, and become arrays for scikit-learn's own estimators.
-    Sparse rows become csr or csc matrices, which every estimator can index.  Any other
-    kind is returned as it is, so that column names are kept.
+    Sparse rows become csr or csc matrices, which every estimator can index, and batches
+    and arrays of pyarrow tables and columns.  Any other kind is returned as it is, so
+    that column names are kept.
     """
     if sparse.issparse(X):
         if X.format in ("csr", "csc") and sparse.isspmatrix(X):
@@ -199,7 +201,7 @@ def as_input(X: Any, estimator: Any) -> Any:
         return array_if_tensor(X) if is_sklearn_own(estimator) else X.detach()
     if isinstance(X, Mapping):
         return {key: as_input(value, estimator) for key, value in X.items()}
-    return X
+    return as_known(X)
 
 
 def is_sklearn_own(estimator: Any) -> bool:
