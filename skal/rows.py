@@ -30,6 +30,7 @@ __all__ = [
     "array_if_tensor",
     "as_array",
     "as_dense",
+    "copied_rows",
     "dataset_inputs",
     "dense_pieces",
     "find_bad_rows",
@@ -187,6 +188,26 @@ def array_if_tensor(X: Any) -> Any:
     if X.dtype in (torch.bfloat16, torch.float16):
         X = X.float()
     return (X.to_dense() if _is_sparse_tensor(X) else X).numpy()
+
+
+def copied_rows(X: Any) -> Any:
+    """Copy rows, for code that may write into them.
+
+    Transformers with ``copy=False`` do, as may the `predict` of any estimator.  A query
+    reads rows several times, and they are the user's.  Datasets and tables that cannot
+    be written into are returned as they are.
+    """
+    if _is_dict(X):
+        return {key: copied_rows(values) for key, values in X.items()}
+    if isinstance(X, np.memmap):
+        return np.array(X)
+    if isinstance(X, torch.Tensor):
+        return X.clone()
+    if isinstance(X, list | tuple):
+        return type(X)([copied_rows(x) if hasattr(x, "shape") else x for x in X])
+    is_frame = hasattr(X, "iloc") and not hasattr(X, "dask")
+    can_copy = isinstance(X, np.ndarray) or sparse.issparse(X) or is_frame
+    return X.copy() if can_copy else X
 
 
 def as_dense(X: Any) -> np.ndarray:
@@ -425,7 +446,8 @@ class Rows:
 
     def read(self, rows: slice) -> Any:
         """Read consecutive rows; raises as `blocks` does."""
-        block = transform_rows(take_slice(self.X, rows), self.transformers)
+        block = copied_rows(take_slice(self.X, rows))
+        block = transform_rows(block, self.transformers)
         if not self._checked and find_bad_rows(block) is not None:
             self._raise_not_finite()
         return block

@@ -18,7 +18,7 @@ from skal.nets.copying import copy_estimator, parts_within
 from skal.nets.estimator import EstimatorNet
 from skal.nets.outcome import warn_if_untrained, warn_of_new_weights
 from skal.reading.unwrapping import as_input, is_gpytorch
-from skal.rows import n_rows, take_rows
+from skal.rows import copied_rows, n_rows, take_rows
 
 __all__ = [
     "bootstrap_sample",
@@ -71,8 +71,11 @@ def fit_estimator(
     along = dict(fit_kwargs)
     if bootstrap_rng is not None:
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
+    X, y = as_input(X, estimator), as_input(y, estimator)
+    if not isinstance(estimator, NeuralNet):  # a net gets copies of its batches
+        X, y = copied_rows(X), copied_rows(y)
     with naming_cells(X, "X"):
-        estimator.fit(as_input(X, estimator), as_input(y, estimator), **along)
+        estimator.fit(X, y, **along)
     for net in _plain_nets(estimator):
         if not is_gpytorch(net):  # trained in a few steps
             warn_if_untrained(net)

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.reading.pool import Pool
 from skal.rng import fill_seeds
-from skal.rows import n_rows
+from skal.rows import copied_rows, n_rows
 
 __all__ = ["FittedCopy", "fit_copy", "is_estimator", "labeled_rows"]
 
@@ -79,7 +79,7 @@ def fit_copy(
     """
     copied = fill_seeds(clone(estimator), rng)
     try:
-        copied.fit(X, y)
+        copied.fit(copied_rows(X), copied_rows(y))
     except Warning:  # under a filter that raises warnings
         raise
     # Whatever else a fit raises, the user must know that it is not the learner's.

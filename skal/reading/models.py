@@ -339,7 +339,8 @@ def _as_distributions(proba: np.ndarray, name: str) -> np.ndarray:
 
 
 def _transform(transformers: tuple[Any, ...], targets: Any) -> np.ndarray:
-    values = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
+    # Copies, as transformers with copy=False write into what they are given.
+    values = np.array(targets, dtype=np.float64).reshape(len(targets), -1)
     for transformer in transformers:
         values = np.asarray(transformer.transform(values), dtype=np.float64)
         values = values.reshape(len(values), -1)
@@ -347,6 +348,7 @@ def _transform(transformers: tuple[Any, ...], targets: Any) -> np.ndarray:
 
 
 def _undo(transformers: tuple[Any, ...], predictions: np.ndarray) -> np.ndarray:
+    predictions = predictions.copy()
     for transformer in reversed(transformers):
         undone = transformer.inverse_transform(predictions)
         predictions = np.asarray(undone).reshape(len(predictions), -1)

@@ -36,6 +36,7 @@ from skal.rows import (
     Rows,
     array_if_tensor,
     as_dense,
+    copied_rows,
     find_masked_rows,
     n_rows,
     take_rows,
@@ -448,7 +449,7 @@ def _refusal(X: Any, learner: Any) -> Exception | None:
     estimator, transformers, _ = unwrap(learner)
     try:
         with preserve_global_rng(), hiding():
-            row = as_input(take_slice(X, slice(1)), estimator)
+            row = copied_rows(as_input(take_slice(X, slice(1)), estimator))
             row = transform_rows(row, transformers)
             if is_net(estimator):
                 NetAccess(estimator).outputs(Rows(row, allow_nan=True))

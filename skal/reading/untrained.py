@@ -17,7 +17,7 @@ from skal.reading.unwrapping import (
     needs_labels,
     walk,
 )
-from skal.rows import ChainedRows, Rows, array_if_tensor, find_bad_rows
+from skal.rows import ChainedRows, Rows, array_if_tensor, copied_rows, find_bad_rows
 
 if TYPE_CHECKING:
     from skal.reading.pool import Pool
@@ -106,7 +106,7 @@ def _fitted_on(pool: Pool, learner: Any) -> list[Any]:
 def _steps_on(pool: Pool, learner: Any) -> Iterator[tuple[Any, Any]]:
     """Fit copies of the transformers of a learner in turn, and transform the rows."""
     *wrappers, estimator = walk(learner)
-    rows = as_input(pool.X, estimator)
+    rows = copied_rows(as_input(pool.X, estimator))
     for wrapper in wrappers:
         for step in _transformers(wrapper):
             own = clone(step)

@@ -20,7 +20,7 @@ from skorch import NeuralNet
 from skal._stacking import hstack_rows
 from skal._tables import as_known
 from skal.exceptions import UnsuitableLearnerError
-from skal.rows import array_if_tensor, as_array, transform_rows
+from skal.rows import array_if_tensor, as_array, copied_rows, transform_rows
 
 __all__ = [
     "accepts_nan",
@@ -177,7 +177,9 @@ def transform_inputs(learner: Any, X: Any) -> Any:
     """
     estimator, transformers, _ = unwrap(learner)
     if transformers:
-        return as_array(transform_rows(as_input(X, estimator), transformers))
+        return as_array(
+            transform_rows(copied_rows(as_input(X, estimator)), transformers)
+        )
     if not hasattr(estimator, "named_estimators_"):
         return X
     blocks = [transform_inputs(member, X) for member in estimator.estimators_]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skal.rows import take_rows
+from skal.rows import copied_rows, take_rows
 from skal.simulation.loop import Campaign, global_rng_lock
 from skal.simulation.store import CampaignStore
 
@@ -139,7 +139,7 @@ def play(
         for step in campaign.run(estimator, strategy):
             with global_rng_lock:
                 scores = {
-                    name: float(scorer(step.estimator, X_test, y_test))
+                    name: float(scorer(step.estimator, copied_rows(X_test), y_test))
                     for name, scorer in scorers.items()
                 }
             positions = campaign.rows[step.labeled]

@@ -13,7 +13,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.auto import predictive_std
 from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
-from skal.rows import take_rows
+from skal.rows import copied_rows, take_rows
 from skal.strategies.space import ReadsSpace, read_space
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def explain_rows(
                 or pool.task != "classification"
                 or _has_proba(pool)
             ):
-                found = np.asarray(learner.predict(rows))
+                found = np.asarray(learner.predict(copied_rows(rows)))
                 columns["prediction"] = list(found) if found.ndim > 1 else found
             uncertainty = _uncertainty(learner, rows)
             if uncertainty is not None:
