@@ -19,7 +19,13 @@ from skal.reading.access import NetAccess
 from skal.reading.inputs import read_inputs
 from skal.reading.pool import Member, Pool
 from skal.reading.process import as_process, is_process, read_process
-from skal.reading.space import NET_SPACES, Reader, Space, as_space
+from skal.reading.space import (
+    NET_SPACES,
+    Reader,
+    Space,
+    as_space,
+    covariance_features,
+)
 from skal.reading.trees import count_trees, read_leaves
 from skal.reading.untrained import seen_rows
 from skal.reading.unwrapping import is_gpytorch
@@ -45,6 +51,8 @@ _ENOUGH = 5
 _NAMES = (*NET_SPACES, "predictions", "leaves", "kernel", "inputs")
 #: Largest length of vectors of leaves and kernels if `n_components` is None.
 _N_COMPONENTS = 512
+#: Functions that are drawn from a Gaussian process.
+_N_FUNCTIONS = 100
 
 
 class ReadsSpace:
@@ -97,7 +105,9 @@ def read_space(
         ``"predictions"``
             Those of the models that `skal.posteriors.resolve_posterior` finds, less
             their mean: see `skal.posteriors.centred.centred_predictions`.  A
-            `Posterior` stands for the predictions of its models.
+            `Posterior` stands for the predictions of its models.  Of a Gaussian process
+            for regression, those of 100 functions drawn from it given its labels, whose
+            inner products approximate the covariances that ``"kernel"`` has exactly.
         ``"leaves"``
             The leaves of the trees of a model: see `skal.spaces.Leaves`.
         ``"kernel"``
@@ -154,6 +164,8 @@ def _read(
     """Read a space that `resolve_space` returned; as `read_space`."""
     if space == "inputs":
         return _inputs(pool)
+    if space == "predictions" and _has_functions(pool):
+        return _functions(_kernel(pool, n_components or _N_COMPONENTS), rng)
     if space == "predictions" or isinstance(space, Posterior):
         return _predictions(pool, space, rng)
     if space == "leaves":
@@ -225,11 +237,17 @@ def spaces_of(pool: Pool) -> list[str]:
     has = {
         **dict.fromkeys(NET_SPACES, is_of_nets(pool)),
         "kernel": all(map(is_process, pool.members)),
-        "predictions": _has_models(pool, "auto"),
+        "predictions": _has_models(pool, "auto") or _has_functions(pool),
         "leaves": count_trees(pool.members) > 1,
         "inputs": True,
     }
     return [name for name, found in has.items() if found]
+
+
+def _has_functions(pool: Pool) -> bool:
+    """Whether the one model is a distribution of functions, from which to draw."""
+    members = pool.members
+    return pool.task == "regression" and len(members) == 1 and is_process(members[0])
 
 
 def _first(pool: Pool) -> str:
@@ -339,6 +357,21 @@ def _kernel(pool: Pool, n_components: int) -> Space:
         return _as_pair(read_process(members[0], n_components))
     found = [read_process(member, n_components, own_rows=False) for member in members]
     return _as_pair([_mean_process(views) for views in zip(*found, strict=True)])
+
+
+def _functions(kernel: Space, rng: torch.Generator | None) -> Space:
+    """Draw functions of a Gaussian process given its labels, less their mean."""
+    if rng is None:
+        raise TypeError("The functions of a Gaussian process need a generator, rng.")
+    rows, labeled = covariance_features(kernel, "auto", "auto")
+    shape = (rows.shape[1], _N_FUNCTIONS)
+    weights = torch.randn(shape, generator=rng, dtype=torch.float64).to(rows)
+    weights -= weights.mean(dim=1, keepdim=True)
+    weights /= _N_FUNCTIONS**0.5
+    has_labeled = kernel.labeled is not None
+    return Space(
+        Dense(rows @ weights), Dense(labeled @ weights) if has_labeled else None
+    )
 
 
 def _mean_process(views: Sequence[Dense]) -> Dense:

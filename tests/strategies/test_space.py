@@ -289,6 +289,32 @@ def test_predictions_of_a_forest():
     assert strategy.space_ is posterior
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_predictions_of_a_process_are_functions_drawn_given_its_labels(seed):
+    learner = with_labeled(clone(PROCESS).fit(R_X, R_Y), R_X, R_Y)
+    pool = Pool(learner, R_POOL)
+    rows, labeled = read_space(pool, "predictions", rng=resolve_rng(seed)).vectors()
+    assert rows.shape == (30, 100)
+    torch.testing.assert_close(rows.sum(dim=1), torch.zeros_like(rows[:, 0]))
+    both = np.concatenate([R_POOL, R_X])
+    # scikit-learn adds the noise on the diagonal; the functions have none.
+    noisy = learner.estimator.predict(both, return_cov=True)[1]
+    covariance = noisy - 0.1 * np.eye(len(both))
+    drawn = torch.cat([rows, labeled]).double().numpy()
+    # Of Wishart's distribution with 99 degrees of freedom.
+    scale = np.sqrt((covariance**2 + np.outer(*[np.diag(covariance)] * 2)) / 99)
+    z = (drawn @ drawn.T - 0.99 * covariance)[scale > 1e-8] / scale[scale > 1e-8]
+    assert np.abs(z).max() < 6
+    assert 0.7 < np.sqrt(np.mean(z**2)) < 1.4
+    strategy = LCMD(space="predictions", random_state=seed)
+    picked = strategy.select(learner, R_POOL, 4).indices
+    assert strategy.space_ == "predictions"
+    again = LCMD(space="predictions", random_state=seed).select(learner, R_POOL, 4)
+    np.testing.assert_array_equal(picked, again.indices)
+    with pytest.raises(TypeError, match="rng"):
+        read_space(pool, "predictions")
+
+
 def test_rows_on_which_all_models_agree_are_at_zero():
     # Trees grown on all rows to single rows know these; a mean of 7 is rounded.
     trees = ExtraTreesRegressor(7, random_state=0)
