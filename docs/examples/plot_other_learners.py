@@ -2,8 +2,9 @@
 CatBoost, a forest and a Gaussian process
 =========================================
 
-Strategies work with any learner.  LCMD compares rows by the predictions of the trees of
-a forest, by the kernel of a Gaussian process, and by the leaves of boosted trees.
+Strategies work with any learner.  LCMD and BAIT compare rows by the predictions of the
+trees of a forest, by the kernel of a Gaussian process, and by the leaves of boosted
+trees.
 """
 
 # %%
@@ -18,7 +19,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.model_selection import ShuffleSplit
 
 from skal import compare_strategies
-from skal.strategies import LCMD, PredictiveVariance, Random
+from skal.strategies import BAIT, LCMD, PredictiveVariance, Random
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(400, 4))
@@ -39,8 +40,9 @@ else:
 
 # %%
 # The rows with the largest predictive variance are similar to each other, which is a
-# disadvantage in batches.  LCMD avoids that.  One generated function and three splits
-# prove little: :doc:`/which_strategy` has results on real tables.
+# disadvantage in batches.  LCMD and BAIT avoid that.  One generated function and three
+# splits prove little: by the results on real tables in :doc:`/which_strategy`, BAIT is
+# recommended for forests, and LCMD for the other two.
 
 size = (4.5 * len(learners), 4)
 figure, axes = plt.subplots(1, len(learners), figsize=size, layout="constrained")
@@ -50,6 +52,7 @@ for ax, (name, model) in zip(axes, learners.items(), strict=True):
         {
             "Random": Random(),
             "LCMD": LCMD(),
+            "BAIT": BAIT(),
             "PredictiveVariance": PredictiveVariance(),
         },
         X,
