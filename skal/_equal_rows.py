@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,22 +51,50 @@ def row_codes(X: Any) -> np.ndarray:
     if is_other_table(X):
         X = as_pandas(X)
     if hasattr(X, "iloc"):
-        return pd.util.hash_pandas_object(X, index=False).to_numpy().view(np.int64)
+        return _table_codes(X)
     if sparse.issparse(X):
         return _hashes(_sums(X))
     if isinstance(X, list | tuple) and not all(np.ndim(row) for row in X):
         return pd.factorize(np.array(X, dtype=object), use_na_sentinel=False)[0]
-    values = as_dense(array_if_tensor(X))
-    if values.dtype.kind == "O":
-        return row_codes(pd.DataFrame(values.reshape(len(values), -1)))
+    try:
+        values = as_dense(array_if_tensor(X))
+    except ValueError:  # rows of unequal lengths
+        return _cell_codes(X)
+    if values.dtype.kind not in "biufcmM" or values.dtype.char in "gG":  # long double
+        cells = values.reshape(len(values), -1).astype(object)
+        return _table_codes(pd.DataFrame(cells))
     return _hashes(values.reshape(n_rows(values), -1))
+
+
+def _table_codes(X: Any) -> np.ndarray:
+    try:
+        return pd.util.hash_pandas_object(X, index=False).to_numpy().view(np.int64)
+    except TypeError:  # cells that cannot be hashed
+        columns = [X] if X.ndim == 1 else [X.iloc[:, k] for k in range(X.shape[1])]
+        return _hashes(np.column_stack([_cell_codes(column) for column in columns]))
+
+
+def _cell_codes(cells: Iterable[Any]) -> np.ndarray:
+    """Assign numbers to cells of any kind, such as lists, the same to equal ones."""
+    seen: dict[Any, int] = {}
+    return np.array([seen.setdefault(_frozen(cell), len(seen)) for cell in cells])
+
+
+def _frozen(cell: Any) -> Any:
+    """Convert a cell to one that can be hashed."""
+    cell = array_if_tensor(cell)
+    if isinstance(cell, np.ndarray):
+        return cell.shape, tuple(cell.reshape(-1).tolist())
+    if isinstance(cell, Mapping):
+        return frozenset((key, _frozen(value)) for key, value in cell.items())
+    return tuple(map(_frozen, cell)) if isinstance(cell, list | tuple) else cell
 
 
 def any_of_equal(indices: np.ndarray, X: Any) -> np.ndarray:
     """Replace rows of a container as `without_order` does.
 
     Rows that are not in memory, as those of a Dataset or a dask array, are kept: they
-    would have to be read once more.  So are rows of unequal shapes.
+    would have to be read once more.  So are rows that cannot be compared.
     """
     if not in_memory(X):
         return indices

@@ -140,3 +140,28 @@ def test_entries_of_a_sparse_row_that_are_given_twice_are_summed() -> None:
     summed = rows.copy()
     summed.sum_duplicates()
     assert np.array_equal(row_codes(rows), row_codes(summed))
+
+
+CELLS = RNG.integers(0, 2, size=(30, 2))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        CELLS.astype(str),
+        CELLS.astype("S"),
+        CELLS.astype(np.longdouble) / 3,
+        CELLS.astype(object),
+        pd.Series(CELLS.tolist()),
+        pd.Series(list(CELLS)),
+        pd.Series([{"a": a, "b": [b]} for a, b in CELLS.tolist()]),
+        pd.DataFrame({"a": CELLS[:, 0], "b": CELLS[:, 1:].tolist()}),
+        [[0] * a + [1] * b for a, b in CELLS.tolist()],
+        [torch.ones(1 + a, 1 + b) for a, b in CELLS.tolist()],
+    ],
+)
+def test_rows_of_any_kind_are_compared(rows) -> None:
+    expected = pd.factorize(CELLS @ [2, 1])[0]
+    codes = row_codes(rows)
+    assert codes.dtype == np.int64
+    np.testing.assert_array_equal(pd.factorize(codes)[0], expected)
