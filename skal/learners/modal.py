@@ -19,7 +19,14 @@ from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.rows import as_array, as_dense, n_rows, row_shape, take_slice
+from skal.rows import (
+    as_array,
+    as_dense,
+    find_masked_rows,
+    n_rows,
+    row_shape,
+    take_slice,
+)
 
 __all__ = ["ask", "parse_answer"]
 
@@ -134,6 +141,11 @@ def parse_answer(answer: Any, n_pool: int, name: str) -> tuple[np.ndarray, Any]:
                 "must return indices, or (indices, metrics)."
             )
         answer, metrics = answer
+    if find_masked_rows(answer) is not None:
+        raise ValueError(
+            f"The strategy {name} returned masked indices: return those of picked rows "
+            "alone, as by indices.compressed()."
+        )
     indices = as_dense(answer)
     if indices.ndim == 0:
         indices = indices[None]

@@ -24,6 +24,7 @@ from skal.reading.pool import Pool
 from skal.rng import preserve_global_rng, resolve_rng, seed_from
 from skal.selection import Picks, top_k
 from skal.strategies.alike import tell_nothing_apart, warn_if_alike
+from skal.strategies.returned import as_positions, as_scores, check_not_nan
 from skal.validation import check_option
 
 if TYPE_CHECKING:
@@ -328,13 +329,9 @@ class QueryStrategy(BaseEstimator, ABC):
                 f"{name}._select must return Picks(indices, scores), got "
                 f"{type(picks).__name__}."
             )
-        indices = torch.as_tensor(picks[0]).cpu().long()
-        scores = torch.as_tensor(picks[1]).cpu()
-        if bool(scores.isnan().any()):
-            raise ValueError(
-                f"{name} returned a score of NaN: the outputs of the model are not "
-                "finite. Did its training diverge?"
-            )
+        indices = as_positions(picks[0], name)
+        scores = as_scores(picks[1], name).cpu()
+        check_not_nan(scores, type(self))
         right_shape = indices.shape == scores.shape == (n,)
         distinct = right_shape and len(indices.unique()) == n
         if not distinct or int(indices.min()) < 0 or int(indices.max()) >= m:
@@ -381,20 +378,15 @@ class ScoreStrategy(QueryStrategy):
         return top_k(self._checked_scores(pool, rng), n, rng)
 
     def _checked_scores(self, pool: Pool, rng: torch.Generator) -> Tensor:
-        scores = torch.as_tensor(self._score(pool, rng))
         name = type(self).__name__
+        scores = as_scores(self._score(pool, rng), name)
         if scores.shape != (len(pool),):
             raise RuntimeError(
                 f"{name}._score must return one score for each of the {len(pool)} "
                 f"rows, got shape {tuple(scores.shape)}. This is a bug in the "
                 "strategy."
             )
-        n_nan = int(scores.isnan().sum())
-        if n_nan:
-            raise ValueError(
-                f"{name} returned NaN for {n_nan} of {len(pool)} rows: the outputs of "
-                "the model are not finite. Did its training diverge?"
-            )
+        check_not_nan(scores, type(self))
         if len(pool) > 1:
             warn_if_alike(name, scores, pool)
         return scores
