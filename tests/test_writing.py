@@ -327,6 +327,7 @@ def test_members_of_a_committee_see_the_same_rows(strategy):
         ]
         committee = CommitteeRegressor(members, clone(strategy))
         found.append(committee.query(pool, 4)[0].tolist())
+        found[-1] += [committee.predict(pool).tolist(), committee.vote(pool).tolist()]
         np.testing.assert_array_equal(pool, POOL)
     assert found[0] == found[1]
 

@@ -30,7 +30,7 @@ from skal.learners.training import (
 from skal.reading.pool import complete_columns
 from skal.reading.unwrapping import accepts_nan, as_input, transform_inputs
 from skal.rng import resolve_rng, seed_from
-from skal.rows import as_dense, n_rows, take_rows
+from skal.rows import as_dense, copied_rows, n_rows, take_rows
 
 __all__ = ["BaseCommittee"]
 
@@ -218,7 +218,8 @@ class BaseCommittee(QueryMixin, DiagramMixin):
         self._check_members()
         answers = []
         for member in self.learner_list:
-            rows = as_input(X, member.estimator)
+            # A member that writes into its rows must not change those of the next.
+            rows = copied_rows(as_input(X, member.estimator))
             answers.append(as_dense(getattr(member, method)(rows, **kwargs)))
         return answers
 
