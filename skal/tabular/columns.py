@@ -17,6 +17,7 @@ from skal.tabular.dates import are_dates, can_be_dates
 from skal.tabular.frames import as_frame, columns_of_frame, has_names
 from skal.tabular.numbers import (
     hold_numbers,
+    is_complex,
     is_duration,
     is_duration_cell,
     is_number,
@@ -88,7 +89,7 @@ _WARNINGS: dict[str, tuple[Callable[[pd.Series], bool], str]] = {
         lambda column: True,
         "The columns {} are left out: (almost) every row has another value, so they "
         "identify rows and say nothing about new ones. Drop them, or convert them to "
-        "numbers or levels that repeat.",
+        "numbers, dates (pandas.to_datetime) or levels that repeat.",
     ),
     "number": (
         _is_whole_of_texts,
@@ -100,8 +101,9 @@ _WARNINGS: dict[str, tuple[Callable[[pd.Series], bool], str]] = {
         _looks_like_numbers,
         "The columns {} hold texts that look like numbers but cannot be read as such, "
         "and each text becomes a level. Convert them to numbers, for example by "
-        "pandas.to_numeric(column.str.replace(',', '')), or to categories if they are "
-        "levels: column.astype('category').",
+        "pandas.to_numeric(column.str.replace(',', '')), to dates by "
+        "pandas.to_datetime, or to categories if they are levels: "
+        "column.astype('category').",
     ),
 }
 
@@ -174,6 +176,8 @@ def _base_kind(column: pd.Series, distinct: np.ndarray) -> str:
         return "number"
     if are_dates(dtype):
         return "date"
+    if any(is_complex(cell) for cell in distinct):
+        return "number"  # which are refused
     for of_kind in (is_number, is_duration_cell):
         if len(distinct) and all(of_kind(cell) for cell in distinct):
             return "number"

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import validate_data
 
-from skal.tabular.frames import columns_of_frame
+from skal.tabular.frames import check_columns, columns_of_frame
 
 __all__ = ["DateParts", "are_dates", "can_be_dates"]
 
@@ -43,7 +42,7 @@ class DateParts(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> DateParts:
         """Find the first dates, and the parts that vary."""
-        validate_data(self, X, skip_check_array=True)
+        check_columns(self, X, reset=True)
         columns = list(columns_of_frame(X))
         self.names_ = [column.name for column in columns]
         self.first_, self.parts_ = [], []
@@ -58,7 +57,7 @@ class DateParts(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the parts."""
-        validate_data(self, X, reset=False, skip_check_array=True)
+        check_columns(self, X, reset=False)
         found = []
         for column, first, names in zip(
             columns_of_frame(X), self.first_, self.parts_, strict=True

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.utils.validation import validate_data
 
 from skal._tables import as_pandas, is_other_table
 
-__all__ = ["as_frame", "columns_of_frame", "has_names"]
+__all__ = ["as_frame", "check_columns", "columns_of_frame", "has_names"]
 
 
 def has_names(X: Any) -> bool:
@@ -51,3 +52,28 @@ def columns_of_frame(X: Any) -> Iterator[pd.Series]:
     """Yield the columns of rows of any container."""
     table = as_frame(X)
     return (table.iloc[:, k] for k in range(table.shape[1]))
+
+
+def check_columns(transformer: Any, X: Any, *, reset: bool) -> None:
+    """Note the columns in `fit`, and compare those of other rows with them.
+
+    scikit-learn compares names only if they are strings, and `ColumnTransformer` then
+    takes columns by position: others would be taken for them.
+
+    Raises
+    ------
+    ValueError
+        If there are others than in `fit`, or in another order.
+    """
+    validate_data(transformer, X, reset=reset, skip_check_array=True)
+    names = as_frame(X).columns if has_names(X) else None
+    if reset:
+        transformer.columns_ = names
+        return
+    known = transformer.columns_
+    if names is not None and known is not None and not names.equals(known):
+        raise ValueError(
+            f"The columns {list(names)} are where {list(known)} were in fit. Columns "
+            "whose names are not all strings are taken by position: pass them in the "
+            "same order, or name them by strings: X.columns = X.columns.astype(str)."
+        )

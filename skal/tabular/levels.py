@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import validate_data
 
-from skal.tabular.frames import columns_of_frame
+from skal.tabular.frames import check_columns, columns_of_frame
 
 __all__ = ["Ranks", "Texts", "as_texts"]
 
-#: How a database or a file may store True and False.
-_BOOLS = {"0": "False", "1": "True"}
+#: How a database or a file may store True and False, in small letters.
+_BOOLS = {"0": "False", "1": "True", "false": "False", "true": "True"}
 #: Number of unknown cells, and their share, from which they are reported: the odd one
 #: is to be expected.
 _MANY, _MOST = 5, 0.5
@@ -37,13 +36,13 @@ class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Texts:
         """Find the levels."""
-        validate_data(self, X, skip_check_array=True)
+        check_columns(self, X, reset=True)
         self.levels_ = [_levels(column) for column in columns_of_frame(X)]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Convert each column."""
-        validate_data(self, X, reset=False, skip_check_array=True)
+        check_columns(self, X, reset=False)
         found = []
         for column, levels in zip(columns_of_frame(X), self.levels_, strict=True):
             texts = as_texts(column)
@@ -57,7 +56,8 @@ class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Converts levels to their ranks; missing and unknown ones become NaN.
 
     The order is that of ordered categories, with all levels that they declare, and
-    otherwise the alphabet. Where the levels are True and False, 1 and 0 are these, too.
+    otherwise the alphabet. Where the levels are True and False, 1 and 0 are these, too,
+    and so are ``"true"`` and ``"FALSE"``.
 
     Attributes
     ----------
@@ -67,18 +67,19 @@ class Ranks(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Ranks:
         """Find the levels."""
-        validate_data(self, X, skip_check_array=True)
+        check_columns(self, X, reset=True)
         self.levels_ = [_ordered_levels(column) for column in columns_of_frame(X)]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Convert each column, whatever levels it declares."""
-        validate_data(self, X, reset=False, skip_check_array=True)
+        check_columns(self, X, reset=False)
         ranks = []
         for column, levels in zip(columns_of_frame(X), self.levels_, strict=True):
             texts = as_texts(column)
             if set(levels) <= set(_BOOLS.values()):
-                texts = np.array([_BOOLS.get(t, t) for t in texts], dtype=object)
+                known = [_BOOLS.get(str(text).lower(), text) for text in texts]
+                texts = np.array(known, dtype=object)
             codes = pd.Index(levels).get_indexer(texts)
             _warn_of_unknown(column.name, texts, codes)
             ranks.append(np.where(codes < 0, np.nan, codes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import string
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,15 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import validate_data
 
 from skal._tables import first_text
-from skal.tabular.frames import columns_of_frame
+from skal.tabular.frames import check_columns, columns_of_frame
 
 __all__ = [
     "RobustAsinhScaler",
     "as_numbers",
     "hold_numbers",
+    "is_complex",
     "is_duration",
     "is_duration_cell",
     "is_number",
@@ -62,7 +63,8 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> RobustAsinhScaler:
         """Compute medians and quartiles."""
-        validate_data(self, X, skip_check_array=True)
+        check_columns(self, X, reset=True)
+        self.are_durations_ = [_are_durations(c) for c in columns_of_frame(X)]
         self.has_texts_ = [_has_texts(column) for column in columns_of_frame(X)]
         values = as_numbers(X, self.has_texts_)
         # A column without any value gets zeros.
@@ -82,7 +84,11 @@ class RobustAsinhScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """Scale, and let large numbers grow slowly."""
-        validate_data(self, X, reset=False, skip_check_array=True)
+        check_columns(self, X, reset=False)
+        for column, durations in zip(
+            columns_of_frame(X), self.are_durations_, strict=True
+        ):
+            _check_unit(column, durations)
         values = as_numbers(X, self.has_texts_, warn=True)
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (values - self.center_) * self.scale_
@@ -143,6 +149,11 @@ def is_number(cell: Any) -> bool:
     return isinstance(cell, Real | Decimal) and not isinstance(cell, bool | np.bool_)
 
 
+def is_complex(cell: Any) -> bool:
+    """Whether a cell is a complex number, whose imaginary part may be lost."""
+    return isinstance(cell, complex | np.complexfloating)
+
+
 def number_in(cell: Any) -> float | None:
     """Read a number, or the text of one; None if it is not."""
     if isinstance(cell, str):
@@ -190,25 +201,28 @@ def hold_numbers(cells: Iterable[Any]) -> bool:
 
 
 def look_like_numbers(distinct: np.ndarray) -> bool:
-    """Whether texts look like numbers that cannot be read, such as ``"1,200"``.
+    """Whether texts look like numbers that cannot be read: ``"1,200"``, ``"5 km"``.
 
     Parameters
     ----------
     distinct : array of objects of shape (n,)
         The levels of a column. Few of them are levels, and whole numbers may be codes.
     """
-    like = [cell for cell in distinct if isinstance(cell, str) and _has_digits(cell)]
-    other = [cell for cell in like if not _WHOLE.fullmatch(cell)]
-    return (
-        len(distinct) > 2 * _FEWEST_NUMBERS
-        and len(like) >= _ALMOST_ALL * len(distinct)
-        and len(other) >= (1 - _ALMOST_ALL) * len(distinct)
+    if len(distinct) <= 2 * _FEWEST_NUMBERS:
+        return False
+    texts = [cell for cell in distinct if isinstance(cell, str)]
+    heads = [text.rstrip(string.ascii_letters) for text in texts]
+    # All have the same unit, if any: codes such as "10A" and "10B" have several.
+    units = Counter(
+        text[len(head) :]
+        for text, head in zip(texts, heads, strict=True)
+        if any(c.isdigit() for c in head) and not any(c.isalpha() for c in head)
     )
-
-
-def _has_digits(text: str) -> bool:
-    """Whether a text has digits, and no letters."""
-    return any(c.isdigit() for c in text) and not any(c.isalpha() for c in text)
+    unit, like = units.most_common(1)[0] if units else ("", 0)
+    whole = sum(bool(_WHOLE.fullmatch(text)) for text in texts)
+    other = like - whole if unit == "" else like
+    few = (1 - _ALMOST_ALL) * len(distinct)
+    return len(distinct) - like <= few and other >= few
 
 
 def _has_texts(column: pd.Series) -> bool:
@@ -253,6 +267,26 @@ def is_duration_cell(cell: Any) -> bool:
     return isinstance(cell, datetime.timedelta | np.timedelta64) and not pd.isna(cell)
 
 
+def _are_durations(column: pd.Series) -> bool:
+    return is_duration(column.dtype) or (
+        column.dtype == object and any(is_duration_cell(cell) for cell in column)
+    )
+
+
+def _check_unit(column: pd.Series, durations: bool) -> None:
+    """Raise if numbers are where durations were, or durations where numbers were."""
+    if _are_durations(column) == durations or not column.notna().any():
+        return
+    now, before = "durations", "numbers"
+    if durations:
+        now, before = before, now
+    raise ValueError(
+        f"Column {column.name!r} does not hold {before} as in fit, but {now}. Convert "
+        "them to the same: pandas.to_timedelta(column, unit=...) makes durations of "
+        "numbers, and column / pandas.Timedelta(days=1) makes numbers of durations."
+    )
+
+
 def _as_days(cell: Any) -> float:
     if isinstance(cell, datetime.timedelta):
         return cell.total_seconds() / _SECONDS
@@ -272,7 +306,9 @@ def _as_numbers(column: pd.Series) -> np.ndarray:
             f"Column {column.name!r} holds dates, and held numbers in fit. Convert "
             "them to the same numbers, such as years."
         )
-    if pd.api.types.is_complex_dtype(column.dtype):
+    if pd.api.types.is_complex_dtype(column.dtype) or (
+        column.dtype == object and any(is_complex(cell) for cell in column)
+    ):
         raise ValueError(
             f"Column {column.name!r} has complex numbers. Pass their real and "
             "imaginary parts as two columns."

@@ -66,6 +66,7 @@ def _repeat(*values: Any) -> list[Any]:
         (pd.Series([datetime.timedelta(k) for k in range(N)], dtype=object), "number"),
         (pd.Series([*DAYS.to_numpy()], dtype=object), "date"),
         (pd.array([[k % 3] for k in range(N)], pd.ArrowDtype(LISTS)), "level"),
+        (pd.Series([np.complex128(k, 1) for k in range(N)], dtype=object), "number"),
     ],
     ids=str,
 )
@@ -186,19 +187,24 @@ def test_an_id_with_a_few_texts_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["{},200", "${}", "{} €", "{} - 5", "<{}", "{}:30"], ids=range(6)
+    "cell",
+    ["{},200", "${}", "{} €", "{} - 5", "<{}", "{}:30", "{} km", "{}k"],
+    ids=range(8),
 )
 def test_levels_that_look_like_numbers_are_reported(cell: str) -> None:
     texts = [cell.format(k) for k in range(N - 5)] * 2
     table = pd.DataFrame({"price": texts, "c": range(2 * N - 10)})
     with pytest.warns(UserWarning, match=r"\['price'\] hold texts that look like"):
         assert ColumnsOf("level")(table) == ["price"]
-    words = table.assign(price=table["price"] + "x")
+    words = table.assign(price="no " + table["price"])
+    seats = table.assign(
+        price=[f"{k}{k % 3:x}{'abc'[k % 3]}" for k in range(N - 5)] * 2
+    )
     few = table[:20].assign(price=(texts[:10] * 2))
     zips = table.assign(price=[f"{k:05}" for k in range(N - 5)] * 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for other in (table.astype({"price": "category"}), words, few, zips):
+        for other in (table.astype({"price": "category"}), words, seats, few, zips):
             assert ColumnsOf("level")(other) == ["price"]
 
 

@@ -70,6 +70,12 @@ def test_true_and_false_may_be_stored_as_1_and_0(dtype: Any) -> None:
     np.testing.assert_array_equal(ranks.transform(new), [[1, 1], [0, np.nan]])
 
 
+def test_true_and_false_may_be_written_in_other_letters() -> None:
+    ranks = Ranks().fit(pd.DataFrame({"a": [False, True], "b": ["no", "yes"]}))
+    new = pd.DataFrame({"a": ["TRUE", "false"], "b": ["YES", "yes"]})
+    np.testing.assert_array_equal(ranks.transform(new), [[1, np.nan], [0, 1]])
+
+
 @pytest.mark.parametrize("part", [Texts, Ranks])
 def test_many_unknown_levels_are_reported(part: Any) -> None:
     levels = [*"abc"] * 10

@@ -189,3 +189,25 @@ def test_texts_become_missing_only_where_fit_had_texts() -> None:
     np.testing.assert_array_equal(out, empty)
     with pytest.raises(ValueError, match=r"'x' of column 'clean' .*errors='coerce'"):
         scaler.transform(same.assign(clean=pd.Series([1, "x", 2, 3], dtype=object)))
+
+
+@pytest.mark.parametrize("dtype", ["timedelta64[s]", object])
+def test_numbers_and_durations_do_not_stand_for_each_other(dtype: Any) -> None:
+    days = pd.Series(pd.to_timedelta(range(9), unit="D")).astype(dtype)
+    durations, numbers = (pd.DataFrame({"a": cells}) for cells in (days, range(9)))
+    gaps = pd.DataFrame({"a": [np.nan] * 9})
+    for fitted, other, now in (
+        (durations, numbers, "numbers"),
+        (numbers, durations, "durations"),
+    ):
+        scaler = RobustAsinhScaler(None).fit(fitted)
+        with pytest.raises(ValueError, match=rf"'a' does not hold .* but {now}\. Conv"):
+            scaler.transform(other)
+        assert np.isnan(scaler.transform(gaps)).all()
+
+
+@pytest.mark.parametrize("cell", [1 + 2j, np.complex128(1 + 2j)])
+def test_complex_cells_are_refused(cell: Any) -> None:
+    column = pd.Series([1.0, cell], dtype=object)
+    with pytest.raises(ValueError, match="'a' has complex numbers"):
+        as_numbers(pd.DataFrame({"a": column}))

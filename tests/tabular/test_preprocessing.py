@@ -291,6 +291,22 @@ def test_names_of_instances_are_left_out(n: int) -> None:
     assert len(names) <= 60 * 5
 
 
+@pytest.mark.parametrize(
+    "names", [[3, 1, 2], [("a", 1), ("b", 1), ("c", 2)], [1.5, np.nan, 0.5]], ids=str
+)
+def test_columns_without_strings_as_names_keep_their_order(names: list[Any]) -> None:
+    """They are taken by position, so that others would be taken for them."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(9, 3)))
+    X.columns = pd.Index(names, tupleize_cols=False)
+    transformer = make_tabular_preprocessor().fit(X)
+    expected = transformer.transform(X)
+    assert expected.shape == (9, 3)
+    np.testing.assert_array_equal(transformer.transform(X.to_numpy()), expected)
+    with pytest.raises(ValueError, match=r"are where .* same order.*astype\(str\)"):
+        transformer.transform(X.iloc[:, [1, 0, 2]])
+
+
 @pytest.mark.parametrize("part", [DateParts, Ranks, RobustAsinhScaler, Texts])
 def test_parts_refuse_other_columns_than_in_fit(part: Any) -> None:
     dates = pd.date_range("2024-01-01", periods=9)
