@@ -111,7 +111,7 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WHOLE = re.compile(r"\d+")
 #: Distinct numbers, and share of them among the cells, from which a column with texts
 #: holds numbers. A text that is repeated counts once, as it may stand for no value.
-_FEWEST_NUMBERS, _ALMOST_ALL, _MOST = 10, 0.9, 0.5
+_FEWEST_NUMBERS, _ALMOST_ALL, _MOST = 10, 0.85, 0.5
 #: Texts that a warning quotes.
 _SHOWN = 5
 

@@ -150,15 +150,18 @@ DECIMALS = [f"{k}.5" for k in range(60)]
         (DECIMALS + ["?"] * 61, False),
         (["1e3", "-.5", " 7 ", "+2", *DECIMALS], True),
         (["1_000", "nan", "inf", *DECIMALS], True),
-        (["1_000", "12,5", "inf", "0x1", *DECIMALS[:30]], False),
+        (["1_000", "12,5", "inf", "0x1", *DECIMALS[:15]], False),
         (["0.5", "1.0", "2.0"] * 20, False),  # levels
         (["0", "1", "2", "3+"] * 20, False),
         ([f"V{k}" for k in range(20)] + DECIMALS, False),
+        ([*DECIMALS[:17], "?", "n/a"], True),
+        ([*DECIMALS[:9], "?"], False),
+        (DECIMALS[:30] + [f"A{k}" for k in range(8)], False),
         ([*DECIMALS, True], False),
         ([*DECIMALS, [3]], False),
         ([], False),
     ],
-    ids=range(18),
+    ids=range(21),
 )
 def test_columns_of_texts_that_hold_numbers(cells: list[Any], expected: bool) -> None:
     assert hold_numbers(cells) == expected
