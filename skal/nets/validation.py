@@ -37,8 +37,9 @@ __all__ = [
 #: Range of values, relative to their size, in which float32 has 256 levels, and which
 #: may be an error of rounding in float64.
 _LEVELS, _ROUNDING = 2.0**-16, 1e-12
-#: Exponents of 2 between which weights are used as they are.
-_LEAST_EXPONENT, _LARGEST_EXPONENT = -60, 60
+#: Exponents of 2 between which the largest weight is used as it is; weights of rows and
+#: classes are multiplied. Weights below this share of it are 0.
+_LEAST_EXPONENT, _LARGEST_EXPONENT, _LEAST_SHARE = -40, 40, 2.0**-100
 #: The smallest number of float32.
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -289,8 +290,9 @@ def _check_length(X: Any, y: Any) -> None:
 def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
     """Validate sample weights and convert them to float32 of shape (m,).
 
-    Very large or small ones are scaled, so that their sums and products with losses
-    neither overflow nor vanish.
+    If all are very large or small, they are scaled, so that their sums and products
+    with losses neither overflow nor vanish. Those that vanish beside the largest become
+    0.
     """
     if isinstance(sample_weight, Real):
         sample_weight = np.full(len(y), sample_weight)
@@ -315,6 +317,7 @@ def check_weights(sample_weight: Any, y: np.ndarray) -> np.ndarray:
 
 def _in_single_precision(weights: np.ndarray) -> np.ndarray:
     """Cast weights of which only the ratios matter, by a power of 2 if need be."""
+    weights = np.where(weights < _LEAST_SHARE * weights.max(), 0.0, weights)
     exponent = np.frexp(weights.max())[1]
     if not _LEAST_EXPONENT <= exponent <= _LARGEST_EXPONENT:
         weights = np.ldexp(weights, -exponent)

@@ -384,6 +384,16 @@ def test_weights_become_float32() -> None:
     np.testing.assert_array_equal(check_weights(2, CODES), np.full(50, 2))
 
 
+@pytest.mark.parametrize("largest", [1e-270, 1e-20, 1.0, 1e20, 1e300])
+def test_weights_keep_their_ratios(largest: float) -> None:
+    shares = np.resize([1.0, 0.3, 1e-20, 1e-29, 1e-32, 0.0], 50)
+    weight = check_weights(largest * shares, CODES)
+    expected = np.where(shares > 1e-30, shares, 0)
+    np.testing.assert_allclose(weight / weight.max(), expected, rtol=1e-6)
+    assert 1e-13 < weight.max() < 1e13
+    assert (weight == 0).sum() == (expected == 0).sum()
+
+
 @pytest.mark.parametrize(
     ("weight", "message"),
     [

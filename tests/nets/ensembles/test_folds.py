@@ -223,6 +223,15 @@ def test_equal_weights_are_like_none(task: str, value: float) -> None:
     )
 
 
+def test_a_fold_of_vanishing_weights_does_not_look_well_predicted() -> None:
+    groups = np.arange(40) // 10
+    weight = np.where(groups == 0, 1e-44, 1.0)
+    found = make(n_estimators=4, max_steps=100)
+    found.fit(X, Y, sample_weight=weight, groups=groups)
+    expected = clone(found).fit(X, Y, sample_weight=groups > 0, groups=groups)
+    np.testing.assert_allclose(outputs(found), outputs(expected), rtol=1e-5)
+
+
 @BOTH
 def test_tiny_weights_are_like_none(task: str) -> None:
     y = target(task).copy()
