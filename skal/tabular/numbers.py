@@ -242,7 +242,7 @@ def _without_texts(column: pd.Series, warn: bool) -> pd.Series:
     for text in [text for text in lost if text.strip().lower() in ("", "nan")]:
         del lost[text]
     if warn and lost:
-        shown = ", ".join(f"{t!r} ({n})" for t, n in lost.most_common(_SHOWN))
+        shown = ", ".join(f"{str(t)!r} ({n})" for t, n in lost.most_common(_SHOWN))
         more = ", ..." if len(lost) > _SHOWN else ""
         warnings.warn(
             f"{lost.total()} of {len(cells)} cells of column {column.name!r} are not "

@@ -180,7 +180,8 @@ def test_texts_become_missing_only_where_fit_had_texts() -> None:
         r"2 of 4 cells of column 'dirty' are not numbers, and become missing: 'x' \(2\)"
         r".*errors='coerce'.*astype\('category'\)"
     )
-    new = pd.DataFrame({"clean": [1.0] * 4, "dirty": ["x", 2.5, "x", "30"]})
+    cells = [np.str_("x"), 2.5, "x", "30"]
+    new = pd.DataFrame({"clean": [1.0] * 4, "dirty": pd.Series(cells, dtype=object)})
     with pytest.warns(UserWarning, match=message) as warned:
         out = scaler.transform(new)
     assert len(warned) == 1
