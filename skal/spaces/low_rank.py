@@ -87,11 +87,12 @@ def low_rank(entries: Entries, diagonal: Tensor, n_components: int) -> Tensor:
         n = min(_PIVOTS, size - known)
         pivots = _pivots(entries, vectors[:, :known], left, n, least)
         own = vectors[pivots, :known]
-        columns = entries(None, pivots) - vectors[:, :known] @ own.T
-        root = torch.linalg.cholesky(columns[pivots])
-        new = torch.linalg.solve_triangular(root, columns.T, upper=False).T
-        vectors[:, known : known + len(pivots)] = new
-        left = (left - new.square().sum(dim=1)).clamp_(min=0)
+        # A product with few rows is fastest if they come first.
+        columns = entries(None, pivots).T - own @ vectors[:, :known].T
+        root = torch.linalg.cholesky(columns[:, pivots])
+        new = torch.linalg.solve_triangular(root, columns, upper=False)
+        vectors[:, known : known + len(pivots)] = new.T
+        left = (left - new.square().sum(dim=0)).clamp_(min=0)
         known += len(pivots)
     return vectors[:, : max(1, known)].contiguous()
 
