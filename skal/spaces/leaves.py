@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
-from skal._numerics.products import blocks
+from skal._numerics.shared_leaves import SharedLeaves
 from skal.spaces.dense import Embedding, cannot_compare
 from skal.spaces.low_rank import low_rank
 
 __all__ = ["Leaves", "leaf_vectors"]
 
-#: Rows that are compared with all others at a time, and elements of their table of
-#: leaves, 64 MiB.
-_TOGETHER, _TABLE = 64, 2**24
+#: Centers that are compared with all rows at a time.
+_TOGETHER = 64
 
 
 class Leaves(Embedding):
@@ -34,8 +34,10 @@ class Leaves(Embedding):
     A row is the vector of :math:`n_{codes}` elements that has :math:`1 / \sqrt{2 T}` at
     each of its leaves and 0 elsewhere.  The squared distance of two such vectors is the
     share of trees in which the rows fall into different leaves.  It is counted, and
-    therefore exact.  The codes take 4 · m · T bytes; comparing 64 rows with all takes
-    64 · m · T additions.
+    therefore exact.  The codes take 4 · m · T bytes, and a list of the rows of each
+    leaf, which is made when rows are first compared, as much again.  Comparing a row
+    with all takes as many additions as its leaves have rows, and m · T comparisons
+    where that is less work; see `skal._numerics.shared_leaves.SharedLeaves`.
 
     Examples
     --------
@@ -62,6 +64,43 @@ class Leaves(Embedding):
     def n_trees(self) -> int:
         """T."""
         return self.codes.shape[1]
+
+    @cached_property
+    def shared(self) -> SharedLeaves:
+        """Counts of the leaves that rows share."""
+        return SharedLeaves(self.codes.numpy(), self.n_codes)
+
+    def take(self, rows: Tensor | slice) -> Leaves:
+        """Leaves of some rows."""
+        return Leaves(self.codes[rows], self.n_codes, self.n_components)
+
+    def followed_by(self, others: Leaves) -> Leaves:
+        """Leaves of these rows and of other rows of the same trees."""
+        codes = torch.cat([self.codes, others.codes])
+        return Leaves(codes, self.n_codes, self.n_components)
+
+    def sq_dists(self) -> Tensor:
+        """Squared distances of rows that share 0, 1, ..., T leaves, ``(T + 1,)``."""
+        differ = torch.arange(self.n_trees, -1, -1, dtype=torch.float64)
+        return differ / self.n_trees
+
+    def mean_product(self) -> Tensor:
+        """Mean inner product of each row with all rows, itself included, ``(m,)``."""
+        sizes = torch.from_numpy(self.shared.sizes(self.shared.codes))
+        return sizes.sum(dim=1).double() / (2 * self.n_trees * max(1, len(self)))
+
+    def mean_nearness(self, reference: Tensor | None = None) -> Tensor:
+        """Mean of 1 / (1 + distance), as `skal.measures.mean_nearness`, ``(m,)``."""
+        m = len(self)
+        rows = torch.arange(m) if reference is None else reference
+        nearness = 1 / (1 + self.sq_dists().sqrt())
+        total = torch.zeros(m, dtype=torch.float64)
+        for own in self.codes[rows].numpy():
+            total += nearness[torch.from_numpy(self.shared.with_all(own))]
+        is_own = torch.zeros(m, dtype=torch.long)
+        is_own[rows] = 1
+        others = (total - is_own) / (len(rows) - is_own).clamp(min=1)
+        return ((1 + (m - 1) * others) / m).float().double()
 
     def sq_norm(self) -> Tensor:
         """Squared norm of each row, always 1/2, ``(m,)``."""
@@ -95,6 +134,18 @@ class Leaves(Embedding):
             center = torch.where(closer, number + start, center)
         return best.double() / self.n_trees, center
 
+    def nearest_among(self, rows: Tensor, others: Tensor) -> Tensor:
+        """Least share of some rows from any of the others; both are masks ``(m,)``.
+
+        For few rows; `nearest` is for few centers.
+        """
+        mask = others.numpy()
+        most = [
+            int(self.shared.with_all(own)[mask].max())
+            for own in self.codes[rows].numpy()
+        ]
+        return self.sq_dists()[most]
+
     def lower_bounds(self, rows: Tensor) -> Tensor:
         """Shares of some rows with all rows, which are exact, ``(t, m)``."""
         differ = self._differ(self.codes[rows])
@@ -103,23 +154,16 @@ class Leaves(Embedding):
 
     def share_leaves(self, rows: Tensor | None, others: Tensor) -> Tensor:
         """Half the share of trees in which rows share a leaf: their inner products."""
-        own = self if rows is None else Leaves(self.codes[rows], self.n_codes)
-        differ = own._differ(self.codes[others]).T
-        return (0.5 - differ.double().div_(2 * self.n_trees)).contiguous()
+        own = self if rows is None else self.take(rows)
+        differ = own._differ(self.codes[others])
+        return (0.5 - differ.double().div_(2 * self.n_trees)).T
 
     def _differ(self, codes: Tensor) -> Tensor:
         """Count the trees in which rows differ from `codes`, ``(t, m)``, float32."""
         result = torch.empty(len(codes), len(self))
-        step = max(1, min(_TOGETHER, _TABLE // self.n_codes))
-        for start in range(0, len(codes), step):
-            few = codes[start : start + step]
-            is_own = torch.zeros(self.n_codes, len(few))
-            numbers = torch.arange(len(few))[:, None].expand_as(few)
-            is_own[few.flatten().long(), numbers.flatten()] = 1.0
-            for part in blocks(len(self), max(len(few), self.n_trees)):
-                same = embedding_bag(self.codes[part], is_own, mode="sum")
-                result[start : start + step, part] = self.n_trees - same.T
-        return result
+        for row, own in zip(result, codes.numpy(), strict=True):
+            row.copy_(torch.from_numpy(self.shared.with_all(own)))
+        return result.neg_().add_(self.n_trees)
 
 
 def leaf_vectors(pool: Leaves, labeled: Leaves | None) -> tuple[Tensor, Tensor]:
@@ -132,7 +176,6 @@ def leaf_vectors(pool: Leaves, labeled: Leaves | None) -> tuple[Tensor, Tensor]:
     """
     both = pool
     if labeled is not None:
-        codes = torch.cat([pool.codes, labeled.codes])
-        both = Leaves(codes, pool.n_codes)
+        both = pool.followed_by(labeled)
     vectors = low_rank(both.share_leaves, both.sq_norm(), pool.n_components)
     return vectors[: len(pool)], vectors[len(pool) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from skal.measures import mean_cosine, mean_nearness
 from skal.selection import lcmd
 from skal.spaces import Dense, Leaves
 from skal.spaces.leaves import leaf_vectors
@@ -74,12 +75,27 @@ def test_vectors_have_the_inner_products_of_leaves() -> None:
     assert bool((rows.square().sum(dim=1) <= 0.5 + 1e-12).all())
 
 
-def test_a_table_of_many_leaves_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = Leaves(ROWS, POOL.n_codes).lower_bounds(torch.arange(20))
-    monkeypatch.setattr("skal.spaces.leaves._TABLE", 3 * POOL.n_codes)
-    assert torch.equal(
-        Leaves(ROWS, POOL.n_codes).lower_bounds(torch.arange(20)), expected
-    )
+def test_means_over_the_pool() -> None:
+    vectors = one_hot(ROWS)
+    expected = mean_cosine(vectors) / 2
+    torch.testing.assert_close(POOL.mean_product(), expected)
+    for reference in (None, torch.tensor([5, 3, 77])):
+        found = POOL.mean_nearness(reference)
+        torch.testing.assert_close(found, mean_nearness(vectors, reference))
+
+
+def test_least_shares_among_some_rows() -> None:
+    shares = (ROWS[:, None] != ROWS).double().mean(dim=2)
+    rows, others = torch.arange(90) < 9, torch.arange(90) > 20
+    expected = shares[rows][:, others].amin(dim=1)
+    assert torch.equal(POOL.nearest_among(rows, others), expected)
+
+
+def test_some_rows_and_those_of_others() -> None:
+    some = torch.tensor([8, 2])
+    both = POOL.take(some).followed_by(LABELED)
+    assert torch.equal(both.codes, torch.cat([ROWS[some], CENTERS]))
+    assert (both.n_codes, both.n_components) == (POOL.n_codes, POOL.n_components)
 
 
 def test_bad_leaves() -> None:
