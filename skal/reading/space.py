@@ -84,6 +84,17 @@ class Space(NamedTuple):
             )
         return self
 
+    def leaves_or_vectors(self) -> tuple[Leaves | Tensor, Leaves | Tensor]:
+        """Return the leaves of the pool and of labeled rows, or else their vectors.
+
+        For selectors that compare leaves faster, and exactly.  Raises as `dense`.
+        """
+        if not isinstance(self.pool, Leaves):
+            return self.vectors()
+        labeled = self.labeled
+        no_rows = self.pool.take(slice(0))
+        return self.pool, labeled if isinstance(labeled, Leaves) else no_rows
+
     def vectors(self) -> tuple[Tensor, Tensor]:
         """Return the vectors of the pool ``(m, d)`` and of labeled rows ``(L, d)``.
 
@@ -92,6 +103,18 @@ class Space(NamedTuple):
         pool, labeled = self.dense()
         rows: Tensor = pool.features  # type: ignore[attr-defined]
         return rows, labeled.features if isinstance(labeled, Dense) else rows[:0]
+
+    def to_cluster(self) -> Tensor:
+        """Return the vectors of all rows, first those of the pool, ``(m + L, d)``.
+
+        Raises as `dense`.  Those of leaves, which are longer than most, are float32.
+        """
+        rows, labeled = self.vectors()
+        if not isinstance(self.pool, Leaves):
+            return torch.cat([rows, labeled])
+        both = torch.empty(len(rows) + len(labeled), rows.shape[1])
+        both[: len(rows)], both[len(rows) :] = rows, labeled
+        return both
 
 
 # -- readers -------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from torch import Tensor
 from skal._numerics.nearest import nearest, sq_dist_to
 from skal._numerics.products import blocks, linear
 from skal.selection._greedy import LazyGreedy, Picks, check_n
+from skal.selection._leaf_cover import LeafCover
+from skal.spaces.leaves import Leaves
 from skal.validation import check_positive
 
 __all__ = ["max_herding", "spread"]
@@ -21,24 +23,24 @@ _LEAST_EXPONENT = -60.0
 
 
 def max_herding(
-    features: Tensor,
+    features: Tensor | Leaves,
     n: int,
     bandwidth: float | None = None,
-    labeled: Tensor | None = None,
+    labeled: Tensor | Leaves | None = None,
     weights: Tensor | None = None,
 ) -> Picks:
     r"""Pick greedily the rows that cover the others best, by a Gaussian kernel [1]_.
 
     Parameters
     ----------
-    features : Tensor of shape (m, d)
+    features : Tensor of shape (m, d), or Leaves
         Finite.
     n : int
         From 0 to m.
     bandwidth : float, optional
         :math:`\sigma` of the kernel, in units of the features; by default their
         `spread`.
-    labeled : Tensor of shape (L, d), optional
+    labeled : Tensor of shape (L, d), or Leaves, optional
         Rows that cover from the beginning.
     weights : Tensor of shape (m,), optional
         Importance of covering each row, not negative [2]_; by default 1.
@@ -68,6 +70,10 @@ def max_herding(
     computed in blocks, in float32 where that is precise enough; nothing of size m × m
     is kept, only a copy of the rows.
 
+    Gains of `Leaves` are bounded by the rows that share two leaves, which takes m · T²
+    / 2 additions for T trees, and are computed only where the bound does not rule a row
+    out.
+
     References
     ----------
     .. [1] Bae, Noh and Sutherland, "Generalized coverage for more robust low-budget
@@ -84,23 +90,31 @@ def max_herding(
     tensor([2, 4])
     """
     check_n(n, len(features))
-    if weights is None:
-        weights = features.new_ones(len(features), dtype=torch.float64)
-    elif not bool(((weights >= 0) & weights.isfinite()).all()):
+    if weights is not None and not bool(((weights >= 0) & weights.isfinite()).all()):
         raise ValueError("weights must be finite and not negative.")
     if bandwidth is None:
         bandwidth = spread(features) or 1.0
     check_positive("bandwidth", bandwidth)
-    indices, scores = _Herd(features, float(bandwidth), labeled, weights).pick(n)
+    herd: LazyGreedy
+    if isinstance(features, Leaves):
+        assert labeled is None or isinstance(labeled, Leaves)
+        kernel = (-features.sq_dists() / bandwidth**2).exp_()
+        herd = LeafCover(features, kernel, weights, labeled)
+    else:
+        assert not isinstance(labeled, Leaves)
+        if weights is None:
+            weights = features.new_ones(len(features), dtype=torch.float64)
+        herd = _Herd(features, float(bandwidth), labeled, weights)
+    indices, scores = herd.pick(n)
     return Picks(indices, scores / max(1, len(features)))
 
 
-def spread(features: Tensor) -> float:
+def spread(features: Tensor | Leaves) -> float:
     """Root of half the mean squared distance between two rows drawn with replacement.
 
     Parameters
     ----------
-    features : Tensor of shape (m, d)
+    features : Tensor of shape (m, d), or Leaves
 
     Returns
     -------
@@ -115,6 +129,8 @@ def spread(features: Tensor) -> float:
     >>> spread(torch.tensor([[3.0, 0.0], [-3.0, 0.0]]))
     3.0
     """
+    if isinstance(features, Leaves):
+        return float((0.5 - features.mean_product().mean()).clamp(min=0)) ** 0.5
     mean = features.mean(dim=0, dtype=torch.float64)
     total = 0.0
     for part in blocks(*features.shape):

@@ -7,16 +7,21 @@ from torch import Tensor
 
 from skal._numerics.products import blocks, inner_products, linear
 from skal.selection._greedy import LazyGreedy, Picks
+from skal.selection._leaf_cover import LeafCover
+from skal.spaces.leaves import Leaves
 
 __all__ = ["max_cover"]
 
 
-def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Picks:
+def max_cover(
+    features: Tensor | Leaves, n: int, candidates: Tensor | None = None
+) -> Picks:
     r"""Pick the most representative rows by their cosines, greedily [1]_.
 
     Parameters
     ----------
-    features : Tensor of shape (m, d)
+    features : Tensor of shape (m, d), or Leaves
+        The cosine of leaves is the share of trees in which two rows share theirs.
     n : int
         From 0 to the number of candidates.
     candidates : Tensor of shape (K,), int64, optional
@@ -42,6 +47,7 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     is 0.  Ties are broken in a fixed random order.
 
     Between m · d · n and m · d · K · n multiply-adds; nothing of size m × K is kept.
+    A product with leaves is a count of the rows in those of a candidate.
 
     References
     ----------
@@ -57,12 +63,21 @@ def max_cover(features: Tensor, n: int, candidates: Tensor | None = None) -> Pic
     >>> max_cover(rows, 2).indices
     tensor([1, 0])
     """
-    rows = torch.arange(len(features), device=features.device)
     if candidates is not None:
         rows = candidates.unique()
+    elif isinstance(features, Leaves):
+        rows = torch.arange(len(features))
+    else:
+        rows = torch.arange(len(features), device=features.device)
     if len(rows) < n:
         raise ValueError(f"Cannot pick {n} of {len(rows)} candidates.")
-    indices, scores = _Cover(features, rows).pick(n)
+    cover: LazyGreedy
+    if isinstance(features, Leaves):
+        cosine = torch.linspace(0, 1, features.n_trees + 1, dtype=torch.float64)
+        cover = LeafCover(features, 1 + cosine, rows=rows)
+    else:
+        cover = _Cover(features, rows)
+    indices, scores = cover.pick(n)
     return Picks(rows[indices], scores)
 
 

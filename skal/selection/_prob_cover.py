@@ -6,31 +6,33 @@ import torch
 from torch import Tensor
 
 from skal._numerics.balls import Balls
+from skal._numerics.leaf_balls import LeafBalls
 from skal._numerics.nearest import nearest
 from skal.selection._centers import k_center
 from skal.selection._greedy import Greedy, Picks, check_n
 from skal.spaces.dense import Dense
+from skal.spaces.leaves import Leaves
 
 __all__ = ["prob_cover", "pure_radius"]
 
 
 def prob_cover(
-    features: Tensor,
+    features: Tensor | Leaves,
     n: int,
     radius: float,
-    labeled: Tensor | None = None,
+    labeled: Tensor | Leaves | None = None,
     rng: torch.Generator | None = None,
 ) -> Picks:
     r"""Pick greedily the rows whose balls cover the most uncovered rows [1]_.
 
     Parameters
     ----------
-    features : Tensor of shape (m, d)
+    features : Tensor of shape (m, d), or Leaves
     n : int
         From 0 to m.
     radius : float
         A row covers the rows nearer than this, and its duplicates.
-    labeled : Tensor of shape (L, d), optional
+    labeled : Tensor of shape (L, d), or Leaves, optional
         Rows whose balls cover from the beginning.
     rng : torch.Generator, optional
         On the CPU.  Draws one of the rows that cover equally many; by default it is the
@@ -56,6 +58,9 @@ def prob_cover(
     beginning, in matrix products whose rounding is bounded; what it leaves open is
     computed exactly.  Neither a graph nor anything else of size m × m is kept.
 
+    The pairs of rows of `Leaves` that are in each other's balls are found by their
+    common leaves; see `skal._numerics.leaf_balls.LeafBalls`.
+
     References
     ----------
     .. [1] Yehuda, Dekel, Hacohen and Weinshall, "Active learning through a covering
@@ -77,19 +82,26 @@ def prob_cover(
 class _Cover(Greedy):
     """Uncovered rows in the ball of each row."""
 
+    balls: Balls | LeafBalls
+
     def __init__(
         self,
-        features: Tensor,
+        features: Tensor | Leaves,
         radius: float,
-        labeled: Tensor | None,
+        labeled: Tensor | Leaves | None,
         rng: torch.Generator | None,
     ) -> None:
-        self.features, self.rng = features, rng
-        self.labeled = features[:0] if labeled is None else labeled
-        self.balls = Balls(features, radius)
-        self.covered = torch.zeros_like(features[:, 0], dtype=torch.bool)
-        if len(self.labeled):
-            self.covered = self.balls.holds(nearest(features, self.labeled)[0])
+        self.rng = rng
+        self.rows = features if isinstance(features, Leaves) else Dense(features)
+        known = Dense(labeled) if isinstance(labeled, Tensor) else labeled
+        if isinstance(self.rows, Leaves):
+            self.balls = LeafBalls(self.rows.shared, radius)
+        else:
+            self.balls = Balls(self.rows.features, radius)
+        self.sq_dist = torch.full_like(self.rows.sq_norm(), torch.inf)
+        if known is not None and len(known):
+            self.sq_dist = self.rows.nearest(known)[0]
+        self.covered = self.balls.holds(self.sq_dist)
         self.value = self.balls.count(~self.covered).double()
 
     def choose(self) -> tuple[int, Tensor] | None:
@@ -113,13 +125,15 @@ class _Cover(Greedy):
     def rest(self, left: Tensor, n: int) -> Tensor:
         """Return the rows farthest from every labeled and picked one."""
         rows = torch.nonzero(left)[:, 0]
-        centers = torch.cat([self.labeled, self.features[~left]])
-        sq_dist = nearest(self.features[rows], centers)[0]
-        return rows[k_center(Dense(self.features[rows]), n, sq_dist).indices]
+        sq_dist = self.sq_dist[rows]
+        others, picks = self.rows.take(rows), self.rows.take(torch.nonzero(~left)[:, 0])
+        if len(picks):
+            sq_dist = torch.minimum(sq_dist, others.nearest(picks)[0])
+        return rows[k_center(others, n, sq_dist).indices]
 
 
 def pure_radius(
-    features: Tensor,
+    features: Tensor | Leaves,
     clusters: Tensor,
     purity: float = 0.95,
     rows: Tensor | None = None,
@@ -128,7 +142,7 @@ def pure_radius(
 
     Parameters
     ----------
-    features : Tensor of shape (m, d)
+    features : Tensor of shape (m, d), or Leaves
     clusters : Tensor of shape (m,), int64
         Cluster of each row, in place of its label.
     purity : float
@@ -150,7 +164,7 @@ def pure_radius(
     -----
     A ball is pure up to the distance of its row from the nearest row of another
     cluster, so the radius is a quantile of these distances.  Takes M·m·d multiply-adds
-    and a copy of the rows.
+    and a copy of the rows, or compares M rows with all by their leaves.
 
     Examples
     --------
@@ -170,11 +184,14 @@ def pure_radius(
     distances = []
     for cluster in clusters[considered].unique():
         own = clusters == cluster
-        balls = features[own & considered]
+        chosen = own & considered
         if bool(own.all()):
-            distances.append(features.new_full((len(balls),), torch.inf))
+            infinite = clusters.new_full((), torch.inf, dtype=torch.float64)
+            distances.append(infinite.expand(int(chosen.sum())))
+        elif isinstance(features, Leaves):
+            distances.append(features.nearest_among(chosen, ~own).sqrt())
         else:
-            distances.append(nearest(balls, features[~own])[0].sqrt())
+            distances.append(nearest(features[chosen], features[~own])[0].sqrt())
     ordered = torch.cat(distances).sort().values
     # A product such as 0.1 * 10 may miss its whole number by rounding.
     n_impure = int(round((1 - purity) * len(ordered), 9))

@@ -82,6 +82,10 @@ class Dense(Embedding):
     def __len__(self) -> int:
         return len(self.features)
 
+    def take(self, rows: Tensor) -> Dense:
+        """Vectors of some rows."""
+        return Dense(self.features[rows])
+
     def sq_norm(self) -> Tensor:
         """Squared norm of each row, ``(m,)``."""
         result = self.features.new_empty(len(self))

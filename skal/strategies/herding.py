@@ -18,6 +18,7 @@ from skal.reading.unwrapping import estimator_of, learners_of
 from skal.rng import seed_from
 from skal.rows import n_rows, take_rows
 from skal.selection import Picks, max_herding
+from skal.spaces import Leaves
 from skal.strategies.base import QueryStrategy, ScoreStrategy
 from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import WrappingStrategy
@@ -67,6 +68,9 @@ class MaxHerding(ReadsSpace, QueryStrategy):
     exponentials: coverage is computed in blocks, and again only where it may decide a
     pick.  Picking 100 of 20,000 rows with 64 elements takes 6 seconds on one core, and
     70 MB.  The time grows with the square of m: for larger pools, use `Subsample`.
+    ``"leaves"`` are compared as they are: gains are bounded by the rows that share two
+    leaves, and computed by counting the rows in the leaves of a row.  Picking 100 of
+    50,000 rows by 100 trees takes some 15 seconds, and 200 MB.
 
     References
     ----------
@@ -104,7 +108,7 @@ class MaxHerding(ReadsSpace, QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         bandwidth = _given("bandwidth", self.bandwidth)
-        rows, labeled = self._read_space(pool, rng).vectors()
+        rows, labeled = self._read_space(pool, rng).leaves_or_vectors()
         return max_herding(rows, n, bandwidth, labeled)
 
 
@@ -202,10 +206,11 @@ class UHerding(ReadsSpace, WrappingStrategy):
             weights = 1 + torch.stack(margins).mean(dim=0)
         else:
             weights = not_negative(self._wrapped_scores("strategy", pool, rng))
-        rows, labeled = self._read_space(pool, rng).vectors()
+        rows, labeled = self._read_space(pool, rng).leaves_or_vectors()
         if bandwidth is None:
             bandwidth = smallest_distance(labeled)
-        weights = weights.double().to(rows.device).clamp(min=0)
+        device = torch.device("cpu") if isinstance(rows, Leaves) else rows.device
+        weights = weights.double().to(device).clamp(min=0)
         if not bool((weights > 0).any()):
             weights = torch.ones_like(weights)
         return max_herding(rows, n, bandwidth, labeled, weights)
@@ -221,9 +226,14 @@ def _given(name: str, value: Any) -> float | None:
     return float(value)
 
 
-def smallest_distance(rows: Tensor) -> float | None:
+def smallest_distance(rows: Tensor | Leaves) -> float | None:
     """Return the smallest distance above 0 between two rows; None if there is none."""
     least = torch.inf
+    if isinstance(rows, Leaves):
+        for i in range(len(rows)):
+            sq_dist = rows.sq_dist(i)
+            least = min([least, *sq_dist[sq_dist > 0].sqrt().tolist()])
+        return least if least < torch.inf else None
     for part in blocks(len(rows), max(rows.shape)):
         apart = torch.cdist(
             rows[part].double(),

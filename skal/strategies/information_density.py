@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skal.measures import mean_cosine, mean_nearness, not_negative
 from skal.reading.pool import Pool
+from skal.spaces import Leaves
 from skal.strategies.base import ScoreStrategy
 from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import WrappingStrategy
@@ -52,7 +53,8 @@ class InformationDensity(ReadsSpace, WrappingStrategy, ScoreStrategy):
 
     The cost is that of `strategy`, and m × d elements are kept.  The mean cosine is a
     product with the mean of the unit vectors, in two passes; the mean of 1 / (1 +
-    distance) takes m × `n_reference` × d multiply-adds in blocks.
+    distance) takes m × `n_reference` × d multiply-adds in blocks.  ``"leaves"`` are
+    counted, and need no vectors.
 
     References
     ----------
@@ -97,15 +99,22 @@ class InformationDensity(ReadsSpace, WrappingStrategy, ScoreStrategy):
         if self.n_reference is not None:
             check_int("n_reference", self.n_reference)
         scores = self._wrapped_scores("strategy", pool, rng)
-        points, _ = self._read_space(pool, rng).vectors()
-        if self.metric == "cosine":
+        points, _ = self._read_space(pool, rng).leaves_or_vectors()
+        if isinstance(points, Leaves):
+            if self.metric == "cosine":
+                density = 2 * points.mean_product()  # the squared norms are 1/2
+            else:
+                density = points.mean_nearness(self._reference(points, rng))
+        elif self.metric == "cosine":
             density = mean_cosine(points).clamp(min=0)
         else:
             density = mean_nearness(points, self._reference(points, rng))
         return not_negative(scores).to(density) * density**self.beta
 
-    def _reference(self, points: Tensor, rng: torch.Generator) -> Tensor | None:
+    def _reference(
+        self, points: Tensor | Leaves, rng: torch.Generator
+    ) -> Tensor | None:
         if self.n_reference is None or self.n_reference >= len(points):
             return None
         drawn = torch.randperm(len(points), generator=rng)[: self.n_reference]
-        return drawn.to(points.device)
+        return drawn if isinstance(points, Leaves) else drawn.to(points.device)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skal.reading.pool import Pool
 from skal.selection import Picks, max_cover, top_k
+from skal.spaces import Leaves
 from skal.strategies.disagreement import Disagreement
 from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import n_candidates
@@ -50,6 +51,7 @@ class SuggestiveAnnotation(ReadsSpace, Disagreement):
     The cost is K forward passes over the pool, which is read in blocks, one forward
     pass for the features, of which m × d elements are kept twice, and then between m ×
     d and factor × n × m × d multiply-adds for each pick, mostly near the lower end.
+    ``"leaves"`` are counted, and need no vectors.
 
     References
     ----------
@@ -86,9 +88,10 @@ class SuggestiveAnnotation(ReadsSpace, Disagreement):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         size = n_candidates(self.factor, n, len(pool))
-        points, _ = self._read_space(pool, rng).vectors()
+        points, _ = self._read_space(pool, rng).leaves_or_vectors()
         uncertain = top_k(self._checked_scores(pool, rng), size, rng).indices
-        return max_cover(points, n, uncertain.to(points.device))
+        device = torch.device("cpu") if isinstance(points, Leaves) else points.device
+        return max_cover(points, n, uncertain.to(device))
 
     def _measure(self, outputs: Tensor) -> Tensor:
         return outputs.var(dim=0, correction=0).mean(dim=1)

@@ -114,11 +114,11 @@ class TypiClust(ReadsSpace, QueryStrategy):
         if self.n_clusters is not None:
             check_int("n_clusters", self.n_clusters)
         space = self._read_space(pool, rng)
-        rows, labeled = space.vectors()
+        rows = space.to_cluster()
+        m = len(space.pool)
         n_clusters = self.n_clusters
         if n_clusters is None:
-            n_clusters = min(len(labeled) + n, self.max_clusters)
-        clusters = k_means(torch.cat([rows, labeled]), n_clusters, rng)
-        own, others = clusters.labels.split([len(rows), len(labeled)])
-        n_labeled = others.bincount(minlength=len(clusters.centers))
-        return typi_clust(rows, own, n, self.n_neighbors, n_labeled)
+            n_clusters = min(len(rows) - m + n, self.max_clusters)
+        clusters = k_means(rows, n_clusters, rng)
+        n_labeled = clusters.labels[m:].bincount(minlength=len(clusters.centers))
+        return typi_clust(rows[:m], clusters.labels[:m], n, self.n_neighbors, n_labeled)
