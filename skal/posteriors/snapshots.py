@@ -76,10 +76,12 @@ class Snapshots(NetPosterior):
             )
         if self.n_draws is not None:
             kept = kept[-self.n_draws :]
-        parameters = estimator.module_.parameters()
-        device = next((p.device for p in parameters), torch.device("cpu"))
-        rename = plain_names(estimator.module_)
-        return [with_weights(partial(_to, weights, device, rename)) for weights in kept]
+        module = estimator.module_
+        now = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        rename = plain_names(module)
+        return [
+            with_weights(partial(_as_now, weights, now, rename)) for weights in kept
+        ]
 
 
 def find_snapshots(net: Any) -> WeightSnapshots | None:
@@ -88,10 +90,16 @@ def find_snapshots(net: Any) -> WeightSnapshots | None:
     return next((c for c in callbacks if isinstance(c, WeightSnapshots)), None)
 
 
-def _to(
-    weights: Mapping[str, Tensor], device: torch.device, rename: Callable[[str], str]
+def _as_now(
+    weights: Mapping[str, Tensor],
+    now: Mapping[str, Tensor],
+    rename: Callable[[str], str],
 ) -> dict[str, Tensor]:
-    # Copies, as a forward pass may write into its parameters.
+    """Copy weights, as a forward pass may write into them, to where the module is.
+
+    Its device and type may be others than while it was trained.
+    """
     return {
-        rename(name): tensor.to(device, copy=True) for name, tensor in weights.items()
+        rename(name): tensor.to(now[name], copy=True)
+        for name, tensor in weights.items()
     }

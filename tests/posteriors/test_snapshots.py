@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor, WeightSnapshots
@@ -59,6 +60,20 @@ def test_the_net_is_as_before():
         collect(Snapshots(), net)
     for before, now in zip(kept, callback.weights_, strict=True):
         assert all(torch.equal(before[name], now[name]) for name in before)
+
+
+def test_a_module_that_was_cast_after_training():
+    net = make_net().fit(X, Y)
+    expected = collect(Snapshots(), net)
+    net.module_.double()
+    torch.testing.assert_close(collect(Snapshots(), net), expected, rtol=1e-5, atol=0)
+
+
+def test_a_module_that_was_changed_after_training():
+    net = make_net().fit(X, Y)
+    nn.utils.parametrizations.weight_norm(net.module_.head)
+    with pytest.raises(UnsuitableLearnerError, match="rebuilt or changed"):
+        collect(Snapshots(), net)
 
 
 def test_pipelines_clones_and_pickles():

@@ -155,9 +155,9 @@ class WeightSnapshots(Callback):
         if not self._belongs_to(net):
             raise UnsuitableLearnerError(
                 f"The snapshots of {self!r} do not belong to this "
-                f"{type(net).__name__}: its module was rebuilt, or another net used "
-                "the same callback. Fit the net again, each net with a separate "
-                "WeightSnapshots."
+                f"{type(net).__name__}: its module was rebuilt or changed, or another "
+                "net used the same callback. Fit the net again, each net with a "
+                "separate WeightSnapshots."
             )
         return list(self.weights_)
 
@@ -191,8 +191,8 @@ class WeightSnapshots(Callback):
 
     def _belongs_to(self, net: Any) -> bool:
         # A copied or unpickled callback can compare shapes only.
-        if self.owner_ is not None:
-            return self.owner_() is net.module_
+        if self.owner_ is not None and self.owner_() is not net.module_:
+            return False
         if not self.weights_:
             return True
         now = [*net.module_.named_parameters(), *net.module_.named_buffers()]
