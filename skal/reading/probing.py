@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from skal.contexts import hiding
+from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.reading.batches import batch_length, index_batch
 from skal.rng import preserve_global_rng
 
@@ -208,10 +209,25 @@ def is_single(module: nn.Module, n_owners: Counter[int]) -> bool:
 def gradients_by(
     outputs: Tensor, inputs: Sequence[Tensor], weights: Tensor
 ) -> Sequence[Tensor | None]:
-    """Compute the gradients of the weighted sum of outputs; None if there is none."""
+    """Compute the gradients of the weighted sum of outputs; None if there is none.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If torch cannot differentiate the outputs.
+    """
     if not outputs.requires_grad or not inputs:
         return [None] * len(inputs)
-    return torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
+    try:
+        return torch.autograd.grad(outputs, inputs, weights, allow_unused=True)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise UnsuitableLearnerError(
+            f"The net cannot be differentiated: {str(error).splitlines()[0]} A module "
+            "that checkpoints activations must do so in training alone (if "
+            "self.training); otherwise use a strategy of outputs or features."
+        ) from error
 
 
 def are_close(

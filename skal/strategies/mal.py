@@ -181,6 +181,12 @@ class MAL(AdversarialStrategy):
             self.adversary_weight,
             self.lr,
         )
+        if not game.encoder(unlabeled[:2]).requires_grad:
+            raise UnsuitableLearnerError(
+                f"The features of {type(access.module).__name__} have no gradient, so "
+                "that MAL cannot train them: its forward pass detaches them, or runs "
+                "under torch.no_grad."
+            )
         history = self._train(
             lambda batches: game.epoch(labeled, y, unlabeled, batches),
             len(labeled),

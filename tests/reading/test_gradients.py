@@ -8,6 +8,7 @@ import pytest
 import torch
 from skorch import NeuralNetRegressor as SkorchRegressor
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor
@@ -670,3 +671,19 @@ def test_scalars_and_weights_that_are_normalized_in_place(module):
     found = gram(per_row_gradients(access, Rows(X)))
     flat = by_autograd(access, X, eye_vectors(len(X), 1))[:, 0]
     torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_that_checkpoints_its_activations():
+    class Checkpoints(nn.Module):
+        def __init__(self, n_features: int, n_outputs: int) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(n_features, 4), nn.Linear(4, n_outputs)
+
+        def forward(self, X: Tensor) -> Tensor:
+            return self.head(checkpoint(self.body, X, use_reentrant=False).relu())
+
+    access = fitted(Checkpoints)
+    rows = Rows(make_data("regression", 9)[0])
+    assert access.features(rows).shape == (9, 4)
+    with pytest.raises(UnsuitableLearnerError, match=r"differentiated.* self.training"):
+        per_row_gradients(access, rows)

@@ -14,7 +14,7 @@ from skal import ActiveLearner
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier
 from skal.strategies import MAL
-from tests.models import make_net
+from tests.models import make_data, make_net, with_labeled
 
 
 def problem(seed: int, d: int = 4) -> tuple[ActiveLearner, np.ndarray]:
@@ -136,3 +136,21 @@ def test_a_net_of_several_inputs_is_refused():
     learner = ActiveLearner(net, X_training=data, y_training=y)
     with pytest.raises(UnsuitableLearnerError, match="rows of one tensor"):
         MAL().select(learner, data, 2)
+
+
+def test_features_without_gradients_are_refused():
+    class Detached(nn.Module):
+        def __init__(self, n_features: int, n_outputs: int) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(n_features, 4), nn.Linear(4, n_outputs)
+
+        def forward(self, X: torch.Tensor) -> torch.Tensor:
+            hidden = self.body(X).relu()
+            return self.head(hidden if self.training else hidden.detach())
+
+    X, y = make_data("classification")
+    learner = with_labeled(make_net("classification", module=Detached).fit(X, y), X, y)
+    with pytest.raises(
+        UnsuitableLearnerError, match="features of Detached have no gradient"
+    ):
+        MAL(max_epochs=1).select(learner, X + 0.1, 2)
