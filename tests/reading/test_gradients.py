@@ -680,7 +680,10 @@ def test_a_module_that_checkpoints_its_activations():
             self.body, self.head = nn.Linear(n_features, 4), nn.Linear(4, n_outputs)
 
         def forward(self, X: Tensor) -> Tensor:
-            return self.head(checkpoint(self.body, X, use_reentrant=False).relu())
+            return self.head(checkpoint(self.hidden, X, use_reentrant=False))
+
+        def hidden(self, X: Tensor) -> Tensor:
+            return self.body(X).relu()
 
     access = fitted(Checkpoints)
     rows = Rows(make_data("regression", 9)[0])
