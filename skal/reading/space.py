@@ -75,7 +75,8 @@ class Space(NamedTuple):
         """
         if isinstance(self.pool, Leaves):
             known = self.labeled if isinstance(self.labeled, Leaves) else None
-            rows, labeled = leaf_vectors(self.pool, known)
+            vectors = leaf_vectors(self.pool, known)
+            rows, labeled = vectors[: len(self.pool)], vectors[len(self.pool) :]
             return Space(Dense(rows), None if known is None else Dense(labeled))
         if not isinstance(self.pool, Dense):
             raise ValueError(
@@ -109,12 +110,10 @@ class Space(NamedTuple):
 
         Raises as `dense`.  Those of leaves, which are longer than most, are float32.
         """
-        rows, labeled = self.vectors()
-        if not isinstance(self.pool, Leaves):
-            return torch.cat([rows, labeled])
-        both = torch.empty(len(rows) + len(labeled), rows.shape[1])
-        both[: len(rows)], both[len(rows) :] = rows, labeled
-        return both
+        if isinstance(self.pool, Leaves):
+            known = self.labeled if isinstance(self.labeled, Leaves) else None
+            return leaf_vectors(self.pool, known, torch.float32)
+        return torch.cat(self.vectors())
 
 
 # -- readers -------------------------------------------------------------------------

@@ -166,8 +166,10 @@ class Leaves(Embedding):
         return result.neg_().add_(self.n_trees)
 
 
-def leaf_vectors(pool: Leaves, labeled: Leaves | None) -> tuple[Tensor, Tensor]:
-    """Vectors of pool and labeled rows, by `low_rank`, float64.
+def leaf_vectors(
+    pool: Leaves, labeled: Leaves | None, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Vectors of pool and labeled rows, one after the other, by `low_rank`.
 
     Notes
     -----
@@ -177,5 +179,4 @@ def leaf_vectors(pool: Leaves, labeled: Leaves | None) -> tuple[Tensor, Tensor]:
     both = pool
     if labeled is not None:
         both = pool.followed_by(labeled)
-    vectors = low_rank(both.share_leaves, both.sq_norm(), pool.n_components)
-    return vectors[: len(pool)], vectors[len(pool) :]
+    return low_rank(both.share_leaves, both.sq_norm(), pool.n_components, dtype)

@@ -7,12 +7,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from skal._numerics.products import inner_products
+
 __all__ = ["Entries", "low_rank"]
 
 #: Pivots per round, and rows among which they are looked for, per pivot.
 _PIVOTS, _CANDIDATES = 32, 4
 #: Variance left, relative to the largest one, that counts as rounding.
 _ROUNDING = 1e-12
+#: The same in units of the precision of the vectors.
+_NOISE = 256
 #: A row becomes a pivot only if this share of the largest variance left is its own.
 _WORTH = 0.25
 
@@ -25,7 +29,12 @@ class Entries(Protocol):
         ...
 
 
-def low_rank(entries: Entries, diagonal: Tensor, n_components: int) -> Tensor:
+def low_rank(
+    entries: Entries,
+    diagonal: Tensor,
+    n_components: int,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
     r"""Make vectors by a pivoted Cholesky decomposition of a kernel matrix [1]_.
 
     Parameters
@@ -36,10 +45,13 @@ def low_rank(entries: Entries, diagonal: Tensor, n_components: int) -> Tensor:
         Kernel of each row with itself.
     n_components : int
         Largest length d of the vectors.
+    dtype : dtype, default=torch.float64
+        That of the vectors.  With float32, variances below 0.003 % of the largest one
+        count as rounding.
 
     Returns
     -------
-    vectors : Tensor of shape (m, d), float64
+    vectors : Tensor of shape (m, d)
         `d` is less than `n_components` where fewer reproduce the kernel.
 
     Raises
@@ -78,17 +90,18 @@ def low_rank(entries: Entries, diagonal: Tensor, n_components: int) -> Tensor:
     """
     m = len(diagonal)
     size = min(n_components, m)
-    vectors = diagonal.new_zeros(m, size)
+    vectors = diagonal.new_zeros(m, size, dtype=dtype)
     if not bool(diagonal.isfinite().all()):
         raise ValueError("The kernel of the rows is not finite.")
     left, known = diagonal.clone(), 0
-    least = _ROUNDING * float(diagonal.max()) if m else 0.0
+    rounding = max(_ROUNDING, _NOISE * torch.finfo(dtype).eps)
+    least = rounding * float(diagonal.max()) if m else 0.0
     while known < size and float(left.max()) > least:
         n = min(_PIVOTS, size - known)
         pivots = _pivots(entries, vectors[:, :known], left, n, least)
-        own = vectors[pivots, :known]
+        own = vectors[pivots, :known].double()
         # A product with few rows is fastest if they come first.
-        columns = entries(None, pivots).T - own @ vectors[:, :known].T
+        columns = entries(None, pivots).T - inner_products(own, vectors[:, :known])
         root = torch.linalg.cholesky(columns[:, pivots])
         new = torch.linalg.solve_triangular(root, columns, upper=False)
         vectors[:, known : known + len(pivots)] = new.T
@@ -102,7 +115,7 @@ def _pivots(
 ) -> Tensor:
     """Choose up to `n` rows of large variances given the pivots and each other."""
     candidates = left.topk(min(_CANDIDATES * n, len(left))).indices
-    own = vectors[candidates]
+    own = vectors[candidates].double()
     matrix = entries(candidates, candidates) - own @ own.T
     variance = matrix.diagonal().clone()
     least = max(least, _WORTH * float(left.max()))

@@ -63,15 +63,18 @@ def test_picks_are_those_of_one_hot_vectors() -> None:
 
 
 def test_vectors_have_the_inner_products_of_leaves() -> None:
-    rows, labeled = leaf_vectors(POOL, LABELED)
     both = one_hot(torch.cat([ROWS, CENTERS]))
-    found = torch.cat([rows, labeled])
+    found = leaf_vectors(POOL, LABELED)
     assert found.shape[1] == torch.linalg.matrix_rank(both)
     torch.testing.assert_close(found @ found.T, both @ both.T)
+    rounded = leaf_vectors(POOL, LABELED, torch.float32)
+    assert rounded.shape == found.shape
+    torch.testing.assert_close(
+        rounded @ rounded.T, (both @ both.T).float(), atol=1e-5, rtol=0
+    )
     short = Leaves(ROWS, POOL.n_codes, n_components=6)
-    rows, labeled = leaf_vectors(short, None)
+    rows = leaf_vectors(short, None)
     assert rows.shape == (90, 6)
-    assert labeled.shape == (0, 6)
     assert bool((rows.square().sum(dim=1) <= 0.5 + 1e-12).all())
 
 

@@ -25,6 +25,22 @@ def test_exact_where_the_rank_allows(m: int, rank: int) -> None:
     torch.testing.assert_close(vectors @ vectors.T, K)
 
 
+def test_vectors_in_float32() -> None:
+    """Nearly equal rows, whose differences are lost to rounding, are no pivots."""
+    x = torch.randn(200, 60, generator=torch.Generator().manual_seed(0)).double()
+    x[100:] = x[:100] + 1e-5 * x[100:]
+    K = x @ x.T
+
+    def entries(rows: torch.Tensor | None, others: torch.Tensor) -> torch.Tensor:
+        return (K if rows is None else K[rows])[:, others]
+
+    vectors = low_rank(entries, K.diagonal().clone(), 512, torch.float32)
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(
+        vectors.double() @ vectors.double().T, K, atol=1e-2, rtol=0
+    )
+
+
 def test_what_is_left_out_is_positive_semidefinite() -> None:
     x = torch.randn(150, 3, generator=torch.Generator().manual_seed(1)).double()
     K = torch.exp(-torch.cdist(x, x).square())

@@ -98,7 +98,8 @@ def test_what_is_clustered(labeled):
     space = read(labeled)
     vectors = space.to_cluster()
     assert vectors.dtype == torch.float32
-    torch.testing.assert_close(vectors, torch.cat(space.vectors()).float())
+    exact = torch.cat(space.vectors()).float()
+    torch.testing.assert_close(vectors @ vectors.T, exact @ exact.T, atol=1e-4, rtol=0)
     rows, known = space.leaves_or_vectors()
     assert len(vectors) == len(rows) + len(known) == 120 + labeled * len(X)
 
