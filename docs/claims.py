@@ -168,6 +168,11 @@ CLAIMS = {
         "worse than LCMD.",
         ("tabular_small",),
     ),
+    "KMedoids": _open(
+        "Rows that represent the others, also among uncertain rows only, make better "
+        "classifiers.",
+        "The same as MaxHerding, with distances in place of a kernel.",
+    ),
     "LCMD": Claim(
         "The best of the batch methods compared on 15 large tables of regression.",
         "reproduced",

@@ -65,6 +65,7 @@ from skal.strategies import (
     InformationDensity,
     KLDivergence,
     KMeansPP,
+    KMedoids,
     LabelDispersion,
     LDMSeeding,
     LeastConfident,
@@ -261,6 +262,7 @@ FOR_ANY: Entries = {
     "SuggestiveAnnotation": lambda: SuggestiveAnnotation(random_state=0),
     "TypiClust": lambda: TypiClust(random_state=3),
     "MaxHerding": lambda: MaxHerding(),
+    "KMedoids": lambda: KMedoids(),
     "UHerding": lambda: UHerding(random_state=0),
     "VAAL": lambda: VAAL(max_epochs=3, random_state=0),
     "ViaProxy": lambda: ViaProxy(random_state=0),
@@ -363,6 +365,7 @@ SETTINGS: Entries = {
     "ProbCover[less pure]": lambda: ProbCover(
         purity=0.8, n_clusters=6, n_reference=50, random_state=2
     ),
+    "KMedoids[inputs]": lambda: KMedoids(space="inputs"),
     "MaxHerding[narrow, inputs]": lambda: MaxHerding(0.5, space="inputs"),
     "UHerding[wide, of BALD]": lambda: UHerding(
         BALD(MCDropout(10)), 2.0, space="inputs", random_state=1
@@ -547,6 +550,7 @@ UNLABELED: Entries = {
     "LCMD[last layer]": lambda: LCMD("last_layer"),
     "MaxDist": lambda: MaxDist(random_state=0),
     "MaxHerding": lambda: MaxHerding(),
+    "KMedoids": lambda: KMedoids(),
     "ProbCover": lambda: ProbCover(random_state=0),
     "TypiClust": lambda: TypiClust(random_state=3),
     "UHerding": lambda: UHerding(random_state=0),

@@ -17,6 +17,7 @@ from skal.strategies import (
     FrankWolfe,
     GreedySampling,
     KMeansPP,
+    KMedoids,
     MaxDet,
     MaxDiag,
     MaxDist,
@@ -31,7 +32,7 @@ STRATEGIES = [
     *(BAIT("inputs"), CoreSet("inputs"), FrankWolfe("inputs"), KMeansPP("inputs")),
     *(GreedySampling("inputs"), LCMD("inputs"), MaxDet("inputs"), MaxDiag("inputs")),
     *(MaxDist("inputs"), MaxHerding(space="inputs"), ProbCover(space="inputs")),
-    *(TESSAR(space="inputs"), WiGS(weight=1.0)),
+    *(KMedoids("inputs"), TESSAR(space="inputs"), WiGS(weight=1.0)),
 ]
 
 

@@ -45,6 +45,7 @@ from skal.strategies import (
     GreedySampling,
     InformationDensity,
     KMeansPP,
+    KMedoids,
     LabelDispersion,
     LDMSeeding,
     LeastConfident,
@@ -120,11 +121,12 @@ def show(learner, strategies, y=corner, cmap="RdBu"):
 # :class:`~skal.strategies.LCMD` and :class:`~skal.strategies.BAIT` read the gradients
 # of the net, which differ most at the boundary.  :class:`~skal.strategies.CoreSet`
 # covers the features of the net; :class:`~skal.strategies.TypiClust`,
-# :class:`~skal.strategies.ProbCover` and :class:`~skal.strategies.MaxHerding` also
-# look for rows that are similar to many others.
+# :class:`~skal.strategies.ProbCover`, :class:`~skal.strategies.MaxHerding` and
+# :class:`~skal.strategies.KMedoids` also look for rows that are similar to many others.
 
 strategies = [Random(), CoreSet(), MaxDist(), KMeansPP(), LCMD(), BAIT()]
-show(classifier, [*strategies, TypiClust(), ProbCover(), MaxHerding(), VAAL()])
+strategies += [TypiClust(), ProbCover(), MaxHerding(), KMedoids(), VAAL()]
+show(classifier, strategies)
 
 # %%
 # Probabilities

@@ -15,6 +15,7 @@ from skal._numerics.products import blocks, linear, rounding_bound
 __all__ = [
     "ApproximateDistances",
     "LowerBounds",
+    "first_of_copies",
     "nearest",
     "nearest_of_pairs",
     "sq_dist_of_pairs",
@@ -49,7 +50,7 @@ def nearest(features: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     >>> nearest(torch.tensor([[0.0], [5.0]]), torch.tensor([[4.0], [1.0], [-1.0]]))
     (tensor([1., 1.]), tensor([1, 0]))
     """
-    kept = _first_of_copies(centers)
+    kept = first_of_copies(centers)
     if len(kept) < len(centers):  # copies are equally near: all of them would be open
         sq_dist, center = nearest(features, centers[kept])
         return sq_dist, kept[center]
@@ -71,26 +72,36 @@ def nearest(features: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     return sq_dist, center
 
 
-def _first_of_copies(rows: Tensor) -> Tensor:
-    """Numbers of the rows that equal no row before them, in order."""
+def first_of_copies(rows: Tensor, order: Tensor | None = None) -> Tensor:
+    """Numbers of the rows that equal no row before them, ascending.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (m, d)
+    order : Tensor of shape (m,), int64, optional
+        Distinct keys by which a row is before another; by default their numbers.
+    """
     everything = torch.arange(len(rows), device=rows.device)
+    order = everything if order is None else order
     norms = torch.linalg.vector_norm(rows, dim=1)
-    if len(norms.unique()) == len(rows):
-        return everything
-    kind = rows.unique(dim=0, return_inverse=True)[1]
-    first = torch.full_like(kind, len(rows))
-    first.scatter_reduce_(0, kind, everything, "amin")
-    return first[first < len(rows)].sort().values
+    _, norm, counts = norms.unique(return_inverse=True, return_counts=True)
+    alike = torch.nonzero(counts[norm] > 1)[:, 0]  # others equal no row
+    kind = rows[alike].unique(dim=0, return_inverse=True)[1] if len(alike) else alike
+    first = torch.full_like(kind, torch.iinfo(torch.long).max)
+    first.scatter_reduce_(0, kind, order[alike], "amin")
+    is_first = torch.ones_like(everything, dtype=torch.bool)
+    is_first[alike] = order[alike] == first[kind]
+    return everything[is_first]
 
 
 def sq_dist_to(features: Tensor, center: Tensor, rows: Tensor | None = None) -> Tensor:
     """Squared distances of all rows, or those numbered `rows`, to a center ``(d,)``.
 
     By differences: the expansion of the square would lose small distances to rounding,
-    and the square of a root would lose ties.
+    and the square of a root would lose ties.  A float64 center makes them float64.
     """
     n_rows = len(features) if rows is None else len(rows)
-    result = features.new_empty(n_rows)
+    result = center.new_empty(n_rows)
     for part in blocks(n_rows, features.shape[1], in_cache=True):
         block = features[part] if rows is None else features[rows[part]]
         result[part] = (block - center).square_().sum(dim=1)

@@ -20,6 +20,7 @@ from skal.selection._greedy import Picks
 from skal.selection._herding import max_herding
 from skal.selection._max_cover import max_cover
 from skal.selection._max_det import max_det
+from skal.selection._medoids import k_medoids
 from skal.selection._prob_cover import prob_cover
 from skal.selection._scores import (
     draw_probabilities,
@@ -47,6 +48,7 @@ __all__ = [
     "gumbel_top_k",
     "interleave",
     "k_center",
+    "k_medoids",
     "k_nearest",
     "kmeans_pp",
     "lcmd",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import isfinite
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from skal._numerics.products import block_size
+from skal._numerics.products import block_size, blocks
 
 __all__ = [
+    "Cover",
     "Greedy",
     "Horizon",
     "LazyGreedy",
@@ -211,11 +212,11 @@ class LazyGreedy(Greedy):
     ----------
     value : Tensor of shape (m,), float64
         The last known gain of each row, which its gain does not exceed.
-    tie : float
-        Difference up to which gains count as equal.
+    tie : float or None
+        Difference up to which gains count as equal, as in `any_of_largest`.
     """
 
-    tie: float = 0.0
+    tie: float | None = 0.0
 
     def __init__(self, value: Tensor) -> None:
         self.value = value
@@ -250,6 +251,44 @@ class LazyGreedy(Greedy):
     @abstractmethod
     def add(self, i: int) -> None:
         """Take account of the pick of row `i`."""
+
+
+class Cover(LazyGreedy):
+    """Lazy greedy selection by what a row adds to the cover of all rows.
+
+    Attributes
+    ----------
+    covered : Tensor of shape (m,)
+        How well each row is covered so far.
+    weights : Tensor of shape (m,), optional
+        Importance of covering each row; by default 1.
+    """
+
+    covered: Tensor
+    weights: Tensor | None = None
+
+    @abstractmethod
+    def candidates(self, rows: Tensor) -> Any:
+        """Prepare rows that may be picked for `more`."""
+
+    @abstractmethod
+    def more(self, part: slice, candidates: Any) -> Tensor:
+        """How much better each candidate covers some rows, new memory ``(b, t)``.
+
+        Less than 0 where it does not.
+        """
+
+    def gains(self, rows: Tensor) -> Tensor:
+        """Sum what each row adds to the cover of all rows, float64."""
+        candidates = self.candidates(rows)
+        gains = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+        for part in blocks(len(self.covered), len(rows), in_cache=True):
+            more = self.more(part, candidates).clamp_(min=0)
+            if self.weights is None:
+                gains += more.sum(dim=0, dtype=torch.float64)
+            else:
+                gains += self.weights[part] @ more
+        return gains
 
 
 class LookAhead(Greedy):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skal._numerics.nearest import nearest, sq_dist_to
 from skal._numerics.products import blocks, linear
-from skal.selection._greedy import LazyGreedy, Picks, check_n
+from skal.selection._greedy import Cover, LazyGreedy, Picks, check_n
 from skal.selection._leaf_cover import LeafCover
 from skal.spaces.leaves import Leaves
 from skal.validation import check_positive
@@ -138,7 +138,7 @@ def spread(features: Tensor | Leaves) -> float:
     return (total / max(1, len(features))) ** 0.5
 
 
-class _Herd(LazyGreedy):
+class _Herd(Cover):
     """What each row adds to the coverage, times m."""
 
     def __init__(
@@ -185,15 +185,13 @@ class _Herd(LazyGreedy):
         kernel = (-sq_dist.double() / self.sq_bandwidth).exp_()
         self.covered = torch.maximum(self.covered, kernel.to(self.covered))
 
-    def gains(self, rows: Tensor) -> Tensor:
-        """Sum the weighted gains in coverage, float64."""
+    def candidates(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         some = self.rows[rows]
         exponent = some[:, -1].clone()
         some[:, -1] = 1.0
-        gains = torch.zeros(len(rows), dtype=torch.float64, device=some.device)
-        for part in blocks(len(self.rows), len(rows), in_cache=True):
-            more = linear(self.rows[part], some, exponent)
-            more.clamp_(_LEAST_EXPONENT, 0.0).exp_()
-            more.sub_(self.covered[part, None]).clamp_(min=0)
-            gains += self.weights[part] @ more
-        return gains
+        return some, exponent
+
+    def more(self, part: slice, candidates: tuple[Tensor, Tensor]) -> Tensor:
+        kernel = linear(self.rows[part], *candidates)
+        kernel.clamp_(_LEAST_EXPONENT, 0.0).exp_()
+        return kernel.sub_(self.covered[part, None])

@@ -40,6 +40,8 @@ class LeafCover(LazyGreedy):
     bound or last gain may be the largest are compared with all others.
     """
 
+    tie: float = 0.0
+
     def __init__(
         self,
         leaves: Leaves,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skal._numerics.products import blocks, inner_products, linear
-from skal.selection._greedy import LazyGreedy, Picks
+from skal._numerics.products import inner_products, linear
+from skal.selection._greedy import Cover, LazyGreedy, Picks
 from skal.selection._leaf_cover import LeafCover
 from skal.spaces.leaves import Leaves
 
@@ -81,31 +81,27 @@ def max_cover(
     return Picks(rows[indices], scores)
 
 
-class _Cover(LazyGreedy):
+class _Cover(Cover):
     """What each candidate adds to the cover."""
 
     def __init__(self, features: Tensor, rows: Tensor) -> None:
         norm = torch.linalg.vector_norm(features, dim=1, keepdim=True)
         self.unit = features / torch.where(norm > 0, norm, 1.0)
-        self.candidates = self.unit[rows]
         # The first gains need no pairs: Σ_u (1 + cos) = m + s · Σ_u z_u.
         total = self.unit.sum(dim=0, dtype=torch.float64)
-        gains = inner_products(total[None], self.candidates)[0] + len(features)
+        gains = inner_products(total[None], self.unit[rows])[0] + len(features)
         super().__init__(gains)
-        self.numbers = rows
+        self.numbers: Tensor = rows
         self.covered = features.new_full((len(features),), -1.0)
         # Bound on the rounding of a sum of cosines.
         self.tie = 2 * torch.finfo(features.dtype).eps * len(features)
 
     def add(self, i: int) -> None:
-        self.covered = torch.maximum(self.covered, self.unit @ self.candidates[i])
+        picked = self.unit[self.numbers[i]]
+        self.covered = torch.maximum(self.covered, self.unit @ picked)
 
-    def gains(self, rows: Tensor) -> Tensor:
-        """Sum what each candidate adds to the cover of every row, float64."""
-        candidates = self.candidates[rows]
-        gains = torch.zeros(len(rows), dtype=torch.float64, device=candidates.device)
-        for part in blocks(len(self.unit), len(candidates)):
-            more = linear(self.unit[part], candidates)
-            more.sub_(self.covered[part, None]).clamp_(min=0)
-            gains += more.sum(dim=0, dtype=torch.float64)
-        return gains
+    def candidates(self, rows: Tensor) -> Tensor:
+        return self.unit[self.numbers[rows]]
+
+    def more(self, part: slice, candidates: Tensor) -> Tensor:
+        return linear(self.unit[part], candidates).sub_(self.covered[part, None])

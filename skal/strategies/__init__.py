@@ -32,6 +32,7 @@ from skal.strategies.epig import EPIG, BatchEPIG
 from skal.strategies.greedy_sampling import GreedySampling, WiGS
 from skal.strategies.herding import MaxHerding, UHerding
 from skal.strategies.information_density import InformationDensity
+from skal.strategies.k_medoids import KMedoids
 from skal.strategies.ldm import LDM, LDMSeeding
 from skal.strategies.loss_prediction import LossPrediction
 from skal.strategies.mal import MAL
@@ -83,6 +84,7 @@ __all__ = [
     "InformationDensity",
     "KLDivergence",
     "KMeansPP",
+    "KMedoids",
     "LDMSeeding",
     "LabelDispersion",
     "LeastConfident",

@@ -431,8 +431,9 @@ def _naming_first() -> Iterator[None]:
     except NotFittedError as error:
         raise NotFittedError(
             f"{error} Before the first label, these strategies pick by the inputs "
-            "alone: TypiClust(), ProbCover(), LCMD(), KMeansPP(), MaxDist(), "
-            'CoreSet(), GreedySampling(criterion="inputs") and Random().'
+            "alone: TypiClust(), ProbCover(), MaxHerding(), KMedoids(), LCMD(), "
+            'KMeansPP(), MaxDist(), CoreSet(), GreedySampling(criterion="inputs") and '
+            "Random()."
         ) from error
 
 

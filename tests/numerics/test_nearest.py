@@ -11,6 +11,7 @@ from torch import Tensor
 from skal._numerics.nearest import (
     ApproximateDistances,
     LowerBounds,
+    first_of_copies,
     nearest,
     sq_dist_of_pairs,
     sq_dist_to,
@@ -29,6 +30,23 @@ def features(m: int, d: int, seed: int = 0, kind: str = "continuous") -> Tensor:
     if kind == "far":
         return x + 100
     return x
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 60])
+@pytest.mark.parametrize("signs", [False, True])
+def test_first_of_copies(n_rows, signs):
+    """Also of rows that are no copies, but have equal norms."""
+    rows = torch.randint(0, 3, (n_rows, 3), generator=torch.Generator().manual_seed(0))
+    if signs:
+        rows[::2] *= -1
+    order = torch.randperm(n_rows, generator=torch.Generator().manual_seed(1))
+    for keys in (None, order):
+        ranks = range(n_rows) if keys is None else keys.tolist()
+        first: dict[tuple[int, ...], int] = {}
+        for i in sorted(range(n_rows), key=ranks.__getitem__):
+            first.setdefault(tuple(rows[i].tolist()), i)
+        found = first_of_copies(rows.float(), keys)
+        assert found.tolist() == sorted(first.values())
 
 
 def hardly_apart(seed: int) -> Tensor:

@@ -22,6 +22,7 @@ from skal.strategies import (
     VAAL,
     CoreSet,
     GreedySampling,
+    KMedoids,
     Margin,
     ProbCover,
     Random,
@@ -51,6 +52,7 @@ class ByPosition(RegressorMixin, BaseEstimator):
     [
         (TypiClust(random_state=0), RandomForestClassifier(5, random_state=0)),
         (ProbCover(random_state=0), LogisticRegression()),
+        (KMedoids(), LogisticRegression()),
         (VAAL(max_epochs=2, random_state=0), LogisticRegression()),
         (CoreSet(space="inputs"), NetClassifier(max_epochs=1, random_state=0)),
         (GreedySampling("inputs"), Ridge()),

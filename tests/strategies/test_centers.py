@@ -11,7 +11,15 @@ from skal import ActiveLearner, CommitteeRegressor
 from skal.rng import resolve_rng, seed_from
 from skal.selection import k_center, kmeans_pp, lcmd
 from skal.spaces import Dense, posterior_features
-from skal.strategies import BAIT, TESSAR, CoreSet, MaxDet, ProbCover, TypiClust
+from skal.strategies import (
+    BAIT,
+    TESSAR,
+    CoreSet,
+    KMedoids,
+    MaxDet,
+    ProbCover,
+    TypiClust,
+)
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
 from tests.models import make_data, make_net, with_labeled
 
@@ -185,6 +193,7 @@ def test_bad_input():
         lambda space: CoreSet(space=space),
         lambda space: TypiClust(space=space, random_state=0),
         lambda space: ProbCover(space=space, random_state=0),
+        lambda space: KMedoids(space),
         lambda space: BAIT(space),
         lambda space: MaxDet(space),
         lambda space: TESSAR(space, random_state=0),

@@ -20,7 +20,7 @@ from tests.models import cases, make_data, make_net, make_strategy
 #: Strategies that compare rows, and read nothing else of the nets.
 BY_SPACE_ALONE = {
     *("LCMD", "KMeansPP", "MaxDist", "MaxDet", "MaxDiag", "BAIT", "FrankWolfe"),
-    *("CoreSet", "TESSAR", "TypiClust", "ProbCover"),
+    *("CoreSet", "TESSAR", "TypiClust", "ProbCover", "KMedoids"),
 }
 NET_CASES = [
     pytest.param(cls, task, id=f"{cls.__name__}-{task}")

@@ -39,6 +39,7 @@ from skal.strategies import (
     TESSAR,
     CoreSet,
     KMeansPP,
+    KMedoids,
     MaxDet,
     TypiClust,
     all_strategies,
@@ -246,7 +247,7 @@ def test_auto_takes_what_the_learner_has(name):
         offered = '", "'.join(spaces_of(pool)).replace('", "inputs', '" or "inputs')
         with pytest.raises(UnsuitableLearnerError, match=f'space="{offered}"'):
             read_space(pool, space, rng=resolve_rng(0))
-    for cls in (LCMD, KMeansPP, MaxDet, BAIT, CoreSet, TypiClust, TESSAR):
+    for cls in (LCMD, KMeansPP, KMedoids, MaxDet, BAIT, CoreSet, TypiClust, TESSAR):
         strategy = make_strategy(cls)
         assert not hasattr(strategy, "space_")
         picked = strategy.select(learner, R_POOL, 4).indices
@@ -334,7 +335,7 @@ def test_a_single_model_has_no_predictions():
 
 
 @pytest.mark.parametrize("kind", ["missing", "category"])
-@pytest.mark.parametrize("cls", [LCMD, BAIT, CoreSet, MaxDet, TypiClust])
+@pytest.mark.parametrize("cls", [LCMD, BAIT, CoreSet, KMedoids, MaxDet, TypiClust])
 def test_rows_without_distances_are_compared_by_copies_as_the_error_says(kind, cls):
     frame, pool = (pd.DataFrame(A).add_prefix("x") for A in (R_X, R_POOL))
     for table in (frame, pool):
