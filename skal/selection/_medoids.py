@@ -17,6 +17,8 @@ from skal._numerics.products import (
     rounding_bound,
 )
 from skal.selection._greedy import Cover, Picks, check_n, random_keys
+from skal.selection._leaf_cover import LeafCover
+from skal.spaces.leaves import Leaves
 
 __all__ = ["k_medoids"]
 
@@ -26,16 +28,18 @@ _TOGETHER = 512
 _MANY = 32
 
 
-def k_medoids(features: Tensor, n: int, labeled: Tensor | None = None) -> Picks:
+def k_medoids(
+    features: Tensor | Leaves, n: int, labeled: Tensor | Leaves | None = None
+) -> Picks:
     r"""Pick greedily the rows that bring all others nearest to a medoid [1]_.
 
     Parameters
     ----------
-    features : Tensor of shape (m, d)
+    features : Tensor of shape (m, d), or Leaves
         Finite.
     n : int
         From 0 to m.
-    labeled : Tensor of shape (L, d), optional
+    labeled : Tensor of shape (L, d), or Leaves, optional
         Rows that are medoids from the beginning.
 
     Returns
@@ -67,7 +71,7 @@ def k_medoids(features: Tensor, n: int, labeled: Tensor | None = None) -> Picks:
     Takes m²·d multiply-adds and m² roots for the first pick, three to four times as
     many for a hundred picks, and at most n times as many.  Products are computed in
     blocks, in float32 unless rows are very near to each other; nothing of size m × m is
-    kept, only a copy of the rows.
+    kept, only a copy of the rows.  `Leaves` are compared as in `max_herding`.
 
     References
     ----------
@@ -83,11 +87,24 @@ def k_medoids(features: Tensor, n: int, labeled: Tensor | None = None) -> Picks:
     tensor([3, 1])
     """
     check_n(n, len(features))
+    if isinstance(features, Leaves):
+        assert labeled is None or isinstance(labeled, Leaves)
+        picks = LeafCover(features, _nearness(features), labeled=labeled).pick(n)
+        return Picks(picks.indices, picks.scores / max(1, len(features)))
+    assert not isinstance(labeled, Leaves)
     labeled = features[:0] if labeled is None else labeled
     has_room(extent(features, labeled), torch.float64)  # raises
     medoids = _Medoids(features, labeled)
     indices, scores = medoids.pick(n)
     return Picks(indices, scores / (medoids.scale * max(1, len(features))))
+
+
+def _nearness(leaves: Leaves) -> Tensor:
+    """How much nearer than they may be rows are that share 0, ..., T leaves."""
+    product = leaves.mean_product()
+    to_mean = (0.5 - 2 * product + product.mean()).clamp(min=0).sqrt()
+    largest = 2 * float(to_mean.max()) if len(leaves) else 0.0
+    return (largest - leaves.sq_dists().sqrt()).clamp(min=0)
 
 
 class _Medoids(Cover):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skal.selection import max_cover, max_herding, prob_cover
+from skal.selection import k_medoids, max_cover, max_herding, prob_cover
 from skal.selection._herding import spread
 from skal.selection._prob_cover import pure_radius
 from skal.spaces import Leaves
@@ -78,6 +78,31 @@ def test_herding(
         assert_begins(picks, expected, 40)
         found = picks.scores[: len(scores)] * 90
         torch.testing.assert_close(found, torch.tensor(scores).double())
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("n_labeled", [0, 7])
+def test_medoids(
+    bounded: bool, n_labeled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skal._numerics.leaf_coverage._PAIRED", 1e9 * (not bounded))
+    leaves, rows = draw(90, 0)
+    known, labeled = draw(n_labeled, 1) if n_labeled else (None, rows[:0])
+    n_trees = leaves.n_trees
+
+    def nearness(sq_dist: Tensor) -> Tensor:
+        return largest - ((n_trees * sq_dist).round() / n_trees).sqrt()
+
+    largest = 2 * float((rows - rows.mean(dim=0)).norm(dim=1).max())
+    picks = k_medoids(leaves, 40, known)
+    ones = torch.ones(90).double()
+    expected, scores = plain_greedy(nearness, rows, 40, labeled, ones)
+    assert_begins(picks, expected, 40)
+    found = picks.scores[: len(scores)] * 90
+    torch.testing.assert_close(found, torch.tensor(scores).double())
+    vectors = k_medoids(rows, 3, labeled)
+    assert torch.equal(vectors.indices, picks.indices[:3])
+    torch.testing.assert_close(vectors.scores, picks.scores[:3])
 
 
 def test_few_rows_are_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> None:

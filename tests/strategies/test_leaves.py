@@ -15,6 +15,7 @@ from skal.reading.space import Space
 from skal.selection._prob_cover import pure_radius
 from skal.strategies import (
     InformationDensity,
+    KMedoids,
     MaxHerding,
     PredictiveVariance,
     ProbCover,
@@ -55,6 +56,7 @@ def picks(forest: Any, strategy: Any, labeled: bool, space: Any) -> Any:
 @pytest.mark.parametrize(
     "strategy",
     [
+        KMedoids(),
         MaxHerding(),
         MaxHerding(bandwidth=0.4),
         UHerding(PredictiveVariance()),
