@@ -29,6 +29,8 @@ BASELINE = (
 ON_PICKS = BASELINE[:3]
 #: Labels of skal at which the ratio is taken.
 TARGETS = (100, 200, 300)
+#: Numbers of labels on the axes of the picture.
+TICKS = (20, 50, 100, 200, 500, 1000)
 
 
 class Ratio(NamedTuple):
@@ -175,6 +177,8 @@ def draw_curves(data: pd.DataFrame, names: Sequence[str], file: Path) -> None:
             means = rows.groupby("n")["loss"].mean()
             ax.plot(means.index, means, marker="o", ms=3, label=label)
         ax.set(xscale="log", title=name)
+        ax.set_xticks(TICKS, [str(n) for n in TICKS])
+        ax.minorticks_off()
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
     axes[0, 0].legend()
