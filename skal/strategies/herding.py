@@ -71,7 +71,8 @@ class MaxHerding(ReadsSpace, QueryStrategy):
     70 MB.  The time grows with the square of m: for larger pools, use `Subsample`.
     ``"leaves"`` are compared as they are: gains are bounded by the rows that share two
     leaves, and computed by counting the rows in the leaves of a row.  Picking 100 of
-    50,000 rows by 100 trees takes some 15 seconds, and 200 MB.
+    50,000 rows by 100 fully grown trees takes some 15 seconds, and 200 MB; it takes
+    longer where leaves are larger.
 
     References
     ----------
