@@ -82,7 +82,7 @@ def campaign(
     steps: list[dict[str, Any]] = []
     query_time = np.nan
     for step in range(n_queries + 1):
-        _seed(learner.estimator, int(net_seeds[step]))
+        seed_all(learner.estimator, int(net_seeds[step]))
         start = perf_counter()
         learner.teach(X, y)
         fit_time = perf_counter() - start
@@ -99,7 +99,7 @@ def campaign(
         )
         if step == n_queries:
             break
-        _seed(strategy, int(query_seeds[step]))
+        seed_all(strategy, int(query_seeds[step]))
         start = perf_counter()
         picked, _ = learner.query(data.X[unlabeled], n_instances=n_instances)
         query_time = perf_counter() - start
@@ -108,7 +108,7 @@ def campaign(
     return pd.DataFrame(steps)
 
 
-def _seed(model: Any, seed: int) -> None:
+def seed_all(model: Any, seed: int) -> None:
     """Set every parameter named ``random_state``, at any depth."""
     names = [n for n in model.get_params() if n.split("__")[-1] == "random_state"]
     model.set_params(**dict.fromkeys(names, seed))
