@@ -14,14 +14,17 @@ authors' program, or of the row itself as in the paper.
 
 *Flips.*  A net is trained on 200 labels.  Measures of 1000 unseen rows are compared
 with the share of 20 other nets, trained on the same labels from other weights, that
-predict another class, and with the errors of the net.  The net is that of
-`benchmarks.ldm_worth`.
+predict another class ("flips"), and with the errors of the net.  The area under the ROC
+curve (AUC) for flips is the probability that a row which some of the nets flip has a
+higher score than one which none flips.  Ties, of which the shares of flips have many,
+favor measures with ties in the rank correlation, but not in the AUC.  The net is that
+of `benchmarks.ldm_worth`.
 
 *Stop.*  The metrics of 2000 rows of such a net by each of the rules, with 200 reference
-rows, so that the pool is ten times as large as the reference.  The program's rule is
-also computed a second time, with other draws.  Many metrics are equal, and each list
-breaks its ties at random: of its smallest 100 rows, it has less than all in common with
-itself.
+rows, so that the pool is ten times as large as the reference.  All rules take the same
+draws, until each ends a scale; the program's is also computed with other draws.  Many
+metrics are equal, and each list breaks its ties at random: of its smallest 100 rows, it
+has less than all in common with itself.
 """
 
 from __future__ import annotations
@@ -178,6 +181,7 @@ def compare_with_flips(name: str, seed: int, quick: bool) -> pd.DataFrame:
             {
                 "rule": measure,
                 "rank": spearmanr(scores, flips)[0],
+                "auc_flips": roc_auc_score(flips > 0, scores),
                 "auc": roc_auc_score(wrong, scores),
                 "flips": flips.mean(),
                 "wrong": wrong.mean(),
@@ -247,7 +251,10 @@ PARTS: dict[str, tuple[Callable[..., pd.DataFrame], tuple[str, ...]]] = {
 
 
 #: Columns of the work file, those of all parts.
-VALUES = ("truth", "bias", "rank", "auc", "flips", "wrong", "mean", "common", "seconds")
+VALUES = (
+    *("truth", "bias", "rank", "auc_flips", "auc", "flips", "wrong"),
+    *("mean", "common", "seconds"),
+)
 
 
 def compute(part: str, name: str, seed: int, quick: bool = False) -> pd.DataFrame:
@@ -271,10 +278,10 @@ def table(
     """
     lines = []
     for (name, rule), part in data.groupby(["set", "rule"], sort=False):
-        line = {"set": name, "rule": rule}
+        line = {"set": name, "rule": rule, "seeds": str(len(part))}
         for column, (heading, digits) in columns.items():
             line[heading] = _with_interval(part[column].to_numpy(), digits)
-        if against is not None:
+        if against is not None and rule != against:
             base = data[(data["set"] == name) & (data["rule"] == against)]
             for column in list(columns)[:2]:
                 heading, digits = columns[column]
@@ -283,7 +290,7 @@ def table(
                     pairs[f"{column}_x"], pairs[f"{column}_y"], digits
                 )
         lines.append(line)
-    return pd.DataFrame(lines).set_index("set")
+    return pd.DataFrame(lines).fillna("").set_index("set")
 
 
 def _with_interval(values: np.ndarray, digits: int) -> str:
@@ -308,8 +315,9 @@ COLUMNS: dict[str, dict[str, tuple[str, int]]] = {
         "seconds": ("s", 2),
     },
     FLIPS: {
-        "rank": ("rank correlation with flips", 3),
+        "auc_flips": ("AUC for flips", 3),
         "auc": ("AUC for errors", 3),
+        "rank": ("rank correlation with flips", 3),
         "flips": ("flips", 3),
         "wrong": ("errors", 3),
     },
@@ -328,17 +336,16 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
     data.to_csv(folder / "ldm_measure.csv", index=False, float_format="%.5g")
     parts = [
         (__doc__ or "").split("\n\n", 2)[2].strip(),
-        "Means over seeds, with the half width of the 95 % interval; a star: the "
-        "interval of a paired difference leaves out 0.  Seconds are those of one "
-        "thread beside other work.",
+        "Means over seeds, with the half width of the 95 % interval, not corrected for "
+        "the rows that splits share; a star: the interval of a paired difference "
+        "leaves out 0.  Seconds are those of one thread beside other work.",
     ]
     for part, columns in COLUMNS.items():
         found = data[data["part"] == part]
         if found.empty:
             continue
-        heading = f"## {part.capitalize()}, {found['seed'].nunique()} seeds"
         against = {FLIPS: "Margin"}.get(part)
-        parts += [heading, markdown(table(found, columns, against))]
+        parts += [f"## {part.capitalize()}", markdown(table(found, columns, against))]
     text = "\n\n".join(parts) + "\n"
     title = "The least disagree metric as a measure of uncertainty"
     write_report(folder / "ldm_measure.md", title, command, text)

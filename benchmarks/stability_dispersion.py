@@ -4,13 +4,13 @@ Run as ``python -m benchmarks.stability_dispersion --seeds 5`` with SKAL_DATA se
 finished campaign is kept in the work folder, and a second run continues from there;
 ``--report-only`` reports what has been played, ``--quick`` plays two queries.
 
-*Noise stability*, for regression: the net, the start and the batches of 20 are those of
+*NoiseStability*, for regression: the net, the start and the batches of 20 are those of
 `benchmarks.tabular_small`, with at most 1000 rows in the pool and 8 queries.  One
 setting at a time differs from skal's default: predictions, noise of 0.001 for each
 tensor, 30 draws, not normalized, labeled rows as centers.  "paper": global noise from
 the origin; "program": normalized features from the origin.
 
-*Label dispersion*, for classification: the pool, the start, and 10 queries of 20 rows
+*LabelDispersion*, for classification: the pool, the start, and 10 queries of 20 rows
 are those of `benchmarks.ldm_worth`, with its net of 60 epochs, and dispersion is read
 from some of the epochs.  Beside the campaigns, a net is trained on 200 labels, and the
 dispersion of 1000 unseen rows is compared with the errors of the net.

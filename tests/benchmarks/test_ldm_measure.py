@@ -61,7 +61,8 @@ def test_table_has_paired_differences():
     found = study.table(data, {"rank": ("rank", 2)}, "Margin")
     half = 12.706 * np.std([0.7, 0.9], ddof=1) / np.sqrt(2)
     assert found["rank"].iloc[0] == f"0.80 ± {half:.2f}"
-    assert found["rank, minus Margin"].tolist()[0].startswith("+0.10 ± 0.00")
+    assert found["rank, minus Margin"].tolist() == ["+0.10 ± 0.00 *", ""]
+    assert found["seeds"].tolist() == ["2", "2"]
 
 
 @pytest.mark.slow
