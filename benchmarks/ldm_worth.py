@@ -74,6 +74,16 @@ def losses(data: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return 100 * (1 - means.reindex(columns=names).dropna())
 
 
+def played_most(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Keep the sets with the most seeds; also return a note on the others."""
+    seeds = table.groupby("set").size()
+    fewer = seeds[seeds < seeds.max()]
+    note = ", ".join(f"{name} ({n})" for name, n in fewer.items())
+    if note:
+        note = f"Not in the means, with fewer seeds: {note}."
+    return table[~table.index.isin(fewer.index, level="set")], note
+
+
 def ratio(name: str) -> float:
     """Correct an interval for the rows that splits share.
 
@@ -171,10 +181,10 @@ def penalty_section(data: pd.DataFrame, names: list[str]) -> list[str]:
     table.loc["mean"] = matrix.mean()[order].map("{:.2f}".format)
     return [
         "## Penalty matrix, clean pool",
-        f"Batches of 20 and of 100, {n_settings} settings.  In row i and column j: "
-        "the share of the steps at which i is better than j (paired t-test at 5 % over "
-        "seeds, not corrected), summed over the settings.  A strategy with a small "
-        "mean in its column is rarely beaten.",
+        f"{n_settings} settings: the batches of 20 and of 100 on the sets with three "
+        "seeds or more.  In row i and column j: the share of the steps at which i is "
+        "better than j (paired t-test at 5 % over seeds, not corrected), summed over "
+        "the settings.  A strategy with a small mean in its column is rarely beaten.",
         markdown(table.rename_axis("better")),
     ]
 
@@ -200,7 +210,7 @@ def conditions_table(data: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """Gains over Random in batches of 20, a column a pool, on the same sets."""
     part = data[(data["batch"] == 20) & data["set"].isin(PLAYED[CLASSES][20])]
     tables = {pool: losses(part[part["pool"] == pool], names) for pool in PLAYED}
-    tables = {pool: table for pool, table in tables.items() if len(table)}
+    tables = {pool: played_most(t)[0] for pool, t in tables.items() if len(t)}
     errors = {
         pool: f"{table['Random'].groupby('set').mean().mean():.1f}"
         for pool, table in tables.items()
@@ -242,12 +252,13 @@ def report(data: pd.DataFrame, seeds: int, command: str, folder: Path) -> str:
         if table.empty:
             continue
         seconds = part.groupby("strategy")["query_time"].mean()
-        found = gains_table(table)
+        most, note = played_most(table)
+        found = gains_table(most)
         found["s a query"] = [f"{seconds[name]:.2f}" for name in found.index]
         parts += [
-            f"## Clean pool, batches of {batch}: {_count(table)}",
+            f"## Clean pool, batches of {batch}: {_count(most)}",
             markdown(found),
-            "Gain over Random by set:",
+            f"Gain over Random by set.  {note}".strip(),
             markdown(by_set_table(table)),
         ]
     parts += penalty_section(clean[clean["batch"] > 1], names_of(CLEAN, 20))
@@ -263,13 +274,15 @@ def spoiled_sections(data: pd.DataFrame) -> list[str]:
     names = names_of(CLASSES, 20)
     pools = {p: data[data["pool"] == p] for p in PLAYED if p != CLEAN}
     tables = {pool: losses(part, names) for pool, part in pools.items()}
-    tables = {pool: table for pool, table in tables.items() if len(table)}
+    tables = {pool: played_most(t)[0] for pool, t in tables.items() if len(t)}
     if not tables:
         return []
     played = "; ".join(f"{pool}: {_count(t)}" for pool, t in tables.items())
     parts = [
         "## Wrong labels and foreign rows, batches of 20",
-        f"Gain over Random, mean over sets.  {played[0].upper() + played[1:]}.",
+        f"Gain over Random, mean over sets.  {played[0].upper() + played[1:]}; the "
+        "clean pool as above, on the same sets.  A column without intervals has one "
+        "seed, and is preliminary.",
         markdown(conditions_table(data, names)),
     ]
     for pool, table in tables.items():
@@ -290,7 +303,8 @@ def _count(table: pd.DataFrame) -> str:
     seeds = table.groupby("set").size()
     low, high = seeds.min(), seeds.max()
     text = f"{low}" if low == high else f"{low} to {high}"
-    return f"{len(seeds)} sets, {text} seeds"
+    plural = "" if text == "1" else "s"
+    return f"{len(seeds)} sets, {text} seed{plural}"
 
 
 def tasks(seeds: int, pools: list[str], sets: list[str]) -> list[tuple[Any, ...]]:

@@ -105,6 +105,16 @@ def test_interval_is_that_of_the_mean_over_sets():
     assert ldm_worth.contrast(table, "better", "Random") == "+1.00 ± 0.00 *"
 
 
+def test_sets_with_fewer_seeds_are_named_and_left_out():
+    index = [("letter", 0), ("letter", 1), ("mnist", 0)]
+    index = pd.MultiIndex.from_tuples(index, names=["set", "seed"])
+    table = pd.DataFrame({"Random": [1.0, 2.0, 3.0]}, index)
+    found, note = ldm_worth.played_most(table)
+    assert found["Random"].tolist() == [1, 2]
+    assert note == "Not in the means, with fewer seeds: mnist (1)."
+    assert ldm_worth.played_most(found)[1] == ""
+
+
 def test_penalties_count_the_steps_at_which_one_is_better():
     noise = np.array([[0, 0.01, 0.02], [0, 0.02, 0.01], [0, 0.015, 0.015]])
     data = pd.concat(
