@@ -75,13 +75,20 @@ def losses(data: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def played_most(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Keep the sets with the most seeds; also return a note on the others."""
-    seeds = table.groupby("set").size()
-    fewer = seeds[seeds < seeds.max()]
+    """Keep the seeds that most sets have, and the sets that have all of these.
+
+    Also return a note on the sets that are left out.
+    """
+    n_sets = table.index.get_level_values("set").nunique()
+    shared = table.groupby("seed").size()
+    shared = shared[2 * shared > n_sets].index
+    kept_rows = table[table.index.isin(shared, level="seed")]
+    seeds = kept_rows.groupby("set").size()
+    fewer = seeds[seeds < len(shared)]
     note = ", ".join(f"{name} ({n})" for name, n in fewer.items())
     if note:
         note = f"Not in the means, with fewer seeds: {note}."
-    return table[~table.index.isin(fewer.index, level="set")], note
+    return kept_rows[~kept_rows.index.isin(fewer.index, level="set")], note
 
 
 def ratio(name: str) -> float:
@@ -242,8 +249,10 @@ def report(data: pd.DataFrame, seeds: int, command: str, folder: Path) -> str:
         "percentage points; positive is better, and losses are shown as gains are.  "
         "Intervals are over seeds, for these sets: 95 %, paired, and corrected for the "
         "rows that splits share (Nadeau and Bengio, times the share of the set that a "
-        "split uses).  A star: the interval leaves out 0.  Seconds are those of one "
-        "thread beside other work.",
+        "split uses).  A star: the interval leaves out 0, each by itself.  With one or "
+        "two seeds, results are preliminary.  Where a run was cut, seeds are those "
+        "that all strategies of a part have played.  Seconds are those of one thread "
+        "beside other work.",
     ]
     clean = data[data["pool"] == CLEAN]
     for batch in PLAYED[CLEAN]:
@@ -281,8 +290,7 @@ def spoiled_sections(data: pd.DataFrame) -> list[str]:
     parts = [
         "## Wrong labels and foreign rows, batches of 20",
         f"Gain over Random, mean over sets.  {played[0].upper() + played[1:]}; the "
-        "clean pool as above, on the same sets.  A column without intervals has one "
-        "seed, and is preliminary.",
+        "clean pool as above, on the same sets.",
         markdown(conditions_table(data, names)),
     ]
     for pool, table in tables.items():

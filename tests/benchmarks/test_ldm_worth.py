@@ -105,14 +105,18 @@ def test_interval_is_that_of_the_mean_over_sets():
     assert ldm_worth.contrast(table, "better", "Random") == "+1.00 ± 0.00 *"
 
 
-def test_sets_with_fewer_seeds_are_named_and_left_out():
-    index = [("letter", 0), ("letter", 1), ("mnist", 0)]
-    index = pd.MultiIndex.from_tuples(index, names=["set", "seed"])
-    table = pd.DataFrame({"Random": [1.0, 2.0, 3.0]}, index)
-    found, note = ldm_worth.played_most(table)
-    assert found["Random"].tolist() == [1, 2]
+def test_means_are_over_the_seeds_that_most_sets_have():
+    def table(**seeds):
+        pairs = [(name, k) for name, n in seeds.items() for k in range(n)]
+        index = pd.MultiIndex.from_tuples(pairs, names=["set", "seed"])
+        return pd.DataFrame({"Random": 1.0}, index)
+
+    found, note = ldm_worth.played_most(table(letter=2, digits=2, mnist=1))
+    assert found.index.equals(table(letter=2, digits=2).index)
     assert note == "Not in the means, with fewer seeds: mnist (1)."
-    assert ldm_worth.played_most(found)[1] == ""
+    found, note = ldm_worth.played_most(table(letter=2, digits=1, mnist=1))
+    assert found.index.equals(table(letter=1, digits=1, mnist=1).index)
+    assert note == ""
 
 
 def test_penalties_count_the_steps_at_which_one_is_better():
