@@ -165,9 +165,13 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        # A commit is on the disk, and so is the end of the journal in its folder.
-        connection.execute("PRAGMA synchronous = EXTRA")
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            # A commit is on the disk, and so is the end of the journal in its folder.
+            connection.execute("PRAGMA synchronous = EXTRA")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     # -- transactions -----------------------------------------------------------------

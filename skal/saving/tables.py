@@ -85,7 +85,8 @@ def _read_pandas(node: dict[str, Any], reader: Reader) -> Any:
     column = frame.iloc[:, 0]
     if node["type"] == "Series":
         return column.rename(reader.read(node["name"]))
-    return pd.Index(column, name=reader.read(node["name"]))
+    # By its argument, None would be taken for the name of the column.
+    return pd.Index(column).rename(reader.read(node["name"]))
 
 
 # -- times ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def test_a_locked_file_is_waited_for_and_then_named(file: Path) -> None:
         campaign.tell("r003", 1.0)
     assert campaign.status().states["answered"] == 2  # reading goes on
     other.execute("ROLLBACK")
+    other.close()
     assert file.read_bytes() == before
     campaign.tell("r003", 1.0)
     assert campaign.status().states["answered"] == 3
@@ -259,7 +261,8 @@ def test_earlier_versions_are_migrated_step_by_step(
     for _ in range(2):  # the second time, there is nothing to do
         campaign = Campaign.open(file)
         assert campaign.events().equals(events)
-    found = sqlite3.connect(file).execute("SELECT note FROM skal_notes").fetchall()
+    with closing(sqlite3.connect(file)) as connection:
+        found = connection.execute("SELECT note FROM skal_notes").fetchall()
     assert found == [("whole",)]
 
 

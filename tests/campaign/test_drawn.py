@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,14 @@ def test_each_batch_is_judged_by_the_model_that_drew_it(
         batch = campaign.ask(6, "ann")
         assert plain.ask(6, "ann").ids == batch.ids
         model = BayesianRidge().fit(table.loc[seen], y[seen])
-        found = sqlite3.connect(tmp_path / "campaign.db").execute(
-            "SELECT id, probability FROM skal_events JOIN skal_rows USING (position) "
-            f"WHERE kind = 'ask' AND batch = {batch.batches[0].split('-')[1]} "
-            "AND skal_events.value = '\"strategy\"' ORDER BY seq"
-        )
-        ids, q = zip(*found.fetchall(), strict=True)
+        with closing(sqlite3.connect(tmp_path / "campaign.db")) as connection:
+            found = connection.execute(
+                "SELECT id, probability FROM skal_events "
+                "JOIN skal_rows USING (position) "
+                f"WHERE kind = 'ask' AND batch = {batch.batches[0].split('-')[1]} "
+                "AND skal_events.value = '\"strategy\"' ORDER BY seq"
+            ).fetchall()
+        ids, q = zip(*found, strict=True)
         losses = np.abs(model.predict(table.loc[list(ids)]) - y[list(ids)])
         n_pool = N_ROWS - n_test - len(seen)
         expected.append([len(seen), n_pool, *lure(losses, q, n_pool)])

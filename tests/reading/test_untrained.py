@@ -136,7 +136,7 @@ def test_a_net_before_its_first_fit():
 
 
 def test_what_is_refused():
-    supervised = make_pipeline(SelectKBest(), LogisticRegression())
+    supervised = make_pipeline(SelectKBest(k=2), LogisticRegression())
     with pytest.raises(ValueError, match=r"SelectKBest could not be fitted.*Random"):
         TypiClust().select(supervised, POOL, 2)
     bad = POOL.copy()

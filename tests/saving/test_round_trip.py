@@ -301,6 +301,7 @@ def _rows() -> dict[str, Any]:
         "arrow": pa.table({"a": [1, 2], "k": ["x", None]}),
         "series of polars": pl.Series("a", [1, None], dtype=pl.Int16),
         "index": pd.Index(["b", "a"], name="id"),
+        "index without a name": pd.Index(["b", "a"]),
         "days": pd.DatetimeIndex(["2020-01-01", "NaT"], name="day"),
         "masked": np.ma.MaskedArray(X[:2], X[:2] > 0, fill_value=-7.0),
         "fields": np.array([(1, 2.5)], dtype=[("a", "i1"), ("b", "f8")]),
