@@ -265,7 +265,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "option: without it, the means of ex8a and diabetes differ from the published "
         "ones by 4 to 6 and by 2.7 standard errors (20 seeds). With it, both values "
         "of `gamma` that its versions have are the same. It divides the sum over n - 1 "
-        "steps by n, which the published means do not show.",
+        "steps by n, which the published means neither show nor rule out.",
         f"Seeds of a set and strategy: {seeds.min()} to {seeds.max()}.",
         "## Agreement with the published means",
         agreement_text(compared),
