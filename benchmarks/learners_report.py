@@ -268,12 +268,20 @@ def _part(data: pd.DataFrame, measure: Measure, folder: Path) -> list[str]:
     return parts
 
 
+def _extremes(counts: pd.Series) -> tuple[int, int]:
+    return int(counts.max()), int(counts.min())
+
+
 def report(data: pd.DataFrame, command: str, text: str, folder: Path) -> str:
     """Write CSV, pictures and Markdown of results; return the last."""
     folder.mkdir(parents=True, exist_ok=True)
     data.to_csv(folder / "learners.csv", index=False, float_format="%.5g")
-    seeds = data.groupby("learner")["seed"].nunique()
-    counts = [f"{name} {seeds[name]}" for name in LEARNERS if name in seeds]
+    counts = [
+        f"{most} with n = {n}"
+        + (f" ({least} of some learners)" if least < most else "")
+        for n, of_n in data.groupby("n")
+        for most, least in [_extremes(of_n.groupby("learner")["seed"].nunique())]
+    ]
     parts = ["# Learners with few random labels", f"`{command}`", text]
     parts.append(f"Seeds: {'; '.join(counts)}.")
     if data["set"].map(TABLES).nunique() == 2:
