@@ -205,9 +205,10 @@ def copied_rows(X: Any) -> Any:
         return X.clone()
     if isinstance(X, list | tuple):
         return type(X)([copied_rows(x) if hasattr(x, "shape") else x for x in X])
+    if isinstance(X, np.ndarray):
+        return X.copy(order="K")  # in another order, sums are rounded otherwise
     is_frame = hasattr(X, "iloc") and not hasattr(X, "dask")
-    can_copy = isinstance(X, np.ndarray) or sparse.issparse(X) or is_frame
-    return X.copy() if can_copy else X
+    return X.copy() if sparse.issparse(X) or is_frame else X
 
 
 def as_dense(X: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import pytest
@@ -231,6 +232,15 @@ def as_frame(table):
     return table if isinstance(table, pd.DataFrame) else as_pandas(table)
 
 
+def knows(part, kind):
+    """Whether this version of narwhals knows a type, and casts nothing to it."""
+    dtype = nw.from_native(part)["c"].dtype
+    is_old = tuple(map(int, nw.__version__.split(".")[:2])) < (2, 28)
+    return dtype != nw.Unknown and not (
+        is_old and kind == "null" and dtype.is_decimal()
+    )
+
+
 @pytest.mark.parametrize("kind", ["float64", "int64", "bool", "decimal", "null"])
 @pytest.mark.parametrize("new_kind", ["float64", "float16", "int8", "bool", "decimal"])
 @LIBRARIES
@@ -242,7 +252,10 @@ def test_numbers_of_several_types_are_stacked(library, kind, new_kind):
 
     half = [0.5, 1.5] if kind in ("float64", "decimal") else [0, 1]
     new = [1.5, 0.5] if new_kind in ("float64", "float16", "decimal") else [1, 0]
-    stacked = stack_rows(library(column(kind, half)), library(column(new_kind, new)))
+    parts = library(column(kind, half)), library(column(new_kind, new))
+    if not knows(parts[1], kind):
+        pytest.skip("this version of narwhals does not")
+    stacked = stack_rows(*parts)
     values = as_pandas(stacked)["c"].tolist()
     if kind == "null":
         assert pd.isna(values[:2]).all()
