@@ -193,11 +193,15 @@ def as_space(rows: Sequence[Any], labeled: Sequence[Any]) -> Space:
 
 def _of_factors(rows: list[Factors], labeled: list[Factors]) -> Space:
     both = [layers for layers in (rows, labeled) if layers]
-    largest = 0.0
+    largest, factors = 0.0, 0.0
     for same in zip(*both, strict=True):
         inputs, outputs = zip(*same, strict=True)
-        largest = max(largest, extent(*inputs) * extent(*outputs))
-    if not has_room(largest, rows[0].inputs.dtype):
+        sizes = extent(*inputs), extent(*outputs)
+        largest = max(largest, sizes[0] * sizes[1])
+        # A norm that overflows, times one of 0, is NaN.
+        factors = max(factors, *sizes)
+    dtype = rows[0].inputs.dtype
+    if not (has_room(largest, dtype) and has_room(max(factors, 1.0), dtype)):
         both = [[Factors(a.double(), g.double()) for a, g in layers] for layers in both]
     embeddings = [GradientEmbedding(layers) for layers in both]
     return Space(embeddings[0], embeddings[1] if labeled else None)

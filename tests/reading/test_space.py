@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skal.reading.space import Space, covariance_features
-from skal.spaces import Dense
+from skal.reading.space import Space, as_space, covariance_features
+from skal.spaces import Dense, Factors
 
 
 def test_covariance_features():
@@ -48,3 +48,11 @@ def test_the_variance_that_one_label_leaves(noise_std, std):
     row = Dense(torch.tensor([[3.0]], dtype=torch.float64))
     found, _ = covariance_features(Space(row, row), noise_std, True)
     assert float(found) ** 2 == pytest.approx(std**2 / (1 + std**2), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e20])
+def test_norms_that_overflow_times_zero_are_zero(size):
+    inputs = torch.tensor([[size, size], [1.0, 2.0]])
+    outputs = torch.tensor([[0.0], [3.0]])
+    embedding = as_space([[Factors(inputs, outputs)]], []).pool
+    assert embedding.sq_norm().tolist() == [0.0, 45.0]
