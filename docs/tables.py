@@ -95,7 +95,8 @@ def learners(place: str = "") -> list[str]:
         for learner, row in rows.items():
             cells[learner] += [row[name] for name in labels]
     if place == "guide":
-        return list_table("28 12 12 12 12 12 12", [columns, *cells.values()])
+        widths = " ".join(["28", *["10"] * (len(columns) - 1)])
+        return list_table(widths, [columns, *cells.values()])
     rule = ["---"] * len(columns)
     return [f"| {' | '.join(row)} |" for row in (columns, rule, *cells.values())]
 
