@@ -190,13 +190,14 @@ class Worker:
             return []
 
     def _score(self, end: int) -> None:
-        row, self.curve_error = None, None
+        row, failure = None, None
         try:
             row = score_at(self._campaign, end, cv=_FOLDS)
             if row is not None and not np.isfinite(row["score"]):
                 row = None  # such as that of R2 on folds of one row
         except Exception as error:
             _log.warning("The learning curve failed.", exc_info=True)
-            self.curve_error = f"{type(error).__name__}: {error}"
+            failure = f"{type(error).__name__}: {error}"
         with self._changed:
-            self._curve[end] = row
+            # Until the next score is known, pages still show why the last one failed.
+            self._curve[end], self.curve_error = row, failure
