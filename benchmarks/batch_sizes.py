@@ -1,0 +1,300 @@
+"""Batch sizes and starts: do gains depend on them, and are they worth their time.
+
+Run as ``python -m benchmarks.batch_sizes --seeds 3`` with SKAL_DATA set.  Each finished
+campaign is kept in the work folder, and a second run continues from there, seed by
+seed; ``--report-only`` reports what has been played, ``--quick`` plays the largest
+batches.
+
+The pool is a random sample of at most 1000 rows of a table and the test at most 500
+others.  Columns are converted by `make_tabular_preprocessor`, fitted on the pool;
+targets have unit variance on the whole set, and are standardized by the labeled rows.
+The net is that of the studies of small tables: two hidden layers of 64 units, 60
+epochs.  Strategies that read several models use 20 dropout masks.
+
+Batches are 5, 20 and 60 rows with 20 labels at the start, and starts are 10, 20 and 50
+random labels with batches of 10.  All of these have 80, 140 and 200 labels at some
+step, and are compared there with random labels, which do not depend on batches: Random
+is played once, in batches of 20, up to 320 labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.campaigns import Split, collect, kept, play_simulation
+from benchmarks.report import markdown, write_report
+from benchmarks.sets import TABLES, draw_table
+from benchmarks.tabular_small import NET, regressor
+from skal.nets import NetClassifier, NetRegressor
+from skal.posteriors import MCDropout
+from skal.simulation.statistics import mean_interval
+from skal.strategies import (
+    BADGE,
+    BAIT,
+    BALD,
+    LCMD,
+    Margin,
+    PredictiveVariance,
+    Random,
+)
+from skal.tabular import make_tabular_preprocessor
+
+KEYS = ["set", "start", "batch", "strategy", "seed"]
+SETS = (
+    *("concrete", "kin8nm", "cpu_act", "cal_housing"),
+    *("vehicle", "car", "optdigits", "spambase"),
+)
+#: Labels at which campaigns are compared.
+AT = (80, 140, 200)
+BATCHES = ((20, 5), (20, 20), (20, 60))
+STARTS = ((10, 10), (20, 10), (50, 10))
+RANDOM, MOST_RANDOM = (20, 20), 320
+MOST_ROWS, MOST_TEST = 1000, 500
+_MEASURE = {
+    "regression": "log RMSE",
+    "classification": "share of errors in percent",
+}
+
+
+def strategies(task: str) -> dict[str, Any]:
+    """Make the strategies of a task: by scores, by distances, and the recommended."""
+    masks = MCDropout(20)
+    if task == "regression":
+        found = {
+            "LCMD": LCMD(),
+            "BAIT": BAIT(),
+            "PredictiveVariance": PredictiveVariance(masks),
+        }
+    else:
+        found = {"Margin": Margin(), "BADGE": BADGE(), "BALD": BALD(masks)}
+    return {"Random": Random(), **found}
+
+
+def split(name: str, seed: int) -> Split:
+    """Draw pool and test of a table, as arrays."""
+    X, y, X_test, y_test, _ = draw_table(name, seed)
+    X, y, X_test, y_test = X[:MOST_ROWS], y[:MOST_ROWS], X_test[:MOST_TEST], y_test
+    prepare = make_tabular_preprocessor().fit(X)
+    parts = (np.asarray(prepare.transform(part), np.float32) for part in (X, X_test))
+    return Split(*parts, y, y_test[:MOST_TEST])
+
+
+def play(name: str, start: int, batch: int, strategy: str, seed: int) -> pd.DataFrame:
+    """Play one campaign; a row a step, with the loss and seconds so far."""
+    task = TABLES[name]
+    last = MOST_RANDOM if strategy == "Random" else AT[-1]
+    if task == "regression":
+        model, scoring = regressor(NetRegressor(**NET)), "neg_root_mean_squared_error"
+    else:
+        model, scoring = NetClassifier(**NET), "accuracy"
+    table, _ = play_simulation(
+        model,
+        strategies(task)[strategy],
+        split(name, seed),
+        seed,
+        n_initial=start,
+        n_instances=batch,
+        n_queries=(last - start) // batch,
+        initial="random" if task == "regression" else "stratified",
+        scoring=scoring,
+    )
+    score = table["score"]
+    loss = np.log(-score) if task == "regression" else 100 * (1 - score)
+    return pd.DataFrame(
+        {
+            "n_labeled": table["n_labeled"],
+            "loss": loss,
+            "query_time": table["query_time"].fillna(0).cumsum(),
+            "fit_time": table["fit_time"].cumsum(),
+        }
+    )
+
+
+def tasks(
+    sets: list[str], seeds: int, played: Sequence[tuple[int, int]]
+) -> list[tuple[Any, ...]]:
+    """List the campaigns, seed by seed; `played` has starts and batches."""
+    found: list[tuple[Any, ...]] = []
+    for seed in range(seeds):
+        for name in sets:
+            for strategy in strategies(TABLES[name]):
+                kinds = [RANDOM] if strategy == "Random" else played
+                found += [(name, *kind, strategy, seed) for kind in kinds]
+    return found
+
+
+def compared(data: pd.DataFrame) -> pd.DataFrame:
+    """Compare each campaign with random labels of the same set and seed.
+
+    Returns
+    -------
+    table : DataFrame
+        A row a campaign, with ``gain``, the mean over `AT` of the loss of random
+        labels minus its own; ``saved``, the further labels that Random needs for its
+        loss at the second of `AT`; and the ``query_time`` and ``fit_time`` until then.
+    """
+    lines = []
+    random = {
+        key: part.sort_values("n_labeled")
+        for key, part in data[data["strategy"] == "Random"].groupby(["set", "seed"])
+    }
+    for key, part in data[data["strategy"] != "Random"].groupby(KEYS):
+        curve = random.get((key[0], key[-1]))
+        at = part.set_index("n_labeled").reindex(AT)
+        if curve is None or at["loss"].isna().any():
+            continue
+        own = curve.set_index("n_labeled")["loss"].reindex(AT)
+        middle = at.loc[AT[1]]
+        lines.append(
+            {
+                **dict(zip(KEYS, key, strict=True)),
+                "gain": (own - at["loss"]).mean(),
+                "saved": labels_for(curve, middle["loss"]) - AT[1],
+                "query_time": middle["query_time"],
+                "fit_time": middle["fit_time"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def labels_for(curve: pd.DataFrame, loss: float) -> float:
+    """Find the number of random labels with which a curve, made to fall, has a loss.
+
+    Interpolated between steps; the first or last number of labels if the loss is
+    outside the curve.
+    """
+    losses = np.minimum.accumulate(curve["loss"].to_numpy())[::-1]
+    return float(np.interp(loss, losses, curve["n_labeled"].to_numpy()[::-1]))
+
+
+def _cell(part: pd.DataFrame, digits: int) -> str:
+    """Write the mean gain over sets, with the interval over seeds."""
+    by_seed = part.pivot(index="seed", columns="set", values="gain").dropna()
+    if len(by_seed) == 0:
+        return ""
+    mean, low, _ = mean_interval(by_seed.mean(axis=1).to_numpy())
+    half = "" if np.isnan(low) else f" ± {mean - low:.{digits}f}"
+    return f"{mean:+.{digits}f}{half}"
+
+
+def gains_table(
+    table: pd.DataFrame,
+    names: list[str],
+    kinds: dict[str, tuple[int, int]],
+    digits: int,
+) -> pd.DataFrame:
+    """Write gains: a row a strategy, a column a batch size or a start."""
+    lines = {}
+    for name in names:
+        own = table[table["strategy"] == name]
+        lines[name] = {
+            head: _cell(own[(own["start"] == start) & (own["batch"] == batch)], digits)
+            for head, (start, batch) in kinds.items()
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("strategy")
+
+
+def cost_table(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Write what the labels that a strategy saves cost, in batches of 5, 20 and 60."""
+    lines: dict[Any, dict[str, str]] = {}
+    for name in names:
+        for start, batch in BATCHES:
+            part = table[table["strategy"] == name]
+            part = part[(part["start"] == start) & (part["batch"] == batch)]
+            if part.empty:
+                continue
+            saved, asked = part["saved"].mean(), AT[1] - start
+            query, fit = part["query_time"].mean(), part["fit_time"].mean()
+            lines[name, batch] = {
+                "s a query": f"{query / (asked / batch):.3f}",
+                "s of queries a label": f"{query / asked:.4f}",
+                "s of fits a label": f"{fit / asked:.3f}",
+                f"labels saved at {AT[1]}": f"{saved:+.0f}",
+                "s a label saved": f"{(query + fit) / saved:.2f}" if saved > 0 else "-",
+            }
+    found = pd.DataFrame.from_dict(lines, orient="index")
+    return found.rename_axis(["strategy", "batch"])
+
+
+def report(data: pd.DataFrame, command: str, folder: Path) -> str:
+    """Write CSV and Markdown; return the latter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = data.sort_values([*KEYS, "n_labeled"], ignore_index=True)
+    data.to_csv(folder / "batch_sizes.csv", index=False, float_format="%.4g")
+    table = compared(data)
+    parts = [
+        (__doc__ or "").split("\n\n", 2)[2].strip(),
+        "Gain: the loss of random labels minus that of the strategy, with as many "
+        "labels, mean over 80, 140 and 200 labels and over sets; higher is better. The "
+        "interval is that of Student's t over seeds (95 %, for these sets, not "
+        "corrected for rows that splits share).  Labels saved: further random labels "
+        "that are needed for the loss with 140 labels, by Random's curve made to fall; "
+        "at most 180, where it ends.  Seconds are those of one thread beside other "
+        "work; a label saved costs the seconds of all queries and fits until then, "
+        "divided by the labels saved.",
+    ]
+    for task, measure in _MEASURE.items():
+        names = [s for s in strategies(task) if s != "Random"]
+        part = table[table["set"].map(TABLES) == task] if len(table) else table
+        if part.empty:
+            continue
+        digits = 3 if task == "regression" else 2
+        sets, seeds = part["set"].unique(), part["seed"].nunique()
+        parts += [
+            f"## {task.capitalize()}: {len(sets)} sets, {seeds} seeds, {measure}",
+            f"Sets: {', '.join(sets)}.",
+            "Gain by the size of batches:",
+            markdown(gains_table(part, names, {str(k[1]): k for k in BATCHES}, digits)),
+            "Gain by the number of labels at the start:",
+            markdown(gains_table(part, names, {str(k[0]): k for k in STARTS}, digits)),
+            "Seconds, and labels saved:",
+            markdown(cost_table(part, names)),
+        ]
+    text = "\n\n".join(parts) + "\n"
+    write_report(folder / "batch_sizes.md", "Batch sizes and starts", command, text)
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Play what is missing, and report; return 1 if something failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", nargs="+", choices=TABLES, default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--report-only", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one batch size and seed")
+    args = parser.parse_args(argv)
+    file = args.work / f"batch_sizes{'_quick' if args.quick else ''}.csv"
+    n_failed = 0
+    if not args.report_only:
+        try:
+            for name in args.sets:
+                draw_table(name, 0)
+        except OSError as error:
+            print(error, file=sys.stderr)
+            return 1
+        seeds, played = args.seeds, [*BATCHES, *STARTS]
+        if args.quick:
+            seeds, played = 1, [BATCHES[-1]]
+        todo = tasks(args.sets, seeds, played)
+        n_failed = collect(play, todo, KEYS, args.n_jobs, file)
+    command = shlex.join(argv or sys.argv[1:])
+    command = f"python -m benchmarks.batch_sizes {command}".strip()
+    print(report(kept(file, KEYS), command, args.output))
+    return int(n_failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
