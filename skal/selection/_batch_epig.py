@@ -177,14 +177,13 @@ def gaussian_batch_epig(
         left = x if rows is None else x[:, rows]
         return torch.einsum("kro,kco->rco", left, x[:, columns]) / len(x)
 
-    return batch_epig_of_covariance(
-        x.square().mean(dim=0),
-        covariance,
-        z.square().mean(dim=0),
-        torch.einsum("kmo,kto->mto", x, z) / len(x),
-        n,
-        noise_variance,
+    check_positive("noise_variance", noise_variance)
+    # Held once, and divided in place: it is by far the largest part of the memory.
+    cross = torch.einsum("kmo,kto->mto", x, z).div_(len(x))
+    given = _Given(
+        x.square().mean(dim=0), z.square().mean(dim=0), cross, noise_variance
     )
+    return _CovarianceGains(given, covariance, n).pick(n)
 
 
 def batch_epig_of_covariance(

@@ -215,14 +215,12 @@ class BatchEPIG(EPIG):
         draws = self._read(pool, rng, jointly=True)
         if isinstance(draws, GaussianPredictions):
             targets, of_targets, noise = self._gaussian_targets(draws, rng)
-            covariances = [part for _, part in draws.covariances(targets)]
+            variance = draws.variance()
+            of_both = variance.new_empty((len(variance), *of_targets.shape))
+            for block, covariance in draws.covariances(targets):
+                of_both[block] = covariance
             return batch_epig_of_covariance(
-                draws.variance(),
-                draws.covariance,
-                of_targets,
-                torch.cat(covariances),
-                n,
-                noise,
+                variance, draws.covariance, of_targets, of_both, n, noise
             )
         of_targets = self._outputs_of_targets(draws, rng)
         outputs = draws.collect()
