@@ -7,9 +7,7 @@ folder, and a second run continues from there.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import shlex
 import sys
 import warnings
 from functools import cache
@@ -26,7 +24,14 @@ from sklearn.metrics import get_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from benchmarks.campaigns import collect, kept, play_simulation
+from benchmarks.campaigns import (
+    collect,
+    command_of,
+    kept,
+    play_simulation,
+    study_parser,
+    work_file,
+)
 from benchmarks.learners_models import LEARNERS, encoded
 from benchmarks.report import markdown, write_report
 from benchmarks.sets import TABLES, draw_table
@@ -250,17 +255,10 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, n_jobs=2)
     sets = list(SETS)
     parser.add_argument("--sets", nargs="+", choices=list(TABLES), default=sets)
     parser.add_argument("--learners", nargs="+", help="by default all")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args(argv)
     tasks = [
         (name, model, strategy, seed)
@@ -270,9 +268,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.learners is None or model in args.learners
         for strategy in strategies(TABLES[name], model, seed)
     ]
-    file, n_failed = args.work / "any_learner.csv", 0
+    file, n_failed = work_file(args, "any_learner"), 0
     if not args.report_only:
-        n_failed = collect(play, tasks, KEYS, args.jobs, file)
+        n_failed = collect(play, tasks, KEYS, args.n_jobs, file)
     data = kept(file, KEYS)
     complete = data.groupby(["set", "learner", "seed"])["strategy"].transform("nunique")
     wanted = [
@@ -280,8 +278,8 @@ def main(argv: list[str] | None = None) -> int:
         for n, m in zip(data["set"], data["learner"], strict=True)
     ]
     data = data[complete == wanted].reset_index(drop=True)
-    command = f"python -m benchmarks.any_learner {shlex.join(argv or sys.argv[1:])}"
-    print(report(data, command.strip(), args.output))
+    command = command_of("benchmarks.any_learner", argv)
+    print(report(data, command, args.output))
     return int(n_failed > 0)
 
 

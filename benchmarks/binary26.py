@@ -16,8 +16,6 @@ https://github.com/ariapoy/active-learning-benchmark
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import warnings
 from functools import partial
@@ -31,7 +29,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from benchmarks.campaigns import Split, collect, kept, play_simulation
+from benchmarks.campaigns import (
+    Split,
+    can_load,
+    collect,
+    command_of,
+    kept,
+    play_simulation,
+    study_parser,
+    work_file,
+)
 from benchmarks.report import markdown, write_report
 from benchmarks.sets import BINARY26, load_binary26, published_binary26
 from benchmarks.tabular_ranks import (
@@ -290,29 +297,17 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, seeds=20, quick="a few steps, 2 seeds")
     names = list(strategies())
     parser.add_argument("--sets", nargs="+", choices=BINARY26, default=BINARY26[:8])
     parser.add_argument("--strategies", nargs="+", choices=names, default=names)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="a few steps, 2 seeds")
     args = parser.parse_args(argv)
     seeds = 2 if args.quick else args.seeds
     most = QUICK_QUERIES if args.quick else sys.maxsize
-    file = args.work / f"binary26{'_quick' if args.quick else ''}.csv"
+    file = work_file(args, "binary26")
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                load_binary26(name)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(load_binary26, args.sets):
             return 1
         tasks = [
             (name, strategy, seed)
@@ -323,8 +318,8 @@ def main(argv: list[str] | None = None) -> int:
         n_failed = collect(
             partial(play, most_queries=most), tasks, KEYS, args.n_jobs, file
         )
-    command = f"python -m benchmarks.binary26 {shlex.join(argv or sys.argv[1:])}"
-    print(report(kept(file, KEYS), command.strip(), args.output))
+    command = command_of("benchmarks.binary26", argv)
+    print(report(kept(file, KEYS), command, args.output))
     return int(n_failed > 0)
 
 

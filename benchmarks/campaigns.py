@@ -7,6 +7,7 @@ to a file in the work folder, and a second run continues from there.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -141,6 +142,58 @@ def play_simulation(
         }
     )
     return table, simulation
+
+
+def study_parser(
+    doc: str | None, *, seeds: int = 5, n_jobs: int = 1, quick: str | None = None
+) -> argparse.ArgumentParser:
+    """Make a parser with the arguments that all studies have.
+
+    Parameters
+    ----------
+    doc : str or None
+        Docstring of the module, shown by ``--help``.
+    seeds, n_jobs : int
+        Defaults.
+    quick : str, optional
+        Help of ``--quick``; by default there is no such argument.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--n-jobs", "--jobs", type=int, default=n_jobs)
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument(
+        "--report-only", action="store_true", help="report what has been computed"
+    )
+    if quick is not None:
+        parser.add_argument("--quick", action="store_true", help=quick)
+    return parser
+
+
+def work_file(args: argparse.Namespace, stem: str) -> Path:
+    """Return the file of finished campaigns; a quick run has a separate one."""
+    work: Path = args.work
+    return work / f"{stem}{'_quick' if getattr(args, 'quick', False) else ''}.csv"
+
+
+def can_load(load: Callable[[str], Any], names: Sequence[str]) -> bool:
+    """Load all sets once; print what is missing."""
+    try:
+        for name in names:
+            load(name)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def command_of(module: str, argv: Sequence[str] | None) -> str:
+    """Return the command line of a study, for its report."""
+    given = sys.argv[1:] if argv is None else argv
+    return f"python -m {module} {shlex.join(given)}".strip()
 
 
 def kept(file: Path, keys: Sequence[str]) -> pd.DataFrame:
@@ -282,27 +335,14 @@ def _left_out(study: Study, name: str, part: pd.DataFrame) -> list[str]:
 
 def main(study: Study, module: str, doc: str | None, argv: list[str] | None) -> int:
     """Play and report; return 1 if data are missing or a campaign failed."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(doc, n_jobs=2)
     sets = list(study.sets)
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-jobs", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument(
-        "--report-only", action="store_true", help="of the strategies that are complete"
-    )
     args = parser.parse_args(argv)
-    file = args.work / f"{study.stem}.csv"
+    file = work_file(args, study.stem)
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                study.split(name, 0)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(lambda name: study.split(name, 0), args.sets):
             return 1
         tasks = [
             (name, strategy, seed)

@@ -7,14 +7,11 @@ seed by seed; ``--report-only`` reports what has been computed.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
-from pathlib import Path
 from time import process_time
 from typing import Any, NamedTuple
 
@@ -23,7 +20,7 @@ import pandas as pd
 import torch
 from sklearn.model_selection import KFold
 
-from benchmarks.campaigns import collect, kept
+from benchmarks.campaigns import collect, command_of, kept, study_parser, work_file
 from benchmarks.labels_saved_report import BASELINE, ON_PICKS, report
 from benchmarks.learners_models import LEARNERS, fixed_gp
 from benchmarks.sets import TABLES
@@ -211,12 +208,8 @@ def whole(data: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, seeds=3, n_jobs=2, quick="two sets, 50 labels")
     parser.add_argument("--sets", nargs="+", choices=list(TABLES), default=list(SETS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--learner", choices=OWN, help="skal's, by default the best")
     parser.add_argument(
         "--strategy",
@@ -225,12 +218,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     names = [name for name in LEARNERS if not LEARNERS[name].own]
     parser.add_argument("--baseline", nargs="+", choices=names, default=list(BASELINE))
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--quick", action="store_true", help="two sets, 50 labels")
-    parser.add_argument(
-        "--report-only", action="store_true", help="report what has been computed"
-    )
     args = parser.parse_args(argv)
     plan = Plan()
     if args.quick:
@@ -241,20 +228,19 @@ def main(argv: list[str] | None = None) -> int:
         if not (args.report_only or LEARNERS[name].available()):
             print(f"{name} is left out: {LEARNERS[name].needs} is not there.")
             baseline.remove(name)
-    stem = "labels_saved_quick" if args.quick else "labels_saved"
-    file, failed = args.work / f"{stem}.csv", 0
+    file, failed = work_file(args, "labels_saved"), 0
     try:
         tasks = tasks_of(plan, args.sets, args.seeds, own, args.strategy, baseline)
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
     if not args.report_only:
-        failed = collect(partial(play, plan), tasks, KEYS, args.jobs, file)
+        failed = collect(partial(play, plan), tasks, KEYS, args.n_jobs, file)
     data = whole(kept(file, KEYS), pd.DataFrame(tasks, columns=KEYS))
     if data.empty:
         print(f"{file} has no result of these sets.", file=sys.stderr)
         return 1
-    command = "python -m benchmarks.labels_saved " + shlex.join(argv or sys.argv[1:])
+    command = command_of("benchmarks.labels_saved", argv)
     print(report(data, command, _text(own, args.strategy, plan, baseline), args.output))
     return int(failed > 0)
 

@@ -29,8 +29,6 @@ has less than all in common with itself.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -44,13 +42,20 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.campaigns import collect, kept
+from benchmarks.campaigns import (
+    can_load,
+    collect,
+    command_of,
+    kept,
+    study_parser,
+    work_file,
+)
 from benchmarks.ldm_campaigns import NET, SETS, first_rows, load, problem
-from benchmarks.report import markdown, write_report
+from benchmarks.report import markdown, mean_text, write_report
 from skal.measures import least_disagree_metric
 from skal.nets import NetClassifier
 from skal.posteriors import MCDropout
-from skal.simulation.statistics import mean_interval, paired_difference
+from skal.simulation.statistics import paired_difference
 from skal.strategies import (
     BALD,
     LDM,
@@ -280,7 +285,7 @@ def table(
     for (name, rule), part in data.groupby(["set", "rule"], sort=False):
         line = {"set": name, "rule": rule, "seeds": str(len(part))}
         for column, (heading, digits) in columns.items():
-            line[heading] = _with_interval(part[column].to_numpy(), digits)
+            line[heading] = mean_text(part[column], digits)
         if against is not None and rule != against:
             base = data[(data["set"] == name) & (data["rule"] == against)]
             for column in list(columns)[:2]:
@@ -291,12 +296,6 @@ def table(
                 )
         lines.append(line)
     return pd.DataFrame(lines).fillna("").set_index("set")
-
-
-def _with_interval(values: np.ndarray, digits: int) -> str:
-    mean, low, high = mean_interval(values)
-    text = f"{mean:.{digits}f}"
-    return text if len(values) < 2 else f"{text} ± {(high - low) / 2:.{digits}f}"
 
 
 def _difference(scores: pd.Series, reference: pd.Series, digits: int) -> str:
@@ -354,26 +353,14 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Compute what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, quick="one seed of a little")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="one seed of a little")
     args = parser.parse_args(argv)
-    file = args.work / f"ldm_measure{'_quick' if args.quick else ''}.csv"
+    file = work_file(args, "ldm_measure")
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                load(name)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(load, args.sets):
             return 1
         tasks = [
             (part, name, seed)
@@ -384,8 +371,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
         work = partial(compute, quick=args.quick)
         n_failed = collect(work, tasks, KEYS, args.n_jobs, file)
-    command = shlex.join(argv or sys.argv[1:])
-    command = f"python -m benchmarks.ldm_measure {command}".strip()
+    command = command_of("benchmarks.ldm_measure", argv)
     print(report(kept(file, KEYS), command, args.output))
     return int(n_failed > 0)
 

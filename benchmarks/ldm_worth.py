@@ -26,8 +26,6 @@ them is in the start or in the test.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -37,7 +35,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.campaigns import collect, kept
+from benchmarks.campaigns import (
+    can_load,
+    collect,
+    command_of,
+    kept,
+    study_parser,
+    work_file,
+)
 from benchmarks.ldm_campaigns import (
     CLASSES,
     CLEAN,
@@ -53,8 +58,7 @@ from benchmarks.ldm_campaigns import (
     names_of,
     play,
 )
-from benchmarks.report import markdown, write_report
-from skal.simulation.statistics import mean_interval
+from benchmarks.report import markdown, mean_text, write_report
 
 #: Seeds by which a part is behind that in batches of 20 from a clean pool.
 BEHIND = {"spoiled": 3, "mnist": 3, "other batches": 4}
@@ -204,11 +208,7 @@ def rejected_table(data: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     lines = []
     for name in (n for n in names if n in set(last["strategy"])):
         part = last[last["strategy"] == name].groupby("set")["share"]
-        cells = {}
-        for set_name, values in part:
-            mean, low, high = mean_interval(values.to_numpy())
-            half = "" if len(values) < 2 else f" ± {(high - low) / 2:.1f}"
-            cells[set_name] = f"{mean:.1f}{half}"
+        cells = {set_name: mean_text(values, 1) for set_name, values in part}
         lines.append({"strategy": name, **cells})
     return pd.DataFrame(lines).set_index("strategy").fillna("")
 
@@ -340,32 +340,19 @@ def tasks(seeds: int, pools: list[str], sets: list[str]) -> list[tuple[Any, ...]
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, quick="two queries, two seeds")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--pools", nargs="+", choices=PLAYED, default=list(PLAYED))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="two queries, two seeds")
     args = parser.parse_args(argv)
-    file = args.work / f"ldm_worth{'_quick' if args.quick else ''}.csv"
+    file = work_file(args, "ldm_worth")
     seeds, most = (2, 2) if args.quick else (args.seeds, 999)
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                load(name)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(load, args.sets):
             return 1
         todo = tasks(seeds, args.pools, args.sets)
         n_failed = collect(partial(play, most=most), todo, KEYS, args.n_jobs, file)
-    command = shlex.join(argv or sys.argv[1:])
-    command = f"python -m benchmarks.ldm_worth {command}".strip()
+    command = command_of("benchmarks.ldm_worth", argv)
     print(report(kept(file, KEYS), seeds, command, args.output))
     return int(n_failed > 0)
 

@@ -7,7 +7,6 @@ by seed; ``--report-only`` reports what has been computed.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 import warnings
@@ -23,7 +22,7 @@ import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
-from benchmarks.campaigns import collect, kept
+from benchmarks.campaigns import collect, kept, study_parser
 from benchmarks.learners_models import LEARNERS
 from benchmarks.learners_report import report
 from benchmarks.sets import TABLES
@@ -149,23 +148,11 @@ def results(
 
 def main(argv: list[str] | None = None) -> int:
     """Compute what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, n_jobs=2, quick="two sets, one seed, 50 labels")
     sets, names = list(TABLES), list(LEARNERS)
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument("--learners", nargs="+", choices=names, default=names)
     parser.add_argument("--n", nargs="+", type=int, default=list(SIZES))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument(
-        "--quick", action="store_true", help="two sets, one seed, 50 labels"
-    )
-    parser.add_argument(
-        "--report-only", action="store_true", help="report what has been computed"
-    )
     args = parser.parse_args(argv)
     if args.quick:
         args.sets, args.n, args.seeds = ["yacht", "glass"], [50], 1
@@ -180,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             print(error, file=sys.stderr)
             return 1
-        failed = collect(fit_and_score, tasks, KEYS, args.jobs, file)
+        failed = collect(fit_and_score, tasks, KEYS, args.n_jobs, file)
     data = results(file, args.sets, args.n, args.seeds, args.learners)
     if data.empty:
         print(f"{file} has no result of these.", file=sys.stderr)
@@ -188,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     shown = f" --learners {shlex.join(args.learners)}" if args.learners != names else ""
     command = (
         f"python -m benchmarks.learners --sets {' '.join(args.sets)} --n "
-        f"{' '.join(map(str, args.n))} --seeds {args.seeds} --jobs {args.jobs}{shown}"
+        f"{' '.join(map(str, args.n))} --seeds {args.seeds} --jobs {args.n_jobs}{shown}"
     )
     print(report(data, command, TEXT, args.output))
     return int(failed > 0)

@@ -11,8 +11,6 @@ labels, then 8 times 20, or until three quarters of the pool are labeled.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,16 @@ from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import SVR
 
-from benchmarks.campaigns import Split, collect, kept, play_simulation
+from benchmarks.campaigns import (
+    Split,
+    can_load,
+    collect,
+    command_of,
+    kept,
+    play_simulation,
+    study_parser,
+    work_file,
+)
 from benchmarks.learners_models import encoded
 from benchmarks.report import markdown, write_report
 from benchmarks.sets import draw_table
@@ -129,25 +136,13 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, quick="two steps, one seed")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="two steps, one seed")
     args = parser.parse_args(argv)
-    file = args.work / f"plain_regressors{'_quick' if args.quick else ''}.csv"
+    file = work_file(args, "plain_regressors")
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                draw_table(name, 0)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(lambda name: draw_table(name, 0), args.sets):
             return 1
         seeds, most = (1, 2) if args.quick else (args.seeds, N_QUERIES)
         tasks = [
@@ -159,10 +154,8 @@ def main(argv: list[str] | None = None) -> int:
         ]
         play_some = partial(play, most_queries=most)
         n_failed = collect(play_some, tasks, KEYS, args.n_jobs, file)
-    command = (
-        f"python -m benchmarks.plain_regressors {shlex.join(argv or sys.argv[1:])}"
-    )
-    print(report(kept(file, KEYS), command.strip(), args.output))
+    command = command_of("benchmarks.plain_regressors", argv)
+    print(report(kept(file, KEYS), command, args.output))
     return int(n_failed > 0)
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_info
 
 import skal
 from skal.simulation import StrategyComparison
+from skal.simulation.statistics import mean_interval
 
 PACKAGES = ("torch", "scikit-learn", "skorch", "modAL-python", "numpy")
 
@@ -66,6 +68,22 @@ def markdown(table: pd.DataFrame) -> str:
     flat = table.reset_index()
     lines = [list(flat.columns), ["---"] * flat.shape[1], *flat.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def mean_text(values: ArrayLike, digits: int, sign: str = "") -> str:
+    """Write a mean and, of two or more values, half the width of its 95 % interval.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+    digits : int
+    sign : str
+        ``"+"`` writes the sign of positive means, too.
+    """
+    found = np.asarray(values)
+    mean, low, high = mean_interval(found)
+    text = f"{mean:{sign}.{digits}f}"
+    return text if len(found) < 2 else f"{text} ± {(high - low) / 2:.{digits}f}"
 
 
 def environment() -> list[str]:

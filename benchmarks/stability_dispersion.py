@@ -18,8 +18,6 @@ dispersion of 1000 unseen rows is compared with the errors of the net.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -32,16 +30,22 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import tabular_small
-from benchmarks.campaigns import collect, kept
+from benchmarks.campaigns import (
+    can_load,
+    collect,
+    command_of,
+    kept,
+    study_parser,
+    work_file,
+)
 from benchmarks.label_dispersion import EDGES, NAMES
 from benchmarks.ldm_campaigns import CLEAN, NET, SIZES, first_rows, load, problem
 from benchmarks.ldm_campaigns import campaign as campaign_of_classes
-from benchmarks.report import markdown, write_report
+from benchmarks.report import markdown, mean_text, write_report
 from benchmarks.sets import load_small
 from benchmarks.tabular_ranks import average_table, gains_table
 from benchmarks.tabular_runs import Split, campaign
 from skal.nets import NetClassifier, WeightSnapshots
-from skal.simulation.statistics import mean_interval
 from skal.strategies import LabelDispersion, Margin, NoiseStability, Random
 
 KEYS = ["part", "set", "strategy", "seed"]
@@ -49,7 +53,7 @@ STABILITY, DISPERSION, ERRORS = "noise stability", "label dispersion", "errors"
 REGRESSION = ("concrete", "energy", "kin8nm", "cpu_act")
 CLASSES = ("letter", "optdigits", "digits")
 MOST_ROWS, N_QUERIES = 1000, 8
-EPOCHS, N_LABELED = 60, 200
+N_LABELED = 200
 #: Options of NoiseStability that differ from the default.
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -170,7 +174,7 @@ def worth_section(data: pd.DataFrame, part: str) -> list[str]:
     average = average_table(by_set, None, heading, digits=digits)
     against = table[reference].to_numpy()[:, None] - table
     average[f"gain over {reference}"] = [
-        "" if s == reference else _mean(against[s], digits, "+") for s in table
+        "" if s == reference else mean_text(against[s], digits, "+") for s in table
     ]
     return [
         f"## {part.capitalize()}: {len(seeds)} sets, {seeds.min()} seeds",
@@ -190,7 +194,7 @@ def errors_section(data: pd.DataFrame) -> list[str]:
         {
             "strategy": strategy,
             **{
-                name: _mean(values["score"], 3)
+                name: mean_text(values["score"], 3)
                 for name, values in part.groupby("set", sort=False)
             },
         }
@@ -223,13 +227,6 @@ def errors_section(data: pd.DataFrame) -> list[str]:
     ]
 
 
-def _mean(values: pd.Series, digits: int, sign: str = "") -> str:
-    """Write a mean with the half width of its 95 % interval."""
-    mean, low, high = mean_interval(np.asarray(values))
-    text = f"{mean:{sign}.{digits}f}"
-    return text if len(values) < 2 else f"{text} ± {(high - low) / 2:.{digits}f}"
-
-
 def report(data: pd.DataFrame, command: str, folder: Path) -> str:
     """Write CSV and Markdown; return the latter."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -255,29 +252,18 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, quick="two queries, two seeds")
     sets = [*REGRESSION, *CLASSES]
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="two queries, two seeds")
     args = parser.parse_args(argv)
-    name = f"stability_dispersion{'_quick' if args.quick else ''}.csv"
-    file = args.work / name
+    file = work_file(args, "stability_dispersion")
     seeds, most = (2, 2) if args.quick else (args.seeds, 999)
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                (load_small if name in REGRESSION else load)(name)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        of_regression = [name for name in args.sets if name in REGRESSION]
+        others = [name for name in args.sets if name not in REGRESSION]
+        if not (can_load(load_small, of_regression) and can_load(load, others)):
             return 1
         tasks = [
             (part, name, strategy, seed)
@@ -289,8 +275,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
         n_failed = collect(partial(play, most=most), tasks, KEYS, args.n_jobs, file)
     data = kept(file, KEYS)
-    command = shlex.join(argv or sys.argv[1:])
-    command = f"python -m benchmarks.stability_dispersion {command}".strip()
+    command = command_of("benchmarks.stability_dispersion", argv)
     print(report(data[data["seed"] < seeds], command, args.output))
     return int(n_failed > 0)
 

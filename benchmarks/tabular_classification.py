@@ -18,9 +18,7 @@ otherwise 5 models that are bagged at each query.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import shlex
 import sys
 import warnings
 from functools import partial
@@ -32,7 +30,16 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.campaigns import Split, collect, kept, play_simulation
+from benchmarks.campaigns import (
+    Split,
+    can_load,
+    collect,
+    command_of,
+    kept,
+    play_simulation,
+    study_parser,
+    work_file,
+)
 from benchmarks.report import markdown, write_report
 from benchmarks.sets import TABLES, draw_table
 from benchmarks.tabular_ranks import (
@@ -314,38 +321,25 @@ def ordered_tasks(
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, quick="two steps, one seed")
     learners = [NET, LINEAR, FOREST]
     if importlib.util.find_spec("catboost") is not None:
         learners.append(CATBOOST)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--learners", nargs="+", choices=learners, default=learners)
     parser.add_argument("--strategies", nargs="+", help="by default all quick ones")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="two steps, one seed")
     args = parser.parse_args(argv)
-    file = args.work / f"tabular_classification{'_quick' if args.quick else ''}.csv"
+    file = work_file(args, "tabular_classification")
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                draw_table(name, 0)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(lambda name: draw_table(name, 0), args.sets):
             return 1
         seeds, most = (1, 2) if args.quick else (args.seeds, N_QUERIES)
         tasks = ordered_tasks(args.sets, args.learners, args.strategies, seeds)
         n_failed = collect(
             partial(play, most_queries=most), tasks, KEYS, args.n_jobs, file
         )
-    command = shlex.join(argv or sys.argv[1:])
-    command = f"python -m benchmarks.tabular_classification {command}".strip()
+    command = command_of("benchmarks.tabular_classification", argv)
     print(report(kept(file, KEYS), command, args.output))
     return int(n_failed > 0)
 

@@ -152,6 +152,7 @@ def test_parts_are_played_in_an_order_that_may_be_cut():
 def test_a_quick_run_reports_and_resumes(tmp_path, monkeypatch, capsys):
     few = {"Random": Random(), "Margin": Margin(), "LDMSeeding": LDMSeeding(50)}
     monkeypatch.setattr(ldm_campaigns, "strategies", lambda batch: few)
+    monkeypatch.setitem(ldm_campaigns.NET, "max_epochs", 3)
     for pool in (CLASSES, "30 % wrong"):
         monkeypatch.setitem(ldm_campaigns.PLAYED, pool, {20: ("digits",)})
     out = tmp_path / "out"

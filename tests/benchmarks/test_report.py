@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmarks.report import comparison_table
+from benchmarks.report import comparison_table, mean_text
 from skal.simulation import StrategyComparison
 from skal.simulation.result import score_label
 
@@ -35,3 +35,10 @@ def test_a_score_that_is_not_reached_and_a_single_run():
     with np.errstate(invalid="ignore"):
         table = comparison_table(comparison([0.5, 0.7, 0.8], n_runs=1), [10])
     assert table.loc["Margin", "labels saved"] == "+10"
+
+
+def test_means_have_the_half_width_of_their_interval():
+    half = 12.706 * np.std([0.7, 0.9], ddof=1) / np.sqrt(2)
+    assert mean_text([0.7, 0.9], 2) == f"0.80 ± {half:.2f}"
+    assert mean_text(pd.Series([0.25]), 1, "+") == "+0.2"
+    assert mean_text([-0.25], 2, "+") == "-0.25"
