@@ -35,7 +35,7 @@ HELD = {
     "posteriors.mc_dropout": ("_KEPT_BYTES",),
     "posteriors.nets": ("_HELD_ELEMENTS",),
     "reading.access": ("_CHUNK", "_CHUNK_ELEMENTS"),
-    "reading.gradients": ("_WHOLE_ELEMENTS",),
+    "reading.layer_gradients": ("_WHOLE_ELEMENTS",),
     "strategies.egl": ("_ELEMENTS",),
     "strategies.information": ("_KEPT",),
     "strategies.noise_stability": ("_KEPT_BYTES",),

@@ -11,7 +11,7 @@ from torch import nn
 
 from skal.exceptions import UnsuitableLearnerError, is_out_of_memory
 from skal.learners import ActiveLearner
-from skal.reading.gradients import _as_unsuitable
+from skal.reading.layer_gradients import _as_unsuitable
 from skal.strategies import CoreSet, ViaProxy
 from skal.strategies.vaal import _check_shape
 from tests.models import make_data

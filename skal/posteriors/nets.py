@@ -13,8 +13,7 @@ from torch import Tensor
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.posteriors.base import Draws, Posterior, Reader
-from skal.reading.access import as_columns
-from skal.reading.batches import tensors_of
+from skal.reading.batches import as_columns, tensors_of
 from skal.reading.pool import Member, Pool
 from skal.rng import preserve_global_rng
 from skal.rows import Rows

@@ -20,17 +20,19 @@ from skal.contexts import call_with, hooked, input_of, outer_device
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.criteria import find_nonlinearity
 from skal.nets.heads import Head, find_head
-from skal.reading.batches import arguments, batch_length, index_batch, split
+from skal.reading.batches import (
+    arguments,
+    as_columns,
+    as_floats,
+    batch_length,
+    index_batch,
+    split,
+)
 from skal.reading.probing import N_MANY, are_aligned, probe_rows, reads_rows_alone
 from skal.rows import Rows, dense_pieces
 from skal.shared_copy import copy_to_read
 
-__all__ = [
-    "NetAccess",
-    "as_columns",
-    "as_floats",
-    "require_probabilities",
-]
+__all__ = ["NetAccess", "require_probabilities"]
 
 Parameters = Mapping[str, Tensor]
 #: Rows of a chunk, and elements of the widest layer's activations in a chunk of a net
@@ -181,10 +183,11 @@ class NetAccess:
         """
         n = min(batch_length(batch), N_MANY)
         if self._rows_alone and n > self._n_checked:
-            self._n_checked = n
             with torch.inference_mode(False), torch.no_grad():
-                self._rows_alone = reads_rows_alone(self.forward, batch)
-            if not self._rows_alone:
+                alone = reads_rows_alone(self.forward, batch)
+            # Not before: nothing is known after an interrupt, or to another thread.
+            self._rows_alone, self._n_checked = alone, n
+            if not alone:
                 warnings.warn(
                     f"The outputs of {type(self.module).__name__} for a row depend on "
                     "the other rows of its batch, so that other picks may follow from "
@@ -498,24 +501,3 @@ def require_probabilities(outputs: Tensor, name: str) -> None:
             "a module that outputs probabilities, by a softmax or sigmoid at its end; "
             "train one that outputs logits with CrossEntropyLoss or BCEWithLogitsLoss."
         )
-
-
-def as_floats(x: Tensor) -> Tensor:
-    """Convert half precision, as of `torch.autocast`, to float32.
-
-    Raises
-    ------
-    UnsuitableLearnerError
-        If the values are complex.
-    """
-    if x.is_complex():
-        raise UnsuitableLearnerError(
-            "The outputs or features of the net are complex numbers, and strategies "
-            "compare real ones: return, for example, torch.view_as_real(z).flatten(1)."
-        )
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def as_columns(outputs: Tensor) -> Tensor:
-    """Reshape a single output ``(b,)`` to one column; leave ``(b, C)`` as it is."""
-    return outputs[:, None] if outputs.ndim == 1 else outputs

@@ -1,13 +1,27 @@
-"""Batches of rows: a tensor, or several in a tuple, list or dict."""
+"""Batches of rows, and the outputs of a module for them.
+
+A batch is a tensor, or several in a tuple, list or dict.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
-__all__ = ["arguments", "batch_length", "index_batch", "split", "tensors_of"]
+from skal.exceptions import UnsuitableLearnerError
+
+__all__ = [
+    "arguments",
+    "as_columns",
+    "as_floats",
+    "batch_length",
+    "index_batch",
+    "split",
+    "tensors_of",
+]
 
 
 def arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -63,3 +77,24 @@ def tensors_of(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, (list, tuple)):
         for part in batch:
             yield from tensors_of(part)
+
+
+def as_floats(x: Tensor) -> Tensor:
+    """Convert half precision, as of `torch.autocast`, to float32.
+
+    Raises
+    ------
+    UnsuitableLearnerError
+        If the values are complex.
+    """
+    if x.is_complex():
+        raise UnsuitableLearnerError(
+            "The outputs or features of the net are complex numbers, and strategies "
+            "compare real ones: return, for example, torch.view_as_real(z).flatten(1)."
+        )
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def as_columns(outputs: Tensor) -> Tensor:
+    """Reshape a single output ``(b,)`` to one column; leave ``(b, C)`` as it is."""
+    return outputs[:, None] if outputs.ndim == 1 else outputs

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from skal.measures import contrast
-from skal.reading.access import NetAccess, as_columns
+from skal.reading.access import NetAccess
+from skal.reading.batches import as_columns
 from skal.reading.pool import Member, Pool
 from skal.rows import Rows
 from skal.selection import KNearest

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skal.measures import gradient_lengths, softmax_gradient_length
-from skal.reading.access import NetAccess, as_columns
-from skal.reading.batches import index_batch
+from skal.reading.access import NetAccess
+from skal.reading.batches import as_columns, index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.spaces import Factors

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from skal.measures import expected_model_change, gradient_gram
-from skal.reading.access import NetAccess, as_columns
+from skal.reading.access import NetAccess
+from skal.reading.batches import as_columns
 from skal.reading.gradients import GradientReader
 from skal.reading.pool import Member, Pool
 from skal.strategies.disagreement import PosteriorStrategy

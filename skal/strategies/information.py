@@ -11,8 +11,8 @@ from torch import Tensor
 
 from skal._numerics.products import block_size, blocks
 from skal.exceptions import UnsuitableLearnerError
-from skal.reading.access import NetAccess, as_columns
-from skal.reading.batches import index_batch
+from skal.reading.access import NetAccess
+from skal.reading.batches import as_columns, index_batch
 from skal.reading.gradients import Directions, GradientReader
 from skal.reading.pool import Pool
 from skal.reading.space import NET_SPACES

@@ -10,7 +10,8 @@ from torch import Tensor
 from skal.exceptions import UnsuitableLearnerError
 from skal.measures import least_disagree_metric
 from skal.nets.bayesian import LINEAR
-from skal.reading.access import NetAccess, as_columns
+from skal.reading.access import NetAccess
+from skal.reading.batches import as_columns
 from skal.reading.pool import Pool
 from skal.rows import Rows
 from skal.selection import Picks, seeding

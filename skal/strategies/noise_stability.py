@@ -10,7 +10,8 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from skal.posteriors import perturb_weights
-from skal.reading.access import NetAccess, as_columns
+from skal.reading.access import NetAccess
+from skal.reading.batches import as_columns
 from skal.reading.pool import Pool
 from skal.rng import seed_from
 from skal.selection import Picks, lcmd

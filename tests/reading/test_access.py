@@ -559,6 +559,21 @@ def test_outputs_of_single_rows_do_not_warn(module, n_rows):
     torch.testing.assert_close(found, plain(net, X[:n_rows]))
 
 
+def test_an_interrupted_check_is_made_again(monkeypatch):
+    access, batch = NetAccess(fit(module=Normalizing())), torch.as_tensor(X)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(access.module, "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            access.check_rows_alone(batch)
+    with pytest.warns(UserWarning, match="depend on the other rows"):
+        assert not access.check_rows_alone(batch)
+    assert not access.check_rows_alone(batch)  # without another warning
+
+
 class SortsLarge(Sorted):
     """Sorts the rows of large batches."""
 

@@ -265,7 +265,7 @@ def test_chunks_and_batches_change_nothing(module, monkeypatch):
     expected = per_row_gradients(access, pool)
     monkeypatch.setattr("skal.reading.access._CHUNK", 7)
     monkeypatch.setattr("skal.reading.access._CHUNK_ELEMENTS", 7)
-    monkeypatch.setattr("skal.reading.gradients._WHOLE_ELEMENTS", 500)
+    monkeypatch.setattr("skal.reading.layer_gradients._WHOLE_ELEMENTS", 500)
     access.net.set_params(batch_size=17)
     for found, layer in zip(per_row_gradients(access, pool), expected, strict=True):
         torch.testing.assert_close(found, layer)
