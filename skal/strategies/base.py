@@ -432,8 +432,9 @@ def _naming_first() -> Iterator[None]:
         raise NotFittedError(
             f"{error} Before the first label, these strategies pick by the inputs "
             "alone: TypiClust(), ProbCover(), MaxHerding(), KMedoids(), LCMD(), "
-            'KMeansPP(), MaxDist(), CoreSet(), GreedySampling(criterion="inputs") and '
-            "Random()."
+            "KMeansPP(), MaxDist() and CoreSet(); for regression also BAIT(), "
+            "FrankWolfe(), MaxDet(), MaxDiag(), TESSAR() and "
+            'GreedySampling(criterion="inputs"). Random() needs no model at all.'
         ) from error
 
 

@@ -87,8 +87,13 @@ CHOICES = (
         Margin,
         lambda facts: facts.task == "classification" and facts.has_proba,
         "margin sampling is the best of the compared strategies or close to it, with "
-        "nets and with other classifiers, in batches of 1 to 100 rows.",
-        ("posteriors_worth", "tabular_classification", "any_learner", "binary26"),
+        "nets and with other classifiers, in batches of 1 to 100 rows. With a net and "
+        "few labels, LDMSeeding is better in batches of 20, but its queries take a "
+        "hundred times as long.",
+        (
+            *("posteriors_worth", "tabular_classification", "any_learner", "binary26"),
+            "ldm_worth",
+        ),
     ),
     Choice(
         "classification",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skal import ActiveLearner, CommitteeRegressor, NetClassifier, NetRegressor
+from skal import (
+    ActiveLearner,
+    CommitteeRegressor,
+    NetClassifier,
+    NetRegressor,
+    strategies,
+)
+from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
 from skal.reading.untrained import seen_rows
 from skal.strategies import (
@@ -34,8 +45,9 @@ from skal.strategies import (
     ProbCover,
     Random,
     TypiClust,
+    all_strategies,
 )
-from tests.models import make_data
+from tests.models import make_data, make_strategy
 
 POOL, Y = make_data("regression", 40)
 SCALED = (POOL - POOL.mean(axis=0)) / POOL.std(axis=0)
@@ -104,6 +116,44 @@ def test_what_a_gaussian_process_lacks_before_its_first_label():
             PredictiveVariance().select(process, POOL, 2)
         with pytest.raises(NotFittedError, match="Before the first label"):
             LCMD(space="kernel").select(process, POOL, 2)
+
+
+def works_unfitted(strategy, learner):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            strategy.select(learner, POOL, 3)
+    except (NotFittedError, UnsuitableLearnerError):
+        return False
+    return True
+
+
+def test_the_error_and_the_page_name_the_strategies_that_work():
+    with pytest.raises(NotFittedError, match="pick by the inputs") as info:
+        PredictiveVariance().select(Ridge(), POOL, 2)
+    hint = str(info.value).split("inputs alone: ")[1]
+    page = Path(__file__).parents[2].joinpath("docs", "strategies.rst").read_text()
+    page = page.split("\nBefore the first label\n")[1].split("If the learner contains")[
+        0
+    ]
+    both, regression = hint.split("; for regression also ")
+    regression = regression.split("Random()")[0]
+    for text, learners in (
+        (both, [LogisticRegression(), Ridge()]),
+        (regression, [Ridge()]),
+    ):
+        for name, argument in re.findall(r"(\w+)\((?:criterion=\"(\w+)\")?\)", text):
+            made = getattr(strategies, name)(*filter(None, [argument]))
+            assert all(works_unfitted(made, learner) for learner in learners), name
+    named = set(re.findall(r"(\w+)\(", hint)) - {"Random"}
+    assert named == set(re.findall(r"(?:`|``)(\w+)(?:`|\()", page))
+    for cls in all_strategies():
+        if cls.__name__ not in {*named, "Random"}:
+            assert not works_unfitted(make_strategy(cls), Ridge()), cls
+    classes = set(re.findall(r"(\w+)\(", both))
+    for name in named - classes:
+        made = getattr(strategies, name)()
+        assert not works_unfitted(made, LogisticRegression()), name
 
 
 def test_wrappers_and_labeled_rows():
