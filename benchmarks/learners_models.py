@@ -277,13 +277,13 @@ LEARNERS = {
     "skal: fold ensemble": Learner(
         _skal("skal.nets", "FoldEnsemble"),
         own=True,
-        version=3,
+        version=4,
         needs="skal.nets:FoldEnsembleRegressor",
     ),
     "skal: make_tabular": Learner(
         _ready_made,
         own=True,
-        version=3,
+        version=4,
         needs="skal.tabular:make_tabular_regressor",
     ),
     "ridge / logistic regression": Learner(_linear),

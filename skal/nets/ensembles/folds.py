@@ -9,7 +9,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -32,8 +36,11 @@ __all__ = ["FoldEnsembleClassifier", "FoldEnsembleRegressor"]
 
 #: Rows up to which a Gaussian process joins by default: its cost is cubic.
 _MOST_FOR_PROCESS = 1000
-#: Trees that join by default.
+#: Trees of a forest, or rounds of a boosting, that join by default.
 _N_TREES = 100
+#: Share of the columns that a split of boosted trees chooses from, and classes up to
+#: which they join: each round fits a tree for each.
+_SOME_COLUMNS, _MOST_CLASSES = 0.3, 8
 #: Penalties of the ridge regression, for columns of unit scale.
 _PENALTIES = np.logspace(-2, 4, 13)
 #: Steps of float32 that a standard deviation of the target should have.
@@ -271,8 +278,8 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
     """Ensemble of nets for small tables, each stopped early by its own fold.
 
     The recommended estimator for tables with 30 to a few thousand labels. The nets are
-    trained simultaneously, and averaged with a logistic regression and a forest, with
-    weights chosen on the predictions of held-out rows.
+    trained simultaneously, and averaged with a logistic regression, a forest and
+    boosted trees, with weights chosen on the predictions of held-out rows.
 
     Parameters
     ----------
@@ -284,10 +291,12 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         As in `FoldEnsembleRegressor`.
     others : "auto", None or list of classifiers, default="auto"
         Classifiers with `predict_proba` that are included in the average. "auto" stands
-        for a
-        :class:`~sklearn.linear_model.LogisticRegression` and a
-        :class:`~sklearn.ensemble.RandomForestClassifier` of 100 trees. With None, only
-        the nets are averaged. Classifiers whose `random_state` is None are seeded.
+        for a :class:`~sklearn.linear_model.LogisticRegression`, a
+        :class:`~sklearn.ensemble.RandomForestClassifier` of 100 trees and, for at most
+        8 classes, a :class:`~sklearn.ensemble.GradientBoostingClassifier` of 100
+        rounds, each of whose splits chooses from three tenths of the columns. With
+        None, only the nets are averaged. Classifiers whose `random_state` is None are
+        seeded.
     max_steps : int or "auto", default="auto"
     batch_size : int, default=64
     lr : float, default=0.05
@@ -388,8 +397,16 @@ class FoldEnsembleClassifier(FoldEnsemble, EnsembleClassifier):
         return net.set_params(classes=self.classes, class_weight=self.class_weight)
 
     def _default_others(self, task: FoldTask, seed: int) -> list[Any]:
-        forest = RandomForestClassifier(_N_TREES, random_state=seed)
-        return [LogisticRegression(max_iter=_MAX_ITERATIONS), forest]
+        others = [
+            LogisticRegression(max_iter=_MAX_ITERATIONS),
+            RandomForestClassifier(_N_TREES, random_state=seed),
+        ]
+        if len(np.unique(task.target)) <= _MOST_CLASSES:
+            boosting = GradientBoostingClassifier(
+                n_estimators=_N_TREES, max_features=_SOME_COLUMNS, random_state=seed
+            )
+            others.append(boosting)
+        return others
 
     def _target(self, template: Any, rows: Any, y: Any) -> np.ndarray:
         codes: np.ndarray = template._held_out_target(rows, y)

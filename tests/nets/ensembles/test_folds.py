@@ -163,7 +163,7 @@ def test_rare_and_missing_classes() -> None:
     assert proba.shape == ensemble.oof_prediction_.shape == (40, 3)
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-14)
     assert proba[:, 0].mean() > 0.8
-    assert len(ensemble.others_) == 2
+    assert len(ensemble.others_) == 3
     single = make("classification", others="auto", classes=[0, 5], max_steps=10)
     assert single.fit(X, np.zeros(40, int)).others_ == []
     with pytest.raises(ValueError, match="at least two classes"):
@@ -385,7 +385,10 @@ def test_the_other_models_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
         ensemble.fit(X, target(task), **weights)
         return [type(other).__name__ for other in ensemble.others_]
 
-    assert others("classification") == ["LogisticRegression", "RandomForestClassifier"]
+    few = ["LogisticRegression", "RandomForestClassifier", "GradientBoostingClassifier"]
+    assert others("classification") == few
+    monkeypatch.setattr(folds, "_MOST_CLASSES", 2)  # of three
+    assert others("classification") == few[:2]
     plain = ["RidgeCV", "ExtraTreesRegressor"]
     assert others("regression") == [*plain, "GaussianProcessRegressor"]
     # Which takes no weights, and too long for many rows.
