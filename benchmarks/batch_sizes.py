@@ -19,8 +19,6 @@ is played once, in batches of 20, up to 320 labels.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +27,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.campaigns import Split, collect, kept, play_simulation
+from benchmarks.campaigns import (
+    Split,
+    can_load,
+    collect,
+    command_of,
+    kept,
+    play_simulation,
+    study_parser,
+    work_file,
+)
 from benchmarks.report import markdown, write_report
 from benchmarks.sets import TABLES, draw_table
 from benchmarks.tabular_small import NET, regressor
@@ -265,33 +272,20 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = study_parser(__doc__, seeds=3, quick="one batch size and seed")
     parser.add_argument("--sets", nargs="+", choices=TABLES, default=list(SETS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--report-only", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="one batch size and seed")
     args = parser.parse_args(argv)
-    file = args.work / f"batch_sizes{'_quick' if args.quick else ''}.csv"
+    file = work_file(args, "batch_sizes")
     n_failed = 0
     if not args.report_only:
-        try:
-            for name in args.sets:
-                draw_table(name, 0)
-        except OSError as error:
-            print(error, file=sys.stderr)
+        if not can_load(lambda name: draw_table(name, 0), args.sets):
             return 1
         seeds, played = args.seeds, [*BATCHES, *STARTS]
         if args.quick:
             seeds, played = 1, [BATCHES[-1]]
         todo = tasks(args.sets, seeds, played)
         n_failed = collect(play, todo, KEYS, args.n_jobs, file)
-    command = shlex.join(argv or sys.argv[1:])
-    command = f"python -m benchmarks.batch_sizes {command}".strip()
+    command = command_of("benchmarks.batch_sizes", argv)
     print(report(kept(file, KEYS), command, args.output))
     return int(n_failed > 0)
 

@@ -174,8 +174,13 @@ def study_parser(
 
 
 def work_file(args: argparse.Namespace, stem: str) -> Path:
-    """Return the file of finished campaigns; a quick run has a separate one."""
+    """Return the file of finished campaigns; a quick run has a separate one.
+
+    Exit if it would be in the folder of the report, whose CSV may have its name.
+    """
     work: Path = args.work
+    if work.resolve() == args.output.resolve():
+        sys.exit("--work and --output must be different folders.")
     return work / f"{stem}{'_quick' if getattr(args, 'quick', False) else ''}.csv"
 
 
