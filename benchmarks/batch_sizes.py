@@ -48,6 +48,7 @@ from skal.strategies import (
     BAIT,
     BALD,
     LCMD,
+    LDMSeeding,
     Margin,
     PredictiveVariance,
     Random,
@@ -81,7 +82,12 @@ def strategies(task: str) -> dict[str, Any]:
             "PredictiveVariance": PredictiveVariance(masks),
         }
     else:
-        found = {"Margin": Margin(), "BADGE": BADGE(), "BALD": BALD(masks)}
+        found = {
+            "Margin": Margin(),
+            "BADGE": BADGE(),
+            "LDMSeeding": LDMSeeding(),
+            "BALD": BALD(masks),
+        }
     return {"Random": Random(), **found}
 
 
@@ -219,7 +225,7 @@ def cost_table(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
             if part.empty:
                 continue
             saved, asked = part["saved"].mean(), AT[1] - start
-            query, fit = part["query_time"].mean(), part["fit_time"].mean()
+            query, fit = part[["query_time", "fit_time"]].median()
             lines[name, batch] = {
                 "s a query": f"{query / (asked / batch):.3f}",
                 "s of queries a label": f"{query / asked:.4f}",
@@ -245,7 +251,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "corrected for rows that splits share).  Labels saved: further random labels "
         "that are needed for the loss with 140 labels, by Random's curve made to fall; "
         "at most 180, where it ends.  Seconds are those of one thread beside other "
-        "work; a label saved costs the seconds of all queries and fits until then, "
+        "work, the median over campaigns; a label saved costs the seconds of all queries and fits until then, "
         "divided by the labels saved.",
     ]
     for task, measure in _MEASURE.items():
