@@ -251,8 +251,8 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "corrected for rows that splits share).  Labels saved: further random labels "
         "that are needed for the loss with 140 labels, by Random's curve made to fall; "
         "at most 180, where it ends.  Seconds are those of one thread beside other "
-        "work, the median over campaigns; a label saved costs the seconds of all queries and fits until then, "
-        "divided by the labels saved.",
+        "work, the median over campaigns; a label saved costs the seconds of all "
+        "queries and fits until then, divided by the labels saved.",
     ]
     for task, measure in _MEASURE.items():
         names = [s for s in strategies(task) if s != "Random"]
