@@ -37,12 +37,11 @@ from benchmarks.campaigns import (
     study_parser,
     work_file,
 )
-from benchmarks.report import markdown, write_report
+from benchmarks.report import markdown, mean_text, write_report
 from benchmarks.sets import TABLES, draw_table
 from benchmarks.tabular_small import NET, regressor
 from skal.nets import NetClassifier, NetRegressor
 from skal.posteriors import MCDropout
-from skal.simulation.statistics import mean_interval
 from skal.strategies import (
     BADGE,
     BAIT,
@@ -193,9 +192,7 @@ def _cell(part: pd.DataFrame, digits: int) -> str:
     by_seed = part.pivot(index="seed", columns="set", values="gain").dropna()
     if len(by_seed) == 0:
         return ""
-    mean, low, _ = mean_interval(by_seed.mean(axis=1).to_numpy())
-    half = "" if np.isnan(low) else f" ± {mean - low:.{digits}f}"
-    return f"{mean:+.{digits}f}{half}"
+    return mean_text(by_seed.mean(axis=1), digits, "+")
 
 
 def gains_table(

@@ -97,6 +97,7 @@ def mean_nearness(features: Tensor, reference: Tensor | None = None) -> Tensor:
         sq_dist[sq_dist < floor] = 0.0
         total[part] = (1 / sq_dist.sqrt_().add_(1)).sum(dim=1)
     others = (total - own) / (len(rows) - own).clamp(min=1)
+    # Of equal densities, sums in another order differ by rounding.
     return ((1 + (m - 1) * others) / m).float().double()
 
 

@@ -100,6 +100,7 @@ class Leaves(Embedding):
         is_own = torch.zeros(m, dtype=torch.long)
         is_own[rows] = 1
         others = (total - is_own) / (len(rows) - is_own).clamp(min=1)
+        # Of equal densities, sums in another order differ by rounding.
         return ((1 + (m - 1) * others) / m).float().double()
 
     def sq_norm(self) -> Tensor:

@@ -234,8 +234,8 @@ def smallest_distance(rows: Tensor | Leaves) -> float | None:
     if isinstance(rows, Leaves):
         for i in range(len(rows)):
             sq_dist = rows.sq_dist(i)
-            least = min([least, *sq_dist[sq_dist > 0].sqrt().tolist()])
-        return least if least < torch.inf else None
+            least = min(least, float(sq_dist.where(sq_dist > 0, torch.inf).min()))
+        return least**0.5 if least < torch.inf else None
     for part in blocks(len(rows), max(rows.shape)):
         apart = torch.cdist(
             rows[part].double(),
