@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -81,13 +82,22 @@ def _cell_codes(cells: Iterable[Any]) -> np.ndarray:
 
 
 def _frozen(cell: Any) -> Any:
-    """Convert a cell to one that can be hashed."""
+    """Convert a cell to one that can be hashed; NaN equals NaN."""
     cell = array_if_tensor(cell)
     if isinstance(cell, np.ndarray):
-        return cell.shape, tuple(cell.reshape(-1).tolist())
+        values: Iterable[Any] = cell.reshape(-1).tolist()
+        kind = cell.dtype.kind
+        if kind == "O" or (kind == "f" and np.isnan(cell).any()):
+            values = map(_frozen, values)
+        return cell.shape, tuple(values)
     if isinstance(cell, Mapping):
         return frozenset((key, _frozen(value)) for key, value in cell.items())
-    return tuple(map(_frozen, cell)) if isinstance(cell, list | tuple) else cell
+    if isinstance(cell, list | tuple):
+        return tuple(map(_frozen, cell))
+    if isinstance(cell, set):
+        return frozenset(cell)
+    # One object: another NaN would have another hash.
+    return math.nan if isinstance(cell, float) and math.isnan(cell) else cell
 
 
 def any_of_equal(indices: np.ndarray, X: Any) -> np.ndarray:

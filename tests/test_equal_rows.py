@@ -158,6 +158,10 @@ CELLS = RNG.integers(0, 2, size=(30, 2))
         pd.DataFrame({"a": CELLS[:, 0], "b": CELLS[:, 1:].tolist()}),
         [[0] * a + [1] * b for a, b in CELLS.tolist()],
         [torch.ones(1 + a, 1 + b) for a, b in CELLS.tolist()],
+        pd.Series([[a, b or float("nan")] for a, b in CELLS.tolist()]),
+        pd.Series([np.array([a, np.nan if b else 1]) for a, b in CELLS.tolist()]),
+        pd.Series([np.array([a, None if b else "x"]) for a, b in CELLS.tolist()]),
+        pd.Series([{a, 2 + b} for a, b in CELLS.tolist()]),
     ],
 )
 def test_rows_of_any_kind_are_compared(rows) -> None:
