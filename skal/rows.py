@@ -203,8 +203,8 @@ def copied_rows(X: Any) -> Any:
         return np.array(X)
     if isinstance(X, torch.Tensor):
         return X.clone()
-    if isinstance(X, list | tuple):
-        return type(X)([copied_rows(x) if hasattr(x, "shape") else x for x in X])
+    if type(X) in (list, tuple):  # others may be made of other arguments
+        return type(X)(copied_rows(x) if hasattr(x, "shape") else x for x in X)
     if isinstance(X, np.ndarray):
         return X.copy(order="K")  # in another order, sums are rounded otherwise
     is_frame = hasattr(X, "iloc") and not hasattr(X, "dask")

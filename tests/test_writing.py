@@ -7,7 +7,7 @@ them, in eval mode, too.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -378,6 +378,15 @@ def test_copied_rows_share_nothing(rows):
     for part, own in zip(parts(rows), parts(copied), strict=True):
         assert not np.shares_memory(part, own)
         np.testing.assert_array_equal(part, own)
+
+
+def test_tuples_with_names_are_not_copied():
+    class Pair(NamedTuple):
+        first: np.ndarray
+        second: np.ndarray
+
+    rows = Pair(X, Y)
+    assert copied_rows(rows) is rows
 
 
 def parts(rows: Any) -> list[np.ndarray]:

@@ -43,14 +43,10 @@ def as_scores(scores: Any, source: str) -> Tensor:
     tensor([1, 0])
     """
     _refuse_masked(scores, f"{source} returned masked scores", "such as -inf")
-    if isinstance(scores, Tensor):
-        values = scores.detach()
-        values = values if values.layout == torch.strided else values.to_dense()
-    else:
-        values = _tensor(scores, f"{source} must return real numbers as scores")
-    if values.is_complex() or values.is_meta:
-        kind = "complex numbers" if values.is_complex() else "a tensor without values"
-        raise TypeError(f"{source} must return real numbers as scores, got {kind}.")
+    what = f"{source} must return real numbers as scores"
+    values = _tensor(scores, what)
+    if values.is_complex():
+        raise TypeError(f"{what}, got complex numbers.")
     if values.dtype == torch.bool:
         return values.long()
     half = values.dtype in (torch.float16, torch.bfloat16)
@@ -83,8 +79,7 @@ def as_positions(indices: Any, source: str) -> Tensor:
     """
     _refuse_masked(indices, f"{source} returned masked positions", "picked rows alone")
     what = f"{source} must return positions of rows as integers"
-    found = indices if isinstance(indices, Tensor) else _tensor(indices, what)
-    found = found.detach().cpu()
+    found = _tensor(indices, what).cpu()
     positions = found.long() if not found.is_complex() else found
     if found.dtype == torch.bool or not torch.equal(positions.to(found.dtype), found):
         raise TypeError(f"{what}, got {found.dtype}: {found.tolist()[:5]}.")
@@ -115,6 +110,11 @@ def check_not_nan(scores: Tensor, source: type) -> None:
 def _tensor(values: Any, what: str) -> Tensor:
     if values is None:
         raise TypeError(f"{what}, got None.")
+    if isinstance(values, Tensor):
+        if values.is_meta:
+            raise TypeError(f"{what}, got a tensor without values.")
+        values = values.detach()
+        return values if values.layout == torch.strided else values.to_dense()
     try:
         array = as_dense(values)
         if array.dtype.kind == "O":

@@ -91,7 +91,16 @@ def test_a_missing_score_is_not_blamed_on_training():
         assert "such as -inf" in str(info.value)
 
 
-@pytest.mark.parametrize("indices", [[4, 0], np.array([4.0, 0.0]), pd.Index([4, 0])])
+@pytest.mark.parametrize(
+    "indices",
+    [
+        [4, 0],
+        np.array([4.0, 0.0]),
+        pd.Index([4, 0]),
+        torch.tensor([4, 0], dtype=torch.int16),
+        torch.tensor([4, 0]).to_sparse(),
+    ],
+)
 def test_positions_of_any_kind(indices):
     picked = Selects((indices, [2.0, 1.0])).select(LEARNER, X, 2)
     assert picked.indices.tolist() == [4, 0]
@@ -103,6 +112,11 @@ def test_positions_of_any_kind(indices):
         ([1.5, 2.0], TypeError, r"positions of rows as integers, got .*\[1.5, 2.0\]"),
         ([True, False], TypeError, r"got torch.bool: \[True, False\]"),
         (["1", "2"], TypeError, "positions of rows as integers, got list"),
+        (
+            torch.tensor([1, 2], device="meta"),
+            TypeError,
+            "integers, got .* without values",
+        ),
         (np.ma.array([1, 2], mask=[0, 1]), ValueError, "masked positions in 1 of 2"),
     ],
 )
