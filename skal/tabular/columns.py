@@ -45,8 +45,9 @@ class ColumnsOf:
     Parameters
     ----------
     kind : {"number", "date", "binary", "level", "ordered", "id", "constant"}
-        The selection of ids also warns that they are left out, that of numbers of
-        texts that are read as numbers, and that of levels of texts that look like them.
+        Selecting ids warns that they are left out, selecting numbers warns of strings
+        that are read as numbers, and selecting levels warns of strings that look like
+        numbers.
     """
 
     kind: str
@@ -57,29 +58,29 @@ class ColumnsOf:
         found = [k for k, kind in enumerate(kinds(table)) if kind == self.kind]
         by_name = has_names(X) and all(isinstance(c, str) for c in table.columns)
         selected = [table.columns[k] for k in found] if by_name else found
-        warned, message = _WARNINGS.get(self.kind, (None, ""))
-        if warned is not None:
-            affected = [k for k in found if warned(table.iloc[:, k])]
-            if affected:
-                names = [selected[found.index(k)] for k in affected]
+        if self.kind in _WARNINGS:
+            concerns, message = _WARNINGS[self.kind]
+            pairs = zip(selected, found, strict=True)
+            names = [name for name, k in pairs if concerns(table.iloc[:, k])]
+            if names:
                 warnings.warn(message.format(names), UserWarning, stacklevel=2)
         return selected
 
 
-def _is_whole_of_texts(column: pd.Series) -> bool:
-    """Whether a column of strings holds nothing but numbers."""
-    if not _may_be_texts(column):
+def _holds_numbers_as_strings(column: pd.Series) -> bool:
+    """Whether a column holds strings, and all of them are numbers."""
+    if not _may_hold_strings(column):
         return False
-    texts = [cell for cell in column if isinstance(cell, str)]
-    return bool(texts) and all(number_in(cell) is not None for cell in texts)
+    strings = [cell for cell in column if isinstance(cell, str)]
+    return bool(strings) and all(number_in(cell) is not None for cell in strings)
 
 
 def _looks_like_numbers(column: pd.Series) -> bool:
-    return _may_be_texts(column) and look_like_numbers(_distinct(column))
+    return _may_hold_strings(column) and look_like_numbers(_distinct(column))
 
 
-def _may_be_texts(column: pd.Series) -> bool:
-    """Whether a column has a type of objects or strings, which may hold numbers."""
+def _may_hold_strings(column: pd.Series) -> bool:
+    """Whether a column has a type of objects or strings."""
     return bool(pd.api.types.is_string_dtype(column.dtype))  # and of objects
 
 
@@ -92,15 +93,15 @@ _WARNINGS: dict[str, tuple[Callable[[pd.Series], bool], str]] = {
         "numbers, dates (pandas.to_datetime) or levels that repeat.",
     ),
     "number": (
-        _is_whole_of_texts,
-        "The columns {} hold numbers as texts, and are read as numbers. Convert them "
+        _holds_numbers_as_strings,
+        "The columns {} hold numbers as strings, and are read as numbers. Convert them "
         "by pandas.to_numeric, or to categories if they are codes: "
         "column.astype('category').",
     ),
     "level": (
         _looks_like_numbers,
-        "The columns {} hold texts that look like numbers but cannot be read as such, "
-        "and each text becomes a level. Convert them to numbers, for example by "
+        "The columns {} hold strings that look like numbers but cannot be read as "
+        "such, and each string becomes a level. Convert them to numbers, for example by "
         "pandas.to_numeric(column.str.replace(',', '')), to dates by "
         "pandas.to_datetime, or to categories if they are levels: "
         "column.astype('category').",
@@ -184,7 +185,7 @@ def _base_kind(column: pd.Series, distinct: np.ndarray) -> str:
     if can_be_dates(distinct):
         return "date"
     # Most columns of levels are told by their few distinct values, without counting.
-    numbers = _may_be_texts(column) and any(
+    numbers = _may_hold_strings(column) and any(
         number_in(cell) is not None for cell in distinct
     )
     return "number" if numbers and hold_numbers(column.dropna()) else "level"

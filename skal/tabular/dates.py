@@ -86,8 +86,8 @@ def are_dates(dtype: Any) -> bool:
 def can_be_dates(values: np.ndarray) -> bool:
     """Whether values are dates, or strings by ISO 8601.
 
-    Strings may be out of range, such as ``"9999-12-31"``, if most are not. Of ten or
-    more dates, up to a tenth may be other texts.
+    Strings may be out of range, such as ``"9999-12-31"``, if most are not. Beside ten
+    or more dates, up to a tenth of the values may be other strings.
 
     Parameters
     ----------

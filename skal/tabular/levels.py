@@ -13,10 +13,10 @@ from skal.tabular.frames import check_columns, columns_of_frame
 
 __all__ = ["Ranks", "Texts", "as_texts"]
 
-#: How a database or a file may store True and False, in small letters.
+#: How a database or a file may store True and False, in lower case.
 _BOOLS = {"0": "False", "1": "True", "false": "False", "true": "True"}
-#: Number of unknown cells, and their share, from which they are reported: the odd one
-#: is to be expected.
+#: Number of unknown cells, and their share, from which a warning is issued: a few are
+#: to be expected.
 _MANY, _MOST = 5, 0.5
 #: Levels that a warning quotes.
 _SHOWN = 3
@@ -31,7 +31,7 @@ class Texts(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     levels_ : list of arrays of str
-        The levels of each column, of which unknown ones are told in `transform`.
+        The levels of each column; `transform` warns if many others occur.
     """
 
     def fit(self, X: Any, y: Any = None) -> Texts:

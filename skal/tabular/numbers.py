@@ -106,13 +106,14 @@ _SECONDS = 86400.0
 _LARGEST = np.sinh(10.0)
 
 
-#: Texts that are numbers, and those of them that may be codes: whole numbers.
+#: Strings that are numbers, and those of them that may be codes: whole numbers.
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WHOLE = re.compile(r"\d+")
-#: Distinct numbers, and share of them among the cells, from which a column with texts
-#: holds numbers. A text that is repeated counts once, as it may stand for no value.
+#: Distinct numbers, and their shares of the cells, from which a column with other
+#: strings holds numbers: with a repeated string counted once, as it may mean that there
+#: is no value, and with all cells counted.
 _FEWEST_NUMBERS, _ALMOST_ALL, _MOST = 10, 0.85, 0.5
-#: Texts that a warning quotes.
+#: Strings that a warning quotes.
 _SHOWN = 5
 
 
@@ -125,7 +126,7 @@ def as_numbers(
     ----------
     X : rows
     has_texts : sequence of bool, optional
-        The columns in which texts that are not numbers become missing.
+        The columns in which strings that are not numbers become missing.
     warn : bool, default=False
         Whether to warn of these.
 
@@ -155,17 +156,17 @@ def is_complex(cell: Any) -> bool:
 
 
 def number_in(cell: Any) -> float | None:
-    """Read a number, or the text of one; None if it is not."""
+    """Return a number, also from a string; None if a cell is neither."""
     if isinstance(cell, str):
         return float(cell) if _NUMBER.fullmatch(cell) else None
     return cell if is_number(cell) else None
 
 
 def hold_numbers(cells: Iterable[Any]) -> bool:
-    """Whether a column of objects or strings holds numbers, but for a few texts.
+    """Whether a column of objects or strings holds numbers, apart from a few strings.
 
-    Texts of whole numbers may be codes, such as postal codes: they are if there is no
-    other text beside them, or if one begins with 0. Few different numbers are levels.
+    Strings of digits may be codes, such as postal codes: they are if the column holds
+    nothing else, or if one begins with 0. Fewer than 10 different numbers are levels.
 
     Parameters
     ----------
@@ -201,12 +202,13 @@ def hold_numbers(cells: Iterable[Any]) -> bool:
 
 
 def look_like_numbers(distinct: np.ndarray) -> bool:
-    """Whether texts look like numbers that cannot be read: ``"1,200"``, ``"5 km"``.
+    """Whether strings look like numbers that cannot be read: ``"1,200"``, ``"5 km"``.
 
     Parameters
     ----------
     distinct : array of objects of shape (n,)
-        The levels of a column. Few of them are levels, and whole numbers may be codes.
+        The levels of a column. Up to 20, or only whole numbers, which may be codes, do
+        not.
     """
     if len(distinct) <= 2 * _FEWEST_NUMBERS:
         return False
@@ -234,7 +236,7 @@ def _has_texts(column: pd.Series) -> bool:
 
 
 def _without_texts(column: pd.Series, warn: bool) -> pd.Series:
-    """Convert texts to numbers, and those that are not to missing values."""
+    """Convert strings to numbers, and those that are not numbers to NaN."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column
     cells = column.astype(object)

@@ -45,9 +45,10 @@ def make_tabular_preprocessor(
         - ``number``: numbers and durations. Scaled by median and interquartile range
           (by half the range, if the quartiles are equal); large ones grow slowly.
           Missing values become the median, and one more column says where, if values
-          are missing in `fit`. So are texts, if ten or more different ones are numbers
-          and hardly any are not, such as ``"?"`` and ``"<5"``, which become missing,
-          but not whole numbers alone, such as ``"80331"``, which may be codes.
+          are missing in `fit`. Strings are converted if ten or more different ones are
+          numbers and few are not, such as ``"?"`` and ``"<5"``, which become missing.
+          Columns of nothing but digits, such as ``"80331"``, may be codes and are
+          levels.
         - ``ordered``: ordered categories. The rank among the declared levels, as a
           number.
         - ``date``: dates, also strings such as ``"2024-05-31"`` or
@@ -69,11 +70,11 @@ def make_tabular_preprocessor(
     UserWarning
         In `fit`, if a column is dropped because it identifies rows: at least 95 % of 20
         or more values are distinct, and they are levels, or integers in a column with a
-        name such as ``id`` or ``order_id``. If texts are read as numbers, or are
-        levels though they look like numbers (``"1,200"``). Whenever texts in a column
-        of numbers become missing, or dates that cannot be read or are not between 1678
-        and 2261. In `transform`, if five or more cells of a column, and at least half
-        of them, have levels that were not in `fit`.
+        name such as ``id`` or ``order_id``. Also in `fit`, if strings are read as
+        numbers, or are levels though they look like numbers (``"1,200"``). Whenever
+        strings in a column of numbers become missing, or dates that cannot be read or
+        are not between 1678 and 2261. In `transform`, if five or more cells of a
+        column, and at least half of them, have levels that were not in `fit`.
 
     Raises
     ------
@@ -96,9 +97,9 @@ def make_tabular_preprocessor(
     almost equal: the errors of nets fitted to 100 rows of a table with heavy tails
     (``cpu_act``) were twice as large.
 
-    A number that is a code, such as a postal code, is a level only if the column has
-    categories, or strings of digits alone. If nothing but constant columns is left,
-    these are kept, so that a model predicts the mean.
+    Codes that are numbers, such as postal codes, are levels only if the column holds
+    categories, or strings that consist of digits only. If nothing but constant columns
+    is left, these are kept, so that a model predicts the mean.
 
     Examples
     --------

@@ -169,9 +169,9 @@ def test_ids_are_reported_once_by_name() -> None:
 def test_texts_that_are_numbers_are_reported() -> None:
     cells = [f"{k}.5" for k in range(N)]
     table = pd.DataFrame({"a": cells, "b": [*cells[1:], "?"], "c": np.arange(N) / 7})
-    with pytest.warns(UserWarning, match=r"\['a'\] hold numbers as texts.*categories"):
+    with pytest.warns(UserWarning, match=r"\['a'\] hold numbers as str.*categories"):
         assert ColumnsOf("number")(table) == ["a", "b", "c"]
-    with pytest.warns(UserWarning, match=r"\[0\] hold numbers as texts"):
+    with pytest.warns(UserWarning, match=r"\[0\] hold numbers as strings"):
         assert ColumnsOf("number")(table.to_numpy(dtype=object)) == [0, 1, 2]
     codes = table.astype({"a": "category", "b": "category"})
     with warnings.catch_warnings():
@@ -194,7 +194,7 @@ def test_an_id_with_a_few_texts_is_one() -> None:
 def test_levels_that_look_like_numbers_are_reported(cell: str) -> None:
     texts = [cell.format(k) for k in range(N - 5)] * 2
     table = pd.DataFrame({"price": texts, "c": range(2 * N - 10)})
-    with pytest.warns(UserWarning, match=r"\['price'\] hold texts that look like"):
+    with pytest.warns(UserWarning, match=r"\['price'\] hold strings that look like"):
         assert ColumnsOf("level")(table) == ["price"]
     words = table.assign(price="no " + table["price"])
     seats = table.assign(
