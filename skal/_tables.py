@@ -64,7 +64,7 @@ def wrap(X: Any) -> Any:
 
 
 def as_known(X: Any) -> Any:
-    """Convert what only pyarrow itself takes for a table or a column.
+    """Convert a RecordBatch or an Array of pyarrow, which narwhals does not take.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def as_known(X: Any) -> Any:
     Returns
     -------
     X : rows
-        Of a RecordBatch a Table, of an Array a ChunkedArray, without a copy; anything
-        else as it is.
+        A Table for a RecordBatch and a ChunkedArray for an Array, without a copy;
+        anything else is returned as it is.
     """
     pyarrow = sys.modules.get("pyarrow")
     if pyarrow is None:

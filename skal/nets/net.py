@@ -230,10 +230,10 @@ class BaseNet(EstimatorNet):
         y : array-like of shape (m,) or (m, n_targets), optional
             May be omitted if X is a Dataset that holds the targets.
         sample_weight : array-like of shape (m,), optional
-            The loss of a batch is the weighted mean over its rows, so that only their
-            ratios matter. If the largest is below 1e-12 or above 1e12, all are scaled,
-            whatever the criterion. Rows are left out whose weight is 0, or less than
-            1e-30 of the largest.
+            The loss of a batch is the weighted mean over its rows, so that only the
+            ratios of the weights matter. All are multiplied by one factor if the
+            largest is below 1e-12 or above 1e12. Rows are left out if their weight is
+            0, or less than 1e-30 of the largest.
         **fit_params : dict
             Passed to the module's ``forward`` and to `train_split`, as in skorch.
 

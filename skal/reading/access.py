@@ -169,17 +169,17 @@ class NetAccess:
         return self._head
 
     def check_rows_alone(self, batch: Any) -> bool:
-        """Whether the outputs of a row are the same in any batch, as far as is known.
+        """Whether the outputs for a row are the same in any batch, as far as is known.
 
         Parameters
         ----------
         batch : Tensor, tuple or dict of Tensor
-            Read unless a batch as large has been.
+            It is read, unless a batch of this size or more has been checked before.
 
         Warns
         -----
         UserWarning
-            If they are not.
+            If they are not, the first time.
         """
         n = min(batch_length(batch), N_MANY)
         if self._rows_alone and n > self._n_checked:
@@ -228,7 +228,10 @@ class NetAccess:
     @torch.inference_mode(False)
     @torch.no_grad()
     def _heads_rows_alone(self, head: Head, batch: Any) -> bool:
-        """Whether the head sees the same of a row in any batch, as the outputs do."""
+        """Whether the head has the same input for a row in any batch.
+
+        Also True if the outputs differ between batches, of which there is a warning.
+        """
         caught: list[Tensor] = []
 
         def catch(_: str, __: nn.Module, args: Any, kwargs: Any) -> None:

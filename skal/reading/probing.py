@@ -32,8 +32,8 @@ __all__ = [
 
 #: Number of different rows in a small batch, and of rows in a large one.
 _N_FEW, N_MANY = 8, 512
-#: How far rows may differ between a small and a large batch: as a share of how far
-#: they differ from each other, and in units of the rounding of single precision.
+#: How much a row may differ between a small and a large batch: a share of the
+#: differences between rows, plus multiples of the rounding in single precision.
 _SHARE, _ROUNDING = 0.05, 64
 
 # -- rows ---------------------------------------------------------------------------
@@ -124,13 +124,14 @@ def reads_rows_alone(
     read : callable
         Maps a batch to a tensor ``(b, ...)``, or to several.
     batch : Tensor, tuple or dict of Tensor
-        Of which some rows are read among the first 512, and again in a batch of nine.
+        Up to nine of its first 512 rows are read with the others, and once more as a
+        small batch.
 
     Returns
     -------
     alone : bool
-        True if it cannot be told: for a single row, for reading that is random, and
-        where a batch of few rows cannot be read.
+        Also True if that cannot be found out: for a single row, if what is read is
+        random, and if a batch of few rows cannot be read.
 
     Examples
     --------

@@ -88,7 +88,8 @@ class Space(NamedTuple):
     def leaves_or_vectors(self) -> tuple[Leaves | Tensor, Leaves | Tensor]:
         """Return the leaves of the pool and of labeled rows, or else their vectors.
 
-        For selectors that compare leaves faster, and exactly.  Raises as `dense`.
+        For selectors that compare leaves themselves, which is faster and exact.  Raises
+        as `dense`.
         """
         if not isinstance(self.pool, Leaves):
             return self.vectors()

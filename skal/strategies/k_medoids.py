@@ -1,4 +1,4 @@
-"""KMedoids: rows to which the rows of the pool are near."""
+"""KMedoids: rows that are near to the other rows of the pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["KMedoids"]
 
 
 class KMedoids(ReadsSpace, QueryStrategy):
-    r"""KMedoids [1]_ [2]_: rows that bring all others near to a label, on average.
+    r"""KMedoids [1]_ [2]_: rows that most reduce the mean distance to labeled rows.
 
     Parameters
     ----------
@@ -30,19 +30,19 @@ class KMedoids(ReadsSpace, QueryStrategy):
 
     Notes
     -----
-    Labeled and picked rows S are medoids.  Each pick is the row that takes the most off
-    the mean distance to the nearest medoid, :math:`\frac1m \sum_u \min_{s \in S} \lVert
-    z_u - z_s \rVert` over the rows u of the pool; what it takes off is its score.
-    Without labels, the first pick is the row of the least mean distance to all others.
-    Its score is what it takes off twice the largest distance of a row to the mean.  It
-    may be between groups of rows, as picks are not changed later.
+    Labeled and picked rows S are medoids.  Each pick is the row that reduces the mean
+    distance to the nearest medoid the most, :math:`\frac1m \sum_u \min_{s \in S} \lVert
+    z_u - z_s \rVert` over the rows u of the pool, and the reduction is its score.
+    Without labels, the first pick is the row with the least mean distance to all
+    others, and its score is the reduction from twice the largest distance of a row to
+    the mean.  It may lie between groups of rows, as picks are not changed later.
 
     This is the step "build" of PAM [1]_, without the swaps that follow there, and the
     greedy maximization of the facility location function, which was applied to active
     learning in [2]_, among the most uncertain rows, as ``Prefilter(KMedoids())`` does.
-    The picks take off at least 1 - 1/e of what the best n rows would.  Unlike
-    `ProbCover` and `MaxHerding`, it has no parameter in units of the space; rows far
-    from all medoids, which these do not count, count here by their distance.
+    The reduction is at least 1 - 1/e of that of the best n rows.  Unlike `ProbCover`
+    and `MaxHerding`, it has no parameter in units of the space; rows far from all
+    medoids, which those strategies ignore, count here by their distance.
 
     The cost is one forward pass over the pool and the labeled rows, whose vectors are
     kept twice, and about 3·m² × d multiply-adds and 3·m² roots, as in `MaxHerding`:
@@ -60,14 +60,14 @@ class KMedoids(ReadsSpace, QueryStrategy):
 
     Examples
     --------
-    Three heaps of rows, and the row of the middle of each, before the first label:
+    Three groups of rows before the first label; the middle row of each is picked:
 
     >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
     >>> from skal import ActiveLearner
     >>> from skal.strategies import KMedoids
-    >>> heap = np.array([0.0, 1, 2, 3, 3.5, 4, 5, 6, 7])
-    >>> X = np.concatenate([heap, 100 + heap, 200 + heap])[:, None]
+    >>> group = np.array([0.0, 1, 2, 3, 3.5, 4, 5, 6, 7])
+    >>> X = np.concatenate([group, 100 + group, 200 + group])[:, None]
     >>> learner = ActiveLearner(LinearRegression(), KMedoids())
     >>> picked, rows = learner.query(X, n_instances=3)
     >>> sorted(picked.tolist())

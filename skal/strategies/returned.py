@@ -1,4 +1,4 @@
-"""What a strategy returned, as tensors: scores and positions, checked."""
+"""Scores and positions that a strategy returned: checked, and converted to tensors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def as_positions(indices: Any, source: str) -> Tensor:
 
 
 def check_not_nan(scores: Tensor, source: type) -> None:
-    """Raise ValueError for scores of NaN, and say whose they may be.
+    """Raise ValueError for scores of NaN, and name the likely cause.
 
     Parameters
     ----------

@@ -101,8 +101,8 @@ _WARNINGS: dict[str, tuple[Callable[[pd.Series], bool], str]] = {
     "level": (
         _looks_like_numbers,
         "The columns {} hold strings that look like numbers but cannot be read as "
-        "such, and each string becomes a level. Convert them to numbers, for example by "
-        "pandas.to_numeric(column.str.replace(',', '')), to dates by "
+        "such, and each string becomes a level. Convert them to numbers, for example "
+        "by pandas.to_numeric(column.str.replace(',', '')), to dates by "
         "pandas.to_datetime, or to categories if they are levels: "
         "column.astype('category').",
     ),

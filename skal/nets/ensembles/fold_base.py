@@ -114,8 +114,8 @@ class FoldEnsemble(BaseEnsemble):
         y : array-like of shape (m,) or (m, n_targets)
             In any units: targets are standardized during training.
         sample_weight : array-like of shape (m,), optional
-            Rows of weight 0 are left out. Only the ratios of the others matter; equal
-            weights are those of a fit without weights.
+            Rows of weight 0 are left out. Only the ratios of the other weights matter:
+            with equal ones, the fit is that without weights.
         groups : array-like of shape (m,), optional
             Rows of a group are held out together.
         **fit_params : dict
@@ -423,7 +423,8 @@ class FoldTask:
 def _relative(weight: np.ndarray) -> np.ndarray | None:
     """Divide weights by their mean; None if all are equal.
 
-    The penalties of others, and what trees take for rounding, depend on their size.
+    Models in `others` depend on the scale of the weights: linear ones by their penalty,
+    and trees by the differences that they treat as rounding.
     """
     if weight.min() == weight.max():
         return None
