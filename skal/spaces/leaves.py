@@ -65,6 +65,11 @@ class Leaves(Embedding):
         """T."""
         return self.codes.shape[1]
 
+    @property
+    def device(self) -> torch.device:
+        """That of the codes, the CPU."""
+        return self.codes.device
+
     @cached_property
     def shared(self) -> SharedLeaves:
         """Counts of the leaves that rows share."""

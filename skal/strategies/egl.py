@@ -155,7 +155,8 @@ def _by_label(access: NetAccess, space: str) -> Callable[[Any], Tensor]:
 
     def read(batch: Any) -> Tensor:
         if not readers:
-            outputs = as_columns(access.forward(index_batch(batch, slice(2))))
+            few = index_batch(batch, slice(2))  # a batch norm may refuse a single row
+            outputs = as_columns(access.forward(few))
             for labels in _groups(outputs, access.to_proba, space):
                 directions = _gradients_of(access.to_proba, labels)
                 reader = GradientReader(access, space, directions)

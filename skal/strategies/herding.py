@@ -211,8 +211,7 @@ class UHerding(ReadsSpace, WrappingStrategy):
         rows, labeled = self._read_space(pool, rng).leaves_or_vectors()
         if bandwidth is None:
             bandwidth = smallest_distance(labeled)
-        device = torch.device("cpu") if isinstance(rows, Leaves) else rows.device
-        weights = weights.double().to(device).clamp(min=0)
+        weights = weights.double().to(rows.device).clamp(min=0)
         if not bool((weights > 0).any()):
             weights = torch.ones_like(weights)
         return max_herding(rows, n, bandwidth, labeled, weights)

@@ -309,6 +309,7 @@ def _all_layers(
 
 
 def _n_vectors(access: NetAccess, directions: Directions, batch: Any) -> int:
+    few = index_batch(batch, slice(2))  # a batch norm may refuse a single row
     with torch.no_grad():
-        outputs = as_columns(access.forward(index_batch(batch, slice(2))))
+        outputs = as_columns(access.forward(few))
     return directions(outputs).shape[2]

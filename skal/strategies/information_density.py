@@ -117,4 +117,4 @@ class InformationDensity(ReadsSpace, WrappingStrategy, ScoreStrategy):
         if self.n_reference is None or self.n_reference >= len(points):
             return None
         drawn = torch.randperm(len(points), generator=rng)[: self.n_reference]
-        return drawn if isinstance(points, Leaves) else drawn.to(points.device)
+        return drawn.to(points.device)

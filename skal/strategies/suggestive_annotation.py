@@ -9,7 +9,6 @@ from torch import Tensor
 
 from skal.reading.pool import Pool
 from skal.selection import Picks, max_cover, top_k
-from skal.spaces import Leaves
 from skal.strategies.disagreement import Disagreement
 from skal.strategies.space import ReadsSpace
 from skal.strategies.wrapping import n_candidates
@@ -90,8 +89,7 @@ class SuggestiveAnnotation(ReadsSpace, Disagreement):
         size = n_candidates(self.factor, n, len(pool))
         points, _ = self._read_space(pool, rng).leaves_or_vectors()
         uncertain = top_k(self._checked_scores(pool, rng), size, rng).indices
-        device = torch.device("cpu") if isinstance(points, Leaves) else points.device
-        return max_cover(points, n, uncertain.to(device))
+        return max_cover(points, n, uncertain.to(points.device))
 
     def _measure(self, outputs: Tensor) -> Tensor:
         return outputs.var(dim=0, correction=0).mean(dim=1)

@@ -13,7 +13,7 @@ from skal import ActiveLearner
 from skal.reading.pool import Pool
 from skal.rng import resolve_rng, seed_from
 from skal.selection import k_medoids
-from skal.strategies import KMedoids, Prefilter
+from skal.strategies import KMedoids, Margin, Prefilter
 from skal.strategies.space import read_space
 from tests.models import make_data, make_net, with_labeled
 
@@ -67,8 +67,10 @@ def test_from_nothing_to_a_fitted_learner(estimator):
 
 def test_among_uncertain_rows():
     learner = ActiveLearner(LogisticRegression(), X_training=X, y_training=Y)
-    strategy = Prefilter(KMedoids(), factor=4)
-    assert len(set(strategy.select(learner, POOL, 5).indices.tolist())) == 5
+    picks = Prefilter(KMedoids(), factor=4).select(learner, POOL, 5).indices
+    uncertain = np.sort(Margin().score_samples(learner, POOL).argsort()[-20:])
+    expected = k_medoids(ROWS[uncertain], 5, LABELED).indices
+    np.testing.assert_array_equal(picks, uncertain[expected])
 
 
 def test_rows_that_are_labeled_already_are_named():
