@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners.active import ActiveLearner
 from skal.reading.unwrapping import walk
-from skal.rows import as_array, take_row
+from skal.rows import as_array, row_shape, take_row
 
 __all__ = ["BayesianOptimizer"]
 
@@ -106,6 +106,15 @@ random_state, on_duplicate, **fit_kwargs
                 f"{type(self.estimator).__name__} does not."
             )
         return super().predict(X, **predict_kwargs)
+
+    def _check(self, X: Any, y: Any) -> None:
+        super()._check(X, y)
+        if (n_targets := int(np.prod(row_shape(y)))) > 1:
+            raise ValueError(
+                f"BayesianOptimizer searches for the largest of one target, got y with "
+                f"{n_targets} columns. Pass one of them, or what you want to be large, "
+                "such as a weighted sum."
+            )
 
     @property
     def X_max(self) -> Any:

@@ -14,12 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch.utils.data import Dataset
 
 from skal._tables import as_pandas, is_other_table, is_table, order_of_labels
+from skal.contexts import hiding
+from skal.reading.pool import Pool
 from skal.rows import (
     array_if_tensor,
     find_bad_rows,
     find_masked_rows,
     n_rows,
     row_shape,
+    take_rows,
 )
 from skal.validation import check_option
 
@@ -29,12 +32,16 @@ __all__ = [
     "check_duplicates",
     "check_labeled",
     "is_fitted",
+    "predicts_several_labels",
+    "sum_to_1",
     "warn_if_permuted",
 ]
 
 
 #: Texts that stand for no label: of an empty cell, and of NaN beside strings.
 _NO_LABELS = ["", "nan"]
+#: Rows on which a classifier is tried.
+_N_TRIED = 8
 
 
 def is_fitted(estimator: Any) -> bool:
@@ -49,6 +56,34 @@ def is_fitted(estimator: Any) -> bool:
     except TypeError:  # not a scikit-learn estimator: assume that it is fitted
         return True
     return True
+
+
+def predicts_several_labels(learner: Any, X: Any) -> bool:
+    """Whether a classifier predicts several outputs or labels for a row.
+
+    Parameters
+    ----------
+    learner : ActiveLearner or Committee
+    X : rows
+        Of which it predicts the first ones.
+
+    Returns
+    -------
+    several : bool
+        False if it cannot be told.
+    """
+    try:
+        with hiding():
+            first = take_rows(X, np.arange(min(_N_TRIED, n_rows(X))))
+            return len(Pool(learner, first).proba()) > 1
+    # Whatever is wrong with the learner is raised where it is used.
+    except Exception:
+        return False
+
+
+def sum_to_1(proba: Any) -> bool:
+    """Whether rows of probabilities sum to 1, up to rounding in half precision."""
+    return np.allclose(np.sum(proba, axis=1), 1, rtol=0, atol=1e-3)
 
 
 def check_labeled(X: Any, y: Any, *, finite: bool, allow_nan: bool) -> None:

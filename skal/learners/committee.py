@@ -14,6 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags
 
+from skal.exceptions import UnsuitableLearnerError
+from skal.learners.checks import predicts_several_labels, sum_to_1
 from skal.learners.committee_base import BaseCommittee
 from skal.reading.variance_column import without_variance
 from skal.rows import as_array
@@ -56,9 +58,10 @@ class Committee(BaseCommittee, ModALCommittee):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,) or None
-        Sorted union of the members' classes, None before they are fitted.
-    n_classes_ : int
+    classes_ : ndarray of shape (n_classes,), list or None
+        Sorted union of the members' classes, None before they are fitted. If the
+        members predict several outputs, a list of one array for each.
+    n_classes_ : int or list of int
     X_training, y_training : rows and labels, or None
         Those of the members if all share the same, else None.
 
@@ -70,6 +73,10 @@ class Committee(BaseCommittee, ModALCommittee):
     -----
     While `fit`, `teach` or `rebag` trains the members, a copy of every member's
     estimator is kept, so that none is changed if one fails.
+
+    Members that predict several outputs or labels for a row can be queried, by
+    `Entropy`, `Margin` and `LeastConfident`, and `vote` collects their predictions; the
+    other methods raise an error.
 
     Examples
     --------
@@ -100,19 +107,24 @@ class Committee(BaseCommittee, ModALCommittee):
         _warn_if_shared(learner_list)
 
     @property
-    def classes_(self) -> np.ndarray | None:
+    def classes_(self) -> Any:
         """Sorted union of the members' classes."""
         known: list[Any] = [
             getattr(m.estimator, "classes_", None) for m in self.learner_list
         ]
         if not known or any(classes is None for classes in known):
             return None
+        if all(isinstance(classes, list) for classes in known):
+            by_output = zip(*known, strict=True)
+            return [np.unique(np.concatenate(classes)) for classes in by_output]
         return np.unique(np.concatenate(known))
 
     @property
-    def n_classes_(self) -> int:
+    def n_classes_(self) -> Any:
         """Number of classes, 0 before the members are fitted."""
         classes = self.classes_
+        if isinstance(classes, list):
+            return [len(own) for own in classes]
         return 0 if classes is None else len(classes)
 
     def predict(self, X: Any, **predict_proba_kwargs: Any) -> np.ndarray:
@@ -140,12 +152,19 @@ class Committee(BaseCommittee, ModALCommittee):
 
         Raises
         ------
+        UnsuitableLearnerError
+            If the members predict several outputs or labels for a row.
         ValueError
             If the probabilities of a member do not have one column per class, as those
             of a net with more outputs than classes seen in training.
         """
         classes = self._fitted_classes()
+        if isinstance(classes, list):
+            raise _several_labels()
         answers = self._predict_members("predict_proba", X, **predict_proba_kwargs)
+        distributions = all(a.ndim == 2 and sum_to_1(a) for a in answers)
+        if not distributions and predicts_several_labels(self, X):
+            raise _several_labels()
         n = len(answers[0])
         proba_N_K_C = np.zeros((n, len(answers), len(classes)))
         for k, (member, proba) in enumerate(
@@ -161,7 +180,7 @@ class Committee(BaseCommittee, ModALCommittee):
             proba_N_K_C[:, k, np.searchsorted(classes, known)] = proba
         return proba_N_K_C
 
-    def _fitted_classes(self) -> np.ndarray:
+    def _fitted_classes(self) -> Any:
         classes = self.classes_
         if classes is None:
             raise NotFittedError(
@@ -175,6 +194,15 @@ class Committee(BaseCommittee, ModALCommittee):
         tags.estimator_type = "classifier"
         tags.classifier_tags = ClassifierTags()
         return tags
+
+
+def _several_labels() -> UnsuitableLearnerError:
+    return UnsuitableLearnerError(
+        "The members of this Committee predict several outputs or labels for a row; "
+        "its probabilities and predictions are of one. `vote` collects the predictions "
+        "of the members, and Entropy, Margin and LeastConfident of skal.strategies can "
+        "query them."
+    )
 
 
 class CommitteeRegressor(BaseCommittee, ModALCommitteeRegressor):

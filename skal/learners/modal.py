@@ -19,13 +19,14 @@ from modAL import acquisition, disagreement, uncertainty
 from modAL.batch import uncertainty_batch_sampling
 
 from skal.exceptions import UnsuitableLearnerError
+from skal.learners.checks import is_fitted, predicts_several_labels, sum_to_1
 from skal.rows import (
     as_array,
     as_dense,
     find_masked_rows,
     n_rows,
     row_shape,
-    take_slice,
+    take_rows,
 )
 
 __all__ = ["ask", "parse_answer"]
@@ -198,7 +199,7 @@ def _adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
             "predict_proba. Pass no query_strategy, or that of "
             "skal.recommended_strategy(learner), such as LCMD() for a regressor."
         )
-    if ranked or module == "modAL.uncertainty":
+    if ranked or module in ("modAL.uncertainty", "modAL.disagreement"):
         _check_single_output(function.__name__, learner, X_pool)
     if isinstance(X_pool, Mapping) and not sp.issparse(X_pool):
         if ranked:
@@ -213,16 +214,35 @@ def _adapt(strategy: Any, learner: Any, X_pool: Any) -> tuple[Any, Any]:
 
 
 def _check_single_output(name: str, learner: Any, X_pool: Any) -> None:
-    """Raise if modAL would read the probabilities of several labels as one row."""
-    y = getattr(learner, "y_training", None)
-    if y is None or int(np.prod(row_shape(y))) < 2:
+    """Raise if modAL would read several outputs or labels of a row as one."""
+    if not is_fitted(learner):
         return
-    proba = learner.predict_proba(take_slice(X_pool, slice(8)))
-    if np.ndim(proba) != 2 or not np.allclose(np.sum(proba, axis=1), 1, atol=1e-3):
+    first = take_rows(X_pool, np.arange(min(8, n_rows(X_pool))))
+    if not hasattr(learner, "predict_proba"):
+        predicted = learner.predict(first)
+        if np.ndim(predicted) > 1 and np.shape(predicted)[1] > 1:
+            raise UnsuitableLearnerError(
+                f"{name} reads one target for each row, and the learner predicts "
+                f"{np.shape(predicted)[1]}. Use PredictiveVariance of skal.strategies, "
+                "which sums over targets."
+            )
+        return
+    y = getattr(learner, "y_training", None)
+    n_columns = 1 if y is None else int(np.prod(row_shape(y)))
+    what = "learner predicts several outputs or labels"
+    if n_columns > 1:
+        what = f"labels have {n_columns} columns"
+        proba = learner.predict_proba(first)
+        several = np.ndim(proba) != 2 or not sum_to_1(proba)
+    elif hasattr(learner, "learner_list"):  # a committee checks its probabilities
+        several = name == "vote_entropy_sampling" and np.ndim(learner.vote(first)) > 2
+    else:
+        several = y is None and predicts_several_labels(learner, X_pool)
+    if several:
         raise UnsuitableLearnerError(
-            f"{name} reads one distribution of classes for each row, and the labels "
-            f"have {int(np.prod(row_shape(y)))} columns. Use Entropy, LeastConfident "
-            "or Margin of skal.strategies, which sum over labels."
+            f"{name} reads one distribution of classes for each row, and the {what}. "
+            "Use Entropy, LeastConfident or Margin of skal.strategies, which sum over "
+            "labels."
         )
 
 

@@ -61,11 +61,12 @@ def explain_rows(
     with own_modes():
         pool = Pool(learner, X_pool)
         if pool.is_fitted:
-            # A committee of classifiers predicts by the mean of probabilities.
+            # A committee of classifiers predicts by the mean of probabilities, of one
+            # output.
             if (
                 len(pool.members) == 1
                 or pool.task != "classification"
-                or _has_proba(pool)
+                or (_has_proba(pool) and len(Pool(learner, rows).proba()) == 1)
             ):
                 found = np.asarray(learner.predict(copied_rows(rows)))
                 columns["prediction"] = list(found) if found.ndim > 1 else found

@@ -120,3 +120,16 @@ def test_failed_teach_keeps_the_maximum():
     with pytest.raises(ValueError, match="shape"):
         optimizer.teach(X[:, :2], y)
     assert optimizer.y_max == y[3]
+
+
+def test_several_targets_are_refused():
+    # The largest of both columns was taken for a row.
+    both = np.stack([y, -y], axis=1)
+    with pytest.raises(ValueError, match="one target, got y with 2 columns"):
+        BayesianOptimizer(process(), X_training=X, y_training=both)
+    optimizer = BayesianOptimizer(process(), X_training=X[START], y_training=y[START])
+    with pytest.raises(ValueError, match="one target"):
+        optimizer.teach(X[:2], both[:2])
+    assert len(optimizer.y_training) == 2
+    optimizer.teach(X[:2], y[:2, None])
+    assert optimizer.y_max == y[3]

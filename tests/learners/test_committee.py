@@ -31,6 +31,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -38,7 +40,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 from skorch import NeuralNetClassifier
 
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners import ActiveLearner, Committee, CommitteeRegressor
+from skal.strategies import Margin
 from tests.learners.conftest import (
     KINDS,
     LABELS,
@@ -503,3 +507,38 @@ def test_regressors_on_sparse_rows(data, targets):
     committee.fit(sp.csr_matrix(X), targets)
     assert committee.score(sp.coo_matrix(X), targets) > 0.5
     assert len(committee.query(sp.coo_matrix(X), 2)[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "of_classes"),
+    [
+        (OneVsRestClassifier(LogisticRegression()), False),
+        (DecisionTreeClassifier(max_depth=2), False),
+        (DecisionTreeClassifier(max_depth=2), True),
+        (MultiOutputClassifier(LogisticRegression()), True),
+    ],
+)
+def test_several_labels_are_not_averaged_as_classes(model, of_classes):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = (X > 0).astype(int)
+    if of_classes:
+        y = np.stack([y[:, 0], np.digitize(X[:, 1], [-0.5, 0.5]), y[:, 2]], axis=1)
+    committee = Committee(
+        [
+            ActiveLearner(clone(model), X_training=X[:n], y_training=y[:n])
+            for n in (30, 40)
+        ]
+    )
+    for n in (2, 3, 20):  # as many rows as outputs, too
+        for method in ("predict", "predict_proba", "vote_proba"):
+            with pytest.raises(UnsuitableLearnerError, match="several outputs"):
+                getattr(committee, method)(X[-n:])
+        with pytest.raises(UnsuitableLearnerError, match="several outputs"):
+            committee.score(X[-n:], y[-n:])
+        votes = committee.vote(X[-n:])
+        assert votes.shape == (n, 2, 3)
+        for k, member in enumerate(committee.learner_list):
+            assert (votes[:, k] == member.predict(X[-n:])).all()
+    picked = Margin(random_state=0).select(committee, X[40:], 2).indices
+    table = Margin(random_state=0).explain(committee, X[40:], 2)
+    assert table["position"].tolist() == picked.tolist()

@@ -10,10 +10,13 @@ from modAL import acquisition, batch, disagreement, uncertainty
 from modAL.utils.combination import make_query_strategy
 from modAL.utils.selection import multi_argmax
 from scipy.stats import entropy
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.learners import (
@@ -365,3 +368,55 @@ def test_labels_are_not_read_as_classes(strategy):
     learner = ActiveLearner(model, strategy, X[:30], labels[:30])
     with pytest.raises(UnsuitableLearnerError, match=r"have 2 columns.*Margin"):
         learner.query(X[30:])
+
+
+def labels_of_two():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    return X, (X[:, :2] > 0).astype(int)
+
+
+MULTILABEL = {
+    "one-versus-rest": lambda: OneVsRestClassifier(LogisticRegression()),
+    "forest": lambda: RandomForestClassifier(5, random_state=0),
+    "chain": lambda: ClassifierChain(LogisticRegression()),
+    "neighbors": KNeighborsClassifier,
+}
+
+
+@pytest.mark.parametrize("kind", MULTILABEL)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        *(disagreement.vote_entropy_sampling, disagreement.consensus_entropy_sampling),
+        *(disagreement.max_disagreement_sampling, uncertainty.entropy_sampling),
+    ],
+)
+def test_members_of_committees_do_not_read_labels_as_classes(kind, strategy):
+    X, labels = labels_of_two()
+    # Members with other rows, so that the committee holds none.
+    members = [
+        ActiveLearner(MULTILABEL[kind](), X_training=X[:n], y_training=labels[:n])
+        for n in (20, 30)
+    ]
+    committee = Committee(members, strategy)
+    with pytest.raises(UnsuitableLearnerError, match=r"several outputs.*Margin"):
+        committee.query(X[30:])
+
+
+@pytest.mark.parametrize("kind", MULTILABEL)
+def test_labels_of_a_fitted_estimator_are_not_read_as_classes(kind):
+    X, labels = labels_of_two()
+    model = MULTILABEL[kind]().fit(X[:30], labels[:30])
+    learner = ActiveLearner(model, uncertainty.uncertainty_sampling)
+    with pytest.raises(UnsuitableLearnerError, match=r"several outputs.*Margin"):
+        learner.query(X[30:])
+
+
+def test_standard_deviations_of_several_targets():
+    X, _ = labels_of_two()
+    members = [
+        ActiveLearner(LinearRegression(), X_training=X[:n], y_training=X[:n, :2])
+        for n in (20, 30)
+    ]
+    with pytest.raises(UnsuitableLearnerError, match=r"predicts 2.*PredictiveVariance"):
+        CommitteeRegressor(members).query(X[30:])
