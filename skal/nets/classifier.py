@@ -259,6 +259,10 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
             )
         super()._check_criterion(weighted or self.class_weights_ is not None)
 
+    def _weights_of(self, sample_weight: Any) -> list[str]:
+        given = super()._weights_of(sample_weight)
+        return given if self.class_weights_ is None else [*given, "class_weight"]
+
     def _run(
         self, X: Any, dataset: Any, target: np.ndarray, fit_params: dict[str, Any]
     ) -> None:
@@ -272,6 +276,7 @@ class NetClassifier(BaseNet, NeuralNetClassifier):
         weight = super()._row_weights(y_true)
         if self.class_weights_ is None:
             return weight
+        self._has_read("class_weight")
         by_class: Tensor = self.class_weights_[y_true.cpu()]
         return by_class if weight is None else by_class * weight
 

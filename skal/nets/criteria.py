@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_proba",
     "find_nonlinearity",
     "is_binary",
+    "naming_outputs",
     "row_losses",
     "weighted_loss",
 ]
@@ -168,7 +170,35 @@ def row_losses(criterion: Any, y_pred: Tensor, y_true: Tensor) -> Tensor:
     unreduced = copy(criterion)
     unreduced.reduction = "none"
     losses: Tensor = unreduced(y_pred, y_true)
+    if losses.ndim == 0:
+        raise ValueError(
+            f"The criterion {type(criterion).__name__} returns one loss for all rows, "
+            "though its `reduction` is 'none', so rows cannot have weights. Let it "
+            "return a loss for each row then, as torch's criteria do."
+        )
     return losses.reshape(len(y_true), -1).mean(1)
+
+
+@contextmanager
+def naming_outputs(outputs: Any, criterion: Any) -> Iterator[None]:
+    """Run a block; say what a module returns if a criterion does not take it.
+
+    Parameters
+    ----------
+    outputs : Tensor, or what else a module returns
+    criterion : criterion
+    """
+    try:
+        yield
+    except (TypeError, AttributeError) as error:
+        if isinstance(outputs, Tensor):
+            raise
+        raise TypeError(
+            f"The module returns a {type(outputs).__name__}, which the criterion "
+            f"{type(criterion).__name__} does not take ({error}). Override get_loss, "
+            "so that it passes on the part to compare with the targets: "
+            "super().get_loss(y_pred[0], y_true, X, training)."
+        ) from error
 
 
 def weighted_loss(

@@ -18,12 +18,12 @@ from torch.utils.data import Subset
 
 from skal.contexts import training_modes
 from skal.nets.bayesian import BayesLinear, kl_divergence
-from skal.nets.criteria import row_losses, weighted_loss
+from skal.nets.criteria import naming_outputs, row_losses, weighted_loss
 from skal.nets.data import ArrayDataset, TargetDataset
 from skal.nets.estimator import EstimatorNet
 from skal.nets.held_out import missing_score
 from skal.nets.modules import make_module, row_size
-from skal.nets.outcome import warn_if_untrained
+from skal.nets.outcome import warn_if_unread, warn_if_untrained
 from skal.nets.rates import (
     BETAS,
     PLAIN_LR,
@@ -296,8 +296,14 @@ class BaseNet(EstimatorNet):
         self._check_criterion(weighted=sample_weight is not None)
         if isinstance(X, tuple) and not is_structured(X):
             X = checked  # skorch would take a tuple of rows for several inputs
+        self._unread = self._weights_of(sample_weight)
         self._run(X, dataset, target, fit_params)
+        del self._unread
         return self
+
+    def _weights_of(self, sample_weight: Any) -> list[str]:
+        """Name the weights that the loss must take into account."""
+        return [] if sample_weight is None else ["sample_weight"]
 
     def _training_set(self, X: Any, target: np.ndarray, sample_weight: Any) -> Any:
         if sample_weight is None:
@@ -415,6 +421,16 @@ class BaseNet(EstimatorNet):
         if training and course is not None:
             course.begin_step()
 
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kw: Any
+    ) -> None:
+        """Warn if the loss of the first batch was computed without the weights."""
+        super().on_batch_end(net, batch, training, **kw)
+        unread = vars(self).get("_unread")
+        if training and unread:
+            self._unread = []
+            warn_if_unread(self, unread)
+
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
         """Forget the weights of the last batch."""
         super().on_train_end(net, X, y, **kw)
@@ -448,11 +464,12 @@ class BaseNet(EstimatorNet):
         weight = self._row_weights(y_true)
         if isinstance(y_pred, Tensor):
             y_pred, y_true = self._match(y_pred, y_true.to(y_pred.device))
-        if weight is None:
-            loss: Tensor = super().get_loss(y_pred, y_true, X, training)
-        else:
-            weight = weight.to(y_pred.device)
-            loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
+        with naming_outputs(y_pred, self.criterion_):
+            if weight is None:
+                loss: Tensor = super().get_loss(y_pred, y_true, X, training)
+            else:
+                weight = weight.to(y_true.device)
+                loss = weighted_loss(self.criterion_, y_pred, y_true, weight)
         if training and any(isinstance(m, BayesLinear) for m in self.module_.modules()):
             loss = loss + self._prior_loss(y_true)
         return loss
@@ -474,7 +491,14 @@ class BaseNet(EstimatorNet):
         return row_losses(self.criterion_, y_pred, y_true)
 
     def _row_weights(self, y_true: Tensor) -> Tensor | None:
-        return self.__dict__.get("_batch_weight")
+        weight: Tensor | None = vars(self).get("_batch_weight")
+        if weight is not None:
+            self._has_read("sample_weight")
+        return weight
+
+    def _has_read(self, name: str) -> None:
+        if name in vars(self).get("_unread", []):
+            self._unread = [given for given in self._unread if given != name]
 
     def _prior_loss(self, y_true: Tensor) -> Tensor:
         """Compute a batch's share of the divergence from the prior.

@@ -8,7 +8,7 @@ from typing import Any
 
 from skal.exceptions import TrainingWarning
 
-__all__ = ["warn_if_untrained", "warn_of_new_weights"]
+__all__ = ["warn_if_unread", "warn_if_untrained", "warn_of_new_weights"]
 
 #: Adam moves a weight by about `lr` in a step. The initial weights of a layer of 128
 #: inputs spread over +-.09, so 30 steps at the usual .001 change them by a third.
@@ -50,6 +50,26 @@ def warn_if_untrained(net: Any) -> None:
     else:
         return
     warnings.warn(problem, TrainingWarning, stacklevel=3)
+
+
+def warn_if_unread(net: Any, names: list[str]) -> None:
+    """Warn that weights of rows or classes do not change the training of a net.
+
+    Parameters
+    ----------
+    net : BaseNet
+        Of a class that computes the loss, or reads batches, in another way.
+    names : list of str
+        Of the parameters that were given.
+    """
+    warnings.warn(
+        f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect on "
+        f"the training of {type(net).__name__}: get_loss, train_step_single or the "
+        "iterator of its own does not use the weights. Let get_loss call "
+        "super().get_loss, which does, or leave the weights out.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def warn_of_new_weights(net: Any, stacklevel: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from skal.nets import NetClassifier
+from skal.nets import NetClassifier, NetRegressor
 from skal.nets.criteria import (
     check_proba,
     find_nonlinearity,
@@ -166,3 +166,37 @@ def test_losses_of_rows_are_those_of_batches_of_one(reduction: str) -> None:
     # As in skorch, NLLLoss takes probabilities.
     nll = row_losses(nn.NLLLoss(), y_pred.softmax(1), codes)
     torch.testing.assert_close(nll, torch.stack(singly))
+
+
+class OneLoss(nn.Module):
+    """Averages over the batch whatever its reduction is."""
+
+    reduction = "mean"
+
+    def forward(self, y_pred: Any, y_true: Any) -> Any:
+        return (y_pred - y_true).square().mean()
+
+
+def test_a_criterion_that_does_not_reduce_as_it_says() -> None:
+    with pytest.raises(ValueError, match=r"OneLoss returns one loss for all rows"):
+        row_losses(OneLoss(), torch.zeros(3, 1), torch.ones(3, 1))
+
+
+class TwoHeads(nn.Module):
+    """Returns more than the criterion compares."""
+
+    def __init__(self, n_features: int, n_outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Linear(n_features, n_outputs)
+
+    def forward(self, X: Any) -> Any:
+        return self.main(X), X
+
+
+@pytest.mark.parametrize("kind", [NetClassifier, NetRegressor])
+@pytest.mark.parametrize("weight", [None, np.ones(40)])
+def test_a_tuple_that_the_criterion_does_not_take(kind: Any, weight: Any) -> None:
+    X, y = blobs(40)
+    y = y if kind is NetClassifier else X[:, 0]
+    with pytest.raises(TypeError, match=r"returns a tuple, .* Override get_loss"):
+        kind(TwoHeads, max_epochs=30).fit(X, y, sample_weight=weight)

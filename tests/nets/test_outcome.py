@@ -124,3 +124,59 @@ def test_a_loss_that_never_fell_in_four_epochs_may_be_chance() -> None:
     net.fit(rows, y)
     with pytest.warns(TrainingWarning, match="never below that in the other 4"):
         net.set_params(max_epochs=5).fit(rows, y)
+
+
+# -- weights that the loss does not read ----------------------------------------------
+
+
+class OwnLoss(NetClassifier):
+    """Computes its loss without weights."""
+
+    def get_loss(
+        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+    ) -> Any:
+        return nn.functional.cross_entropy(y_pred, y_true)
+
+
+class OwnStep(NetClassifier):
+    """Computes its training steps without weights."""
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> Any:
+        self._set_training(True)
+        y_pred = self.infer(batch[0])
+        loss = nn.functional.cross_entropy(y_pred, batch[1])
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+
+class Smoothed(NetClassifier):
+    """Adds a term to skal's loss."""
+
+    def get_loss(
+        self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False
+    ) -> Any:
+        loss = super().get_loss(y_pred, y_true, X, training)
+        return loss - 0.01 * y_pred.log_softmax(dim=1).mean()
+
+
+@pytest.mark.parametrize("kind", [OwnLoss, OwnStep])
+def test_weights_that_a_loss_does_not_read(kind: type[NetClassifier]) -> None:
+    weight = np.linspace(0.1, 3, len(Y))
+    plain = kind(max_epochs=30, random_state=0).fit(X, Y)
+    with pytest.warns(UserWarning, match="sample_weight has no effect"):
+        net = kind(max_epochs=30, random_state=0).fit(X, Y, sample_weight=weight)
+    assert (net.predict_proba(X) == plain.predict_proba(X)).all()
+    balanced = kind(max_epochs=30, class_weight="balanced")
+    with pytest.warns(UserWarning, match="class_weight has no effect"):
+        balanced.fit(X, Y)
+    with pytest.warns(UserWarning, match="sample_weight and class_weight have"):
+        balanced.fit(X, Y, sample_weight=weight)
+    assert vars(net).keys() == vars(plain).keys()
+
+
+def test_weights_that_a_loss_reads() -> None:
+    weight = np.where(Y[0] == Y, 5.0, 0.1)
+    plain = Smoothed(max_epochs=30, random_state=0).fit(X, Y)
+    net = Smoothed(max_epochs=30, random_state=0, class_weight="balanced")
+    net.fit(X, Y, sample_weight=weight)
+    assert not np.allclose(net.predict_proba(X), plain.predict_proba(X))
