@@ -93,6 +93,10 @@ def stack_rows(old: Any, new: Any, name: str = "X") -> Any:
             _check_mixture(old, new, name)
         return [*old, *new]
     old, new = np.asarray(old), as_dense(new)
+    if new.dtype.kind == "T" != old.dtype.kind:  # numpy's StringDType
+        cells = new.astype(object)
+        is_text = all(isinstance(cell, str) for cell in cells.flat)
+        new = cells.astype(str) if is_text else cells
     if old.ndim == 1:
         _check_mixture(old, new, name)
     dtype = _joint_dtype(old.dtype, new, name)
@@ -123,31 +127,43 @@ def _with_dimensions_of(old: Any, new: Any) -> Any:
 def _check_mixture(old: Any, new: Any, name: str) -> None:
     """Raise if strings meet numbers in one column, which numpy would make strings.
 
-    A column that held both from the beginning is left as it is.
+    So do bytes, unless both are arrays that numpy decodes.  A column that held both
+    from the beginning is left as it is.
     """
     kinds = _kinds_in(old), _kinds_in(new)
-    if len(kinds[0]) == 1 and {"strings", "numbers"} <= kinds[0] | kinds[1]:
+    mixed = kinds[0] | kinds[1]
+    decodes = {_dtype_kind(old), _dtype_kind(new)} == {"U", "S"}
+    if len(kinds[0]) == 1 and len(mixed) > 1 and not decodes:
         raise ValueError(
             f"{name} holds {' and '.join(sorted(kinds[1]))}, but the training data so "
-            f"far hold {' and '.join(kinds[0])}: numbers and strings do not mix."
+            f"far hold {' and '.join(kinds[0])}: {' and '.join(sorted(mixed))} do not "
+            "mix."
         )
 
 
 def _kinds_in(values: Any) -> set[str]:
-    """Which of strings and numbers a column holds."""
-    kind = getattr(getattr(values, "dtype", None), "kind", "O")
+    """Which of strings, bytes and numbers a column holds."""
+    kind = _dtype_kind(values)
     if kind in _NUMERIC:
         return {"numbers"}
     if kind in "US":
-        return {"strings"}
+        return {"strings" if kind == "U" else "bytes"}
     # A missing value among strings is a float.
     found = {type(value) for value in pd.Series(list(values), dtype=object).dropna()}
-    kinds = set()
-    if any(issubclass(cls, str | bytes) for cls in found):
-        kinds.add("strings")
-    if any(issubclass(cls, Number | np.bool_) for cls in found):
-        kinds.add("numbers")
-    return kinds
+    names: dict[str, tuple[type, ...]] = {
+        "numbers": (Number, np.bool_),
+        "strings": (str,),
+        "bytes": (bytes,),
+    }
+    return {
+        name
+        for name, base in names.items()
+        if any(issubclass(cls, base) for cls in found)
+    }
+
+
+def _dtype_kind(values: Any) -> str:
+    return getattr(getattr(values, "dtype", None), "kind", "O")
 
 
 def _joint_dtype(old: np.dtype, new: np.ndarray, name: str) -> np.dtype:

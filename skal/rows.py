@@ -97,7 +97,10 @@ def row_shape(X: Any) -> tuple[int, ...]:
     """Get the shape of one row: (n_features,) for a table, () for labels."""
     if hasattr(X, "shape"):
         return tuple(X.shape[1:])
-    return np.shape(X[0]) if len(X) else ()
+    if not len(X):
+        return ()
+    # A text of pyarrow has a length, and would be taken for a row.
+    return np.shape(X[0].as_py() if hasattr(X[0], "as_py") else X[0])
 
 
 def _is_sparse_tensor(X: Any) -> bool:

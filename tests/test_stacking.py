@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse as sp
 import torch
@@ -243,3 +244,34 @@ def test_columns_that_are_missing_are_empty(known, kind):
     if known is kind is pl.DataFrame:
         assert completed.schema["b"] == pl.Float64
     assert with_columns_of(like, completed) is completed
+
+
+@pytest.mark.parametrize("make", [pa.array, lambda v: pa.chunked_array([pa.array(v)])])
+def test_texts_of_pyarrow_are_single_labels(make):
+    # A text has a length, and was taken for a row of as many elements.
+    old, new = ["low", "mid"], ["top", "low"]
+    for stacked in (
+        stack_rows(make(old), np.array(new)),
+        stack_rows(np.array(old), make(new)),
+        stack_rows(pd.Series(old), make(new)),
+        stack_rows(make(old), make(new)),
+    ):
+        found = stacked.to_pylist() if hasattr(stacked, "to_pylist") else list(stacked)
+        assert found == [*old, *new]
+
+
+@pytest.mark.skipif(
+    not hasattr(np.dtypes, "StringDType"), reason="numpy 1 has no StringDType"
+)
+def test_strings_of_numpy_with_and_without_a_length():
+    strings = np.array(["mid", "a long label"], dtype="T")
+    stacked = stack_rows(np.array(["low"]), strings)
+    assert stacked.dtype.kind == "U"
+    assert stacked.tolist() == ["low", "mid", "a long label"]
+
+
+def test_bytes_and_strings():
+    assert stack_rows(np.array(["low"]), np.array([b"mid"])).tolist() == ["low", "mid"]
+    for old in (["low"], pd.Series(["low"]), np.array(["low"], dtype=object)):
+        with pytest.raises(ValueError, match="bytes and strings do not mix"):
+            stack_rows(old, [b"mid"], "y")

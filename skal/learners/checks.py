@@ -328,11 +328,13 @@ def check_duplicates(X: Any, n_new: int, on_duplicate: str) -> None:
     check_option("on_duplicate", on_duplicate, ["warn", "raise", "ignore"])
     if on_duplicate == "ignore" or not isinstance(X, pd.DataFrame | pd.Series):
         return
-    candidates = X[X.index.isin(X.index[-n_new:])]
+    labels = X.index.factorize()[0]
+    among = np.isin(labels, labels[-n_new:])
     try:
-        seen = pd.util.hash_pandas_object(candidates).duplicated()
+        values = pd.util.hash_pandas_object(X[among], index=False).to_numpy()
     except TypeError:  # cells that cannot be hashed, such as lists
-        seen = candidates.index.duplicated()
+        values = np.zeros(among.sum())
+    seen = pd.DataFrame({"label": labels[among], "values": values}).duplicated()
     duplicates = X.index[-n_new:][np.asarray(seen)[-n_new:]]
     if duplicates.empty:
         return

@@ -289,6 +289,22 @@ class TestDuplicates:
     def learner(self, X, y, **kwargs):
         return ActiveLearner(Plain(), X_training=X, y_training=y, **kwargs)
 
+    @pytest.mark.parametrize("kind", ["tuples", "levels", "tuples and numbers"])
+    def test_rows_labeled_already_whatever_the_index(self, data, kind):
+        X, y = data
+        index = pd.MultiIndex.from_product([["a"], range(len(X))])
+        if kind != "levels":
+            index = index.to_flat_index()
+        if kind == "tuples and numbers":
+            labels = [label if k % 2 else k for k, label in enumerate(index)]
+            index = pd.Index(labels, tupleize_cols=False)
+        rows = pd.DataFrame(X, index=index)
+        learner = ActiveLearner(LogisticRegression(), X_training=rows, y_training=y)
+        learner.teach(rows[:2] + 1, y[:2])  # other values
+        with pytest.warns(UserWarning, match="2 of the 2 rows taught"):
+            learner.teach(rows[2:4], y[2:4])
+        assert len(learner.y_training) == len(y) + 4
+
     def test_rows_labeled_already_are_counted(self, data):
         X, y = self.rows(data)
         learner = self.learner(X[:5], y[:5])
