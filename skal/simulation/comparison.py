@@ -88,9 +88,10 @@ def compare_strategies(
     store : str or path, optional
         A folder in which each campaign is saved as soon as it is finished. After an
         interrupt or a crash, the same call continues from there, with the same result.
-        Strategies can be added; if anything else changes, use another folder. A warning
-        is issued if versions of numpy, scikit-learn or torch differ from those of the
-        first call.
+        Strategies can be added; if anything else changes, use another folder. Changes
+        of data, parameters, and the code of your functions and classes are noticed, but
+        not of functions that these call. A warning is issued if versions of numpy,
+        scikit-learn or torch differ from those of the first call.
     callback : callable, optional
         Called as ``callback(step)`` after each step of each campaign, in its process,
         with a `skal.simulation.PlayedStep`, for example for logs and checkpoints. If it

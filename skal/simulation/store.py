@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import pandas as pd
 import sklearn
 import torch
-from torch import nn
-from torch.utils.data import Dataset
 
 from skal._files import write_whole
-from skal._tables import as_pandas, is_other_table
 from skal._version import __version__
-from skal.rows import array_if_tensor, n_rows
+from skal.simulation.describing import describe, without_code
 
-__all__ = ["CampaignStore", "describe"]
+__all__ = ["CampaignStore"]
+
+
+_PYTHON = "{}.{}".format(*sys.version_info)
 
 
 class CampaignStore:
@@ -72,13 +71,14 @@ class CampaignStore:
             raise ValueError(f"Names of strategies must differ as text: {list(kinds)}.")
         if plan.exists():
             before = _read(plan)
-            _check_same(self.folder, before["settings"], now)
+            # The code of functions is compiled to something else by each Python.
+            comparable = before.get("python") == _PYTHON
+            _check_same(self.folder, before["settings"], now, comparable)
             versions = before.get("versions", versions)
             _warn_of_versions(self.folder, versions)
             known = before["strategies"]
-            _check_same(
-                self.folder, known, {k: v for k, v in kinds.items() if k in known}
-            )
+            again = {k: v for k, v in kinds.items() if k in known}
+            _check_same(self.folder, known, again, comparable)
             kinds = {**known, **kinds}
             folds, seeds = before["folds"], before["seeds"]
         self.seeds = [list(row) for row in seeds]
@@ -88,6 +88,7 @@ class CampaignStore:
             {
                 "settings": now,
                 "versions": versions,
+                "python": _PYTHON,
                 "strategies": kinds,
                 "seeds": self.seeds,
                 "folds": [[part.tolist() for part in fold] for fold in self.folds],
@@ -160,7 +161,11 @@ def _warn_of_versions(folder: Path, before: dict[str, str]) -> None:
         )
 
 
-def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _check_same(
+    folder: Path, before: dict[str, Any], now: dict[str, Any], with_code: bool
+) -> None:
+    if not with_code:
+        before, now = without_code(before), without_code(now)
     changed = [key for key, value in now.items() if before.get(key) != value]
     if changed:
         key = changed[0]
@@ -168,70 +173,17 @@ def _check_same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> No
             f"The folder {str(folder)!r} holds a comparison with other settings "
             f"({', '.join(changed)}): {key} was {_short(before.get(key))}, and is "
             f"{_short(now[key])}. Use another folder."
+            + (_OTHER_CODE if without_code(before) == without_code(now) else "")
         )
+
+
+#: Said if nothing but code differs.
+_OTHER_CODE = (
+    " (The code of a function or class of that name has changed, of which a hash "
+    "follows the sign #.)"
+)
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 80 else f"{text[:77]}..."
-
-
-def describe(value: Any) -> Any:
-    """Describe an object by what can be written and compared in another process.
-
-    Parameters
-    ----------
-    value : object
-        Estimators are described by their class and parameters, data and modules by a
-        hash, functions by their names, other objects by their repr.
-
-    Returns
-    -------
-    description : object
-        Made of dicts, lists, strings and numbers.
-    """
-    if isinstance(value, float) and np.isnan(value):
-        return "NaN"  # which does not equal itself
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return describe(value.item())
-    if isinstance(value, type) or hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(value, "get_params"):
-        params = value.get_params(deep=False)
-        inner = {name: describe(part) for name, part in sorted(params.items())}
-        return {describe(type(value)): inner}
-    if isinstance(value, nn.Module):
-        return [repr(value), describe(value.state_dict())]
-    if isinstance(value, Mapping):
-        return {str(key): describe(part) for key, part in value.items()}
-    if isinstance(value, pd.api.extensions.ExtensionArray):
-        value = pd.Series(value)
-    if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
-        return _describe_table(value)
-    if is_other_table(value):
-        return [type(value).__module__, _describe_table(as_pandas(value))]
-    if isinstance(value, Dataset):
-        items = [describe(value[i]) for i in range(n_rows(value))]
-        return [describe(type(value)), joblib.hash(items)]
-    if isinstance(value, torch.Tensor):
-        return describe(array_if_tensor(value))
-    if isinstance(value, np.ndarray) or hasattr(value, "tocsr"):
-        return joblib.hash(value)
-    if isinstance(value, list | tuple):
-        # Each by itself, as the hash of a tensor is not always the same.
-        parts = [describe(part) for part in value]
-        return parts if len(parts) <= 100 else joblib.hash(parts)
-    if hasattr(value, "__array__"):
-        return describe(np.asarray(value))
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _describe_table(value: Any) -> Any:
-    names = list(map(str, getattr(value, "columns", [])))
-    try:
-        hashes = pd.util.hash_pandas_object(value)
-    except TypeError:  # cells that cannot be hashed, such as arrays
-        return [names, joblib.hash(value)]
-    return [names, joblib.hash(hashes.to_numpy())]

@@ -26,7 +26,7 @@ from torch.utils.data import TensorDataset
 
 from skal.exceptions import CampaignError, UnsuitableLearnerError
 from skal.nets import NetRegressor
-from skal.simulation.store import describe
+from skal.simulation.describing import describe
 from skal.strategies import BALD, Margin, Random
 from tests.simulation.helpers import Data, FirstColumn, Shuffled, Untouchable, compare
 
@@ -326,7 +326,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skal.nets import NetRegressor
-from skal.simulation.store import describe
+from skal.simulation.describing import describe
 """
     program = f"{imports}\nprint(json.dumps(describe({things})))"
     outputs = {
