@@ -10,7 +10,6 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from operator import is_
 from typing import Any, TypeVar
 
@@ -110,16 +109,17 @@ def shared_copy(module: T, *, own_tensors: bool = False, memo: Any = None) -> T:
     Returns
     -------
     copied : torch.nn.Module
-        Its submodules have modes, hooks and attributes of their own.  Modules of
+        Its submodules have separate modes, hooks and attributes.  Modules of
         `torch.compile` and of data parallelism are replaced by what they wrap.
 
     Notes
     -----
     Whatever the attributes and hooks of the module hold is copied along, if it can hold
-    a part of the module or state of a forward pass: lists, dicts, sets, plain objects,
-    functions with closures or defaults, partial functions, bound methods, weak
-    references, random generators.  `copy.deepcopy` leaves functions as they are, so
-    that a closure would run the layers of the original.
+    a part of the module or state of a forward pass: lists, dicts, sets, arrays of
+    objects, plain objects, also with ``__slots__``, functions with closures or
+    defaults, partial functions, bound methods, weak references, random generators.
+    `copy.deepcopy` leaves functions as they are, so that a closure would run the layers
+    of the original.
 
     Buffers and tensors that are attributes of a module are copied, as a forward pass
     may write into them in eval mode, too; so are arrays of up to 1 GiB, and the weight
@@ -197,8 +197,7 @@ class _Copier:
         if issubclass(cls, nn.Module):
             return self._module(x)
         if cls is np.ndarray:
-            is_written = x.flags.writeable and x.nbytes <= _MOST_COPIED
-            return x.copy(order="K") if is_written else x
+            return self._array(x)
         if issubclass(cls, _CONTAINERS):
             return self._container(x)
         if issubclass(cls, (tuple, frozenset)):
@@ -231,6 +230,17 @@ class _Copier:
                 return nn.Parameter(copied, x.requires_grad)
             return copied.requires_grad_(x.requires_grad and x.is_leaf)
 
+    def _array(self, x: Any) -> Any:
+        if x.dtype == object:
+            copied = self.memo[id(x)] = x.copy(order="K")
+            for k, value in enumerate(x.flat):
+                new = self(value)
+                if new is not value:
+                    copied[np.unravel_index(k, x.shape)] = new
+            return copied
+        is_written = x.flags.writeable and x.nbytes <= _MOST_COPIED
+        return x.copy(order="K") if is_written else x
+
     def _module(self, x: Any) -> Any:
         inner = _wrapped(x)
         if inner is not None:
@@ -252,8 +262,15 @@ class _Copier:
         """Copy the attributes of an object, after its copy has become known."""
         self.memo[id(x)] = copied
         # A list, as another thread may run the module, which may set attributes.
-        for name, value in list(vars(x).items()):
+        for name, value in list(getattr(x, "__dict__", {}).items()):
             copied.__dict__[name] = self(value)
+        cls: type = type(x)
+        for slot in _slots(cls):
+            try:
+                value = slot.__get__(x)
+            except AttributeError:  # it is not set
+                continue
+            slot.__set__(copied, self(value))
         return copied
 
     def _container(self, x: Any) -> Any:
@@ -274,9 +291,7 @@ class _Copier:
         except (TypeError, ValueError, AttributeError):  # a subclass that differs
             self.memo[id(x)] = x
             return x
-        for name, value in getattr(x, "__dict__", {}).items():
-            copied.__dict__[name] = self(value)
-        return copied
+        return self._fill(copied, x)
 
     def _fixed(self, x: Any) -> Any:
         items = list(x)
@@ -347,17 +362,14 @@ class _Copier:
             copied: Any = object.__new__(cls)
         except TypeError:  # a subclass of a type in C
             return x
-        self.memo[id(x)] = copied
-        for slot in _slots(cls):
-            with suppress(AttributeError):  # it is not set
-                slot.__set__(copied, self(slot.__get__(x)))
-        return self._fill(copied, x) if hasattr(x, "__dict__") else copied
+        return self._fill(copied, x)
 
 
 @functools.lru_cache(maxsize=1024)
 def _slots(cls: type) -> list[Any]:
     """List the descriptors of the ``__slots__`` of a class."""
-    every = [d for base in cls.__mro__ for d in vars(base).values()]
+    bases = [vars(base) for base in cls.__mro__ if "__slots__" in vars(base)]
+    every = [d for attributes in bases for d in attributes.values()]
     return [d for d in every if isinstance(d, types.MemberDescriptorType)]
 
 

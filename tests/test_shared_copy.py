@@ -90,6 +90,37 @@ class InSlot(Closure):
         self.activation = lambda x: self.holder.array(x.relu())
 
 
+class InOwnSlot(Closure):
+    """The layer is in a slot of the module."""
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        object.__setattr__(self, "held", self.drop)
+        self.activation = lambda x: self.held(x.relu())
+
+
+class InSlotOfList(Closure):
+    """The layer is in a slot of a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holder = SlottedList([1])
+        self.holder.layer = self.drop
+        self.activation = lambda x: self.holder.layer(x.relu())
+
+
+class InArray(Closure):
+    """The layer is in an array of objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = np.array([[None, self.drop], [0, 0]], dtype=object)
+        self.layers[1, 0] = [self.drop, 1]
+        self.activation = lambda x: self.layers[1, 0][0](self.layers[0, 1](x.relu()))
+
+
 class Wrapped(Closure):
     """The forward pass was replaced by a function around the bound method."""
 
@@ -153,6 +184,10 @@ class Slotted:
 
     def __init__(self, array: Any) -> None:
         self.array = array
+
+
+class SlottedList(list):
+    __slots__ = ("layer",)
 
 
 class Counting(nn.Module):
@@ -231,7 +266,8 @@ def graph() -> nn.Module:
 
 
 REACHING = [
-    *(Closure, Default, Partial, Method, Listed, Referring, InSlot, Wrapped, Recursive),
+    *(Closure, Default, Partial, Method, Listed, Referring, Wrapped, Recursive),
+    *(InSlot, InOwnSlot, InSlotOfList, InArray),
 ]
 STATEFUL = [Keeping, Removing, Counting, Tied, Recurrent, power, graph]
 
