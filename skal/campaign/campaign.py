@@ -29,8 +29,9 @@ from skal.campaign.starting import (
 )
 from skal.campaign.watching import default_loss, error_at
 from skal.evaluation import RiskEstimate
+from skal.learners.training import rows_to_read
 from skal.rng import resolve_rng, seed_from
-from skal.rows import copied_rows, take_rows
+from skal.rows import take_rows
 from skal.stopping import StoppingRule
 from skal.validation import check_int, check_option, check_positive, check_share
 
@@ -347,7 +348,7 @@ class Campaign(Asker):
         if X is not None:
             return model.predict(X)
         pool: Any = self._pool
-        predicted = model.predict(copied_rows(pool.X))
+        predicted = model.predict(rows_to_read(pool.X, model))
         index = self._index()[: len(predicted)]
         return pd.Series(predicted, index=index, name=self.target)
 

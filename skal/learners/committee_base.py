@@ -23,14 +23,15 @@ from skal.learners.checks import (
 from skal.learners.diagram import DiagramMixin
 from skal.learners.training import (
     fit_estimator,
+    rows_to_read,
     set_owners,
     unchanged_on_error,
     warn_if_owned,
 )
 from skal.reading.pool import complete_columns
-from skal.reading.unwrapping import accepts_nan, as_input, transform_inputs
+from skal.reading.unwrapping import accepts_nan, transform_inputs
 from skal.rng import resolve_rng, seed_from
-from skal.rows import as_dense, copied_rows, n_rows, take_rows
+from skal.rows import as_dense, n_rows, take_rows
 
 __all__ = ["BaseCommittee"]
 
@@ -219,7 +220,7 @@ class BaseCommittee(QueryMixin, DiagramMixin):
         answers = []
         for member in self.learner_list:
             # A member that writes into its rows must not change those of the next.
-            rows = copied_rows(as_input(X, member.estimator))
+            rows = rows_to_read(X, member.estimator)
             answers.append(as_dense(getattr(member, method)(rows, **kwargs)))
         return answers
 

@@ -23,6 +23,7 @@ from skal.rows import copied_rows, n_rows, take_rows
 __all__ = [
     "bootstrap_sample",
     "fit_estimator",
+    "rows_to_read",
     "set_owners",
     "unchanged_on_error",
     "warn_if_owned",
@@ -60,6 +61,16 @@ def _has_rows(value: Any, n: int) -> bool:
     return False
 
 
+def rows_to_read(X: Any, estimator: Any) -> Any:
+    """Convert rows as `as_input` does, and copy what an estimator may write into.
+
+    A net is given copies of its batches, so that it needs none of all rows, which may
+    be on disk.
+    """
+    rows = as_input(X, estimator)
+    return rows if isinstance(estimator, NeuralNet) else copied_rows(rows)
+
+
 def fit_estimator(
     estimator: Any,
     X: Any,
@@ -71,9 +82,7 @@ def fit_estimator(
     along = dict(fit_kwargs)
     if bootstrap_rng is not None:
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)
-    X, y = as_input(X, estimator), as_input(y, estimator)
-    if not isinstance(estimator, NeuralNet):  # a net gets copies of its batches
-        X, y = copied_rows(X), copied_rows(y)
+    X, y = rows_to_read(X, estimator), rows_to_read(y, estimator)
     with naming_cells(X, "X"):
         estimator.fit(X, y, **along)
     for net in _plain_nets(estimator):

@@ -16,8 +16,10 @@ from skal.learners import ActiveLearner, Committee, CommitteeRegressor
 from skal.learners.training import (
     bootstrap_sample,
     fit_estimator,
+    rows_to_read,
     unchanged_on_error,
 )
+from skal.nets import NetRegressor
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("f4")
 y = np.arange(12) % 2
@@ -183,3 +185,16 @@ class TestUnchangedOnError:
         ):
             net.fit(X, y)
         assert np.array_equal(net.predict_proba(X), before)
+
+
+def test_rows_are_copied_for_all_but_nets(tmp_path) -> None:
+    """A pool on disk may be larger than memory."""
+    np.save(tmp_path / "x.npy", np.ones((4, 2)))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert rows_to_read(mapped, NetRegressor()) is mapped
+    scaled = make_pipeline(StandardScaler(copy=False), NetRegressor())
+    for estimator in (Ridge(), scaled):
+        rows = rows_to_read(mapped, estimator)
+        assert type(rows) is np.ndarray
+        assert rows.flags.writeable
+        np.testing.assert_array_equal(rows, mapped)
