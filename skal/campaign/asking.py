@@ -22,7 +22,7 @@ from skal.campaign.recording import Recorder, name_of
 from skal.campaign.status import CampaignStatus, Findings
 from skal.campaign.watching import Watch, default_loss, error_at
 from skal.rows import take_rows
-from skal.simulation.store import describe
+from skal.simulation.describing import describe
 from skal.stopping import StoppingRule
 from skal.strategies import Random, recommended_strategy
 from skal.validation import check_int, check_positive
