@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Mapping, Set
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ __all__ = [
     "predicts_several_labels",
     "sum_to_1",
     "warn_if_permuted",
+    "warn_of_spellings",
 ]
 
 
@@ -183,6 +186,74 @@ def _warn_of_texts(labels: Any) -> None:
             UserWarning,
             stacklevel=6,
         )
+
+
+def warn_of_spellings(y: Any) -> None:
+    """Warn of labels that may be one class, though they are written in several ways.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or (n, n_outputs)
+        Of several outputs, labels are not compared.
+
+    Warns
+    -----
+    UserWarning
+        If labels differ by spaces or capitals alone, or a list holds numbers and
+        strings, which numpy makes one type.
+    """
+    if isinstance(y, list | tuple):
+        kinds = {type(label) for label in y}
+        strings = any(issubclass(kind, str) for kind in kinds)
+        if strings and any(issubclass(kind, Number | np.bool_) for kind in kinds):
+            warnings.warn(
+                "y holds numbers and strings, and all of them are learned as strings, "
+                "so that 1 and '1' are one class. Convert them to one type.",
+                UserWarning,
+                stacklevel=5,
+            )
+    spelled: dict[str, str] = {}
+    for label in _distinct_texts(y):
+        other = spelled.setdefault(_plain(label), label)
+        if other != label:
+            # Accents may be written in two ways that look the same.
+            same = unicodedata.normalize("NFC", label) == unicodedata.normalize(
+                "NFC", other
+            )
+            show = ascii if same else repr
+            warnings.warn(
+                f"y has the labels {show(other)} and {show(label)}, which are learned "
+                "as different classes. If they are the same, correct one of them, for "
+                "example by str.strip.",
+                UserWarning,
+                stacklevel=5,
+            )
+            return
+
+
+def _distinct_texts(y: Any) -> list[str]:
+    """List the strings in one column of labels, once each."""
+    if sp.issparse(y) or isinstance(y, Dataset | Mapping):
+        return []
+    column = as_pandas(y) if is_other_table(y) else y
+    if np.ndim(column) == 2 and np.shape(column)[1] == 1:
+        column = np.asarray(column)[:, 0]
+    if np.ndim(column) != 1 or not len(column):
+        return []
+    kind = getattr(getattr(column, "dtype", None), "kind", "O")
+    if kind not in "OUT":
+        return []
+    try:
+        distinct = pd.Series(list(column), dtype=object).unique()
+    except TypeError:  # labels that cannot be hashed
+        return []
+    return [str(label) for label in distinct if isinstance(label, str)]
+
+
+def _plain(label: str) -> str:
+    """Leave out spaces at the ends, and capitals of words, but not of letters."""
+    text = " ".join(unicodedata.normalize("NFKC", label).split())
+    return text.casefold() if len(text) > 1 else text
 
 
 def align_labels(X: Any, y: Any) -> Any:

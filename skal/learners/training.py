@@ -14,6 +14,7 @@ from sklearn.base import clone
 from skorch import NeuralNet
 
 from skal._tables import is_other_table, naming_cells
+from skal.learners.checks import warn_of_spellings
 from skal.nets.copying import copy_estimator, parts_within
 from skal.nets.estimator import EstimatorNet
 from skal.nets.outcome import warn_if_untrained, warn_of_new_weights
@@ -79,6 +80,7 @@ def fit_estimator(
     bootstrap_rng: torch.Generator | None = None,
 ) -> None:
     """Fit in place; on a bootstrap sample if a generator is given."""
+    warn_of_spellings(y)
     along = dict(fit_kwargs)
     if bootstrap_rng is not None:
         X, y, along = bootstrap_sample(X, y, along, bootstrap_rng)

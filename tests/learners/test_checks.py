@@ -4,11 +4,13 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from skorch import NeuralNetClassifier
 
 from skal import ActiveLearner
@@ -18,6 +20,7 @@ from skal.learners.checks import (
     check_labeled,
     is_fitted,
     warn_if_permuted,
+    warn_of_spellings,
 )
 from tests.learners.conftest import convert
 
@@ -238,3 +241,60 @@ def test_labels_without_such_a_text(labels):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check(X, labels)
+
+
+# -- labels that may be one class ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("low", "low "),
+        ("low", "\tlow"),
+        ("low", "Low"),
+        ("very low", "very  low"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("x", "x "),
+    ],
+)
+@pytest.mark.parametrize(
+    "convert",
+    [list, np.array, pd.Series, pd.Categorical, pl.Series, lambda y: np.array([y]).T],
+)
+def test_labels_that_are_spelled_in_two_ways(one, other, convert):
+    with pytest.warns(UserWarning, match="learned as different classes") as caught:
+        warn_of_spellings(convert([one, "other", one, other]))
+    shown = str(caught[0].message)
+    assert ascii(other) in shown or repr(other) in shown
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["a", "A", "b"],  # letters
+        ["low", "mid", "lower"],
+        [1, 2, 1],
+        [True, False],
+        np.array([1.5, 2.0]),
+        np.array([["low", "Low"], ["a", "b"]]),  # two outputs
+        [],
+    ],
+)
+def test_labels_that_are_different(y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_spellings(y)
+
+
+def test_numbers_and_strings_in_a_list():
+    with pytest.warns(UserWarning, match="numbers and strings, and all of them"):
+        warn_of_spellings([1, "1", "2"])
+
+
+def test_labels_of_teach_are_compared_with_those_before():
+    X = np.arange(8.0)[:, None]
+    learner = ActiveLearner(GaussianNB(), X_training=X[:4], y_training=list("abab"))
+    learner.teach(X[4:6], ["low", "high"])
+    with pytest.warns(UserWarning, match="'low' and 'low '"):
+        learner.teach(X[6:], ["low ", "high"])
+    assert len(learner.y_training) == 8
