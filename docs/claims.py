@@ -172,9 +172,9 @@ CLAIMS = {
         ("tabular_small",),
     ),
     "KMedoids": _open(
-        "Rows that represent the others, also among uncertain rows only, make better "
-        "classifiers.",
-        "The same as MaxHerding, with distances in place of a kernel.",
+        "Training on representative rows, also if they are chosen among uncertain rows "
+        "only, makes better classifiers.",
+        "Like MaxHerding, with distances instead of a kernel.",
     ),
     "LCMD": Claim(
         "The best of the batch methods compared on 15 large tables of regression.",

@@ -56,7 +56,7 @@ class MaxHerding(ReadsSpace, QueryStrategy):
     S} k(u, s)` over the rows u of the pool.  Each pick is the row that adds the most to
     it, which is its score.  `ProbCover` is the same with a kernel that is 1 within a
     radius and 0 beyond it; a smooth kernel depends much less on its width.  `KMedoids`
-    is the same with distances, which have no width.
+    is the same with distances, which need no width.
 
     The paper uses features that were learned without labels, on the unit sphere, with
     :math:`\sigma = 1`, which is what ``"auto"`` gives there: pass such features as
