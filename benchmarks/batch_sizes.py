@@ -188,11 +188,9 @@ def labels_for(curve: pd.DataFrame, loss: float) -> float:
 
 
 def _cell(part: pd.DataFrame, digits: int) -> str:
-    """Write the mean gain over sets, with the interval over seeds."""
-    by_seed = part.pivot(index="seed", columns="set", values="gain").dropna()
-    if len(by_seed) == 0:
-        return ""
-    return mean_text(by_seed.mean(axis=1), digits, "+")
+    """Write the mean gain over sets, with its interval."""
+    by_set = part.groupby("set")["gain"].mean()
+    return mean_text(by_set, digits, "+") if len(by_set) else ""
 
 
 def gains_table(
@@ -243,13 +241,12 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
     parts = [
         (__doc__ or "").split("\n\n", 2)[2].strip(),
         "Gain: the loss of random labels minus that of the strategy, with as many "
-        "labels, mean over 80, 140 and 200 labels and over sets; higher is better. The "
-        "interval is that of Student's t over seeds (95 %, for these sets, not "
-        "corrected for rows that splits share).  Labels saved: further random labels "
-        "that are needed for the loss with 140 labels, by Random's curve made to fall; "
-        "at most 180, where it ends.  Seconds are those of one thread beside other "
-        "work, the median over campaigns; a label saved costs the seconds of all "
-        "queries and fits until then, divided by the labels saved.",
+        "labels, mean over 80, 140 and 200 labels, seeds and sets; higher is better. "
+        "The interval (95 %) is that of the t-test over sets.  Labels saved: further "
+        "random labels that are needed for the loss with 140 labels, by Random's curve "
+        "made to fall; at most 180, where it ends.  Seconds are those of one thread "
+        "beside other work, the median over campaigns; a label saved costs the seconds "
+        "of all queries and fits until then, divided by the labels saved.",
     ]
     for task, measure in _MEASURE.items():
         names = [s for s in strategies(task) if s != "Random"]
