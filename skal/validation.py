@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "check_positive",
     "check_share",
     "check_sizes",
+    "spelled_in_two_ways",
 ]
 
 
@@ -71,3 +73,34 @@ def check_share(name: str, value: Any) -> None:
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 <= value <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value!r}.")
+
+
+def spelled_in_two_ways(texts: Iterable[str]) -> tuple[str, str] | None:
+    """Find two texts that differ by spaces, capitals or the kind of accents alone.
+
+    Single letters that differ by capitals count as different.
+
+    Returns
+    -------
+    pair : tuple of str, or None
+        Quoted, such that one sees the difference.
+
+    Examples
+    --------
+    >>> from skal.validation import spelled_in_two_ways
+    >>> spelled_in_two_ways(["low", "high", "low "])
+    ("'low'", "'low '")
+    """
+    seen: dict[str, str] = {}
+    for text in texts:
+        other = seen.setdefault(_plain(text), text)
+        if other != text:
+            forms = {unicodedata.normalize("NFC", both) for both in (text, other)}
+            show = ascii if len(forms) == 1 else repr  # which look the same
+            return show(other), show(text)
+    return None
+
+
+def _plain(text: str) -> str:
+    words = " ".join(unicodedata.normalize("NFKC", text).split())
+    return words.casefold() if len(words) > 1 else words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Mapping, Set
 from numbers import Number
@@ -26,7 +25,7 @@ from skal.rows import (
     row_shape,
     take_rows,
 )
-from skal.validation import check_option
+from skal.validation import check_option, spelled_in_two_ways
 
 __all__ = [
     "align_arguments",
@@ -212,23 +211,15 @@ def warn_of_spellings(y: Any) -> None:
                 UserWarning,
                 stacklevel=5,
             )
-    spelled: dict[str, str] = {}
-    for label in _distinct_texts(y):
-        other = spelled.setdefault(_plain(label), label)
-        if other != label:
-            # Accents may be written in two ways that look the same.
-            same = unicodedata.normalize("NFC", label) == unicodedata.normalize(
-                "NFC", other
-            )
-            show = ascii if same else repr
-            warnings.warn(
-                f"y has the labels {show(other)} and {show(label)}, which are learned "
-                "as different classes. If they are the same, correct one of them, for "
-                "example by str.strip.",
-                UserWarning,
-                stacklevel=5,
-            )
-            return
+    pair = spelled_in_two_ways(_distinct_texts(y))
+    if pair is not None:
+        warnings.warn(
+            f"y has the labels {pair[0]} and {pair[1]}, which are learned as different "
+            "classes. If they are the same, correct one of them, for example by "
+            "str.strip.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _distinct_texts(y: Any) -> list[str]:
@@ -248,12 +239,6 @@ def _distinct_texts(y: Any) -> list[str]:
     except TypeError:  # labels that cannot be hashed
         return []
     return [str(label) for label in distinct if isinstance(label, str)]
-
-
-def _plain(label: str) -> str:
-    """Leave out spaces at the ends, and capitals of words, but not of letters."""
-    text = " ".join(unicodedata.normalize("NFKC", label).split())
-    return text.casefold() if len(text) > 1 else text
 
 
 def align_labels(X: Any, y: Any) -> Any:

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 
 from skal.tabular.frames import check_columns, columns_of_frame
+from skal.validation import spelled_in_two_ways
 
 __all__ = ["Ranks", "Texts", "as_texts"]
 
@@ -106,7 +107,18 @@ def _warn_of_unknown(name: Any, texts: np.ndarray, codes: np.ndarray) -> None:
 
 
 def _levels(column: pd.Series) -> np.ndarray:
-    return np.unique(as_texts(column.dropna()))
+    """Find the levels of a column; warn of two that may be one."""
+    levels = np.unique(as_texts(column.dropna()))
+    pair = spelled_in_two_ways(levels.tolist())
+    if pair is not None:
+        warnings.warn(
+            f"Column {column.name!r} has the levels {pair[0]} and {pair[1]}, which are "
+            "encoded as different ones. If they are the same, correct one of them, for "
+            "example by column.str.strip().",
+            UserWarning,
+            stacklevel=4,
+        )
+    return levels
 
 
 def _ordered_levels(column: pd.Series) -> np.ndarray:

@@ -92,3 +92,17 @@ def test_many_unknown_levels_are_reported(part: Any) -> None:
         fitted.transform(new.assign(x=[*"vwxyz", *"abcab"])[1:])
         fitted.transform(new.assign(x=None, y=None))
         fitted.transform(table)
+
+
+@pytest.mark.parametrize("transformer", [Texts(), Ranks()])
+@pytest.mark.parametrize("levels", [["yes", "Yes"], ["a b", "a b ", "c"]])
+def test_levels_that_are_spelled_in_two_ways(transformer, levels):
+    table = pd.DataFrame({"answer": levels * 3})
+    with pytest.warns(UserWarning, match=r"Column 'answer' has the levels .* and"):
+        transformer.fit(table)
+
+
+@pytest.mark.parametrize("transformer", [Texts(), Ranks()])
+def test_levels_of_letters_and_words_do_not_warn(transformer, recwarn):
+    transformer.fit(pd.DataFrame({"a": ["a", "A", "b"], "b": ["low", "lower", None]}))
+    assert not recwarn
