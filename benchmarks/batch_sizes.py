@@ -255,14 +255,16 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
             continue
         digits = 3 if task == "regression" else 2
         sets, seeds = part["set"].unique(), part["seed"].nunique()
+        name = task.capitalize()
+        of = f"{len(sets)} sets ({', '.join(sets)}), {seeds} seeds"
         parts += [
-            f"## {task.capitalize()}: {len(sets)} sets, {seeds} seeds, {measure}",
-            f"Sets: {', '.join(sets)}.",
-            "Gain by the size of batches:",
+            f"## {name} by batch size",
+            f"Gain in {measure}, {of}:",
             markdown(gains_table(part, names, {str(k[1]): k for k in BATCHES}, digits)),
-            "Gain by the number of labels at the start:",
+            f"## {name} by start",
+            "The same by the number of labels at the start:",
             markdown(gains_table(part, names, {str(k[0]): k for k in STARTS}, digits)),
-            "Seconds, and labels saved:",
+            f"## {name}: seconds, and labels saved",
             markdown(cost_table(part, names)),
         ]
     text = "\n\n".join(parts) + "\n"

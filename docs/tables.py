@@ -201,6 +201,19 @@ def ranks(argument: str) -> list[str]:
     return list_table(" ".join(["32", *(named[c][1] for c in columns)]), rows)
 
 
+def table(argument: str) -> list[str]:
+    """Table of a report, as it is; the argument is its file and a part, by a dot."""
+    file, part = argument.split(".")
+    found = list(results(file, f"## {part.replace('_', ' ')}").values())
+    known = {cls.__name__ for cls in all_strategies()}
+    rows = [list(found[0])]
+    for row in found:
+        name, *cells = row.values()
+        link = f":class:`~skal.strategies.{name}`" if name in known else name
+        rows.append([link, *cells])
+    return list_table(" ".join(["30", *["20"] * (len(rows[0]) - 1)]), rows)
+
+
 def others(task: str) -> list[str]:
     """Table of what strategies gain with learners that are not nets; a column each."""
     lines = (RESULTS / "any_learner.md").read_text().split(f"## {task.capitalize()}")[1]
@@ -284,6 +297,7 @@ _KINDS: dict[str, Callable[[str], list[str]]] = {
     "papers": papers,
     "decision": decision,
     "ranks": ranks,
+    "table": table,
     "others": others,
     "claims": claims,
     "answers": answers,

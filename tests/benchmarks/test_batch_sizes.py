@@ -59,7 +59,7 @@ def test_a_quick_run_reports_and_resumes(tables, tmp_path, monkeypatch, capsys):
     kept = (tmp_path / "batch_sizes_quick.csv").read_text()
     assert len(pd.read_csv(tmp_path / "batch_sizes_quick.csv")) == 2 * 5 + 7 * 4
     text = (out / "batch_sizes.md").read_text()
-    assert "## Regression: 1 sets, 1 seeds, log RMSE" in text
+    assert "Gain in log RMSE, 1 sets (yacht), 1 seeds:" in text
     assert "| Margin | 10 |" in text
     assert study.main(arguments) == 0
     assert (tmp_path / "batch_sizes_quick.csv").read_text() == kept
