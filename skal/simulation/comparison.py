@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from skal.exceptions import CampaignError, UnsuitableLearnerError
 from skal.rng import resolve_rng, seed_from
+from skal.rows import n_rows
 from skal.simulation.campaign import check_budget, check_counts, check_data
 from skal.simulation.loop import Campaign
 from skal.simulation.playing import CampaignFailure, PlayedStep, Run, play
@@ -170,9 +171,10 @@ def compare_strategies(
     }
     splitter = check_cv(cv, y, classifier=classes)
     folds = [
-        (_positions(train), _positions(test))
+        (_positions(train, n_rows(X)), _positions(test, n_rows(X)))
         for train, test in splitter.split(X, y, groups)
     ]
+    _warn_of_folds(folds)
     rng = resolve_rng(random_state)
     seeds = [[seed_from(rng) for _ in range(n_repeats)] for _ in folds]
     kept = None
@@ -304,10 +306,34 @@ def _failed(
     return CampaignError(message, comparison, failures)
 
 
-def _positions(rows: Any) -> np.ndarray:
+def _positions(rows: Any, m: int) -> np.ndarray:
     """Positions of the rows of a part of a fold, which may be a mask."""
     rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows
+    if rows.dtype == bool and len(rows) == m:
+        return np.flatnonzero(rows)
+    positions = rows.astype(np.int64) if rows.dtype.kind in "iuf" else rows[:0]
+    is_whole = rows.dtype.kind in "iuf" and bool((positions == rows).all())
+    if not is_whole or not bool(((-m <= positions) & (positions < m)).all()):
+        raise ValueError(
+            f"cv must give positions of rows of X, from 0 to {m - 1}, or masks of "
+            f"{m} rows, got {rows.dtype}: {rows[:5].tolist()}."
+        )
+    return np.where(positions < 0, positions + m, positions)
+
+
+def _warn_of_folds(folds: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Warn of rows that are counted twice."""
+    for k, (train, test) in enumerate(folds):
+        shared = len(np.intersect1d(train, test))
+        twice = len(train) - len(np.unique(train))
+        if shared:
+            problem = f"{shared} test rows are training rows, so scores are too good"
+        elif twice:
+            problem = f"{twice} training rows are repeated, and may be labeled twice"
+        else:
+            continue
+        warnings.warn(f"Fold {k} of cv: {problem}.", UserWarning, stacklevel=3)
+        return
 
 
 def _start_in_fold(initial: Any, train: np.ndarray, fold: int) -> Any:

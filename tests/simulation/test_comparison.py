@@ -332,3 +332,35 @@ def test_names_do_not_break_a_table(regression: Data) -> None:
     assert "<script>" not in comparison.to_html()
     assert "| a\\|b c |" in comparison.to_markdown()
     assert len(str(comparison).splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("fold", "message"),
+    [
+        ((np.arange(60), np.arange(50, 70)), "Fold 0 of cv: 10 test rows are training"),
+        ((np.arange(60) % 40, np.arange(60, 70)), "20 training rows are repeated"),
+    ],
+)
+def test_rows_that_a_fold_counts_twice(
+    regression: Data, fold: Any, message: str
+) -> None:
+    with pytest.warns(UserWarning, match=message):
+        compare(regression, cv=[fold])
+
+
+@pytest.mark.parametrize(
+    "test", [[60.5, 61], [100_000], [-100_000], ["a"], np.ones(7, dtype=bool)]
+)
+def test_folds_that_are_no_rows(regression: Data, test: Any) -> None:
+    with pytest.raises(ValueError, match="cv must give positions of rows of X"):
+        compare(regression, cv=[(np.arange(60), test)])
+
+
+def test_folds_by_floats_and_from_the_end(regression: Data) -> None:
+    m = len(regression[1])
+    train, test = np.arange(60), np.arange(m - 5, m)
+    first, again = (
+        compare(regression, cv=[fold], random_state=0).data["score"]
+        for fold in ((train, test), (train.astype(float), test - m))
+    )
+    assert first.tolist() == again.tolist()
