@@ -157,6 +157,8 @@ def _convolves_fast() -> bool:
 # -- sums and products in float64 ---------------------------------------------------
 
 
+#: Columns of a symmetric matrix that are computed together.
+_COLUMNS = 128
 #: Magnitudes whose squares, and sums of many squares, are within float32.
 _SMALLEST, _LARGEST = 2.0**-50, 2.0**50
 
@@ -272,6 +274,9 @@ def second_moments(
     sq_norm = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
         rows = wide(features[part], matrix)
-        total.addmm_(rows.T, rows)
+        # The sum is symmetric: what is below the blocks on its diagonal is not computed.
+        for first in range(0, d, _COLUMNS):
+            some = rows[:, first : first + _COLUMNS]
+            total[first : first + _COLUMNS, first:].addmm_(some.T, rows[:, first:])
         sq_norm[part] = torch.linalg.vecdot(rows, rows)
-    return total, sq_norm
+    return total.triu_().add_(total.triu(1).T), sq_norm

@@ -162,7 +162,7 @@ class Leaves(Embedding):
         """Half the share of trees in which rows share a leaf: their inner products."""
         own = self if rows is None else self.take(rows)
         differ = own._differ(self.codes[others])
-        return (0.5 - differ.double().div_(2 * self.n_trees)).T
+        return differ.double().div_(-2 * self.n_trees).add_(0.5).T
 
     def _differ(self, codes: Tensor) -> Tensor:
         """Count the trees in which rows differ from `codes`, ``(t, m)``, float32."""

@@ -101,11 +101,14 @@ def low_rank(
         pivots = _pivots(entries, vectors[:, :known], left, n, least)
         own = vectors[pivots, :known].double()
         # A product with few rows is fastest if they come first.
-        columns = entries(None, pivots).T - inner_products(own, vectors[:, :known])
+        columns = inner_products(own, vectors[:, :known]).neg_()
+        columns += entries(None, pivots).T
         root = torch.linalg.cholesky(columns[:, pivots])
         new = torch.linalg.solve_triangular(root, columns, upper=False)
+        del columns
         vectors[:, known : known + len(pivots)] = new.T
-        left = (left - new.square().sum(dim=0)).clamp_(min=0)
+        left = (left - new.square_().sum(dim=0)).clamp_(min=0)
+        del new
         known += len(pivots)
     return vectors[:, : max(1, known)].contiguous()
 
