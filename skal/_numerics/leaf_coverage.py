@@ -56,6 +56,8 @@ class LeafCoverage:
         self.covered = np.zeros(len(shared), kind)
         if covered is not None:
             self.covered += covered.astype(kind)
+        #: Rows that were compared with all others so far.
+        self.n_compared = 0
         self._kept: dict[int, _Pairs] = {}
         self._n_kept = 0
 
@@ -77,9 +79,15 @@ class LeafCoverage:
             rows, counts = self._kept.pop(row)
             self._n_kept -= len(rows)
             return rows, counts
+        self.n_compared += 1
         counts = self._counts(row)
         rows = (counts > self.covered).nonzero()[0].astype(np.int32)
         return rows, counts[rows]
+
+    def forget(self) -> None:
+        """Drop what is kept of rows whose gains were computed."""
+        self._kept.clear()
+        self._n_kept = 0
 
     def add(self, row: int) -> None:
         """Add a row to S."""

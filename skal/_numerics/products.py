@@ -274,7 +274,7 @@ def second_moments(
     sq_norm = features.new_empty(len(features), dtype=torch.float64)
     for part in blocks(*features.shape):
         rows = wide(features[part], matrix)
-        # The sum is symmetric: what is below the blocks on its diagonal is not computed.
+        # The sum is symmetric: blocks below the diagonal are not computed.
         for first in range(0, d, _COLUMNS):
             some = rows[:, first : first + _COLUMNS]
             total[first : first + _COLUMNS, first:].addmm_(some.T, rows[:, first:])

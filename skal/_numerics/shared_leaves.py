@@ -5,16 +5,23 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import embedding_bag
 
-__all__ = ["COMPARED", "LISTED", "SharedLeaves", "local_codes"]
+__all__ = ["COMPARED", "LISTED", "SEVERAL", "SharedLeaves", "local_codes"]
 
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int64]
+Packed = NDArray[np.uint8] | NDArray[np.int32]
 
-#: Cost of counting a row that is listed in a leaf, and of comparing two codes, in
-#: nanoseconds; only their ratio matters.
-LISTED, COMPARED = 2.6, 0.07
+#: Rows that are compared with all at a time.
+SEVERAL = 192
+#: Cost of counting a row that is listed in a leaf, of comparing two codes, and of the
+#: same for one of several rows, in nanoseconds; only their ratios matter.
+LISTED, COMPARED, TOGETHER = 2.6, 0.07, 0.02
+#: Leaves up to which a table for several rows takes at most 32 MiB.
+_MOST_CODES = 2**17
 
 
 class SharedLeaves:
@@ -32,6 +39,10 @@ class SharedLeaves:
     The rows of each leaf are listed once, in T · m integers.  Where leaves are small,
     the lists of the leaves of a row are concatenated and their elements are counted;
     where they are large, codes are compared column by column.
+
+    Several rows are counted together in half of the time or less: each leaf has a
+    vector, with an element for three of the rows, and the vectors of the leaves of each
+    row are added up.
 
     Examples
     --------
@@ -74,53 +85,71 @@ class SharedLeaves:
     def with_all(self, own: Codes) -> Counts:
         """Count the leaves that a row, with codes ``(T,)``, shares with each, (m,)."""
         start, stop = self.start[own], self.stop[own]
-        if not self.is_listed((stop - start).sum(), self.codes.size):
+        if LISTED * (stop - start).sum() > COMPARED * self.codes.size:
             return self._compare(own)
-        return self.count_listed(start, stop)
+        return self._count_listed(start, stop)
 
-    def with_rest(self, i: int) -> Counts:
-        """Count the leaves that row `i` shares with itself and those after it."""
-        own = self.codes[i]
-        start, stop = self.places[i], self.stop[own]
-        if not self.is_listed((stop - start).sum(), self.codes[i:].size):
-            return self._compare(own, i)
-        return self.count_listed(start, stop, i)
+    def with_several(
+        self, own: Codes, first: int = 0
+    ) -> tuple[Packed, NDArray[np.intp]]:
+        """Count the leaves that several rows share with each row from `first` on.
 
-    @cached_property
-    def places(self) -> NDArray[np.int32]:
-        """Place of each row in the lists of its leaves, ``(m, T)``."""
-        m, n_trees = self.codes.shape
-        places = np.empty((m, n_trees), dtype=np.int32)
-        for t in range(n_trees):
-            rows = self.rows[t * m : (t + 1) * m]
-            places[rows, t] = np.arange(t * m, (t + 1) * m, dtype=np.int32)
-        return places
+        Parameters
+        ----------
+        own : ndarray of shape (b, T)
+            Codes of `SEVERAL` rows, or fewer.
+        first : int
 
-    @staticmethod
-    def is_listed(n_listed: int, n_compared: int) -> bool:
-        """Tell whether to count so many listed rows, or to compare so many codes."""
-        return bool(LISTED * n_listed <= COMPARED * n_compared)
+        Returns
+        -------
+        counts : ndarray of shape (m - first, C)
+            Some columns may be of no row; they are 0.
+        column : ndarray of shape (b,)
+            Column of each of the rows.
+        """
+        n_listed = self.sizes(own).sum()
+        listed, together = LISTED * n_listed, TOGETHER * self.codes.size * len(own)
+        if len(own) and listed > together and len(self.start) <= _MOST_CODES:
+            return self._add_up(own, first)
+        counts = np.empty((len(own), len(self) - first), dtype=np.int32)
+        for row, codes in zip(counts, own, strict=True):
+            row[:] = self.with_all(codes)[first:]
+        return counts.T, np.arange(len(own))
 
-    def count_listed(self, start: Counts, stop: Counts, first: int = 0) -> Counts:
-        """Count how often rows from `first` on are listed in slices of `rows`."""
+    def _count_listed(self, start: Counts, stop: Counts) -> Counts:
+        """Count how often each row is listed in slices of `rows`."""
         pairs = zip(start.tolist(), stop.tolist(), strict=True)
         listed = np.concatenate([self.rows[a:b] for a, b in pairs])
-        if first:
-            listed -= first
-        counts: Counts = np.bincount(listed, minlength=len(self) - first)
+        counts: Counts = np.bincount(listed, minlength=len(self))
         return counts
 
-    def _compare(self, own: Codes, first: int = 0) -> Counts:
-        """Count by comparing the codes of all rows from `first` on, tree by tree."""
+    def _add_up(self, own: Codes, first: int) -> tuple[Packed, NDArray[np.intp]]:
+        """Count by adding up vectors of leaves; see `with_several`."""
+        # float32 adds integers of 24 bits exactly: three counts of up to 255.
+        per_element = 3 if self.n_trees < 2**8 else 1
+        number = np.arange(len(own))
+        element, place = np.divmod(number, per_element)
+        table = np.zeros((len(self.start), int(element.max()) + 1), np.float32)
+        for k in range(per_element):
+            chosen = place == k
+            table[own[chosen].T, element[chosen]] += 256.0**k
+        codes = torch.from_numpy(self.codes[first:])
+        total = embedding_bag(codes, torch.from_numpy(table), mode="sum").int()
+        if per_element == 1:
+            return total.numpy(), number
+        return total.numpy().view(np.uint8), 4 * element + place
+
+    def _compare(self, own: Codes) -> Counts:
+        """Count by comparing the codes of all rows, tree by tree."""
         columns = self._columns
-        same = np.empty(len(self) - first, dtype=bool)
-        total = np.zeros(len(self) - first, dtype=np.min_scalar_type(self.n_trees))
+        same = np.empty(len(self), dtype=bool)
+        total = np.zeros(len(self), dtype=np.min_scalar_type(self.n_trees))
         local = own - self._low
         inside = (local >= 0) & (local <= np.iinfo(columns.dtype).max)
         for column, code in zip(
             columns[inside], local[inside].astype(columns.dtype), strict=True
         ):
-            np.equal(column[first:], code, out=same)
+            np.equal(column, code, out=same)
             np.add(total, same, out=total, casting="unsafe")
         return total.astype(np.int64)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from skal._numerics.leaf_coverage import LeafCoverage
+from skal._numerics.leaf_pairs import LeafPairs
 from skal.selection._greedy import LazyGreedy, any_of_largest
 from skal.spaces.leaves import Leaves
 
@@ -13,6 +14,10 @@ __all__ = ["LeafCover"]
 
 #: Rows of the largest values that are sorted at first, and gains computed at a time.
 _SORTED, _TOGETHER = 1024, 8
+#: Share of the rows that are compared one by one before all pairs are listed.
+_PATIENCE = 1 / 8
+#: Gains that fell to this share of what they were are computed anew.
+_FALLEN = 1e-3
 #: Rounding of a sum over the rows, relative to the largest one.
 _ROUNDING = 64 * torch.finfo(torch.float64).eps
 
@@ -37,7 +42,9 @@ class LeafCover(LazyGreedy):
     -----
     Gains are sums over all rows, exact up to the rounding of float64.  They are bounded
     at first (`skal._numerics.leaf_coverage.LeafCoverage.bounds`), and only rows whose
-    bound or last gain may be the largest are compared with all others.
+    bound or last gain may be the largest are compared with all others.  When these have
+    become many, all pairs that matter are listed, if they are not too many, and gains
+    follow from the list (`skal._numerics.leaf_pairs.LeafPairs`).
     """
 
     tie: float = 0.0
@@ -70,11 +77,17 @@ class LeafCover(LazyGreedy):
             value = value if rows is None else value[rows]
         super().__init__(value)
         self._age -= 1  # no gain is known yet
+        self._patience = _PATIENCE * len(leaves)
+        self._pairs: LeafPairs | None = None
+        self._listed = 0.0  # largest gain when all were last computed from the list
 
     def choose(self) -> tuple[int, Tensor] | None:
         """Return a row of the largest gain, or None if no row adds anything."""
         self.value = self.open  # a copy, in which gains are brought up to date
-        self._find_largest()
+        if self._pairs is None:
+            self._find_largest()
+        elif float(self.value.max()) <= _FALLEN * self._listed:
+            self._sum_up(self._pairs)  # otherwise rounding errors would be left
         if self._n_picked == 0:
             self.tie = _ROUNDING * float(self.value.max())
         i = any_of_largest(self.value, self.tie, self.numbers)
@@ -91,12 +104,36 @@ class LeafCover(LazyGreedy):
             for some in order[is_open].split(_TOGETHER):
                 if float(value[some[0]]) < best * (1 - _ROUNDING) - self.tie:
                     return
+                if self.coverage.n_compared > self._patience and self._list_pairs():
+                    return
                 value[some] = self.gains(some)
                 self._age[some] = self._n_picked
                 best = max(best, float(value[some].max()))
 
+    def _list_pairs(self) -> bool:
+        """Compute all gains from a list of pairs, if it is not too long."""
+        pairs = LeafPairs(self.coverage)
+        if not pairs.fill():
+            self._patience *= 2
+            return False
+        self.coverage.forget()
+        self._pairs = pairs
+        self._sum_up(pairs)
+        return True
+
+    def _sum_up(self, pairs: LeafPairs) -> None:
+        gains = torch.from_numpy(pairs.gains())
+        gains = gains if self.numbers is None else gains[self.numbers]
+        is_picked = self.value == -torch.inf
+        self.value.copy_(gains.masked_fill_(is_picked, -torch.inf))
+        self._listed = float(self.value.max())
+
     def add(self, i: int) -> None:
         """Take account of the pick of row `i`."""
+        if self._pairs is not None:
+            falls = torch.from_numpy(self._pairs.add(self._place(i)))
+            self.value -= falls if self.numbers is None else falls[self.numbers]
+            return
         self.value -= self.coverage.base
         self.coverage.add(self._place(i))
 

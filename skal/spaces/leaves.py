@@ -7,7 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skal._numerics.shared_leaves import SharedLeaves
+from skal._numerics.products import blocks
+from skal._numerics.shared_leaves import SEVERAL, SharedLeaves
 from skal.spaces.dense import Embedding, cannot_compare
 from skal.spaces.low_rank import low_rank
 
@@ -145,11 +146,12 @@ class Leaves(Embedding):
 
         For few rows; `nearest` is for few centers.
         """
-        mask = others.numpy()
-        most = [
-            int(self.shared.with_all(own)[mask].max())
-            for own in self.codes[rows].numpy()
-        ]
+        mask, own = others.numpy(), self.codes[rows].numpy()
+        most = torch.zeros(len(own), dtype=torch.long)
+        for start in range(0, len(own), SEVERAL):
+            some = slice(start, start + SEVERAL)
+            shared, column = self.shared.with_several(own[some])
+            most[some] = torch.from_numpy(shared[mask].max(axis=0)[column]).long()
         return self.sq_dists()[most]
 
     def lower_bounds(self, rows: Tensor) -> Tensor:
@@ -167,8 +169,11 @@ class Leaves(Embedding):
     def _differ(self, codes: Tensor) -> Tensor:
         """Count the trees in which rows differ from `codes`, ``(t, m)``, float32."""
         result = torch.empty(len(codes), len(self))
-        for row, own in zip(result, codes.numpy(), strict=True):
-            row.copy_(torch.from_numpy(self.shared.with_all(own)))
+        for start in range(0, len(codes), SEVERAL):
+            some = slice(start, start + SEVERAL)
+            shared, column = self.shared.with_several(codes[some].numpy())
+            for part in blocks(*shared.shape, in_cache=True):
+                result[some, part] = torch.from_numpy(shared[part, column].T).float()
         return result.neg_().add_(self.n_trees)
 
 

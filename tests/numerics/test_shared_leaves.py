@@ -24,8 +24,11 @@ def test_counts_by_lists_and_by_comparisons(
     both = np.concatenate([codes, others])
     for own, expected in zip(both, count_shared(both, codes), strict=True):
         assert np.array_equal(shared.with_all(own), expected)
-    for i, expected in enumerate(count_shared(codes, codes)):
-        assert np.array_equal(shared.with_rest(i), expected[i:])
+    for first in (0, 13):
+        counts, column = shared.with_several(both, first)
+        expected = count_shared(codes[first:], both)
+        assert np.array_equal(counts[:, column], expected)
+        assert counts.sum() == expected.sum()  # other columns are 0
     sizes = [[int((codes == c).sum()) for c in row] for row in both]
     assert np.array_equal(shared.sizes(both), sizes)
 
@@ -36,8 +39,17 @@ def test_all_trees_are_counted(n_trees: int, monkeypatch: pytest.MonkeyPatch) ->
     codes = np.arange(n_trees, dtype=np.int32)[None].repeat(3, axis=0)
     for cost in (0.0, 1e9):
         monkeypatch.setattr(shared_leaves, "LISTED", cost)
-        found = SharedLeaves(codes, n_trees).with_all(codes[0])
-        assert found.tolist() == [n_trees] * 3
+        shared = SharedLeaves(codes, n_trees)
+        assert shared.with_all(codes[0]).tolist() == [n_trees] * 3
+        counts, column = shared.with_several(codes)
+        assert (counts[:, column] == n_trees).all()
+
+
+def test_no_rows() -> None:
+    codes = draw_codes(9)
+    counts, column = SharedLeaves(codes, int(codes.max()) + 1).with_several(codes[:0])
+    assert counts.shape == (9, 0)
+    assert len(column) == 0
 
 
 def test_a_row_whose_leaves_are_of_no_other_row() -> None:

@@ -55,14 +55,20 @@ def plain_greedy(
     return picked, scores
 
 
-@pytest.mark.parametrize("bounded", [False, True])
+@pytest.fixture(params=["bounded", "one by one", "listed", "listed late"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Force each of the ways in which gains are found."""
+    # Tables of pairs of trees for free, or dear.
+    dear = 1e9 * (request.param != "bounded")
+    monkeypatch.setattr("skal._numerics.leaf_coverage._PAIRED", dear)
+    patience = {"listed": 0.0, "listed late": 0.6}.get(request.param, 1e9)
+    monkeypatch.setattr("skal.selection._leaf_cover._PATIENCE", patience)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("n_labeled", [0, 7])
 @pytest.mark.parametrize("bandwidth", [0.3, 0.7, 3.0])
-def test_herding(
-    bounded: bool, n_labeled: int, bandwidth: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Tables of pairs of trees for free, or dear.
-    monkeypatch.setattr("skal._numerics.leaf_coverage._PAIRED", 1e9 * (not bounded))
+def test_herding(n_labeled: int, bandwidth: float) -> None:
     leaves, rows = draw(90, 0)
     known, labeled = draw(n_labeled, 1) if n_labeled else (None, rows[:0])
     weights = torch.rand(90, generator=torch.Generator().manual_seed(2)).double()
@@ -80,12 +86,9 @@ def test_herding(
         torch.testing.assert_close(found, torch.tensor(scores).double())
 
 
-@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("n_labeled", [0, 7])
-def test_medoids(
-    bounded: bool, n_labeled: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("skal._numerics.leaf_coverage._PAIRED", 1e9 * (not bounded))
+def test_medoids(n_labeled: int) -> None:
     leaves, rows = draw(90, 0)
     known, labeled = draw(n_labeled, 1) if n_labeled else (None, rows[:0])
     n_trees = leaves.n_trees
@@ -133,6 +136,7 @@ def test_the_spread_is_that_of_the_vectors() -> None:
     assert torch.equal(default.indices, given.indices)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("some", [False, True])
 def test_cover_by_cosines(some: bool) -> None:
     leaves, rows = draw(90, 0)
