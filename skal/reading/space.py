@@ -60,8 +60,8 @@ class Space(NamedTuple):
     pool: Embedding
     labeled: Embedding | None
 
-    def dense(self) -> Space:
-        """Return the same space with rows as vectors.
+    def dense(self, dtype: torch.dtype = torch.float64) -> Space:
+        """Return the same space with rows as vectors, those of leaves in some dtype.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Space(NamedTuple):
         """
         if isinstance(self.pool, Leaves):
             known = self.labeled if isinstance(self.labeled, Leaves) else None
-            vectors = leaf_vectors(self.pool, known)
+            vectors = leaf_vectors(self.pool, known, dtype)
             rows, labeled = vectors[: len(self.pool)], vectors[len(self.pool) :]
             return Space(Dense(rows), None if known is None else Dense(labeled))
         if not isinstance(self.pool, Dense):
@@ -97,12 +97,12 @@ class Space(NamedTuple):
         no_rows = self.pool.take(slice(0))
         return self.pool, labeled if isinstance(labeled, Leaves) else no_rows
 
-    def vectors(self) -> tuple[Tensor, Tensor]:
+    def vectors(self, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
         """Return the vectors of the pool ``(m, d)`` and of labeled rows ``(L, d)``.
 
-        Raises as `dense`.
+        Parameters and errors as in `dense`.
         """
-        pool, labeled = self.dense()
+        pool, labeled = self.dense(dtype)
         rows: Tensor = pool.features  # type: ignore[attr-defined]
         return rows, labeled.features if isinstance(labeled, Dense) else rows[:0]
 

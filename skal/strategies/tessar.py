@@ -107,7 +107,8 @@ class TESSAR(ReadsSpace, QueryStrategy):
         if self.rank is not None:
             check_int("rank", self.rank)
         space = self._read_space(pool, rng)
-        rows, labeled = space.vectors()
+        # Squared distances of leaves are multiples of 1 / T, which float32 tells apart.
+        rows, labeled = space.vectors(torch.float32)
         return tessar(
             rows,
             n,

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn.ensemble import RandomForestRegressor
+
 from skal import ActiveLearner, CommitteeRegressor
 from skal.rng import resolve_rng, seed_from
 from skal.selection import tessar
+from skal.spaces import Leaves
+from skal.spaces.leaves import leaf_vectors
 from skal.strategies import TESSAR
 from tests.models import make_data, make_net
 from tests.strategies.test_centers import gradients
@@ -74,6 +78,23 @@ def test_other_spaces():
         picks = expected(rows, sites, 10)
         selection = TESSAR(space, random_state=0).select(learner, POOL, 10)
         assert selection.indices.tolist() == picks.indices.tolist()
+
+
+def test_leaves_are_vectors_in_float32():
+    X, y = make_data("regression", 40)
+    forest = RandomForestRegressor(20, random_state=0).fit(X, y)
+    learner = ActiveLearner(forest, X_training=X, y_training=y)
+    codes = [forest.apply(x) + 100 * np.arange(20) for x in (POOL, X)]
+    pool, known = (Leaves(torch.from_numpy(c).int(), 2000) for c in codes)
+    vectors = leaf_vectors(pool, known, torch.float32)
+    picks = expected(vectors[:60], vectors[60:], 10)
+    selection = TESSAR("leaves", random_state=0).select(learner, POOL, 10)
+    assert selection.indices.tolist() == picks.indices.tolist()
+    np.testing.assert_allclose(selection.scores, picks.scores, rtol=1e-5)
+    # Squared distances are multiples of 1/20, which float32 tells apart.
+    exact = torch.cdist(*[leaf_vectors(pool, known)] * 2).square() * 20
+    found = torch.cdist(*[vectors] * 2).square() * 20
+    assert torch.equal(found.round(), exact.round())
 
 
 def test_sketched_gradients():
