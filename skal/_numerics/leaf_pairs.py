@@ -10,8 +10,8 @@ from skal._numerics.shared_leaves import SEVERAL
 
 __all__ = ["LeafPairs"]
 
-#: Pairs of rows that are listed, 150 MB for up to 65,536 rows and 255 trees.
-_MOST = 3 * 2**24
+#: Bytes of the list: 50 million pairs of up to 65,536 rows and 255 trees.
+_MOST = 150 * 2**20
 #: Rows whose lists are read at a time.
 _TOGETHER = 128
 
@@ -40,12 +40,13 @@ class LeafPairs:
 
     def fill(self) -> bool:
         """List the pairs, unless there are too many; False if so."""
-        n_pairs = 0
+        n_bytes = 0
         for k in range(self._n_parts):
-            self._parts.append(self._list(k))
-            n_new = len(self._parts[-1][0])
-            n_pairs += n_new
-            if n_pairs > _MOST or (k == 0 and n_new * self._n_parts > _MOST):
+            others, counts, ends = self._list(k)
+            self._parts.append((others, counts, ends))
+            n_new = others.nbytes + counts.nbytes
+            n_bytes += n_new
+            if n_bytes > _MOST or (k == 0 and n_new * self._n_parts > _MOST):
                 self._parts.clear()
                 return False
         return True

@@ -58,8 +58,7 @@ def prob_cover(
     beginning, in matrix products whose rounding is bounded; what it leaves open is
     computed exactly.  Neither a graph nor anything else of size m × m is kept.
 
-    The pairs of rows of `Leaves` that are in each other's balls are found by their
-    common leaves; see `skal._numerics.leaf_balls.LeafBalls`.
+    `Leaves` are counted; see `skal._numerics.leaf_balls.LeafBalls`.
 
     References
     ----------

@@ -66,9 +66,8 @@ class ProbCover(ReadsSpace, QueryStrategy):
     2·m²·d multiply-adds, in blocks: neither a matrix of size m × m nor a graph is kept.
     With 128 features and 100 picks, 10,000 rows took 2 seconds on one core, 20,000 rows
     5 and 50,000 rows 18.  The time grows with the square of m: for larger pools, use
-    `Subsample`.  ``"leaves"`` are compared as they are, by the rows that share the
-    smallest leaves of a row; only k-means needs vectors.  50,000 rows and 100 trees
-    take some 8 seconds.
+    `Subsample`.  ``"leaves"`` are compared as they are, several rows at a
+    time; only k-means needs vectors.  50,000 rows and 100 trees take some 5 seconds.
 
     References
     ----------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from sklearn.ensemble import RandomForestRegressor
 
 from skal import ActiveLearner, CommitteeRegressor
