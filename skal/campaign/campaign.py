@@ -20,6 +20,7 @@ from skal.campaign.ledger import RULES, Event
 from skal.campaign.pool import CampaignPool
 from skal.campaign.recording import as_items
 from skal.campaign.starting import (
+    check_parts,
     check_task,
     classes_in,
     labels_of,
@@ -179,6 +180,9 @@ class Campaign(Asker):
         CampaignDatabaseError
             If the database cannot be written.
         """
+        check_parts(model, strategy, initial)
+        if model is None:
+            raise TypeError("model must be an estimator, such as Ridge(), got None.")
         task = task_of(model) if task is None else task
         check_int("n_initial", n_initial)
         check_int("n_answers", n_answers)
@@ -266,11 +270,13 @@ class Campaign(Asker):
             If the database is damaged, or of a later version of skal.
         """
         check_positive("wait", wait)
+        check_parts(model, strategy, initial)
         database = Database(url, wait)
         database.open()
         with database.reading() as connection:
             meta = database.meta(connection)
             texts, hashes = database.rows(connection)
+        check_task(strategy, meta["task"])
         pool = None
         if X_pool is not None:
             pool, missing = CampaignPool(X_pool, ids, display).ordered(texts)

@@ -206,6 +206,8 @@ class CampaignPool:
 
 def id_text(key: Any) -> str:
     """Write an id as text; raises ValueError if it is missing."""
+    if isinstance(key, bool | np.bool_):
+        return str(key)  # not that of 1: it may be of a mask
     if isinstance(key, Integral):
         return str(int(key))
     if isinstance(key, float | np.floating) and float(key).is_integer():

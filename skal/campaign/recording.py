@@ -453,7 +453,11 @@ def as_items(values: Any) -> list[Any]:
         return [values.item()]
     if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
         return list(values) if isinstance(values, Iterator) else [values]
-    return [
-        v.item() if isinstance(v, np.generic | torch.Tensor) and v.ndim == 0 else v
-        for v in values
-    ]
+    return [_as_python(value) for value in values]
+
+
+def _as_python(value: Any) -> Any:
+    if hasattr(value, "as_py"):  # of pyarrow
+        return value.as_py()
+    is_single = isinstance(value, np.generic | torch.Tensor) and value.ndim == 0
+    return value.item() if is_single else value

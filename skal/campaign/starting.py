@@ -17,7 +17,15 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.learners.checks import align_labels
 from skal.strategies import QueryStrategy
 
-__all__ = ["check_task", "classes_in", "labels_of", "name_ids", "rows_of", "task_of"]
+__all__ = [
+    "check_parts",
+    "check_task",
+    "classes_in",
+    "labels_of",
+    "name_ids",
+    "rows_of",
+    "task_of",
+]
 
 
 def task_of(model: Any) -> str:
@@ -30,6 +38,22 @@ def task_of(model: Any) -> str:
         f"{type(model).__name__} does not say whether it is a classifier or a "
         "regressor: pass task=."
     )
+
+
+def check_parts(model: Any, strategy: Any, initial: Any) -> None:
+    """Raise TypeError for classes in place of objects, before labels are spent."""
+    for name, part in {
+        "model": model,
+        "strategy": strategy,
+        "initial": initial,
+    }.items():
+        if isinstance(part, type):
+            raise TypeError(
+                f"{name} is the class {part.__name__}: pass an object, such as "
+                f"{part.__name__}()."
+            )
+    if strategy is not None and not callable(strategy):
+        raise TypeError(f"strategy must be a strategy or a function, got {strategy!r}.")
 
 
 def check_task(strategy: Any, task: str) -> None:

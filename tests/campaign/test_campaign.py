@@ -249,6 +249,45 @@ def test_wrong_arguments_make_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"strategy": LCMD}, r"strategy is the class LCMD: .* LCMD\(\)"),
+        ({"strategy": "lcmd"}, "strategy must be a strategy or a function"),
+        ({"initial": Random}, "initial is the class Random"),
+        ({"model": BayesianRidge}, "model is the class BayesianRidge"),
+        ({"model": None}, "model must be an estimator"),
+    ],
+)
+def test_classes_in_place_of_objects(
+    options: dict[str, Any], words: str, make: Make, tmp_path: Path, table: pd.DataFrame
+) -> None:
+    with pytest.raises(TypeError, match=words):
+        make(**options)
+    assert list(tmp_path.iterdir()) == []
+    campaign = make()
+    if options != {"model": None}:
+        with pytest.raises(TypeError, match=words):
+            Campaign.open(tmp_path / "campaign.db", table, **options)
+    with pytest.raises(ValueError, match="Margin is for classification"):
+        Campaign.open(tmp_path / "campaign.db", table, strategy=Margin())
+    assert len(campaign.ask(2)) == 2
+
+
+def test_ids_that_are_a_mask_are_no_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="campaigns need the extra `campaign`")
+    X = np.arange(20.0).reshape(10, 2)
+    campaign = Campaign.create(tmp_path / "c.db", X, model=BayesianRidge())
+    for key in (True, np.True_):
+        with pytest.raises(KeyError, match="no rows with 1 of 1 ids"):
+            campaign.tell([key], [1.0])
+    pa = pytest.importorskip("pyarrow")
+    campaign.tell(pa.array([1, 2]), pa.array([0.5, 1.5]))
+    labels = campaign.export()["label"].dropna()
+    assert labels.tolist() == [0.5, 1.5]
+    assert list(map(str, labels.index)) == ["1", "2"]
+
+
 def test_start_does_not_replace_a_campaign(make: Make, tmp_path: Path) -> None:
     make().tell("r001", 1.0)
     before = (tmp_path / "campaign.db").read_bytes()

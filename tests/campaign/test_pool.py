@@ -20,7 +20,7 @@ from skal.exceptions import PoolChangedError
     ("key", "text"),
     [
         *((3, "3"), (np.int64(3), "3"), (3.0, "3"), (np.float32(-3), "-3")),
-        *((3.5, "3.5"), (" a b ", "a b"), ((1, "x"), "(1, 'x')"), (True, "1")),
+        *((3.5, "3.5"), (" a b ", "a b"), ((1, "x"), "(1, 'x')"), (True, "True")),
     ],
 )
 def test_ids_are_written_as_text(key: Any, text: str) -> None:
