@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
         *("_version", "campaign", "labeling", "simulation", "stopping"),
         *("strategies", "tabular"),
     },
-    "evaluation": set(),
+    "evaluation": {"_tables", "rows"},
     "stopping": set(),
     "tabular": {"_tables", "nets"},
     "datasets": {"_tables"},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from skal.evaluation.losses import as_array_of, matched
 from skal.validation import check_int
 
 __all__ = ["RiskEstimate", "lure", "mean_loss"]
@@ -109,8 +111,10 @@ def lure(
     >>> bool(estimate.low < errors.mean() < estimate.high)
     True
     """
-    losses = _check_losses(losses)
-    q = np.asarray(probabilities, dtype=float)
+    losses = _check_losses(
+        matched(losses, probabilities, "losses", "probabilities")  # as they were drawn
+    )
+    q = as_array_of(probabilities, "probabilities").astype(float)
     check_int("n_pool", n_pool)
     n, n_drawn = int(n_pool), len(losses)
     if q.shape != losses.shape:
@@ -188,7 +192,7 @@ def mean_loss(losses: Any, *, confidence: float = 0.95) -> RiskEstimate:
 
 
 def _check_losses(losses: Any) -> np.ndarray:
-    found = np.asarray(losses, dtype=float)
+    found = as_array_of(losses, "losses").astype(float)
     if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
         raise ValueError(
             "losses must be finite numbers, at least one, of shape (n,), got shape "
@@ -198,7 +202,7 @@ def _check_losses(losses: Any) -> np.ndarray:
 
 
 def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
+    if not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
 
 

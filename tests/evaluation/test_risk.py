@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
@@ -276,3 +277,50 @@ def test_cross_validation_warns() -> None:
         estimate = cross_validated_loss(Ridge(), X, y, cv=3)
     assert estimate.n == 60
     assert np.isnan(estimate.std_error)
+
+
+# -- losses, probabilities and labels of other containers ------------------------------
+
+
+def test_losses_are_matched_to_probabilities_by_index() -> None:
+    index = ["a", "b", "c", "d"]
+    losses = pd.Series([1.0, 2.0, 4.0, 3.0], index=index)
+    drawn = pd.Series([0.1, 0.2, 0.3, 0.1], index=index)
+    right = lure(losses, drawn, 20)
+    shuffled = losses.loc[["c", "a", "d", "b"]]
+    assert lure(shuffled, drawn, 20) == right != lure(shuffled.to_numpy(), drawn, 20)
+    assert lure(losses.reset_index(drop=True), drawn, 20) == right
+    with pytest.raises(ValueError, match="indexes of losses and probabilities differ"):
+        lure(losses.rename({"a": "z"}), drawn, 20)
+
+
+def test_predictions_are_matched_to_labels_by_index() -> None:
+    y = pd.Series([1.0, 2.0, 3.0], index=[10, 20, 30])
+    predicted = pd.Series([3.0, 2.5, 1.0], index=[30, 20, 10])
+    assert row_losses(y, predicted, "absolute").tolist() == [0.0, 0.5, 0.0]
+    with pytest.raises(ValueError, match="indexes of predicted and y differ"):
+        row_losses(y, predicted.set_axis([30, 20, 11]), "absolute")
+
+
+def test_masked_and_missing_values_are_no_losses() -> None:
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    for call in (
+        lambda: lure(masked, [0.1, 0.1], 20),
+        lambda: lure([1.0, 2.0], masked / 10, 20),
+        lambda: mean_loss(masked),
+        lambda: row_losses(masked, [1.0, 2.0], "squared"),
+        lambda: row_losses([1.0, 2.0], masked, "squared"),
+    ):
+        with pytest.raises(ValueError, match="masked in 1 of 2 rows"):
+            call()
+    for missing in (["a", None], [1.0, np.nan], pd.array(["a", None])):
+        with pytest.raises(ValueError, match="y has no label in 1 of 2 rows"):
+            row_losses(missing, ["a", "b"], "zero_one")
+
+
+def test_tensors_and_confidences() -> None:
+    losses = torch.tensor([1.0, 3.0], requires_grad=True)
+    assert mean_loss(losses).risk == 2.0
+    assert lure(losses, torch.tensor([0.1, 0.1]), 2).risk == 2.0
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
+        mean_loss([1.0, 2.0], confidence="0.9")
