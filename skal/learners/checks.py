@@ -334,14 +334,14 @@ def _warn_if_unclear(index: pd.Index, order: np.ndarray, name: str) -> None:
         )
 
 
-def warn_if_permuted(X: Any, y: Any) -> None:
+def warn_if_permuted(X: Any, y: Any, method: str = "fit") -> None:
     """Warn that labels are matched by position although their index says otherwise."""
     order = order_of_labels(X.index, y.index) if _have_index(X, y) else None
     if order is not None and not _is_sorted(order):
         warnings.warn(
-            "The indexes of X and y hold the same labels in different orders, and fit "
-            "matches rows by position, as scikit-learn does. Pass y.loc[X.index] to "
-            "match them by index.",
+            "The indexes of X and y hold the same labels in different orders, and "
+            f"{method} matches rows by position, as scikit-learn does. Pass "
+            "y.loc[X.index] to match them by index.",
             UserWarning,
             stacklevel=3,
         )

@@ -15,7 +15,11 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags
 
 from skal.exceptions import UnsuitableLearnerError
-from skal.learners.checks import predicts_several_labels, sum_to_1
+from skal.learners.checks import (
+    predicts_several_labels,
+    sum_to_1,
+    warn_if_permuted,
+)
 from skal.learners.committee_base import BaseCommittee
 from skal.reading.variance_column import without_variance
 from skal.rows import as_array
@@ -138,6 +142,7 @@ class Committee(BaseCommittee, ModALCommittee):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy on labeled rows."""
+        warn_if_permuted(X, y, "score")
         return float(
             accuracy_score(as_array(y), self.predict(X), sample_weight=sample_weight)
         )
@@ -302,6 +307,7 @@ class CommitteeRegressor(BaseCommittee, ModALCommitteeRegressor):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R² on labeled rows."""
+        warn_if_permuted(X, y, "score")
         return float(
             r2_score(as_array(y), self.predict(X), sample_weight=sample_weight)
         )

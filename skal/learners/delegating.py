@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
-from skal.learners.checks import is_fitted
+from skal.learners.checks import is_fitted, warn_if_permuted
 from skal.reading.unwrapping import as_input, transform_inputs
 from skal.rows import array_if_tensor
 
@@ -42,6 +42,7 @@ class EstimatorMethods:
 
     def score(self, X: Any, y: Any, **score_kwargs: Any) -> Any:
         """Score the estimator's predictions on labeled rows."""
+        warn_if_permuted(X, y, "score")
         # scikit-learn before 1.7 cannot compare tensors with arrays.
         X, y = as_input(X, self.estimator), array_if_tensor(y)
         return self.estimator.score(X, y, **score_kwargs)

@@ -400,7 +400,7 @@ def _indexable(values: Any) -> Any:
     """Convert to an array what can be converted but not indexed."""
     if hasattr(values, "__array__") and not hasattr(values, "__getitem__"):
         return np.asarray(values)
-    return values
+    return values.detach() if isinstance(values, torch.Tensor) else values
 
 
 def check_budget(

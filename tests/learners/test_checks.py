@@ -9,11 +9,12 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from skorch import NeuralNetClassifier
 
 from skal import ActiveLearner
+from skal.learners import Committee, CommitteeRegressor
 from skal.learners.checks import (
     align_arguments,
     align_labels,
@@ -298,3 +299,17 @@ def test_labels_of_teach_are_compared_with_those_before():
     with pytest.warns(UserWarning, match="'low' and 'low '"):
         learner.teach(X[6:], ["low ", "high"])
     assert len(learner.y_training) == 8
+
+
+@pytest.mark.parametrize("kind", ["learner", "committee", "regressors"])
+def test_scores_warn_of_labels_in_another_order(kind):
+    table = pd.DataFrame(X, index=list("abcde"))
+    labels = pd.Series([0, 0, 1, 1, 1], index=table.index)
+    estimator = LinearRegression() if kind == "regressors" else LogisticRegression()
+    learner = ActiveLearner(estimator, X_training=table, y_training=labels)
+    if kind != "learner":
+        classes = {"committee": Committee, "regressors": CommitteeRegressor}
+        learner = classes[kind]([learner])
+    best = learner.score(table, labels)
+    with pytest.warns(UserWarning, match="score matches rows by position"):
+        assert learner.score(table, labels[::-1]) < best

@@ -364,3 +364,9 @@ def test_folds_by_floats_and_from_the_end(regression: Data) -> None:
         for fold in ((train, test), (train.astype(float), test - m))
     )
     assert first.tolist() == again.tolist()
+
+
+def test_tensors_that_require_a_gradient(regression: Data) -> None:
+    tensors = tuple(torch.tensor(part, requires_grad=True) for part in regression)
+    plain, same = (compare(data).data["score"] for data in (regression, tensors))
+    assert plain.tolist() == same.tolist()
