@@ -82,6 +82,12 @@ class SharedLeaves:
         sizes: Counts = self.stop[codes] - self.start[codes]
         return sizes
 
+    @cached_property
+    def cost(self) -> float:
+        """Mean cost of `with_all` for a row of these; that of `TOGETHER` is 1."""
+        listed = LISTED * float(self.sizes(self.codes).sum()) / max(1, len(self))
+        return min(listed, COMPARED * self.codes.size) / (TOGETHER * self.codes.size)
+
     def with_all(self, own: Codes) -> Counts:
         """Count the leaves that a row, with codes ``(T,)``, shares with each, (m,)."""
         start, stop = self.start[own], self.stop[own]

@@ -72,8 +72,8 @@ def max_herding(
 
     Gains of `Leaves` are bounded by the rows that share two leaves, which takes m · T²
     / 2 additions for T trees, and are computed only where the bound does not rule a row
-    out.  Once an eighth of the rows has been compared with all others, the rest is, and
-    the pairs of rows that matter are listed if they take at most 150 MB.
+    out.  Once this has taken a while, all rows are compared with all others, and the
+    pairs that matter are listed if they take at most 150 MB.
 
     References
     ----------

@@ -14,8 +14,9 @@ __all__ = ["LeafCover"]
 
 #: Rows of the largest values that are sorted at first, and gains computed at a time.
 _SORTED, _TOGETHER = 1024, 8
-#: Share of the rows that are compared one by one before all pairs are listed.
-_PATIENCE = 1 / 8
+#: Time for comparing rows one by one, as a share of that for all rows together, after
+#: which all pairs are listed.
+_PATIENCE = 1 / 6
 #: Gains that fell to this share of what they were are computed anew.
 _FALLEN = 1e-3
 #: Rounding of a sum over the rows, relative to the largest one.
@@ -77,7 +78,8 @@ class LeafCover(LazyGreedy):
             value = value if rows is None else value[rows]
         super().__init__(value)
         self._age -= 1  # no gain is known yet
-        self._patience = _PATIENCE * len(leaves)
+        cost = leaves.shared.cost if len(leaves) else 1.0
+        self._patience = _PATIENCE * len(leaves) / cost
         self._pairs: LeafPairs | None = None
         self._listed = 0.0  # largest gain when all were last computed from the list
 
