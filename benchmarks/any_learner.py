@@ -64,10 +64,10 @@ N_TREES = 200
 SCORING = {"regression": "neg_root_mean_squared_error", "classification": "accuracy"}
 TEXT = (
     f"A campaign: {N_INITIAL} random labels, then {N_QUERIES} times {N_INSTANCES}. "
-    "Gain: of the mean log RMSE (regression) or of the mean accuracy in percent points "
-    "(classification) over all steps but the first, over Random with the same learner, "
-    "set and seed; higher is better. The interval is that of the t-test over sets, "
-    "not corrected for the number of strategies. Spaces are 'auto' unless named: "
+    "Gain: of the mean log RMSE (regression) or of the mean accuracy in percentage "
+    "points (classification) over all steps but the first, over Random with the same "
+    "learner, set and seed; higher is better. The interval is that of the t-test over "
+    "sets, not corrected for the number of strategies. Spaces are 'auto' unless named: "
     "predictions for forests, leaves for boosted trees, the kernel for a Gaussian "
     "process, otherwise inputs. 'by a net': the strategy picks for a default net, "
     f"which is fitted to the same labels (as ViaProxy does). CatBoost has {N_TREES} "
@@ -241,7 +241,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
             continue
         found = gains(part)
         seeds = part.groupby(["learner", "set"])["seed"].nunique()
-        unit = "log RMSE" if task == "regression" else "accuracy, percent points"
+        unit = "log RMSE" if task == "regression" else "accuracy, percentage points"
         parts += [
             f"## {task.capitalize()}: gain over Random, {unit}",
             f"Sets: {', '.join(part['set'].unique())}; seeds: {seeds.min()} to "

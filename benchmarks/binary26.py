@@ -277,13 +277,13 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "## Agreement with the published means",
         agreement_text(compared),
         f"## Average over {len(by_set)} sets, seeds that all strategies have",
-        "Loss: minus AUBC, in percent points. Gain over Random; the interval is that "
-        "over sets.",
+        "Loss: minus AUBC, in percentage points. Gain over Random; the interval is "
+        "that over sets.",
         markdown(average_table(by_set, ranks, "-AUBC", digits=2)),
         *picture,
-        "## Gain over Margin (US-C), percent points",
+        "## Gain over Margin (US-C), percentage points",
         markdown(average_table(by_set, ranks, "-AUBC", reference=US_C, digits=2)),
-        "## By set: gain over Margin (US-C), percent points",
+        "## By set: gain over Margin (US-C), percentage points",
         "With the half width of the 95 % interval, paired by seed and corrected for "
         "the rows that splits share; a star: it leaves out 0.",
         markdown(gains_table(losses, reference=US_C, ratio=ratio, digits=2)),

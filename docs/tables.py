@@ -125,6 +125,11 @@ _GAINS = (
         "## Logistic regression",
         "classification with logistic regression: {} percentage points",
     ),
+    (
+        "tabular_classification",
+        "## Random forest",
+        "classification with a forest: {} percentage points",
+    ),
 )
 
 
