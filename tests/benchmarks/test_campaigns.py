@@ -35,3 +35,11 @@ def test_the_command_can_be_pasted(monkeypatch):
         command_of("benchmarks.a", None) == "python -m benchmarks.a --sets '10 % wrong'"
     )
     assert command_of("benchmarks.a", []) == "python -m benchmarks.a"
+
+
+def test_the_report_does_not_overwrite_what_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parser = study_parser("A study.")
+    args = parser.parse_args(["--work", "kept", "--output", str(tmp_path / "kept")])
+    with pytest.raises(SystemExit, match="must be different folders"):
+        work_file(args, "study")

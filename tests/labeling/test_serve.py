@@ -22,6 +22,7 @@ from skal.exceptions import CampaignDatabaseError
 from skal.labeling import LabelingApp, make_app
 from skal.labeling import serve as run_server
 from skal.labeling.page import Page
+from skal.labeling.worker import Worker
 from skal.stopping import Budget, StablePredictions
 from tests.labeling.conftest import Browser
 
@@ -132,6 +133,25 @@ def test_a_failing_rule_or_score_does_not_stop_the_page(
     assert app.worker.curve_error == "RuntimeError: no score"
     assert app.worker.curve() == []
     assert browser.row
+
+
+def test_a_failure_is_shown_until_the_next_score_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = np.arange(30.0)[:, None]
+    worker = Worker(Campaign.create(tmp_path / "l.db", X, model=BayesianRidge()))
+    seen = []
+
+    def score(*args: Any, **kwargs: Any) -> Any:
+        seen.append(worker.curve_error)
+        if len(seen) == 1:
+            raise RuntimeError("no score")
+
+    monkeypatch.setattr("skal.labeling.worker.score_at", score)
+    worker._score(4)
+    worker._score(8)
+    assert seen == [None, "RuntimeError: no score"]
+    assert worker.curve_error is None
 
 
 def test_the_rule_compares_some_rows_of_a_large_pool(
