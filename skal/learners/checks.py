@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from skal._tables import as_pandas, is_other_table, is_table, order_of_labels
@@ -224,21 +225,18 @@ def warn_of_spellings(y: Any) -> None:
 
 def _distinct_texts(y: Any) -> list[str]:
     """List the strings in one column of labels, once each."""
-    if sp.issparse(y) or isinstance(y, Dataset | Mapping):
+    if sp.issparse(y) or isinstance(y, Dataset | Mapping | Tensor):
         return []
     column = as_pandas(y) if is_other_table(y) else y
-    if np.ndim(column) == 2 and np.shape(column)[1] == 1:
+    n_dims = getattr(column, "ndim", 1)
+    if n_dims == 2 and np.shape(column)[1] == 1:
         column = np.asarray(column)[:, 0]
-    if np.ndim(column) != 1 or not len(column):
+    elif n_dims != 1 or not hasattr(column, "__iter__"):
         return []
     kind = getattr(getattr(column, "dtype", None), "kind", "O")
     if kind not in "OUT":
         return []
-    try:
-        distinct = pd.Series(list(column), dtype=object).unique()
-    except TypeError:  # labels that cannot be hashed
-        return []
-    return [str(label) for label in distinct if isinstance(label, str)]
+    return list(dict.fromkeys(str(x) for x in column if isinstance(x, str)))
 
 
 def align_labels(X: Any, y: Any) -> Any:

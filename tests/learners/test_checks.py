@@ -278,7 +278,11 @@ def test_labels_that_are_spelled_in_two_ways(one, other, convert):
         [True, False],
         np.array([1.5, 2.0]),
         np.array([["low", "Low"], ["a", "b"]]),  # two outputs
+        torch.tensor([1.0, 2.0], requires_grad=True),
+        [torch.tensor(1.0), torch.tensor(2.0)],
+        [["low"], ["Low", "b"]],  # several labels a row
         [],
+        None,
     ],
 )
 def test_labels_that_are_different(y):
