@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_multilabel_classification
@@ -344,3 +345,27 @@ def test_ends_each_campaign_of_a_comparison(n_jobs: int) -> None:
         # Two changes are compared: never before the third fit.
         assert 3 <= len(run) <= 6
     assert data.groupby(["strategy", "fold"]).size().min() < 6
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        TargetScore(2.0, X=X.copy(), y=CODES),
+        StablePredictions(X.copy()),
+        ConfidentPredictions(LeastConfident(), X.copy(), 1e-9),
+        SmallGain(1e-9, X=X.copy(), y=CODES),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_estimators_do_not_write_into_the_rows_of_a_rule(rule: StoppingRule) -> None:
+    model = make_pipeline(StandardScaler(copy=False), LogisticRegression())
+    model.fit(X.copy(), CODES)
+    for _ in range(3):
+        rule.update(model, 20)
+    np.testing.assert_array_equal(rule.X, X)
+
+
+def test_test_rows_as_tensors() -> None:
+    model = LogisticRegression().fit(X, CODES)
+    labels = torch.tensor(CODES)
+    assert TargetScore(0.5, X=torch.tensor(X), y=labels).update(model, 9)

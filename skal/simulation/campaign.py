@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skal.learners.checks import warn_if_permuted
 from skal.nets.copying import copy_estimator, parts_within
-from skal.rows import copied_rows, n_rows
+from skal.rows import array_if_tensor, copied_rows, n_rows
 from skal.simulation.loop import Campaign, Step, global_rng_lock
 from skal.simulation.playing import PlayedStep, ends_campaign
 from skal.simulation.starts import is_drawn
@@ -280,7 +280,7 @@ class ActiveLearningSimulation(MetaEstimatorMixin, BaseEstimator):
         scores = []
         for estimator in self.estimators_:
             with global_rng_lock:
-                scores.append(scorer(estimator, copied_rows(X), y))
+                scores.append(scorer(estimator, copied_rows(X), array_if_tensor(y)))
         return np.array(scores, dtype=float)
 
     def score(self, X: Any, y: Any) -> float:

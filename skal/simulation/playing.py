@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skal.rows import copied_rows, take_rows
+from skal.rows import array_if_tensor, copied_rows, take_rows
 from skal.simulation.loop import Campaign, global_rng_lock
 from skal.simulation.store import CampaignStore
 
@@ -131,7 +131,9 @@ def play(
     rows : list of dict, or CampaignFailure
         One row per step.
     """
-    X_test, y_test = take_rows(campaign.X, test), take_rows(campaign.y, test)
+    X_test = take_rows(campaign.X, test)
+    # scikit-learn before 1.7 cannot compare tensors with arrays.
+    y_test = array_if_tensor(take_rows(campaign.y, test))
     rows: list[dict[str, Any]] = []
     labeled: list[list[int]] = []
     n_labeled = 0

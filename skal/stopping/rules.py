@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring, cohen_kappa_score
 
+from skal.rows import array_if_tensor, copied_rows
 from skal.stopping.base import Seen, StoppingRule
 from skal.stopping.curves import fit_learning_curve
 from skal.validation import check_int, check_positive
@@ -145,7 +146,7 @@ class StablePredictions(StoppingRule):
     def _check(self, seen: Seen, history: dict[str, Any]) -> str | None:
         check_positive("tol", self.tol)
         check_int("window", self.window)
-        predicted = np.asarray(seen.estimator.predict(self.X))
+        predicted = np.asarray(seen.estimator.predict(copied_rows(self.X)))
         changes, last = history.setdefault("changes", []), history.get("last")
         history["last"] = predicted
         if last is None:
@@ -273,7 +274,8 @@ class SmallGain(StoppingRule):
 def _score_of(rule: Any, seen: Seen) -> float:
     if rule.X is not None:
         scorer = check_scoring(seen.estimator, rule.scoring)
-        return float(scorer(seen.estimator, rule.X, rule.y))
+        X, y = copied_rows(rule.X), array_if_tensor(rule.y)
+        return float(scorer(seen.estimator, X, y))
     name = type(rule).__name__
     if not seen.scores:
         raise ValueError(
