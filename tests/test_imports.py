@@ -70,7 +70,7 @@ ALLOWED: dict[str, set[str]] = {
         *("strategies", "tabular"),
     },
     "evaluation": {"_tables", "rows"},
-    "stopping": set(),
+    "stopping": {"rows"},
     "tabular": {"_tables", "nets"},
     "datasets": {"_tables"},
 }
