@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.campaigns import (
-    Split,
     can_load,
     collect,
     command_of,
@@ -39,6 +38,7 @@ from benchmarks.campaigns import (
 )
 from benchmarks.report import markdown, mean_text, write_report
 from benchmarks.sets import TABLES, draw_table
+from benchmarks.tabular_classification import split
 from benchmarks.tabular_small import NET, regressor
 from skal.nets import NetClassifier, NetRegressor
 from skal.posteriors import MCDropout
@@ -52,7 +52,6 @@ from skal.strategies import (
     PredictiveVariance,
     Random,
 )
-from skal.tabular import make_tabular_preprocessor
 
 KEYS = ["set", "start", "batch", "strategy", "seed"]
 SETS = (
@@ -64,7 +63,6 @@ AT = (80, 140, 200)
 BATCHES = ((20, 5), (20, 20), (20, 60))
 STARTS = ((10, 10), (20, 10), (50, 10))
 RANDOM, MOST_RANDOM = (20, 20), 320
-MOST_ROWS, MOST_TEST = 1000, 500
 _MEASURE = {
     "regression": "log RMSE",
     "classification": "share of errors in percent",
@@ -88,15 +86,6 @@ def strategies(task: str) -> dict[str, Any]:
             "BALD": BALD(masks),
         }
     return {"Random": Random(), **found}
-
-
-def split(name: str, seed: int) -> Split:
-    """Draw pool and test of a table, as arrays."""
-    X, y, X_test, y_test, _ = draw_table(name, seed)
-    X, y, X_test, y_test = X[:MOST_ROWS], y[:MOST_ROWS], X_test[:MOST_TEST], y_test
-    prepare = make_tabular_preprocessor().fit(X)
-    parts = (np.asarray(prepare.transform(part), np.float32) for part in (X, X_test))
-    return Split(*parts, y, y_test[:MOST_TEST])
 
 
 def play(name: str, start: int, batch: int, strategy: str, seed: int) -> pd.DataFrame:

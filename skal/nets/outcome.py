@@ -64,8 +64,8 @@ def warn_if_unread(net: Any, names: list[str]) -> None:
     """
     warnings.warn(
         f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect on "
-        f"the training of {type(net).__name__}: get_loss, train_step_single or the "
-        "iterator of its own does not use the weights. Let get_loss call "
+        f"the training of {type(net).__name__}: its get_loss, train_step_single or "
+        "iterator does not use the weights. Let get_loss call "
         "super().get_loss, which does, or leave the weights out.",
         UserWarning,
         stacklevel=2,
