@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,13 +16,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all nets live on the device asked for, unless a test names one."""
+    device = config.getoption("--device")
+    if device == "cpu":
+        return
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise pytest.UsageError("--device cuda was asked for, but there is no GPU.")
+    from skorch import NeuralNet
+
+    from skal.nets import NetClassifier, NetRegressor, ensembles
+    from tests.models import make_net
+
+    for function in (
+        NeuralNet.__init__,
+        NetClassifier.__init__,
+        NetRegressor.__init__,
+        ensembles.FoldEnsembleClassifier.__init__,
+        ensembles.FoldEnsembleRegressor.__init__,
+        make_net,
+    ):
+        _set_default(function, "device", device)
+
+
+def _set_default(function: Any, name: str, value: Any) -> None:
+    """Give a parameter of a function another default."""
+    code, by_name = function.__code__, function.__kwdefaults__ or {}
+    if name in by_name:
+        by_name[name] = value
+        return
+    place = code.co_varnames[: code.co_argcount].index(name) - code.co_argcount
+    defaults = list(function.__defaults__)
+    defaults[place] = value
+    function.__defaults__ = tuple(defaults)
+
+
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> str:
     """Device asked for by ``--device``."""
-    name = request.config.getoption("--device")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise pytest.UsageError("--device cuda was asked for, but there is no GPU.")
-    return name
+    return request.config.getoption("--device")
 
 
 @pytest.fixture

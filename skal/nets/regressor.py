@@ -215,7 +215,9 @@ class NetRegressor(BaseNet, NeuralNetRegressor):
                 f"The module has {y_pred.shape[1]} outputs for {y_true.shape[1]} "
                 "targets."
             )
-        return y_pred, y_true
+        # Some versions of torch do not differentiate losses of two types.
+        common = torch.promote_types(y_pred.dtype, y_true.dtype)
+        return y_pred.to(common), y_true.to(common)
 
     # -- prediction ---------------------------------------------------------------
 

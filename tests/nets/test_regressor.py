@@ -72,6 +72,34 @@ def test_modules_without_a_column_axis() -> None:
     np.testing.assert_allclose(fits[0].predict(X), fits[1].predict(X), atol=1e-5)
 
 
+class SameTypes(nn.MSELoss):
+    """Refuses what some versions of torch cannot differentiate."""
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        assert input.dtype == target.dtype
+        return super().forward(input, target)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("weight", [None, np.ones(len(X))])
+def test_outputs_of_any_type_are_compared_in_one(dtype: Any, weight: Any) -> None:
+    class Typed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(X.shape[1], 1, dtype=dtype)
+
+        def forward(self, X: torch.Tensor) -> torch.Tensor:
+            return self.layer(X.to(dtype))
+
+    net = NetRegressor(Typed, criterion=SameTypes, **QUICK)
+    net.fit(X, Y, sample_weight=weight)
+    assert net.module_.layer.weight.dtype == dtype
+    assert (
+        net.row_losses(torch.ones(3, 1, dtype=dtype), torch.zeros(3)).tolist()
+        == [1] * 3
+    )
+
+
 def test_outputs_must_match_the_targets() -> None:
     with pytest.raises(ValueError, match="3 outputs for 1 targets"):
         NetRegressor(Unsized(outputs=3), max_epochs=1).fit(X, Y)

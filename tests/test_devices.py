@@ -1,0 +1,187 @@
+"""Nets on another device (``--device cuda``) do as those on the CPU do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skal
+from skal.learners import ActiveLearner, Committee
+from skal.nets.ensembles import (
+    DeepEnsembleClassifier,
+    DeepEnsembleRegressor,
+    FoldEnsembleClassifier,
+    FoldEnsembleRegressor,
+)
+from skal.simulation import ActiveLearningSimulation, compare_strategies
+from skal.strategies import BADGE, BALD, LCMD, CoreSet, Margin, Random
+from tests.models import (
+    READERS,
+    cases,
+    make_data,
+    make_net,
+    make_strategy,
+    with_labeled,
+)
+
+
+def on(device: str, net: Any) -> Any:
+    """Copy a net to a device."""
+    moved = copy.deepcopy(net).set_params(device=device)
+    moved.module_.to(device)
+    return moved
+
+
+def asked(cls: Any, task: str, net: Any, pool: Any, n: int = 4) -> Any:
+    learner = with_labeled(net, *make_data(task))
+    return make_strategy(cls, task).select(learner, pool, n)
+
+
+every_case = pytest.mark.parametrize(
+    ("cls", "task"),
+    [pytest.param(*case, id=f"{case[0].__name__}-{case[1]}") for case in cases()],
+)
+
+
+@every_case
+def test_picks_and_scores_are_those_of_the_cpu(
+    cls: Any, task: str, device: str
+) -> None:
+    net = make_net(task, "cpu", cls).fit(*make_data(task))
+    pool = make_data(task, 50, seed=1)[0]
+    want, got = (asked(cls, task, on(d, net), pool) for d in ("cpu", device))
+    assert_array_equal(got.indices, want.indices)
+    assert_allclose(got.scores, want.scores, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_rows_on_the_device_are_picked_as_arrays_are(name: str, device: str) -> None:
+    task, cls = READERS[name], getattr(skal.strategies, name)
+    net = make_net(task, device, cls).fit(*make_data(task))
+    pool = make_data(task, 50, seed=1)[0].astype(np.float32)
+    got = asked(cls, task, net, torch.from_numpy(pool).to(device))
+    assert_array_equal(got.indices, asked(cls, task, net, pool).indices)
+
+
+@pytest.mark.parametrize("place", ["cpu", "device"])
+def test_query_and_teach_with_tensors(place: str, device: str) -> None:
+    where = device if place == "device" else "cpu"
+    X, y = make_data("regression")
+    X, y = (torch.from_numpy(a).float().to(where) for a in (X, y))
+    net = make_net("regression", device)
+    learner = ActiveLearner(net, LCMD(random_state=0), X[:20], y[:20])
+    positions, rows = learner.query(X[20:], n_instances=3)
+    assert_array_equal(rows.cpu(), X[20:][positions].cpu())
+    learner.teach(rows, y[20:][positions])
+    assert len(learner.X_training) == 23
+    assert learner.predict(X[:5]).shape == (5,)
+
+
+def test_a_saved_net_predicts_the_same_on_the_cpu(device: str, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    X, y = make_data("classification")
+    net = make_net("classification", device, callbacks=[]).fit(X, y)
+    skal.save(net, tmp_path / "net.skal")
+    for target in ("cpu", device):
+        loaded = skal.load(tmp_path / "net.skal", device=target)
+        assert next(loaded.module_.parameters()).device.type == target.split(":")[0]
+        assert_allclose(
+            loaded.predict_proba(X), net.predict_proba(X), rtol=1e-4, atol=1e-6
+        )
+    unpickled = pickle.loads(pickle.dumps(net))
+    assert_array_equal(unpickled.predict_proba(X), net.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("Ensemble", "task"),
+    [
+        (DeepEnsembleClassifier, "classification"),
+        (DeepEnsembleRegressor, "regression"),
+    ],
+)
+def test_ensembles_live_on_the_device(Ensemble: Any, task: str, device: str) -> None:
+    X, y = make_data(task)
+    net = make_net(task, device, callbacks=[])
+    together = Ensemble(net, 3, random_state=0).fit(X, y)
+    alone = [copy.deepcopy(member) for member in together.estimators_]
+    for member in alone:
+        assert next(member.module_.parameters()).device.type == device.split(":")[0]
+    if task == "regression":
+        means = np.mean([member.predict(X) for member in alone], axis=0)
+        assert_allclose(together.predict(X), means, rtol=1e-4, atol=1e-5)
+    else:
+        means = np.mean([member.predict_proba(X) for member in alone], axis=0)
+        assert_allclose(together.predict_proba(X), means, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("Ensemble", "task"),
+    [(FoldEnsembleClassifier, "classification"), (FoldEnsembleRegressor, "regression")],
+)
+def test_fold_ensembles_learn_on_the_device(
+    Ensemble: Any, task: str, device: str
+) -> None:
+    X, y = make_data(task, 120)
+    settings = {"hidden_sizes": (32, 32), "others": (), "random_state": 0}
+    here = Ensemble(**settings, device="cpu").fit(X[:80], y[:80])
+    there = Ensemble(**settings, device=device).fit(X[:80], y[:80])
+    # Rounding grows over hundreds of steps; the errors should not.
+    assert there.score(X[80:], y[80:]) > here.score(X[80:], y[80:]) - 0.1
+    picks = [
+        make_strategy(LCMD).select(with_labeled(e, X[:80], y[:80]), X[80:], 5).indices
+        for e in (there, there)
+    ]
+    assert_array_equal(*picks)
+
+
+def test_committee_of_nets(device: str) -> None:
+    X, y = make_data("classification")
+    learners = [
+        ActiveLearner(
+            make_net("classification", device, random_state=k),
+            X_training=X,
+            y_training=y,
+        )
+        for k in range(2)
+    ]
+    positions, _ = Committee(learners, BALD()).query(X, n_instances=3)
+    assert len(set(positions)) == 3
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_simulations_and_searches_in_processes(n_jobs: int, device: str) -> None:
+    X, y = make_data("classification", 80)
+    net = make_pipeline(StandardScaler(), make_net("classification", device))
+    found = compare_strategies(
+        net,
+        {"Random": Random(), "Margin": Margin(), "BADGE": BADGE()},
+        X,
+        y,
+        cv=2,
+        n_initial=20,
+        n_instances=5,
+        n_queries=2,
+        random_state=0,
+        n_jobs=n_jobs,
+    )
+    assert np.isfinite(found.table([20, 30]).to_numpy()).all()
+    search = GridSearchCV(
+        ActiveLearningSimulation(
+            net, Margin(), n_initial=10, n_queries=1, n_instances=5, random_state=0
+        ),
+        {"query_strategy": [Margin(), CoreSet()]},
+        cv=2,
+        n_jobs=n_jobs,
+        error_score="raise",
+    ).fit(X, y)
+    assert np.isfinite(search.best_score_)
