@@ -297,7 +297,7 @@ LEARNERS = {
     "histogram boosting": Learner(_boosting),
     "SVM": Learner(_svm),
     "Gaussian process": Learner(_gp, most_labels=(1000, 200)),
-    "CatBoost": Learner(_catboost, needs="catboost", seeds=3),
-    "RealMLP-TD-S": Learner(_pytabkit("RealMLP_TD_S"), needs="pytabkit", seeds=2),
-    "TabM": Learner(_pytabkit("TabM_D"), needs="pytabkit", seeds=2),
+    "CatBoost": Learner(_catboost, needs="catboost"),
+    "RealMLP-TD-S": Learner(_pytabkit("RealMLP_TD_S"), needs="pytabkit", seeds=3),
+    "TabM": Learner(_pytabkit("TabM_D"), needs="pytabkit", seeds=3),
 }
