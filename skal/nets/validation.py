@@ -490,7 +490,14 @@ def check_device(device: Any) -> None:
             f"device must be one that torch knows, such as 'cpu' or 'cuda', got "
             f"{device!r}."
         ) from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={device!r} is not available: torch finds no GPU. Use device='cpu'."
-        )
+    reason = "torch finds no GPU"
+    if kind == "meta":
+        reason = "its tensors have no values"
+    elif kind != "cuda" or torch.cuda.is_available():
+        try:
+            torch.empty(0, device=device)
+            return
+        # Each backend fails in its own way if it is not installed or has no hardware.
+        except Exception as error:
+            reason = str(error).split("\n")[0].rstrip(".")
+    raise ValueError(f"device={device!r} is not available: {reason}. Use device='cpu'.")

@@ -511,6 +511,14 @@ def test_devices() -> None:
             check_device(bad)
 
 
+@pytest.mark.parametrize("kind", ["meta", "vulkan", "hpu"])
+def test_devices_that_this_machine_lacks(kind: str) -> None:
+    net = NetClassifier(device=kind)
+    with pytest.raises(ValueError, match=f"device='{kind}' is not available: .*'cpu'"):
+        net.fit(X, CODES)
+    assert not hasattr(net, "module_")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the error is for lack of a GPU")
 def test_a_missing_gpu_is_an_error() -> None:
     with pytest.raises(ValueError, match="no GPU"):
