@@ -138,6 +138,16 @@ class LinearModel(GaussianReader):
         if hasattr(estimator, "threshold_lambda"):  # ARD drops features
             self.kept = estimator.lambda_ < estimator.threshold_lambda
         self.width = 2 * len(np.atleast_1d(self.offset))
+        few = model.rows.read(slice(0, min(16, len(model.rows))))
+        std = model.to_read.predict(array_if_tensor(few), return_std=True)[1]
+        public = np.square(std) - 1 / estimator.alpha_
+        tolerance = {"rtol": 1e-5, "atol": 1e-6 * np.square(std).max()}
+        #: Whether `predict` says the same; a subclass may predict otherwise.
+        self.is_confirmed = any(
+            np.allclose(self._variance(few, offset), public, **tolerance)
+            # Older versions of scikit-learn did not take the offset off.
+            for offset in (self.offset, np.zeros_like(self.offset))
+        )
 
     @staticmethod
     def reads(estimator: Any) -> bool:
@@ -149,18 +159,24 @@ class LinearModel(GaussianReader):
         """Read means and variances; see `GaussianReader.read`."""
         X = array_if_tensor(block)
         mean = np.asarray(self.model.to_read.predict(X), dtype=np.float64)
-        rows = self._features(block)
-        variance = ((rows @ self.covariance) * rows).sum(axis=1).clip(min=0)
-        return mean[:, None], variance[:, None]
+        return mean[:, None], self._variance(block, self.offset)[:, None]
 
     def against(self, others: Any) -> Callable[[Any], np.ndarray]:
         """Return the function to covariances; see `GaussianReader.against`."""
-        weights = self.covariance @ self._features(others).T
-        return lambda block: (self._features(block) @ weights)[:, :, None]
+        weights = self.covariance @ self._features(others, self.offset).T
 
-    def _features(self, block: Any) -> np.ndarray:
+        def covariance(block: Any) -> np.ndarray:
+            return (self._features(block, self.offset) @ weights)[:, :, None]
+
+        return covariance
+
+    def _variance(self, block: Any, offset: np.ndarray) -> np.ndarray:
+        rows = self._features(block, offset)
+        return ((rows @ self.covariance) * rows).sum(axis=1).clip(min=0)
+
+    def _features(self, block: Any, offset: np.ndarray) -> np.ndarray:
         rows = np.asarray(real_array(block), dtype=np.float64)
-        return (rows - self.offset)[:, self.kept]
+        return (rows - offset)[:, self.kept]
 
 
 class ReturnCov(GaussianReader):

@@ -96,6 +96,8 @@ def _reader(model: Member) -> GaussianReader:
             "posterior=Bagged(), which fits copies on samples of the labeled rows."
         )
     reader = kind(model)
+    if isinstance(reader, LinearModel) and not reader.is_confirmed:
+        return _ReturnStd(model)
     if isinstance(reader, GaussianProcess) and not reader.is_confirmed:
         is_net = is_gpytorch(model.estimator)
         return _Predictive(model) if is_net else ReturnCov(model)

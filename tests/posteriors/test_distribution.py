@@ -203,6 +203,29 @@ def test_linear_models_add_their_noise_in_predict(estimator):
     np.testing.assert_allclose(found + 1 / model.alpha_, std**2, rtol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+@pytest.mark.parametrize("base", [BayesianRidge, ARDRegression])
+def test_what_a_subclass_predicts_is_read(base, scale):
+    class Own(base):
+        def predict(self, X, return_std=False):
+            mean = super().predict(X)
+            return (mean, scale * np.abs(X[:, 0])) if return_std else mean
+
+    model = Own().fit(X, scale * Y)
+    scores = PredictiveVariance().score_samples(model, POOL)
+    np.testing.assert_allclose(scores, np.square(scale * POOL[:, 0]), rtol=1e-9)
+    with pytest.raises(UnsuitableLearnerError, match="how two of them vary together"):
+        BatchBALD().select(model, POOL, 2)
+
+    class Failing(base):
+        def predict(self, X, return_std=False):
+            mean = super().predict(X)
+            return (mean, np.full(len(X), np.nan)) if return_std else mean
+
+    with pytest.raises(ValueError, match="NaN, infinite or negative"):
+        PredictiveVariance().select(Failing().fit(X, Y), POOL, 2)
+
+
 @joint
 def test_predictive_variance(kind):
     model, dense = made(kind)
