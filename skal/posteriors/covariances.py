@@ -140,13 +140,16 @@ class LinearModel(GaussianReader):
         self.width = 2 * len(np.atleast_1d(self.offset))
         few = model.rows.read(slice(0, min(16, len(model.rows))))
         std = model.to_read.predict(array_if_tensor(few), return_std=True)[1]
-        public = np.square(std) - 1 / estimator.alpha_
-        tolerance = {"rtol": 1e-5, "atol": 1e-6 * np.square(std).max()}
+        noise = 1 / estimator.alpha_
+        # Older versions of scikit-learn did not take the offset off.
+        usual = [
+            self._variance(few, offset) + noise
+            for offset in (self.offset, np.zeros_like(self.offset))
+        ]
         #: Whether `predict` says the same; a subclass may predict otherwise.
         self.is_confirmed = any(
-            np.allclose(self._variance(few, offset), public, **tolerance)
-            # Older versions of scikit-learn did not take the offset off.
-            for offset in (self.offset, np.zeros_like(self.offset))
+            np.allclose(std**2, closed, rtol=1e-5, atol=1e-6 * closed.max())
+            for closed in usual
         )
 
     @staticmethod
