@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,9 @@ class PredictiveDistribution(GaussianPosterior):
             If a member is not a regressor, or gives no distribution.
         """
         readers = [_reader(member) for member in pool.members]
+        for member in pool.members:
+            for wrapper in member.overriding("predict"):
+                _warn_of_wrapper(wrapper, member)
         return GaussianPredictions(pool, readers, f"{type(self).__name__}()")
 
 
@@ -102,6 +106,19 @@ def _reader(model: Member) -> GaussianReader:
         is_net = is_gpytorch(model.estimator)
         return _Predictive(model) if is_net else ReturnCov(model)
     return reader
+
+
+def _warn_of_wrapper(wrapper: Any, member: Member) -> None:
+    known = inspect.signature(wrapper.predict).parameters
+    inner = member.estimator
+    if wrapper is not inner and {"return_std", "return_cov"} & set(known):
+        warnings.warn(
+            f"The standard deviations that {type(wrapper).__name__}.predict returns "
+            f"are not read, but those of the {type(inner).__name__} within it. To have "
+            "them read, compute them in the estimator within, or in one that is not a "
+            "wrapper of scikit-learn.",
+            stacklevel=2,
+        )
 
 
 def _kind(estimator: Any) -> Callable[[Member], GaussianReader] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,7 +28,15 @@ from skal._tables import column_names, take_columns
 from skal.nets.criteria import is_binary
 from skal.reading.access import NetAccess
 from skal.reading.decisions import decision_values
-from skal.reading.unwrapping import accepts_nan, is_net, is_sklearn_own, unwrap
+from skal.reading.unwrapping import (
+    accepts_nan,
+    defines,
+    innermost,
+    is_net,
+    is_sklearn_own,
+    unwrap,
+    walk,
+)
 from skal.rows import Rows, array_if_tensor, as_dense, take_slice
 from skal.shared_copy import copy_to_read
 
@@ -71,6 +80,8 @@ class Member:
     codes : ndarray or None
         Classes of the learner by the integer labels of the estimator; None if the
         estimator was fitted on the classes.
+    whole : Member or None
+        What `of` was given, with its wrappers; None for a part of an ensemble.
     """
 
     estimator: Any
@@ -82,6 +93,7 @@ class Member:
     index: int = 0
     steps: tuple[Any, ...] = ()
     codes: np.ndarray | None = None
+    whole: Member | None = None
 
     @classmethod
     def of(cls, estimator: Any, rows: Rows, labeled: Rows | None, y: Any) -> Member:
@@ -94,8 +106,57 @@ class Member:
             As the learner holds them.
         y : array-like or None
         """
-        whole = cls(estimator, rows, labeled, y)._inside(estimator)
-        return replace(whole, steps=())
+        whole = cls(estimator, rows, labeled, y)
+        return replace(whole._inside(estimator), steps=(), whole=whole)
+
+    def on_labeled(self) -> Member:
+        """Make the same model with the labeled rows in place of the pool."""
+        if self.labeled is None:
+            raise ValueError("The learner holds no labeled rows.")
+        whole = self.whole
+        if whole is not None and whole.labeled is not None:
+            whole = replace(whole, rows=whole.labeled)
+        return replace(self, rows=self.labeled, whole=whole)
+
+    def overriding(self, method: str) -> list[Any]:
+        """List the wrappers, and nets, for which a class of the user's has `method`.
+
+        They predict something other than what is read within.
+        """
+        if self.whole is None:
+            return []
+        *around, inner = walk(self.whole.estimator)
+        asked = [*around, inner] if is_net(inner) else around
+        return [estimator for estimator in asked if defines(estimator, method)]
+
+    def asked(self, method: str) -> Member:
+        """Get the model, or what wraps it where `overriding` is not empty."""
+        if self.whole is None or not self.overriding(method):
+            return self
+        nan = accepts_nan(self.whole.estimator, True)
+        return replace(self.whole, rows=self.whole.rows.through((), allow_nan=nan))
+
+    def warn_if_overridden(self) -> None:
+        """Warn if a class of the user's predicts other probabilities than are read."""
+        asked, n = self.asked("predict_proba"), 16
+        if asked is self or not hasattr(self.estimator, "predict_proba"):
+            return
+        within = replace(self, rows=self.rows.first(n), whole=None).proba()
+        own = replace(asked, rows=asked.rows.first(n))._predicted_proba()
+        if len(own) == len(within) and all(
+            a.shape == b.shape and np.allclose(a, b.cpu(), atol=_TOLERANCE)
+            for a, b in zip(own, within, strict=True)
+        ):
+            return
+        (first, *_) = self.overriding("predict_proba")
+        inner = type(self.estimator).__name__
+        read = "its module" if first is self.estimator else f"the {inner} within it"
+        warnings.warn(
+            f"{type(first).__name__}.predict_proba returns other probabilities than "
+            f"{read}, of which several models are read here. Margin, Entropy and "
+            "LeastConfident ask predict_proba.",
+            stacklevel=2,
+        )
 
     # -- parts ----------------------------------------------------------------------
 
@@ -177,6 +238,7 @@ class Member:
             else labeled.through(steps, allow_nan=nan, width=width),
             target_transformers=(*self.target_transformers, *target_transformers),
             steps=(*self.steps, *steps),
+            whole=None,
         )
 
     def through_steps(self, block: Any) -> Rows:
@@ -197,16 +259,23 @@ class Member:
         ValueError
             If the rows of an output are not probability distributions.
         """
-        if is_net(self.estimator):
+        asked = self.asked("predict_proba")
+        if asked is self and is_net(self.estimator):
             outputs = self.access.outputs(self.rows)
             if is_binary(getattr(self.access.net, "criterion_", None)):
                 # One output for each label; a net for two classes has one.
                 columns = outputs.flatten(1).split(1, dim=1)
                 return [self.access.to_proba(column) for column in columns]
             return [self.access.to_proba(outputs)]
+        return asked._predicted_proba()
+
+    def _predicted_proba(self) -> list[torch.Tensor]:
+        """Predict class probabilities by `predict_proba`."""
+        converted = is_net(innermost(self.estimator))
         blocks: list[list[np.ndarray]] = []
         for _, block in self.rows.blocks():
-            proba = self.to_read.predict_proba(array_if_tensor(block))
+            block = block if converted else array_if_tensor(block)
+            proba = self.to_read.predict_proba(block)
             blocks.append(proba if isinstance(proba, list) else [proba])
         outputs_ = [
             np.concatenate(parts).astype(np.float64, copy=False)
@@ -220,7 +289,8 @@ class Member:
 
     def decisions(self) -> list[torch.Tensor]:
         """Compute the decision values of the pool; see `decision_values`."""
-        return decision_values(self.to_read, self.rows)
+        asked = self.asked("decision_function")
+        return decision_values(asked.to_read, asked.rows)
 
     def is_multilabel(self, block: Any, proba: np.ndarray) -> bool:
         """Whether the columns of `predict_proba` are labels, not classes.

@@ -237,7 +237,7 @@ class Pool:
         """
         members = self.members
         if labeled:
-            members = [replace(m, rows=m.labeled) for m in members if m.labeled]
+            members = [m.on_labeled() for m in members if m.labeled]
         if len(members) == 1:
             return members[0].proba()
         probas = [member.proba() for member in members]

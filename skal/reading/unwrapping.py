@@ -25,6 +25,7 @@ from skal.rows import array_if_tensor, as_array, copied_rows, transform_rows
 __all__ = [
     "accepts_nan",
     "as_input",
+    "defines",
     "estimator_of",
     "innermost",
     "is_gpytorch",
@@ -45,6 +46,9 @@ _DELEGATING = (
     TunedThresholdClassifierCV,
     SelfTrainingClassifier,
 )
+
+#: Packages whose wrappers predict what the estimator within predicts.
+_KNOWN = ("imblearn", "modAL", "skal", "sklearn", "skorch")
 
 
 def learners_of(learner: Any) -> list[Any]:
@@ -218,6 +222,14 @@ def is_sklearn_own(estimator: Any) -> bool:
         and cls is not BaseEnsemble
         for cls in type(estimator).__mro__
     )
+
+
+def defines(estimator: Any, method: str) -> bool:
+    """Whether a method is of a class from outside the packages that skal knows."""
+    for cls in type(estimator).__mro__:
+        if method in vars(cls):
+            return cls.__module__.split(".")[0] not in _KNOWN
+    return False
 
 
 def accepts_nan(learner: Any, unknown: bool = False) -> bool:
