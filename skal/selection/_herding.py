@@ -169,8 +169,9 @@ class _Herd(Cover):
         if labeled is not None and len(labeled):
             self._cover(nearest(features, labeled)[0])
         super().__init__(torch.zeros_like(half_sq))
+        rows = torch.arange(m, device=features.device)
         for part in blocks(m, 2**20 // _TOGETHER):
-            self.value[part] = self.gains(torch.arange(part.start, part.stop))
+            self.value[part] = self.gains(rows[part])
         rounding = 64 * torch.finfo(dtype).eps
         self.tie = rounding * float(self.value.max()) if m else 0.0
 
