@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.utils.data import TensorDataset
 
 import skal
 from skal.learners import ActiveLearner, Committee
@@ -38,7 +40,9 @@ from tests.models import (
 def on(device: str, net: Any) -> Any:
     """Copy a net to a device."""
     moved = copy.deepcopy(net).set_params(device=device)
-    moved.module_.to(device)
+    for part in vars(moved).values():  # its module, and that which predicts losses
+        if isinstance(part, torch.nn.Module):
+            part.to(device)
     return moved
 
 
@@ -71,6 +75,58 @@ def test_rows_on_the_device_are_picked_as_arrays_are(name: str, device: str) -> 
     pool = make_data(task, 50, seed=1)[0].astype(np.float32)
     got = asked(cls, task, net, torch.from_numpy(pool).to(device))
     assert_array_equal(got.indices, asked(cls, task, net, pool).indices)
+
+
+@every_case
+def test_labels_on_the_device_are_read_as_arrays_are(
+    cls: Any, task: str, device: str
+) -> None:
+    X, y = make_data(task)
+    if task == "classification":
+        y = np.unique(y, return_inverse=True)[1]
+    X, y = X.astype(np.float32), y.astype(np.float32 if task == "regression" else int)
+    net = make_net(task, device, cls).fit(X, y)
+    pool = make_data(task, 50, seed=1)[0].astype(np.float32)
+    strategy = make_strategy(cls, task)
+    want = strategy.select(with_labeled(net, X, y), pool, 4)
+    held = [torch.from_numpy(a).to(device) for a in (X, y)]
+    got = strategy.select(with_labeled(net, *held), torch.from_numpy(pool), 4)
+    assert_array_equal(got.indices, want.indices)
+
+
+@pytest.mark.parametrize("kind", ["list", "dataset"])
+def test_nets_learn_from_labels_on_the_device(kind: str, device: str) -> None:
+    X, y = make_data("classification")
+    rows = torch.from_numpy(X).float()
+    labels = torch.from_numpy(np.unique(y, return_inverse=True)[1])
+    proba = []
+    for where in ("cpu", device):
+        x, codes = rows.to(where), labels.to(where)
+        net = make_net("classification", device, callbacks=[], module__n_features=5)
+        net.fit(*((x, list(codes)) if kind == "list" else [TensorDataset(x, codes)]))
+        proba.append(net.predict_proba(x))
+    assert_array_equal(*proba)
+
+
+def test_displays_take_tensors_on_the_device(device: str) -> None:
+    pytest.importorskip("matplotlib").use("agg")
+    from skal.display import CalibrationDisplay
+
+    X, y = make_data("classification")
+    codes = np.unique(y, return_inverse=True)[1]
+    net = make_net("classification", device, callbacks=[]).fit(X, codes)
+    probs = net.predict_proba(X)
+    shown = [
+        CalibrationDisplay.from_probabilities(*pair)
+        for pair in (
+            (codes, probs),
+            [torch.from_numpy(a).to(device) for a in (codes, probs)],
+        )
+    ]
+    assert_array_equal(shown[0].observed, shown[1].observed)
+    y, std = torch.arange(9.0, device=device), torch.ones(9, device=device)
+    assert CalibrationDisplay.from_std(y, y, std).observed.tolist() == [1.0] * 19
+    importlib.import_module("matplotlib.pyplot").close("all")
 
 
 @pytest.mark.parametrize("place", ["cpu", "device"])

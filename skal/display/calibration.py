@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from skal.display.axes import axes_or_new
+from skal.rows import as_dense
 from skal.validation import check_int
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class CalibrationDisplay:
             If the shapes do not match, or values are not probabilities.
         """
         check_int("n_bins", n_bins)
-        y, probs = np.asarray(y), np.asarray(probs, dtype=float)
+        y, probs = as_dense(y), as_dense(probs).astype(float)
         if probs.ndim != 2 or probs.shape[:1] != y.shape or not len(y):
             raise ValueError(
                 f"There must be a label and a row of probabilities for each row, got "
@@ -235,7 +236,7 @@ class CalibrationDisplay:
         levels = np.arange(1, 20) / 20 if levels is None else np.asarray(levels)
         if not ((levels > 0) & (levels < 1)).all():
             raise ValueError("levels must be between 0 and 1.")
-        y, mean, std = (np.asarray(v, dtype=float) for v in (y, mean, std))
+        y, mean, std = (as_dense(v).astype(float) for v in (y, mean, std))
         if y.ndim != 1 or not len(y) or not y.shape == mean.shape == std.shape:
             raise ValueError(
                 "There must be a label, a mean and a standard deviation for each row, "

@@ -175,7 +175,7 @@ class Pool:
         for holder in (self.learner, *learners_of(self.learner)):
             X = getattr(holder, "X_training", None)
             if X is not None and n_rows(X) > 0:
-                sets[id(X)] = X, getattr(holder, "y_training", None)
+                sets[id(X)] = X, _labels_of(holder)
         return list(sets.values())
 
     @property
@@ -279,8 +279,7 @@ class Pool:
         for holder in (learner, self.learner):
             X = getattr(holder, "X_training", None)
             if X is not None:
-                y = getattr(holder, "y_training", None)
-                return (X, y) if n_rows(X) > 0 else None
+                return (X, _labels_of(holder)) if n_rows(X) > 0 else None
         return None
 
     def _labeled(
@@ -310,6 +309,11 @@ class Pool:
                 f"{self._title} has {shape[1]} features, but the model was trained on "
                 f"{expected}."
             )
+
+
+def _labels_of(holder: Any) -> Any:
+    """Labels that a learner holds; those of a tensor as an array, wherever it is."""
+    return array_if_tensor(getattr(holder, "y_training", None))
 
 
 def _joined_labels(parts: list[Any]) -> np.ndarray:
