@@ -9,6 +9,7 @@ split and set by set; ``--report-only`` reports what has been played.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{file} holds no campaign of Random on these sets.", file=sys.stderr)
         return 1
     data = ordered(data.merge(reference, on=["set", "split"]), args.sets, chosen)
-    shown = " ".join(chosen)
+    shown = shlex.join(chosen)
     command = (
         f"python -m benchmarks.tabular {'--small ' if small else ''}"
         f"--sets {' '.join(args.sets)} "

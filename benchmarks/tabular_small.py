@@ -2,11 +2,8 @@
 
 The pool is a random 80 % of a table, at most 2000 rows, and the test at most 2000 of
 the others.  Columns are converted by `make_tabular_preprocessor`, fitted on the pool;
-the target is standardized by the labeled rows only.  (The results in
-`benchmarks/results` are of a former preprocessor, which standardized numbers, then
-5 tanh(x / 5).)
-There are 20 labels at the start, then 15 times 20 more, or until three quarters of the
-pool are labeled (yacht: 8 times).
+the target is standardized by the labeled rows only.  There are 20 labels at the start,
+then 15 times 20 more, or until three quarters of the pool are labeled (yacht: 8 times).
 
 The scored net is the same for all strategies: an MLP of two hidden layers of 64 units
 with dropout 0.05, Adam at 0.01, 60 epochs in batches of 64.  It was chosen by Random's
