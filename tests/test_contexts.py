@@ -19,7 +19,7 @@ from skal import ActiveLearner, NetClassifier, NetRegressor
 from skal.contexts import call_with, evaluating, hiding, hooked, input_of
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import DeepEnsembleClassifier, WeightSnapshots
-from skal.posteriors import Snapshots, WeightNoise
+from skal.posteriors import MCDropout, Snapshots, WeightNoise
 from skal.strategies import (
     BADGE,
     BAIT,
@@ -88,6 +88,14 @@ def test_picks_are_those_of_the_usual_modes(cls, task):
     if cls.__name__ == "ViaProxy":
         del found["default dtype"]  # its proxy is another net then: of double precision
     assert found == dict.fromkeys(found, expected)
+
+
+def test_dropout_is_drawn_on_the_cpu_whatever_the_default_device():
+    X, y = make_data("classification")
+    net, bald = make_net("classification").fit(X, y), BALD(MCDropout(), random_state=0)
+    expected = bald.select(net, POOL, 4).indices.tolist()
+    with default_device():
+        assert bald.select(net, POOL, 4).indices.tolist() == expected
 
 
 def test_an_interrupt_within_a_change_of_errors_of_numpy():

@@ -191,7 +191,9 @@ class _Masks:
         *numbers, shape = key
         mixed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
         own = torch.Generator().manual_seed(mixed)
-        mask = (torch.rand(shape, generator=own, dtype=torch.float32) >= p).to(device)
+        # Within a forward pass, the default device is that of the caller.
+        uniform = torch.rand(shape, generator=own, dtype=torch.float32, device="cpu")
+        mask = (uniform >= p).to(device)
         if self.kept_bytes + mask.numel() <= _KEPT_BYTES:
             self.kept[key] = mask
             self.kept_bytes += mask.numel()
