@@ -12,7 +12,14 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 from skal._tables import as_pandas, is_other_table
-from skal.rows import array_if_tensor, as_dense, dataset_inputs, in_memory, n_rows
+from skal.rows import (
+    array_if_tensor,
+    arrays_in,
+    as_dense,
+    dataset_inputs,
+    in_memory,
+    n_rows,
+)
 
 __all__ = ["any_of_equal", "row_codes", "without_order"]
 
@@ -55,8 +62,10 @@ def row_codes(X: Any) -> np.ndarray:
         return _table_codes(X)
     if sparse.issparse(X):
         return _hashes(_sums(X))
-    if isinstance(X, list | tuple) and not all(np.ndim(row) for row in X):
-        return pd.factorize(np.array(X, dtype=object), use_na_sentinel=False)[0]
+    if isinstance(X, list | tuple):
+        X = arrays_in(X)
+        if not all(np.ndim(row) for row in X):
+            return pd.factorize(np.array(X, dtype=object), use_na_sentinel=False)[0]
     try:
         values = as_dense(array_if_tensor(X))
     except ValueError:  # rows of unequal lengths

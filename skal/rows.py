@@ -218,7 +218,14 @@ def as_dense(X: Any) -> np.ndarray:
     """Convert rows to an ndarray; of a Dataset, its inputs."""
     if isinstance(X, Dataset):  # numpy would put inputs and targets side by side
         X = dataset_inputs(X)
+    if isinstance(X, list | tuple):
+        X = arrays_in(X)
     return np.asarray(X.toarray() if sparse.issparse(X) else array_if_tensor(X))
+
+
+def arrays_in(rows: Sequence[Any]) -> list[Any]:
+    """Convert tensors in a list, which numpy cannot read if they are on a GPU."""
+    return [array_if_tensor(row) for row in rows]
 
 
 def as_array(X: Any) -> Any:

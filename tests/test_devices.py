@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.utils.data import TensorDataset
 
 import skal
-from skal.learners import ActiveLearner, Committee
+from skal.learners import ActiveLearner, Committee, CommitteeRegressor
 from skal.nets.ensembles import (
     DeepEnsembleClassifier,
     DeepEnsembleRegressor,
@@ -26,7 +26,7 @@ from skal.nets.ensembles import (
     FoldEnsembleRegressor,
 )
 from skal.simulation import ActiveLearningSimulation, compare_strategies
-from skal.strategies import BADGE, BALD, LCMD, CoreSet, Margin, Random
+from skal.strategies import BADGE, BALD, LCMD, CoreSet, Distinct, Margin, Random
 from tests.models import (
     READERS,
     cases,
@@ -106,6 +106,20 @@ def test_nets_learn_from_labels_on_the_device(kind: str, device: str) -> None:
         net.fit(*((x, list(codes)) if kind == "list" else [TensorDataset(x, codes)]))
         proba.append(net.predict_proba(x))
     assert_array_equal(*proba)
+
+
+def test_lists_of_tensors_on_the_device(device: str) -> None:
+    X, y = make_data("classification")
+    rows = torch.from_numpy(X).float()
+    labels = torch.from_numpy(np.unique(y, return_inverse=True)[1])
+    found = []
+    for where in ("cpu", device):
+        x, codes = list(rows.to(where)), list(labels.to(where))
+        net = make_net("classification", device, callbacks=[])
+        learner = ActiveLearner(net, Distinct(Margin()), x[:40], codes[:40])
+        picks, _ = learner.query(x, n_instances=3)
+        found.append([*picks, learner.score(x, codes)])
+    assert found[0] == found[1]
 
 
 def test_displays_take_tensors_on_the_device(device: str) -> None:
@@ -198,6 +212,23 @@ def test_fold_ensembles_learn_on_the_device(
         for e in (there, there)
     ]
     assert_array_equal(*picks)
+
+
+@every_case
+def test_nets_of_a_committee_may_live_on_several_devices(
+    cls: Any, task: str, device: str
+) -> None:
+    X, y = make_data(task)
+    nets = [make_net(task, "cpu", cls, random_state=k).fit(X, y) for k in range(2)]
+    kind = Committee if task == "classification" else CommitteeRegressor
+    found = []
+    for devices in (("cpu", "cpu"), (device, "cpu")):
+        members = [on(d, net) for d, net in zip(devices, nets, strict=True)]
+        committee = kind([with_labeled(net, X, y) for net in members])
+        found.append(make_strategy(cls, task).select(committee, X, 4).indices)
+        kept = [next(net.module_.parameters()).device.type for net in members]
+        assert kept == [torch.device(d).type for d in devices]
+    assert_array_equal(*found)
 
 
 def test_committee_of_nets(device: str) -> None:

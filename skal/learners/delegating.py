@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skal.learners.checks import is_fitted, warn_if_permuted
 from skal.reading.unwrapping import as_input, transform_inputs
-from skal.rows import array_if_tensor
+from skal.rows import array_if_tensor, arrays_in
 
 __all__ = ["EstimatorMethods"]
 
@@ -44,7 +44,8 @@ class EstimatorMethods:
         """Score the estimator's predictions on labeled rows."""
         warn_if_permuted(X, y, "score")
         # scikit-learn before 1.7 cannot compare tensors with arrays.
-        X, y = as_input(X, self.estimator), array_if_tensor(y)
+        y = arrays_in(y) if isinstance(y, list | tuple) else array_if_tensor(y)
+        X = as_input(X, self.estimator)
         return self.estimator.score(X, y, **score_kwargs)
 
     def transform_without_estimating(self, X: Any) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from skorch import NeuralNet
 from skorch.history import History
+from torch import nn
 
-__all__ = ["copy_estimator", "copy_net", "parts_within"]
+__all__ = ["copy_estimator", "copy_net", "copy_to", "parts_within"]
 
 
 def copy_estimator(estimator: Any) -> Any:
@@ -33,6 +34,26 @@ def copy_estimator(estimator: Any) -> Any:
         if id(net) not in memo and "__deepcopy__" not in dir(net):
             copy_net(net, memo)
     return deepcopy(estimator, memo)
+
+
+def copy_to(net: Any, device: Any) -> Any:
+    """Copy a fitted net to a device.
+
+    Parameters
+    ----------
+    net : NeuralNet
+    device : str or torch.device
+
+    Returns
+    -------
+    copied : NeuralNet
+    """
+    copied = copy_net(net, {})
+    copied.device = device
+    for part in vars(copied).values():
+        if isinstance(part, nn.Module):
+            part.to(device)
+    return copied
 
 
 def copy_net(net: Any, memo: dict[int, Any]) -> Any:

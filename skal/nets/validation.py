@@ -18,7 +18,7 @@ from skorch.helper import SliceDataset
 from skorch.utils import data_from_dataset, is_dataset, to_numpy
 from torch.utils.data import IterableDataset
 
-from skal.rows import array_if_tensor, as_dense, find_masked_rows
+from skal.rows import array_if_tensor, arrays_in, as_dense, find_masked_rows
 
 __all__ = [
     "check_classes",
@@ -185,8 +185,8 @@ def _as_ndarray(X: Any, name: str) -> Any:
             f"(the first is row {int(masked.argmax())}), and what is under the mask "
             "would be taken for data. Drop these rows, or fill them."
         )
-    if isinstance(X, list | tuple):  # numpy would not read tensors of other devices
-        return [array_if_tensor(value) for value in X]
+    if isinstance(X, list | tuple):
+        return arrays_in(X)
     if isinstance(X, torch.Tensor):
         return array_if_tensor(X)
     return to_numpy(X) if isinstance(X, SliceDataset) else X

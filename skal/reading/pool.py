@@ -19,6 +19,7 @@ from skal._stacking import with_columns_of
 from skal._tables import column_names, take_columns
 from skal.contexts import hiding
 from skal.exceptions import UnsuitableLearnerError
+from skal.nets.copying import copy_to
 from skal.reading.access import NetAccess
 from skal.reading.models import Member
 from skal.reading.untrained import check_finite_untrained
@@ -266,9 +267,15 @@ class Pool:
         member : Member
             The net, with pool and labeled rows as it sees them.
         access : NetAccess
+            All on the device of the first net; those of other devices are copied.
         """
+        device: torch.device | None = None
         for member in self.members:
             for net in member.nets():
+                own = next(net.estimator.module_.parameters(), None)
+                device = own.device if device is None and own is not None else device
+                if own is not None and own.device != device:
+                    net = replace(net, estimator=copy_to(net.estimator, device))
                 yield (
                     net,
                     net.access if head is None else NetAccess(net.estimator, head),
