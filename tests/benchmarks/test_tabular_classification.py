@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import tabular_classification as study
+from skal.nets.ensembles import FoldEnsembleClassifier
 
 
 def campaigns(name, strategy, seed, scores):
@@ -73,3 +74,17 @@ def test_a_quick_run_reports_and_resumes(tables, tmp_path, capsys):
     assert "## Logistic regression: 1 sets" in text
     assert study.main(arguments) == 0
     assert (tmp_path / "tabular_classification_quick.csv").read_text() == kept
+
+
+def test_the_recommended_learner_is_played_if_it_is_named():
+    learner = study.make(study.ENSEMBLE, 3)
+    assert isinstance(learner, FoldEnsembleClassifier)
+    assert learner.random_state == 3
+    assert set(study.strategies(study.ENSEMBLE)) == set(study.strategies(study.FOREST))
+    tasks = study.ordered_tasks(["glass"], [study.ENSEMBLE], ["Random", "Margin"], 2)
+    assert [t[2:] for t in tasks] == [
+        ("Random", 0),
+        ("Margin", 0),
+        ("Random", 1),
+        ("Margin", 1),
+    ]
