@@ -15,6 +15,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EpochScoring
+from skorch.dataset import ValidSplit
 from torch.utils.data import TensorDataset
 
 import skal
@@ -92,6 +94,27 @@ def test_labels_on_the_device_are_read_as_arrays_are(
     held = [torch.from_numpy(a).to(device) for a in (X, y)]
     got = strategy.select(with_labeled(net, *held), torch.from_numpy(pool), 4)
     assert_array_equal(got.indices, want.indices)
+
+
+@pytest.mark.parametrize(
+    ("task", "scoring"), [("classification", "accuracy"), ("regression", "r2")]
+)
+def test_epochs_are_scored_on_a_validation_set(
+    task: str, scoring: str, device: str
+) -> None:
+    X, y = make_data(task)
+    histories = []
+    for where in ("cpu", device):
+        net = make_net(
+            task,
+            where,
+            module__dropout=0.0,
+            train_split=ValidSplit(3),
+            callbacks=[EpochScoring(scoring, lower_is_better=False, name="score")],
+        )
+        history = net.fit(X, y).history_
+        histories.append(history[:, ("score", "train_loss", "valid_loss")])
+    assert_allclose(*histories, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["list", "dataset"])

@@ -390,8 +390,9 @@ class EstimatorNet(NeuralNet):
         self.check_is_fitted()
         with preserve_global_rng():
             batches = list(self.forward_iter(X))
+        # Scores of epochs pass the outputs that skorch kept, on the device of the net.
         outputs = torch.cat(
-            [out[0] if isinstance(out, tuple) else out for out in batches]
+            [(out[0] if isinstance(out, tuple) else out).cpu() for out in batches]
         )
         # numpy has no bfloat16, and half precision is too coarse for probabilities.
         half = outputs.dtype in (torch.float16, torch.bfloat16)
