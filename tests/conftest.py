@@ -19,10 +19,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let all nets live on the device asked for, unless a test names one."""
     device = config.getoption("--device")
-    if device == "cpu":
-        return
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise pytest.UsageError("--device cuda was asked for, but there is no GPU.")
+    if device != "cpu":
+        _set_device(device)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the nets of tests that run modules by hand live on the CPU."""
+    device = item.config.getoption("--device")
+    if device != "cpu":
+        _set_device("cpu" if item.get_closest_marker("on_cpu") else device)
+
+
+def _set_device(device: str) -> None:
+    """Set the default device of nets."""
     from skorch import NeuralNet
 
     from skal.nets import NetClassifier, NetRegressor, ensembles

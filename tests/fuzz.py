@@ -170,7 +170,7 @@ def state_of(learner: ActiveLearner) -> list[Any]:
         found += [len(m._forward_hooks) for m in module.modules()]
         found += [len(m._forward_pre_hooks) for m in module.modules()]
         found += [p.grad is None for p in module.parameters()]
-        found += [t.numpy().tobytes() for t in module.state_dict().values()]
+        found += [t.cpu().numpy().tobytes() for t in module.state_dict().values()]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
@@ -99,6 +100,11 @@ def make_net(
         settings["module__hidden_sizes"] = (16, 12)
         settings["module__dropout"] = 0.2
     return cls(**{**settings, **parameters})
+
+
+def module_on_cpu(net: Any) -> Any:
+    """Copy the module of a net, in eval mode, to run it by hand."""
+    return copy.deepcopy(net.module_).cpu().eval()
 
 
 def with_labeled(estimator: Any, X: Any, y: Any) -> ActiveLearner:

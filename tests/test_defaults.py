@@ -50,6 +50,7 @@ def _same(text: str, value: Any) -> bool:
     return bool(stated == value and isinstance(stated, bool) == isinstance(value, bool))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("name", [*PUBLIC, "skal.stopping"])
 def test_defaults_are_those_of_the_docstrings(name: str) -> None:
     if name == "skal.campaign":

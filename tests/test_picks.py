@@ -128,6 +128,7 @@ def bayesian(cls: Any) -> Any:
     """A tiny net of Bayesian layers."""
     return cls(
         BayesianMLP,
+        device="cpu",  # layers draw from the global generator, another on a GPU
         optimizer=torch.optim.Adam,
         module__hidden_sizes=(8,),
         max_epochs=5,

@@ -164,6 +164,7 @@ def test_weights_kept_in_training_are_left():
         torch.testing.assert_close(tensor, before[key], rtol=0, atol=0)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("module", [Doubling(), Limiting()], ids=["inputs", "weights"])
 def test_gradients_are_those_of_autograd(module):
     net = make_net("regression", module=module).fit(X, Y)

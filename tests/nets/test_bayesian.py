@@ -170,6 +170,7 @@ def test_likelihood_is_that_of_torch_without_its_constant() -> None:
     torch.testing.assert_close(GaussianNLL(0.3, reduction="none")(f, y), full)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
@@ -230,6 +231,7 @@ def test_divergence_is_shared_by_the_rows_that_train() -> None:
     )
 
 
+@pytest.mark.on_cpu
 def test_nets_without_bayesian_layers_have_no_divergence() -> None:
     X, y = blobs(30)
     net = NetClassifier(lr=0.0, max_epochs=1, random_state=0).fit(X, y)
@@ -291,6 +293,7 @@ def predictive_std(net: NetRegressor, x: list[float]) -> np.ndarray:
     return torch.stack(draws).std(0)[:, 0].numpy()
 
 
+@pytest.mark.on_cpu
 def test_posterior_contracts_with_data_and_widens_away_from_them() -> None:
     def fit(n_rows: int) -> NetRegressor:
         X = np.linspace(-1, 1, n_rows, dtype=np.float32)[:, None]
@@ -373,6 +376,7 @@ def test_a_step_has_one_draw_of_a_layer_used_twice() -> None:
     assert module.layer._kept is None
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("n_targets", [1, 4])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_several_targets_have_the_posterior_of_one(

@@ -191,6 +191,7 @@ def test_weights_with_probabilities_from_the_module() -> None:
 # -- predictions ----------------------------------------------------------------------
 
 
+@pytest.mark.on_cpu
 def test_probabilities_are_the_softmax_of_the_outputs() -> None:
     net = NetClassifier(max_epochs=2).fit(X, CODES)
     with torch.no_grad():

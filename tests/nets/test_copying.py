@@ -116,6 +116,7 @@ def test_epochs_of_the_past_are_shared_and_the_last_is_not() -> None:
     assert copied.history[0]["batches"][0] is net.history[0]["batches"][0]
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("kind", ["plain", "lambda", "local class"])
 def test_processes_take_what_the_standard_pickler_does_not(kind: str) -> None:
     net = nets()[kind]

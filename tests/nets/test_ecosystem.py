@@ -258,7 +258,13 @@ def test_callbacks_can_be_set_and_switched_off() -> None:
 def test_optimizers_of_all_kinds() -> None:
     for options in (
         {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.9, "lr": 0.05},
-        {"optimizer": torch.optim.LBFGS, "lr": 0.5, "batch_size": -1, "max_epochs": 20},
+        {
+            "optimizer": torch.optim.LBFGS,
+            "lr": 0.5,
+            "batch_size": -1,
+            "max_epochs": 20,
+            "module__dropout": 0.0,
+        },
         {"optimizer__param_groups": [("head.*", {"lr": 0.01})]},
     ):
         net = NetRegressor(random_state=0, **{"max_epochs": 60, **options}).fit(XR, Y)

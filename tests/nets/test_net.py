@@ -41,6 +41,7 @@ both_nets = pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
 # -- training -------------------------------------------------------------------------
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize(
     "options", [{}, {"module": Unsized()}], ids=["class", "instance"]
 )
@@ -80,6 +81,7 @@ def test_training_continues(how: str) -> None:
         act(X[:, :3], Y)
 
 
+@pytest.mark.on_cpu
 def test_epochs_are_those_of_a_loop_written_by_hand() -> None:
     net = NetRegressor(
         Unsized(outputs=1), max_epochs=2, batch_size=16, iterator_train__shuffle=False
@@ -312,6 +314,7 @@ class Own(DataLoader):
         super().__init__(dataset, batch_size=batch_size, shuffle=True)
 
 
+@pytest.mark.on_cpu
 def test_another_process_gives_the_same() -> None:
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     there = subprocess.run(
@@ -406,6 +409,7 @@ def test_global_generators_are_restored(act: Callable[[Any], Any]) -> None:
 # -- weights of rows ------------------------------------------------------------------
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("batch_size", [-1, 128])
 @both_nets
 def test_a_fit_with_weights_is_a_fit_on_repeated_rows(
@@ -422,6 +426,7 @@ def test_a_fit_with_weights_is_a_fit_on_repeated_rows(
     assert (weighted(given) - plain(given)).abs().max() > 1e-2
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("factor", [1e-300, 1e-44, 1e-30, 1e30, 1e38, 1e300])
 @both_nets
 def test_only_ratios_of_weights_matter(Net: Any, factor: float) -> None:
@@ -452,6 +457,7 @@ def test_the_validation_loss_is_weighted_and_over_all_rows() -> None:
         assert net.history[-1, "valid_loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.on_cpu
 def test_weights_do_not_outlive_the_training() -> None:
     net = NetRegressor(**QUICK).fit(XR, YR, sample_weight=np.linspace(1, 5, 60))
     y_pred, y_true = net.forward(XR), torch.from_numpy(YR)
@@ -544,6 +550,7 @@ def test_datasets(labels: Any) -> None:
     assert net.predict(Subset(dataset, [5, 3])).tolist() == expected[[5, 3]].tolist()
 
 
+@pytest.mark.on_cpu
 def test_a_dataset_class_of_the_user() -> None:
     net = NetRegressor(dataset=Doubling, dataset__factor=2.0, max_epochs=60, lr=0.02)
     assert net.fit(XR, YR).score(XR, YR) > 0.9

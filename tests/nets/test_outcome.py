@@ -159,6 +159,7 @@ class Smoothed(NetClassifier):
         return loss - 0.01 * y_pred.log_softmax(dim=1).mean()
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("kind", [OwnLoss, OwnStep])
 def test_weights_that_a_loss_does_not_read(kind: type[NetClassifier]) -> None:
     weight = np.linspace(0.1, 3, len(Y))

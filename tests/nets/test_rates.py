@@ -60,6 +60,7 @@ def train_by_hand(
         optimizer.step()
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("n_rows", [40, 1000])
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
 def test_training_is_that_of_a_loop_written_by_hand(Net: Any, n_rows: int) -> None:

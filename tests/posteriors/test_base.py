@@ -96,6 +96,7 @@ def test_pools_of_other_kinds_than_tables():
     assert torch.allclose(collect(MCDropout(n_draws=2), net, dataset), expected)
 
 
+@pytest.mark.on_cpu
 def test_other_devices_do_as_the_cpu_does(device):
     net = fit()
     expected = collect(MCDropout(n_draws=3), net)

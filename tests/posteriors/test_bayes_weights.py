@@ -20,6 +20,7 @@ def linear():
     return net.fit(X, TARGET)
 
 
+@pytest.mark.on_cpu
 def test_moments_of_a_linear_model():
     net = linear()
     outputs = collect(BayesWeights(n_draws=4000), net)[:, :, 0]
@@ -34,6 +35,7 @@ def test_moments_of_a_linear_model():
     assert bool((error < 5 * (variance / 4000).sqrt()).all())
 
 
+@pytest.mark.on_cpu
 def test_all_rows_see_the_same_weights():
     # A linear model's outputs are linear in x, draw by draw.
     outputs = collect(BayesWeights(n_draws=3), linear())[:, :, 0]
@@ -46,6 +48,7 @@ def test_all_rows_see_the_same_weights():
     assert blocked.shape == (3, 60, 1)
 
 
+@pytest.mark.on_cpu
 def test_classification_by_seed_and_without_a_trace():
     net = NetClassifier(BayesianMLP, max_epochs=2, random_state=0).fit(X, Y)
     with unchanged(net):

@@ -60,6 +60,7 @@ def moments(weight, X=X):
     return design.T @ (design * np.broadcast_to(weight, len(X))[:, None])
 
 
+@pytest.mark.on_cpu
 def test_regression_is_bayesian_linear_regression_on_the_features():
     # A linear net, so that the features are X; targets scaled, so that units matter.
     net = NetRegressor(module__hidden_sizes=(), max_epochs=200, lr=0.02)
@@ -116,6 +117,7 @@ def test_the_kronecker_product_is_exact_where_rows_share_their_curvature():
     assert torch.allclose(one.T @ one, two.T @ two)
 
 
+@pytest.mark.on_cpu
 def test_classification_spreads_away_from_the_labels():
     net = NetClassifier(module__hidden_sizes=(20,), max_epochs=50, random_state=0)
     fitted = learner(net)
@@ -131,12 +133,14 @@ def test_classification_spreads_away_from_the_labels():
     )
 
 
+@pytest.mark.on_cpu
 def test_a_wide_head_takes_the_kronecker_product():
     net = NetClassifier(module__hidden_sizes=(800,), max_epochs=1, random_state=0)
     proba = collect(LastLayerLaplace(n_draws=5), learner(net))
     assert torch.allclose(proba.sum(2), torch.ones(5, 60).double())
 
 
+@pytest.mark.on_cpu
 def test_binary_by_one_logit():
     def make():
         return nn.Linear(5, 1)
@@ -171,6 +175,7 @@ def logit_variance(fitted):
     return variance(proba[:, :, 1].log() - proba[:, :, 0].log(), (1, 6))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("how", ["class_weight", "balanced", "pos_weight"])
 def test_a_row_counts_by_the_weight_of_its_class(how):
     # The weights of classes are those of rows: a row of weight 50 stands for 50 rows.
@@ -215,6 +220,7 @@ def test_weights_of_a_criterion_are_those_of_its_loss(smoothing):
         torch.testing.assert_close(_curvature(member, outputs)[i], expected)
 
 
+@pytest.mark.on_cpu
 def test_each_target_has_its_own_noise():
     rng = np.random.default_rng(3)
     targets = np.column_stack([X[:, 0], X[:, 1]]) + [0.01, 1.0] * rng.normal(
@@ -247,6 +253,7 @@ class Tied(nn.Module):
         return self.head(self.first(X).tanh())
 
 
+@pytest.mark.on_cpu
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
 @pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "older", "tied"])
 def test_heads_whose_weights_are_computed_or_shared(kind):

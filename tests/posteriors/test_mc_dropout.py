@@ -30,6 +30,7 @@ def bald(proba: Tensor) -> Tensor:
     return entropy(proba.mean(0)) - entropy(proba).mean(0)
 
 
+@pytest.mark.on_cpu
 def test_rows_are_probabilities_and_draws_differ():
     proba = collect(MCDropout(n_draws=6), fit())
     assert proba.shape == (6, 60, 3)
@@ -39,6 +40,7 @@ def test_rows_are_probabilities_and_draws_differ():
     assert (distances + torch.eye(6)).min() > 1e-3
 
 
+@pytest.mark.on_cpu
 def test_a_draw_is_one_net_with_units_removed():
     # Outputs of a linear net after dropout are linear in its mask: fit the mask of a
     # draw on half of the rows, and it must be a mask, and explain the other half.
@@ -101,6 +103,7 @@ def test_masks_that_are_not_kept_are_the_same_again(monkeypatch):
     assert torch.equal(draws.collect(), kept)
 
 
+@pytest.mark.on_cpu
 def test_bald_ranks_as_that_of_masks_multiplied_by_hand():
     net = fit(max_epochs=20)
     estimate = bald(collect(MCDropout(n_draws=1500), net))
@@ -145,6 +148,7 @@ CHANNELS = {
 }
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_any_kind_drops_as_torch_does_and_the_same_of_every_row(kind):
     side = CHANNELS[kind] or 2

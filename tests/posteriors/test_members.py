@@ -153,6 +153,7 @@ def test_a_committee_of_forests_has_a_model_a_forest():
     assert len(outputs) == 2
 
 
+@pytest.mark.on_cpu
 def test_nets_keep_their_precision_and_are_not_changed():
     nets = [fit(lr=0.5), fit(lr=0.1)]
     with unchanged(nets[0]), unchanged(nets[1]):
@@ -162,6 +163,7 @@ def test_nets_keep_their_precision_and_are_not_changed():
     assert outputs.sum(2).sub(1).abs().max() < 1e-14  # float32 has 1e-7
 
 
+@pytest.mark.on_cpu
 def test_a_plain_skorch_net_that_missed_a_class_has_columns_by_position():
     seen = Y != 1
     nets = [fit(X=X[seen], y=Y[seen]), fit()]
@@ -171,6 +173,7 @@ def test_a_plain_skorch_net_that_missed_a_class_has_columns_by_position():
     np.testing.assert_allclose(draws.collect()[0], nets[0].predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.on_cpu
 def test_a_committee_of_regressors_speaks_in_one_unit():
     scaled = TransformedTargetRegressor(
         NetRegressor(max_epochs=20, lr=0.01, random_state=0),
@@ -241,6 +244,7 @@ class Ensemble(BaseEnsemble):
         return self
 
 
+@pytest.mark.on_cpu
 def test_ensembles_from_outside_scikit_learn_offer_their_estimators():
     ensemble = Ensemble().fit(X, LABELS)
     draws = draw(Members(), ensemble)
@@ -323,6 +327,7 @@ def quick(name, net):
     return kind(net, n_estimators=2, random_state=0)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("name", [*CLASSIFIERS, "FoldEnsembleClassifier"])
 def test_members_of_classifiers_average_to_what_the_ensemble_says(name):
     net = NetClassifier(**QUICK, module__dropout=0.2)
@@ -334,6 +339,7 @@ def test_members_of_classifiers_average_to_what_the_ensemble_says(name):
     np.testing.assert_allclose(mean, ensemble.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("name", [*REGRESSORS, "FoldEnsembleRegressor"])
 def test_members_of_regressors_average_to_what_the_ensemble_says(name):
     net = NetRegressor(**QUICK, module__dropout=0.2)

@@ -23,6 +23,7 @@ from tests.posteriors.helpers import TARGET, X, Y, collect, draw, fit
 LABELS = np.array(["a", "b", "c"])[Y]
 
 
+@pytest.mark.on_cpu
 def test_several_nets_give_the_draws_of_all():
     bagging = BaggingClassifier(
         NetClassifier(module__dropout=0.3, max_epochs=1, random_state=0),
@@ -43,6 +44,7 @@ def test_several_nets_give_the_draws_of_all():
         assert float((mean - torch.from_numpy(own)).abs().mean()) < 0.1
 
 
+@pytest.mark.on_cpu
 def test_a_stochastic_ensemble_is_an_ensemble_by_dropout():
     net = NetClassifier(module__dropout=0.3, max_epochs=2, random_state=0)
     ensemble = DeepEnsembleClassifier(net, n_estimators=3, random_state=0)

@@ -36,6 +36,7 @@ def make_net(max_epochs=5, **parameters):
     )
 
 
+@pytest.mark.on_cpu
 def test_a_snapshot_is_the_net_of_its_epoch():
     # BatchNorm's statistics are among what is kept, or these would differ.
     outputs = collect(Snapshots(), make_net(5, warmup=1, every=2).fit(X, Y))
@@ -76,6 +77,7 @@ def test_a_module_that_was_changed_after_training():
         collect(Snapshots(), net)
 
 
+@pytest.mark.on_cpu
 def test_pipelines_clones_and_pickles():
     inner = NetRegressor(max_epochs=3, callbacks=[WeightSnapshots()], random_state=0)
     model = TransformedTargetRegressor(

@@ -144,6 +144,7 @@ def test_a_linear_head_is_exact_at_any_scale():
 # -- as a posterior -----------------------------------------------------------------
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("scaling", ["per_tensor", "global"])
 def test_draws_are_the_net_by_perturbed_weights(scaling):
     net = fit()

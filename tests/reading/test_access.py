@@ -242,6 +242,7 @@ def test_a_net_without_linear_head():
     assert NetAccess(net, head="0").features(Rows(X[:, :, None])).shape == (40, 5)
 
 
+@pytest.mark.on_cpu
 def test_the_head_of_a_bayesian_net_is_found_and_read_at_its_mean():
     net = NetClassifier(BayesianMLP, max_epochs=2, random_state=0).fit(X, Y)
     layers = [m for m in net.module_.modules() if isinstance(m, BayesLinear)]
@@ -502,6 +503,7 @@ def test_a_module_that_refers_to_itself_is_read_in_eval_mode():
     assert torch.equal(outputs, plain(net, X))
 
 
+@pytest.mark.on_cpu
 def test_sparse_rows_after_transformers_are_never_dense_at_once(monkeypatch):
     words = np.array([f"w{k}" for k in range(3000)])
     texts = [" ".join(words[k : k + 3]) for k in range(2000)]

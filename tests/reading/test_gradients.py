@@ -138,6 +138,7 @@ def eye_vectors(m: int, n_outputs: int) -> Tensor:
     return torch.eye(n_outputs).expand(m, n_outputs, n_outputs)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("two_targets", [False, True])
 def test_each_layer_of_an_mlp_equals_autograd(two_targets):
     X, y = make_data("regression")
@@ -156,6 +157,7 @@ def test_each_layer_of_an_mlp_equals_autograd(two_targets):
     assert start == expected.shape[2]
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("module", [Twice, Mixed, Aside, Sequence])
 @pytest.mark.parametrize("two_targets", [False, True])
 def test_kernel_of_any_module_equals_autograd(module, two_targets):
@@ -167,6 +169,7 @@ def test_kernel_of_any_module_equals_autograd(module, two_targets):
     torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("n_steps", [5, 7, 8])
 @pytest.mark.parametrize("m", [1, 5, 8, 23])
 def test_as_many_steps_as_rows(n_steps, m):
@@ -177,6 +180,7 @@ def test_as_many_steps_as_rows(n_steps, m):
     torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.on_cpu
 def test_frozen_parameters_have_no_gradients():
     access = fitted(Mixed)
     module = access.module
@@ -207,6 +211,7 @@ class Steps(nn.Module):
         return self.head(self.step(X[:, :, None]).tanh().flatten(1))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("frozen", ["weight", "bias"])
 def test_one_parameter_of_a_layer_of_steps_is_frozen(frozen):
     access = fitted(Steps)
@@ -217,6 +222,7 @@ def test_one_parameter_of_a_layer_of_steps_is_frozen(frozen):
     torch.testing.assert_close(found, flat @ flat.T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.on_cpu
 def test_last_layer_is_the_features_with_one_appended():
     access = NetAccess(make_net("regression").fit(*make_data("regression")))
     pool = Rows(make_data("regression", 13, seed=1)[0])
@@ -227,6 +233,7 @@ def test_last_layer_is_the_features_with_one_appended():
     assert (factors.outputs == 1).all()
 
 
+@pytest.mark.on_cpu
 def test_last_layer_before_a_softmax_has_its_jacobian():
     module = nn.Sequential(nn.Linear(N_FEATURES, 4), nn.ReLU(), nn.Linear(4, 3))
     module = nn.Sequential(*module, nn.Softmax(dim=1))
@@ -238,6 +245,7 @@ def test_last_layer_before_a_softmax_has_its_jacobian():
     torch.testing.assert_close(gram([factors]), flat @ flat.T)
 
 
+@pytest.mark.on_cpu
 def test_directions_are_contracted_with_the_outputs():
     access = NetAccess(make_net("classification").fit(*make_data("classification")))
     pool = make_data("classification", 12, seed=1)[0]
@@ -271,6 +279,7 @@ def test_chunks_and_batches_change_nothing(module, monkeypatch):
         torch.testing.assert_close(found, layer)
 
 
+@pytest.mark.on_cpu
 def test_inputs_in_a_dict():
     class Two(nn.Module):
         def __init__(self, n_outputs: int = 1) -> None:
@@ -369,6 +378,7 @@ def test_on_the_device_of_the_net(cls, device):
     )
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize(
     ("module", "lengths"),
     [
@@ -453,6 +463,7 @@ class Regularized(nn.Module):
         return self.head(self.hidden(X).tanh()) * (1 + scale)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize(
     "module",
     [Attention, Encoder, Functional, partial(Functional, called=True), Regularized],
@@ -524,6 +535,7 @@ class Sorted(nn.Module):
         return self.head(hidden)[back]
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("sorts_pool", [None, False, True])
 @pytest.mark.parametrize("ascending", [False, True])
 @pytest.mark.parametrize("until", [1, 2])
@@ -563,6 +575,7 @@ class Sometimes(nn.Module):
         return self.head(hidden)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("kind", ["all rows", "skipped", "some rows", "again"])
 def test_layers_that_only_some_batches_run(kind):
     access = fitted(partial(Sometimes, kind=kind))
@@ -664,6 +677,7 @@ class Prototypes(nn.Module):
         return self.head(self.prototypes(self.first(X).tanh()))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("module", [Scalars, Prototypes])
 def test_scalars_and_weights_that_are_normalized_in_place(module):
     access = fitted(module)

@@ -66,7 +66,7 @@ def explicit_lcmd(nets, pools, labeled, n=6):
             layers += per_row_gradients(access, Rows(own), directions=directions)
         return GradientEmbedding(layers)
 
-    return lcmd(embed(pools), n, embed(labeled)).indices.numpy()
+    return lcmd(embed(pools), n, embed(labeled)).indices.cpu().numpy()
 
 
 # -- ensembles of nets ----------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_a_subclass_of_bagging_is_read_on_the_columns_of_its_parts():
     for posterior in (Members(), MCDropout(n_draws=2)):
         draws = posterior.draw(Pool(ensemble, POOL), torch.Generator())
         assert draws.n_draws == 3 * (1 if isinstance(posterior, Members) else 2)
-    outputs = Members().draw(Pool(ensemble, POOL), torch.Generator()).collect()
+    outputs = Members().draw(Pool(ensemble, POOL), torch.Generator()).collect().cpu()
     np.testing.assert_allclose(
         outputs.mean(0)[:, 0], ensemble.predict(POOL), rtol=1e-5, atol=1e-6
     )
@@ -162,7 +162,7 @@ def test_voting_by_pipelines_of_nets_with_codes_for_labels():
     draws = Members().draw(Pool(learner, POOL), torch.Generator())
     assert draws.classes.tolist() == ["low", "mid", "top"]
     np.testing.assert_allclose(
-        draws.collect().mean(0), model.predict_proba(POOL), atol=1e-6
+        draws.collect().mean(0).cpu(), model.predict_proba(POOL), atol=1e-6
     )
     assert len(BADGE(random_state=0).select(learner, POOL, 3).indices) == 3
 

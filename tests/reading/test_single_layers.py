@@ -167,6 +167,7 @@ LOCAL = {
 }
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("directions", [None, three_directions])
 @pytest.mark.parametrize("kind", LOCAL)
 def test_layers_differentiated_alone_equal_autograd(kind: str, directions) -> None:
@@ -176,6 +177,7 @@ def test_layers_differentiated_alone_equal_autograd(kind: str, directions) -> No
     assert {"first", inner, "head"} <= hooked
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("frozen", ["weight", "bias"])
 def test_frozen_parameters_of_a_layer(frozen: str) -> None:
     access = access_of(Around(nn.LayerNorm(4)))
@@ -190,6 +192,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("directions", [None, three_directions])
 @pytest.mark.parametrize("kind", WHOLE)
 def test_layers_that_cannot_run_alone_are_read_with_the_module(
@@ -202,11 +205,13 @@ def test_layers_that_cannot_run_alone_are_read_with_the_module(
     assert "head" in hooked
 
 
+@pytest.mark.on_cpu
 def test_a_layer_with_integers_as_outputs() -> None:
     torch.manual_seed(0)
     assert "codes" not in check_gradients(access_of(Quantized()))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.filterwarnings("ignore:The outputs of Around")
 def test_a_layer_that_mixes_rows_is_not_read_alone() -> None:
     reader = GradientReader(access_of(Around(MixesRows())))
@@ -214,6 +219,7 @@ def test_a_layer_that_mixes_rows_is_not_read_alone() -> None:
     assert "layer" not in reader._chosen[0]
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("periodic", [None, [0, 2, 5]])
 @pytest.mark.parametrize("directions", [None, three_directions])
 def test_a_module_of_tables_equals_autograd(periodic, directions) -> None:
@@ -226,6 +232,7 @@ def test_a_module_of_tables_equals_autograd(periodic, directions) -> None:
     }
 
 
+@pytest.mark.on_cpu
 def test_members_of_a_fold_ensemble_equal_autograd() -> None:
     ensemble = FoldEnsembleRegressor(
         2, hidden_sizes=(7, 5), max_steps=20, others=None, random_state=0

@@ -12,14 +12,14 @@ from skal.rng import resolve_rng, seed_from
 from skal.selection import kmeans_pp
 from skal.spaces import Dense
 from skal.strategies.badge import BADGE
-from tests.models import N_FEATURES, make_data, make_net
+from tests.models import N_FEATURES, make_data, make_net, module_on_cpu
 
 POOL = make_data("classification", 60, seed=1)[0]
 
 
 def gradients(net, X: np.ndarray) -> torch.Tensor:
     """Gradients of the loss at the own label by the last layer, row by row."""
-    module = net.module_.eval()
+    module = module_on_cpu(net)
     layers = [m for m in module.modules() if isinstance(m, nn.Linear)]
     rows = []
     for x in torch.as_tensor(X, dtype=torch.float32):

@@ -13,7 +13,7 @@ from torch import nn
 from skal import ActiveLearner, Committee
 from skal.exceptions import UnsuitableLearnerError
 from skal.strategies import CAL
-from tests.models import N_FEATURES, make_data, make_net, with_labeled
+from tests.models import N_FEATURES, make_data, make_net, module_on_cpu, with_labeled
 
 X, Y = make_data("classification")
 POOL = make_data("classification", 43, seed=1)[0]
@@ -22,7 +22,7 @@ POOL = make_data("classification", 43, seed=1)[0]
 def read(net, rows: np.ndarray, body: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Features and probabilities of a sequence of layers."""
     with torch.no_grad():
-        module = net.module_.eval()
+        module = module_on_cpu(net)
         z = module[:body](torch.as_tensor(rows, dtype=torch.float32))
         outputs = module[body:](z).double()
     if outputs.shape[1] == 1:
@@ -87,6 +87,7 @@ def test_labeled_rows_have_no_contrast_with_themselves():
     np.testing.assert_allclose(scores, 0, atol=1e-12)
 
 
+@pytest.mark.on_cpu
 def test_features_of_length_one_are_compared():
     # Of a linear net the inputs are the features: the far row in the same direction
     # is the neighbor, not the near one in another.

@@ -21,7 +21,7 @@ from skal.strategies import (
     TypiClust,
 )
 from skal.strategies.centers import LCMD, KMeansPP, MaxDist
-from tests.models import make_data, make_net, with_labeled
+from tests.models import make_data, make_net, module_on_cpu, with_labeled
 
 POOL = make_data("regression", 60, seed=1)[0]
 STRATEGIES = [LCMD, KMeansPP, MaxDist]
@@ -36,7 +36,7 @@ def make_learner(task: str = "regression", two_targets: bool = False) -> ActiveL
 
 def gradients(net, X: np.ndarray, task: str = "regression") -> torch.Tensor:
     """Gradients of each output, or of the loss at the own label, row by row."""
-    module = net.module_.eval()
+    module = module_on_cpu(net)
     rows = []
     for x in torch.as_tensor(X, dtype=torch.float32):
         outputs = module(x[None]).reshape(1, -1)
@@ -108,7 +108,7 @@ def test_pool_and_labeled_rows_share_the_sketch():
 def test_other_spaces(cls):
     learner = make_learner()
     net, X = learner.estimator, learner.X_training
-    body = net.module_.eval().body
+    body = module_on_cpu(net).body
     with torch.no_grad():
         last = [
             torch.cat([z := body(torch.as_tensor(x).float()), torch.ones(len(z), 1)], 1)

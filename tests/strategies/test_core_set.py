@@ -10,13 +10,13 @@ import torch
 
 from skal import ActiveLearner, Committee
 from skal.strategies import CoreSet, MaxDist
-from tests.models import make_data, make_net
+from tests.models import make_data, make_net, module_on_cpu
 
 POOL = make_data("regression", 30, seed=1)[0]
 
 
 def features(net, X: np.ndarray) -> np.ndarray:
-    layers = list(net.module_.eval().children())
+    layers = list(module_on_cpu(net).children())
     body = layers[0][:-1] if len(layers) == 1 else torch.nn.Sequential(*layers[:-1])
     with torch.no_grad():
         return body(torch.as_tensor(X, dtype=torch.float32)).double().numpy()

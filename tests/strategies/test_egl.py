@@ -93,18 +93,21 @@ def net(request):
     return make_net("classification", **settings).fit(X, y)
 
 
+@pytest.mark.on_cpu
 def test_last_layer_equals_autograd(net):
     expected = by_autograd(net, POOL, list(net.module_[2].parameters()))
     scores = EGL().score_samples(net, POOL)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
+@pytest.mark.on_cpu
 def test_all_layers_equal_autograd(net):
     expected = by_autograd(net, POOL, list(net.module_.parameters()))
     scores = EGL(space="gradients").score_samples(net, POOL)
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("module", [Twice, Mixed])
 def test_layers_of_any_kind_equal_autograd(module):
     net = make_net("classification", module=module, module__n_outputs=3).fit(X, Y)
@@ -113,6 +116,7 @@ def test_layers_of_any_kind_equal_autograd(module):
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
+@pytest.mark.on_cpu
 def test_last_layer_of_a_softmax_in_closed_form():
     net = make_net("classification", module=body()).fit(X, Y)
     rows = torch.as_tensor(POOL, dtype=torch.float32)
@@ -125,6 +129,7 @@ def test_last_layer_of_a_softmax_in_closed_form():
     np.testing.assert_allclose(EGL().score_samples(net, POOL), expected, rtol=1e-5)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("frozen", ["weight", "bias"])
 def test_frozen_parameters_do_not_count(frozen):
     net = make_net("classification", module=body()).fit(X, Y)
@@ -137,6 +142,7 @@ def test_frozen_parameters_do_not_count(frozen):
         )
 
 
+@pytest.mark.on_cpu
 def test_tied_weights_count_once():
     class Tied(nn.Module):
         def __init__(self) -> None:
@@ -176,6 +182,7 @@ def test_a_softmax_is_read_in_one_pass(monkeypatch):
     np.testing.assert_allclose(EGL().score_samples(net, POOL), expected[0], rtol=1e-5)
 
 
+@pytest.mark.on_cpu
 def test_the_head_that_is_named():
     net = make_net("classification", module=body()).fit(X, Y)
     expected = by_autograd(net, POOL, list(net.module_[0].parameters()))

@@ -15,7 +15,7 @@ from skal.exceptions import UnsuitableLearnerError
 from skal.nets import DeepEnsembleRegressor, WeightSnapshots
 from skal.posteriors import MCDropout, Members, Snapshots, WeightNoise
 from skal.strategies import EMCM
-from tests.models import make_data, make_net
+from tests.models import make_data, make_net, module_on_cpu
 from tests.reading.test_gradients import Mixed, Twice
 
 X, Y = make_data("regression")
@@ -25,13 +25,13 @@ TWO = np.stack([Y, 3 * Y**2], axis=1)
 
 def predictions(net, rows: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        outputs = net.module_.eval()(torch.as_tensor(rows, dtype=torch.float32))
+        outputs = module_on_cpu(net)(torch.as_tensor(rows, dtype=torch.float32))
     return outputs.double().numpy().reshape(len(rows), -1)
 
 
 def by_autograd(net, rows, models: list[np.ndarray], space: str) -> list[float]:
     """Mean over models of the length of the gradient of half the squared error."""
-    module = net.module_.eval()
+    module = module_on_cpu(net)
     parameters = list((module if space == "gradients" else module.head).parameters())
     scores = []
     for r, x in enumerate(torch.as_tensor(rows, dtype=torch.float32)):

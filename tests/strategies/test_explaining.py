@@ -51,6 +51,7 @@ def test_a_table_of_a_classifier_by_hand() -> None:
     assert table.attrs["space"] == "auto"
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("strategy", [LCMD(random_state=3), CoreSet()])
 def test_distances_are_those_of_the_space_of_the_strategy(strategy: Any) -> None:
     net = make_net("regression").fit(LABELED, Y[:20])

@@ -80,6 +80,7 @@ def small_nets() -> dict[str, tuple[Any, int, int]]:
     }
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("name", list(small_nets()))
 def test_last_layer_equals_the_definition(name):
     net, i, o = small_nets()[name]
@@ -104,6 +105,7 @@ def test_directions_square_to_the_covariance_of_the_label():
     torch.testing.assert_close(B @ B.mT, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.on_cpu
 def test_long_sketches_approximate_the_information_of_all_layers():
     net = make_learner().estimator
     pool = Pool(net, POOL)
@@ -119,6 +121,7 @@ def test_long_sketches_approximate_the_information_of_all_layers():
             assert abs(inner - exact) < 0.1 * scale
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("space", ["inputs", "features", "own"])
 def test_other_spaces_are_inputs_of_a_layer_of_their_own(space):
     net = make_learner().estimator
@@ -151,6 +154,7 @@ def test_long_vectors_of_a_low_rank_are_shortened_exactly():
     assert _narrow(vectors, 80) is vectors
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("condition", ["auto", True, False])
 @pytest.mark.parametrize("prior", [0.01, 1.0])
@@ -169,6 +173,7 @@ def test_picks_of_dense_matrices(backward, condition, prior):
     assert strategy.select(learner, POOL, 4).indices.tolist() == expected
 
 
+@pytest.mark.on_cpu
 def test_picks_of_information_by_definition():
     learner = make_learner()
     each = by_definition(learner.estimator, POOL, last=True)

@@ -31,6 +31,7 @@ def test_labeled_rows_are_medoids():
         np.testing.assert_array_equal(got.scores, expected.scores)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("space", ["auto", "features", "last_layer", "gradients"])
 def test_rows_are_compared_in_the_space_of_a_net(space):
     learner = with_labeled(make_net("classification").fit(X, Y), X, Y)

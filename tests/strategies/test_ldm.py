@@ -35,6 +35,7 @@ def body_and_head(net):
     return seen[0], linear[-1]
 
 
+@pytest.mark.on_cpu
 def test_scores_are_the_metric_of_features_and_head(net):
     z, head = body_and_head(net)
     rng = resolve_rng(5)
@@ -53,6 +54,7 @@ def test_scores_are_the_metric_of_features_and_head(net):
     np.testing.assert_allclose(metric[picked], metric.sort().values[:6])
 
 
+@pytest.mark.on_cpu
 def test_rank_of_a_linear_net_is_that_of_the_closed_form():
     # Two outputs and no bias: L = arcsin(|v x| / (|v| |x|)) / pi for isotropic x.
     rng = np.random.default_rng(0)
@@ -112,6 +114,7 @@ def test_the_metric_of_a_committee_is_the_mean(net):
     assert spearmanr(scores, one + two)[0] > 0.9
 
 
+@pytest.mark.on_cpu
 def test_a_single_logit():
     module = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 1), nn.Flatten(0))
     net = NeuralNetBinaryClassifier(

@@ -35,6 +35,7 @@ def test_the_unseen_cluster_is_preferred(seed):
     assert strategy.history_[-1]["auc"] > 0.6
 
 
+@pytest.mark.on_cpu
 def test_scores_are_the_mean_of_two_ranks(monkeypatch):
     learner, pool = problem(0)
     strategy = MAL(random_state=0, max_epochs=2)

@@ -84,6 +84,7 @@ def farthest_first(
     return picks, scores
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize(
     ("task", "options", "kind"),
     [
@@ -109,6 +110,7 @@ def test_picks_of_the_slow_version(task, options, kind):
     np.testing.assert_allclose(selection.scores, scores, rtol=1e-4)
 
 
+@pytest.mark.on_cpu
 def test_multi_output_regression():
     net = fitted("regression", n_targets=3)
     strategy = NoiseStability(6, 0.05, random_state=0)
@@ -131,6 +133,7 @@ def lcmd_picks(delta: np.ndarray, n: int, centers: np.ndarray) -> list[int]:
     return picks
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("selection", ["k_center", "lcmd"])
 @pytest.mark.parametrize("centers", ["auto", "origin", "labeled"])
@@ -162,6 +165,7 @@ def test_labeled_centers_need_labeled_rows():
         strategy.select(fitted("regression"), POOL)
 
 
+@pytest.mark.on_cpu
 def test_deviations_are_as_long_as_the_jacobian():
     r"""E of the squared norm is the sum over tensors of zeta^2 |W|^2 |J|^2 / n."""
     net = fitted("regression")

@@ -82,6 +82,7 @@ def distances(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.cdist(one.double(), other.double()).square()
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("space", NAMES)
 def test_distances_of_each_space(space):
     net = make_net("classification").fit(X, Y)
@@ -99,6 +100,7 @@ def test_distances_of_each_space(space):
     assert read_space(Pool(net, POOL), space, None).labeled is None
 
 
+@pytest.mark.on_cpu
 def test_projected_gradients():
     net = make_net("classification").fit(X, Y)
     pool = Pool(with_labeled(net, X, Y), POOL)
@@ -121,6 +123,7 @@ def test_projected_gradients():
         vectors(net, "gradients", n_components=None)
 
 
+@pytest.mark.on_cpu
 def test_auto_is_features_where_there_are_nets():
     net = make_net("classification").fit(X, Y)
     rows, labeled = vectors(with_labeled(net, X, Y), "auto")
@@ -141,6 +144,7 @@ def test_inputs_as_the_model_sees_them():
         np.testing.assert_allclose(labeled, seen.transform(X))
 
 
+@pytest.mark.on_cpu
 def test_members_stand_side_by_side():
     nets = [make_net("classification", random_state=s).fit(X, Y) for s in range(2)]
     committee = Committee([with_labeled(net, X, Y) for net in nets])
@@ -160,6 +164,7 @@ def test_members_stand_side_by_side():
         vectors(mixed, "features")
 
 
+@pytest.mark.on_cpu
 def test_callable_space():
     net = make_net("classification").fit(X, Y)
 
@@ -266,6 +271,7 @@ def test_auto_of_nets_is_what_each_strategy_is_known_for():
         assert auto.space_ == space
 
 
+@pytest.mark.on_cpu
 def test_predictions_of_a_forest():
     forest = RandomForestRegressor(9, random_state=0).fit(R_X, R_Y)
     learner = with_labeled(forest, R_X, R_Y)

@@ -13,7 +13,7 @@ from skal.selection import tessar
 from skal.spaces import Leaves
 from skal.spaces.leaves import leaf_vectors
 from skal.strategies import TESSAR
-from tests.models import make_data, make_net
+from tests.models import make_data, make_net, module_on_cpu
 from tests.strategies.test_centers import gradients
 
 POOL = make_data("regression", 60, seed=1)[0]
@@ -28,7 +28,7 @@ def make_learner(two_targets: bool = False, seed: int = 0) -> ActiveLearner:
 
 
 def last_layer(learner: ActiveLearner, X: np.ndarray) -> torch.Tensor:
-    body = learner.estimator.module_.eval().body
+    body = module_on_cpu(learner.estimator).body
     with torch.no_grad():
         return body(torch.as_tensor(X).float())
 

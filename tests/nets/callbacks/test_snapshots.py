@@ -14,6 +14,7 @@ from skal.nets import NetClassifier, WeightSnapshots
 from tests.nets.callbacks.helpers import X, Y, make_net
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize(
     ("parameters", "epochs"),
     [
@@ -33,7 +34,7 @@ def test_epochs_that_are_kept(parameters, epochs):
     assert len(snapshots.weights_) == len(epochs)
     if 6 in epochs:
         for name, parameter in net.module_.named_parameters():
-            assert torch.equal(snapshots.weights_[-1][name], parameter)
+            assert torch.equal(snapshots.weights_[-1][name], parameter.cpu())
 
 
 def test_a_refit_discards_snapshots_and_further_training_adds_to_them():
@@ -78,6 +79,7 @@ def test_another_net_with_the_same_callback_discards_snapshots():
     assert len(snapshots.weights_) == 6
 
 
+@pytest.mark.on_cpu
 def test_memory_is_bounded_and_constant_tensors_are_stored_once():
     class Frozen(nn.Module):
         def __init__(self):

@@ -75,6 +75,7 @@ def test_members_without_a_seed_are_accepted() -> None:
     np.testing.assert_allclose(other.predict_proba(Xc), exact, rtol=1e-12)
 
 
+@pytest.mark.on_cpu
 def test_stochastic_ensembles_have_members_with_dropout() -> None:
     X, y = blobs()
     ensemble = make("DeepEnsembleClassifier", module__dropout=0.3).fit(X, y)

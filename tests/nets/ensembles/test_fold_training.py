@@ -157,6 +157,7 @@ def train_alone(
     return best[1:]
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("classifier", [False, True])
 @pytest.mark.parametrize("batch_size", [5, 64])
@@ -177,6 +178,7 @@ def test_each_net_equals_one_that_is_trained_alone(
             torch.testing.assert_close(value, state[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.on_cpu
 def test_outputs_are_those_of_the_trained_nets_for_rows_they_did_not_see() -> None:
     folds = deal_folds(len(X), N_NETS, rng())
     nets, others = make_nets(), make_nets()
@@ -204,6 +206,7 @@ def test_outputs_are_those_of_the_trained_nets_for_rows_they_did_not_see() -> No
     assert same == [True, False, False]
 
 
+@pytest.mark.on_cpu
 def test_a_net_with_an_empty_fold_stops_with_the_others() -> None:
     folds = np.arange(len(X)) % 2  # none for the third net
     nets, alone = make_nets(), make_nets()
@@ -219,6 +222,7 @@ def test_a_net_with_an_empty_fold_stops_with_the_others() -> None:
         torch.testing.assert_close(value, state[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("n_rows", [1, 23])
 def test_without_a_held_out_row_nets_train_to_the_last_step(n_rows: int) -> None:
     folds = np.zeros(n_rows, int)

@@ -127,6 +127,7 @@ def test_length_of_cycles_is_checked(cycle_epochs: Any) -> None:
         fit(NetClassifier(), cycle_epochs=cycle_epochs)
 
 
+@pytest.mark.on_cpu
 def test_members_have_the_snapshots_of_their_own_cycles() -> None:
     net = NetClassifier(lr=0.01, callbacks=[WeightSnapshots()])
     ensemble = SnapshotEnsembleClassifier(net, 3, cycle_epochs=4, random_state=0)

@@ -69,6 +69,7 @@ def test_members_compute_the_outputs_of_the_heads() -> None:
     torch.testing.assert_close(module.eval()(rows), outputs.mean(1))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("Net", [NetClassifier, NetRegressor])
 def test_loss_is_the_mean_over_heads(Net: Any) -> None:
     net = multi_head_net(
@@ -103,6 +104,7 @@ def test_validation_sees_the_mean_of_heads() -> None:
     assert len(history[:, "valid_acc"]) == 2
 
 
+@pytest.mark.on_cpu
 def test_weights_of_rows_and_classes() -> None:
     net = multi_head_net(
         NetClassifier(MLP, lr=0.0, max_epochs=1, class_weight={0: 3.0}, random_state=0),
@@ -193,6 +195,7 @@ def test_module_without_a_linear_layer() -> None:
         fit(net)
 
 
+@pytest.mark.on_cpu
 def test_the_divergence_is_the_mean_of_those_of_the_members() -> None:
     net = multi_head_net(
         NetRegressor(BayesianMLP, module__hidden_sizes=(8,), max_epochs=0),
@@ -210,6 +213,7 @@ def test_the_divergence_is_the_mean_of_those_of_the_members() -> None:
     torch.testing.assert_close(net._divergence(), torch.stack(members).mean())
 
 
+@pytest.mark.on_cpu
 def test_members_of_a_bayesian_net_have_the_exact_posterior() -> None:
     n_rows, noise, prior_scale = 12, 0.5, 0.7
     rows = np.linspace(-1, 1, n_rows, dtype=np.float32)[:, None]
@@ -231,6 +235,7 @@ def test_members_of_a_bayesian_net_have_the_exact_posterior() -> None:
         assert scale == pytest.approx(precision**-0.5, rel=0.08)
 
 
+@pytest.mark.on_cpu
 def test_callbacks_see_the_mean_of_the_heads_and_members_their_records() -> None:
     seen = []
 

@@ -93,6 +93,7 @@ def check_same(net: Any, expected: Any) -> None:
         torch.testing.assert_close(value, other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("options", [*SAME, *SAME_CLASSIFIERS], ids=options_id)
 def test_classifiers_equal_those_fitted_alone(options: dict[str, Any]) -> None:
     net = NetClassifier(**{**OPTIONS, **options})
@@ -105,23 +106,27 @@ def test_classifiers_equal_those_fitted_alone(options: dict[str, Any]) -> None:
         check_like_alone(ensemble, X, CODES)
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize("options", SAME_REGRESSORS, ids=options_id)
 def test_regressors_equal_those_fitted_alone(options: dict[str, Any]) -> None:
     net = NetRegressor(**{**OPTIONS, **options})
     check_like_alone(DeepEnsembleRegressor(net, 3, random_state=0), X, Y)
 
 
+@pytest.mark.on_cpu
 def test_two_classes_by_one_output() -> None:
     net = NetClassifier(criterion=nn.BCEWithLogitsLoss, **OPTIONS)
     labels = np.where(CODES == 1, "yes", "no")
     check_like_alone(DeepEnsembleClassifier(net, 3, random_state=0), X, labels)
 
 
+@pytest.mark.on_cpu
 def test_several_targets() -> None:
     ensemble = DeepEnsembleRegressor(NetRegressor(**OPTIONS), 3, random_state=0)
     check_like_alone(ensemble, X, np.stack([Y, -Y, Y**2], 1))
 
 
+@pytest.mark.on_cpu
 @pytest.mark.parametrize(
     "rows",
     [sparse.csr_matrix(X), sparse.coo_matrix(X), X.reshape(61, 2, 2), X.astype("f8")],
@@ -163,6 +168,7 @@ ALONE: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.on_cpu
 def test_only_plain_nets_can_be_trained_simultaneously() -> None:
     assert can_train_together(NetClassifier(), X)
     for options in ALONE:
@@ -188,6 +194,7 @@ def test_otherwise_members_are_fitted_one_after_the_other(cause: str) -> None:
         np.testing.assert_array_equal(member.predict_proba(X), alone.predict_proba(X))
 
 
+@pytest.mark.on_cpu
 def test_training_one_after_the_other_can_be_requested() -> None:
     net = NetClassifier(**OPTIONS)
     fitted = [

@@ -117,6 +117,7 @@ def by_hand(
     return module, predictor, rankings
 
 
+@pytest.mark.on_cpu
 @every_task
 @pytest.mark.parametrize(
     ("detach_after", "n_attached"),
@@ -235,6 +236,7 @@ def test_weights_of_rows_count_in_the_task_and_not_in_the_ranking() -> None:
 # -- predicted losses -----------------------------------------------------------------
 
 
+@pytest.mark.on_cpu
 @every_task
 def test_predicted_losses_are_the_loss_module_of_the_blocks(
     net: Any, plain: Any, data: Any
