@@ -197,6 +197,9 @@ class _States:
         random.setstate(self.python)
         if self.cuda:
             torch.cuda.set_rng_state_all(self.cuda)
+        elif torch.cuda.is_initialized():
+            # Its generators started within the block, from the seed there.
+            torch.cuda.manual_seed_all(torch.initial_seed())
 
 
 def _seed_torch(seed: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import importlib
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +268,31 @@ def test_committee_of_nets(device: str) -> None:
     ]
     positions, _ = Committee(learners, BALD()).query(X, n_instances=3)
     assert len(set(positions)) == 3
+
+
+PROGRAM = """
+import torch
+from tests.models import make_data, make_net
+torch.manual_seed(3)
+if {fits}:
+    make_net("regression", "{device}").fit(*make_data("regression"))
+print(torch.rand(4, device="{device}").tolist())
+"""
+
+
+@pytest.mark.slow
+def test_the_first_fit_on_the_device_does_not_seed_it(device: str) -> None:
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(device=device, fits=fits)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[1],
+        ).stdout
+        for fits in (True, False)
+    ]
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
