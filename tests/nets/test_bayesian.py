@@ -203,6 +203,7 @@ def test_the_loss_of_an_epoch_contains_the_divergence_once(
     assert sum(batches) == pytest.approx(total.item(), rel=1e-4)
 
 
+@pytest.mark.on_cpu
 def test_divergence_is_shared_by_the_rows_that_train() -> None:
     X, y = blobs(50)
     net = NetClassifier(
