@@ -26,7 +26,7 @@ class WeightsOfEpochs(Callback):
         self.weights_: list[np.ndarray] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        self.weights_.append(net.module_.head.weight.detach().numpy().copy())
+        self.weights_.append(net.module_.head.weight.detach().cpu().numpy().copy())
 
 
 def fit(net: NetClassifier, **options: Any) -> SnapshotEnsembleClassifier:
@@ -40,7 +40,7 @@ def test_members_are_the_ends_of_cycles() -> None:
     seen = dict(ensemble.estimators_[0].callbacks_)["WeightsOfEpochs"].weights_
     assert len(seen) == 12
     for k, member in enumerate(ensemble.estimators_):
-        weight = member.module_.head.weight.detach().numpy()
+        weight = member.module_.head.weight.detach().cpu().numpy()
         np.testing.assert_array_equal(weight, seen[4 * k + 3])
     assert not np.array_equal(seen[3], seen[7])
 
