@@ -31,6 +31,7 @@ from skal.reading.decisions import decision_values
 from skal.reading.unwrapping import (
     accepts_nan,
     defines,
+    estimator_of,
     innermost,
     is_net,
     is_sklearn_own,
@@ -101,7 +102,7 @@ class Member:
 
         Parameters
         ----------
-        estimator : estimator
+        estimator : learner or estimator
         rows, labeled : Rows
             As the learner holds them.
         y : array-like or None
@@ -125,7 +126,10 @@ class Member:
         """
         if self.whole is None:
             return []
-        *around, inner = walk(self.whole.estimator)
+        outer = self.whole.estimator
+        *around, inner = walk(outer)
+        if estimator_of(outer) is not outer:  # a learner
+            around.insert(0, outer)
         asked = [*around, inner] if is_net(inner) else around
         return [estimator for estimator in asked if defines(estimator, method)]
 

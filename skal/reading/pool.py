@@ -160,7 +160,7 @@ class Pool:
                 X = seen.setdefault(tuple(names), X)
             own = list(distinct.values()) if together else [pair] if pair else []
             labeled = self._labeled(own, names) if own else (None, None)
-            member = Member.of(outer, Rows(X, name=self.name), *labeled)
+            member = Member.of(learner, Rows(X, name=self.name), *labeled)
             # The units of a single member are those of all its parts.
             n_shared = len(member.target_transformers) if len(learners) == 1 else 0
             members.append(replace(member, index=k, n_shared=n_shared))

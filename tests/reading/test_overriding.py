@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import modAL.models
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -86,6 +87,18 @@ def test_own_probabilities_are_asked(Strategy: Any, kind: str) -> None:
     learner = with_labeled(model, X, Y)
     for asked in (model, learner):
         assert_allclose(Strategy().score_samples(asked, POOL), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("base", [ActiveLearner, modAL.models.ActiveLearner])
+def test_own_probabilities_of_a_learner_are_asked(base: Any) -> None:
+    class OwnLearner(base):
+        predict_proba = own
+
+    estimator = make_pipeline(StandardScaler(), LogisticRegression())
+    learner = OwnLearner(estimator, X_training=X, y_training=Y)
+    p = np.sort(own(None, POOL), axis=1)
+    scores = Margin().score_samples(learner, POOL)
+    assert_allclose(scores, p[:, 1] - p[:, 2], rtol=1e-6)
 
 
 def test_own_probabilities_within_a_pipeline_see_its_transformed_rows() -> None:
