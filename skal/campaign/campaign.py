@@ -204,7 +204,8 @@ class Campaign(Asker):
         check_task(strategy, task)
         pool = CampaignPool(X_pool, ids, display)
         meta = {
-            "uid": uuid.uuid4().hex[:8],
+            # A letter first: programs for tables would read "9948179e-1" as a number.
+            "uid": f"c{uuid.uuid4().hex[:7]}",
             "task": task,
             "classes": labels.classes,
             "target": target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_files_filled_in_by_pandas(
         filled["label"] = 1.5
         filled.to_excel(path, index=False)
     assert campaign.tell_file(path).counts == {"new": 20}
+
+
+def test_names_of_batches_are_not_read_as_numbers(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = uuid.UUID("9948179e" + "0" * 24)
+    monkeypatch.setattr("skal.campaign.campaign.uuid.uuid4", lambda: drawn)
+    campaign = make()
+    path = tmp_path / "a.csv"
+    campaign.ask(3).to_csv(path)
+    filled = pd.read_csv(path)
+    filled["label"] = 1.5
+    filled.to_csv(path, index=False)
+    assert campaign.tell_file(path).counts == {"new": 3}
 
 
 def test_cells_that_programs_would_compute_are_escaped(

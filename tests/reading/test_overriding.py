@@ -18,6 +18,7 @@ from sklearn.svm import LinearSVC
 from skal.learners import ActiveLearner, Committee
 from skal.nets import NetClassifier
 from skal.posteriors import WeightNoise
+from skal.reading.pool import Pool
 from skal.strategies import (
     BALD,
     LCMD,
@@ -26,7 +27,6 @@ from skal.strategies import (
     LeastConfident,
     Margin,
     PredictiveVariance,
-    UHerding,
 )
 from tests.models import make_data, make_net, with_labeled
 
@@ -133,9 +133,10 @@ def test_several_models_of_a_net_are_warned_of_unless_they_predict_the_same() ->
 
 
 def test_labeled_rows_are_asked_in_the_same_way() -> None:
-    learner = with_labeled(scaled(LogisticRegression()).fit(X, Y), X, Y)
-    strategy = UHerding(temperature=1.0, random_state=0)
-    assert len(set(strategy.select(learner, POOL, 3).indices)) == 3
+    pool = Pool(with_labeled(scaled(LogisticRegression()).fit(X, Y), X, Y), POOL)
+    for rows, labeled in ((POOL, False), (X, True)):
+        (found,) = pool.proba(labeled=labeled)
+        assert_allclose(found.numpy(), own(None, rows), rtol=1e-6)
 
 
 def test_own_decision_function() -> None:
