@@ -215,7 +215,7 @@ def table(lines: list[dict[str, Any]], devices: list[str]) -> pd.DataFrame:
     shown["MB"] = data["MB"].map(lambda v: "" if pd.isna(v) else f"{v:.0f}")
     for column in ("in common", "same again"):
         if column in data:
-            shown[column] = data[column].astype(object).fillna("")
+            shown[column] = data[column].astype(object).where(data[column].notna(), "")
     return shown.set_index("problem")
 
 

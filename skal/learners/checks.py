@@ -20,6 +20,7 @@ from skal.contexts import hiding
 from skal.reading.pool import Pool
 from skal.rows import (
     array_if_tensor,
+    arrays_in,
     find_bad_rows,
     find_masked_rows,
     n_rows,
@@ -153,7 +154,7 @@ def _check_labels(y: Any) -> None:
     values = as_pandas(y) if is_other_table(y) else array_if_tensor(y)
     if isinstance(values, list | tuple):
         # numpy would convert NaN beside strings to the word 'nan'.
-        values = pd.Series(list(values), dtype=object)
+        values = pd.Series(arrays_in(values), dtype=object)
     cells = np.asarray(pd.isna(values))
     if isinstance(values, np.ma.MaskedArray):
         cells = cells | np.ma.getmaskarray(values)

@@ -199,7 +199,7 @@ def check_labels(net: Any, X: Any, y: Any) -> np.ndarray:
     """Validate class labels and convert them to shape (m,)."""
     if isinstance(y, list | tuple):
         # numpy would convert NaN beside strings to the string 'nan'.
-        _check_none_missing(pd.Series(list(y), dtype=object))
+        _check_none_missing(pd.Series(arrays_in(y), dtype=object))
     y = _require_target(net, X, y)
     shape: Any = np.shape(y) if isinstance(y, list | tuple) else getattr(y, "shape", ())
     if len(shape) == 2 and shape[1] > 1:
@@ -346,7 +346,7 @@ def check_groups(groups: Any, n_rows: int) -> np.ndarray:
         If there is not one group for each row, or a group is missing.
     """
     if isinstance(groups, list | tuple):  # of which some may be tuples
-        groups = pd.Series(list(groups), dtype=object)
+        groups = pd.Series(arrays_in(groups), dtype=object)
     groups = _as_ndarray(groups, "groups")
     shape = np.shape(groups)
     if len(shape) != 1:
