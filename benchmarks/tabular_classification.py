@@ -15,7 +15,8 @@ small tables, because skal's default net takes six times as long to fit.  The
 recommended learner, the fold ensemble, takes 25 times as long; it is played only if it
 is named.  Strategies that read several models use 20 dropout masks of the net, the
 trees of a forest, the members of the ensemble, and otherwise 5 models that are bagged
-at each query.
+at each query.  LossPrediction is left out, since it requires a net that is trained to
+predict its losses.
 """
 
 from __future__ import annotations
@@ -56,21 +57,13 @@ from skal.nets import NetClassifier, WeightSnapshots
 from skal.nets.ensembles import FoldEnsembleClassifier
 from skal.posteriors import Bagged
 from skal.strategies import (
-    BAIT,
-    BALD,
-    LCMD,
     ClusterMargin,
-    CoreSet,
-    Entropy,
+    DiverseMiniBatch,
     InformationDensity,
     LabelDispersion,
     Margin,
-    MaxHerding,
-    Random,
     Stochastic,
-    TypiClust,
     UHerding,
-    VoteEntropy,
 )
 from skal.tabular import make_tabular_preprocessor
 
@@ -85,9 +78,8 @@ NET, FOREST, LINEAR, CATBOOST, ENSEMBLE = (
 SETS = tuple(name for name, task in TABLES.items() if task == "classification")
 N_INITIAL, N_INSTANCES, N_QUERIES = 20, 10, 15
 MOST_ROWS, MOST_TEST = 1000, 500
-#: Train nets on the pool or beside the learner, or take seconds for each query: played
-#: only if they are named.
-SLOW = ("VAAL", "MAL", "LossPrediction", "BatchBALD", "EGL")
+#: Take seconds for each query: played only if they are named.
+SLOW = ("VAAL", "MAL", "BatchEPIG")
 #: Played with three seeds before the others are played with one.
 FIRST = (
     *("Random", "Margin", "Entropy", "BADGE", "BALD", "LCMD", "CoreSet"),
@@ -101,34 +93,27 @@ def strategies(learner: str) -> dict[str, Any]:
     wrapped = {
         "Margin, stochastic": Stochastic(Margin()),
         "ClusterMargin": ClusterMargin(),
+        "DiverseMiniBatch": DiverseMiniBatch(),
         "InformationDensity": InformationDensity(),
         "UHerding": UHerding(),
     }
     if learner == NET:
-        found = {**strategies_for("classification"), **wrapped}
-        found["LabelDispersion"] = LabelDispersion()  # reads the kept epochs
-        return found
-    found = {
-        "Random": Random(),
-        "Margin": Margin(),
-        "Entropy": Entropy(),
-        "LCMD": LCMD(),
-        "CoreSet": CoreSet(),
-        "TypiClust": TypiClust(),
-        "MaxHerding": MaxHerding(),
-        **wrapped,
-    }
+        found = strategies_for("classification", left_out=("LossPrediction",))
+        # It reads the kept epochs.
+        return {**found, **wrapped, "LabelDispersion": LabelDispersion()}
+    posterior = Bagged(n_estimators=5) if learner == LINEAR else None
+    left_out = ["LabelDispersion"]
     if learner in (FOREST, ENSEMBLE):
-        return {**found, "BALD": BALD(), "VoteEntropy": VoteEntropy()}
-    if learner == LINEAR:
-        bagged = Bagged(n_estimators=5)
-        return {
-            **found,
-            "BAIT": BAIT(),
-            "BALD": BALD(bagged),
-            "VoteEntropy": VoteEntropy(bagged),
-        }
-    return found
+        left_out.append("BAIT")  # refuses 26 classes: too much memory
+    found = strategies_for(
+        "classification",
+        left_out=left_out,
+        posterior=posterior,
+        nets=False,
+    )
+    if learner == CATBOOST:  # 5 more fits for each query of those
+        found = {s: f for s, f in found.items() if not hasattr(f, "posterior")}
+    return {**found, **wrapped}
 
 
 def make(learner: str, seed: int) -> Any:
@@ -228,54 +213,81 @@ def whole(data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return kept_rows, sorted(set(data["strategy"]) - set(shown))
 
 
+def groups(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame, list[str]]]:
+    """Divide the campaigns of a learner into those that are reported together.
+
+    Returns
+    -------
+    groups : list of (title, data, strategies left out)
+        First the strategies with the most seeds; then, if others have fewer, all
+        of them, on the seeds and sets that all have played.
+    """
+    everything, left_out = whole(data)
+    n_seeds = losses(data).notna().groupby("set").sum().min()
+    most = n_seeds.index[n_seeds == n_seeds.max()]
+    first, _ = whole(data[data["strategy"].isin(most)])
+    if set(first["strategy"]) >= set(everything["strategy"]):
+        return [("{}", first, left_out)]
+    return [("{}", first, []), ("All strategies, {}", everything, left_out)]
+
+
 def section(learner: str, data: pd.DataFrame, folder: Path) -> list[str]:
     """Write the part of a learner."""
-    data, left_out = whole(data)
-    table = losses(data)
-    names = [s for s in strategies(learner) if s in table]
-    table = table[names]
+    parts: list[str] = []
+    for title, played, left_out in groups(data):
+        heading = title.format(learner)
+        file = f"tabular_classification_{heading.replace(', ', '_').replace(' ', '_')}"
+        parts += compared(
+            heading[0].upper() + heading[1:],
+            played,
+            [s for s in strategies(learner) if s in set(played["strategy"])],
+            folder / f"{file}.png",
+        )
+        if left_out:
+            parts.append(f"Not played on every set: {', '.join(left_out)}.")
+    return parts
+
+
+def compared(
+    heading: str, data: pd.DataFrame, names: list[str], file: Path
+) -> list[str]:
+    """Write ranks and gains of campaigns that share their sets and seeds."""
+    table = losses(data)[names]
     by_set = table.groupby("set").mean()
     seeds = table.groupby("set").size()
     ranks, picture = None, []
     if len(by_set) > 1 and len(names) > 2:
         ranks = average_ranks(by_set)
-        file = f"tabular_classification_{learner.replace(' ', '_')}.png"
-        draw_ranks(ranks, folder / file)
+        draw_ranks(ranks, file)
         picture = [
             f"Friedman's test of equal ranks on {ranks.n_sets} sets: p = "
             f"{ranks.p_value:.2g}; two strategies are told apart (Nemenyi, 5 %) if "
             f"their average ranks differ by {ranks.critical:.2f}.",
-            f"![average ranks]({file})",
+            f"![average ranks]({file.name})",
         ]
     average = average_table(by_set, ranks, "error in %", digits=2)
-    for heading, (first, last) in {
+    for column, (first, last) in {
         "gain, first third": (0, 1 / 3),
         "gain, last third": (2 / 3, 1),
     }.items():
         part = losses(data, first, last).groupby("set").mean()
         part = part.reindex(columns=names)  # empty where there are too few steps
         gains = (-part).sub(-part["Random"], axis=0).mean()
-        average[heading] = [
+        average[column] = [
             "" if s == "Random" else f"{gains[s]:+.2f}" for s in average.index
         ]
     times = data.groupby("strategy")[["query_time", "fit_time"]].mean()
     average["s a query"] = [f"{times.query_time[s]:.2f}" for s in average.index]
     average["s a fit"] = [f"{times.fit_time[s]:.2f}" for s in average.index]
-    shown = (
-        f"{seeds.min()}"
-        if seeds.min() == seeds.max()
-        else (f"{seeds.min()} to {seeds.max()}")
-    )
-    parts = [
-        f"## {learner[0].upper() + learner[1:]}: {len(by_set)} sets, {shown} seeds",
+    fewest, most = seeds.min(), seeds.max()
+    shown = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return [
+        f"## {heading}: {len(by_set)} sets, {shown} seeds",
         markdown(average),
         *picture,
         "Gain over Random by set:",
         markdown(gains_table(table, ratio=MOST_TEST / MOST_ROWS, digits=1)),
     ]
-    if left_out:
-        parts.append(f"Not played on every set: {', '.join(left_out)}.")
-    return parts
 
 
 def curves(data: pd.DataFrame) -> pd.DataFrame:

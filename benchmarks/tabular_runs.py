@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skal import ActiveLearner
-from skal.posteriors import MCDropout
+from skal.posteriors import MCDropout, Posterior
 from skal.simulation.statistics import mean_interval
 from skal.strategies import (
     QueryStrategy,
@@ -114,26 +114,39 @@ def seed_all(model: Any, seed: int) -> None:
     model.set_params(**dict.fromkeys(names, seed))
 
 
-def strategies_for(task: str, *, left_out: Sequence[str] = ()) -> dict[str, Any]:
+#: What strategies that read several models of a net read in the studies of tables.
+DROPOUT = MCDropout(20)
+
+
+def strategies_for(
+    task: str,
+    *,
+    left_out: Sequence[str] = (),
+    posterior: Posterior | None = DROPOUT,
+    nets: bool = True,
+) -> dict[str, Any]:
     """All of skal's strategies for a task that do not wrap others, "Random" first.
 
-    Those that read several models read 20 dropout masks, if they take any posterior.
+    Those that read several models read `posterior`, if they take any and it is not
+    None, and those that need a net are left out where `nets` is False.
     """
     found = {
-        cls.__name__: _make(cls)
+        cls.__name__: _make(cls, posterior)
         for cls in all_strategies()
         if cls._task in ("any", task)
         and not issubclass(cls, WrappingStrategy)
         and cls.__name__ not in left_out
+        and (nets or cls._requires != "net")
     }
     return {"Random": found.pop("Random"), **found}
 
 
-def _make(cls: type[QueryStrategy]) -> Any:
+def _make(cls: type[QueryStrategy], posterior: Posterior | None) -> Any:
     strategy: Any = cls()
     of_epochs = isinstance(strategy, VariationOfPrediction)
-    if cls._requires is None and hasattr(strategy, "posterior") and not of_epochs:
-        strategy.set_params(posterior=MCDropout(20))
+    takes_any = cls._requires is None and hasattr(strategy, "posterior")
+    if posterior is not None and takes_any and not of_epochs:
+        strategy.set_params(posterior=posterior)
     return strategy
 
 

@@ -52,6 +52,40 @@ def test_only_what_all_have_played_is_compared():
     }
 
 
+def test_strategies_with_fewer_seeds_are_reported_apart():
+    scores = [0.5, 0.6]
+    names = {"Random": 3, "Margin": 3, "CAL": 1}
+    data = pd.concat(
+        campaigns(name, strategy, seed, scores)
+        for name in ("glass", "car")
+        for strategy, seeds in names.items()
+        for seed in range(seeds)
+    )
+    (title, first, _), (other, everything, left_out) = study.groups(data)
+    assert (title.format("net"), other.format("net")) == ("net", "All strategies, net")
+    assert set(first["strategy"]) == {"Random", "Margin"}
+    assert first["seed"].nunique() == 3
+    assert set(everything["strategy"]) == set(names)
+    assert everything["seed"].nunique() == 1
+    assert left_out == []
+
+    ((title, first, _),) = study.groups(data[data["strategy"] != "CAL"])
+    assert title.format("net") == "net"
+    assert first["seed"].nunique() == 3
+
+
+def test_learners_are_asked_with_all_strategies_that_they_can_answer():
+    found = {
+        learner: study.strategies(learner) for learner in (study.NET, study.FOREST)
+    }
+    assert {"CAL", "EGL", "MeanStd", "DiverseMiniBatch"} <= set(found[study.NET])
+    assert {"MeanStd", "KMedoids"} <= set(found[study.FOREST])
+    assert not {"BADGE", "CAL", "LabelDispersion"} & set(found[study.FOREST])
+    assert study.strategies(study.LINEAR)["BALD"].posterior.n_estimators == 5
+    assert not hasattr(study.strategies(study.CATBOOST)["Margin"], "posterior")
+    assert "BALD" not in study.strategies(study.CATBOOST)
+
+
 def test_a_cut_leaves_the_first_strategies_ahead():
     tasks = study.ordered_tasks(["glass", "car"], ["net"], None, 5)
     seeds = {}
