@@ -4,16 +4,17 @@ Run as ``python -m benchmarks.stability_dispersion --seeds 5`` with SKAL_DATA se
 finished campaign is kept in the work folder, and a second run continues from there;
 ``--report-only`` reports what has been played, ``--quick`` plays two queries.
 
-*NoiseStability*, for regression: the net, the start and the batches of 20 are those of
-`benchmarks.tabular_small`, with at most 1000 rows in the pool and 8 queries.  One
-setting at a time differs from skal's default: predictions, noise of 0.001 for each
-tensor, 30 draws, not normalized, labeled rows as centers.  "paper": global noise from
-the origin; "program": normalized features from the origin.
+*NoiseStability*: one setting at a time differs from skal's default: predictions, noise
+of 0.001 for each tensor, 30 draws, not normalized, labeled rows as centers.  "paper":
+global noise from the origin; "program": normalized features from the origin.  For
+regression, the net, the start and the batches of 20 are those of
+`benchmarks.tabular_small`, with at most 1000 rows in the pool and 8 queries; for
+classification, the net, the pool, the start, and 10 queries of 20 rows are those of
+`benchmarks.ldm_worth`.
 
-*LabelDispersion*, for classification: the pool, the start, and 10 queries of 20 rows
-are those of `benchmarks.ldm_worth`, with its net of 60 epochs, and dispersion is read
-from some of the epochs.  Beside the campaigns, a net is trained on 200 labels, and the
-dispersion of 1000 unseen rows is compared with the errors of the net.
+*LabelDispersion*, for classification, in the same campaigns: dispersion is read from
+some of the 60 epochs of the net.  Beside the campaigns, a net is trained on 200 labels,
+and the dispersion of 1000 unseen rows is compared with the errors of the net.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ from skal.strategies import LabelDispersion, Margin, NoiseStability, Random
 
 KEYS = ["part", "set", "strategy", "seed"]
 STABILITY, DISPERSION, ERRORS = "noise stability", "label dispersion", "errors"
-REGRESSION = ("concrete", "energy", "kin8nm", "cpu_act")
+OF_CLASSES = "noise stability for classes"
+REGRESSION = ("concrete", "energy", "kin8nm", "cpu_act", "ames")
 CLASSES = ("letter", "optdigits", "digits")
 MOST_ROWS, N_QUERIES = 1000, 8
 N_LABELED = 200
@@ -96,6 +98,22 @@ def play_stability(name: str, strategy: str, seed: int, most: int) -> pd.DataFra
     return table[["step", "n_labeled", "score", "query_time"]]
 
 
+def play_of_classes(name: str, strategy: str, seed: int, most: int) -> pd.DataFrame:
+    """Play a campaign of classification with noise stability; a row per step."""
+    others: dict[str, Any] = {"Random": Random(), "Margin": Margin()}
+    picks = others.get(strategy) or NoiseStability(**SETTINGS[strategy])
+    net = NetClassifier(**NET, classes=np.unique(problem(name, CLEAN, seed).y))
+    return play_classes(name, net, picks, seed, most)
+
+
+def play_classes(name: str, net: Any, picks: Any, seed: int, most: int) -> pd.DataFrame:
+    """Play a campaign of `benchmarks.ldm_worth`; a row per step."""
+    n_initial, n_queries = SIZES[20]
+    sizes = n_initial, 20, min(most, n_queries)
+    table = campaign_of_classes(problem(name, CLEAN, seed), net, picks, seed, sizes)
+    return table[["step", "n_labeled", "score", "query_time"]]
+
+
 def net_with(snapshots: dict[str, Any], classes: np.ndarray) -> NetClassifier:
     """Make a net that keeps some of its epochs."""
     callback = WeightSnapshots(last=None, **snapshots)
@@ -104,14 +122,10 @@ def net_with(snapshots: dict[str, Any], classes: np.ndarray) -> NetClassifier:
 
 def play_dispersion(name: str, strategy: str, seed: int, most: int) -> pd.DataFrame:
     """Play a campaign of classification; a row per step."""
-    data = problem(name, CLEAN, seed)
     picks = {"Random": Random(), "Margin": Margin()}.get(strategy, LabelDispersion())
-    model = net_with(EPOCHS_READ.get(strategy, {}), np.unique(data.y))
-    n_initial, n_queries = SIZES[20]
-    table = campaign_of_classes(
-        data, model, picks, seed, (n_initial, 20, min(most, n_queries))
-    )
-    return table[["step", "n_labeled", "score", "query_time"]]
+    classes = np.unique(problem(name, CLEAN, seed).y)
+    net = net_with(EPOCHS_READ.get(strategy, {}), classes)
+    return play_classes(name, net, picks, seed, most)
 
 
 def find_errors(name: str, strategy: str, seed: int, most: int) -> pd.DataFrame:
@@ -138,6 +152,11 @@ PARTS: dict[str, tuple[Any, Sequence[str], list[str]]] = {
     DISPERSION: (play_dispersion, CLASSES, ["Random", "Margin", *EPOCHS_READ]),
     ERRORS: (find_errors, CLASSES, ["Margin", *EPOCHS_READ]),
     STABILITY: (play_stability, REGRESSION, ["Random", *SETTINGS]),
+    OF_CLASSES: (
+        play_of_classes,
+        (*CLASSES, "mnist"),
+        ["Random", "Margin", *SETTINGS],
+    ),
 }
 #: Columns of the work file, those of all parts.
 COLUMNS = ["step", "n_labeled", "score", "query_time", "bin", "rows", "wrong"]
@@ -169,7 +188,7 @@ def worth_section(data: pd.DataFrame, part: str) -> list[str]:
     if table.empty:
         return []
     digits, heading = (3, "log RMSE") if part == STABILITY else (2, "error in %")
-    reference = "default" if part == STABILITY else "all 60 epochs"
+    reference = "all 60 epochs" if part == DISPERSION else "default"
     by_set, seeds = table.groupby("set").mean(), table.groupby("set").size()
     average = average_table(by_set, None, heading, digits=digits)
     against = table[reference].to_numpy()[:, None] - table
@@ -241,6 +260,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "set; a star: the interval leaves out 0.  These intervals are not corrected "
         "for the rows that splits share.",
         *worth_section(data, STABILITY),
+        *worth_section(data, OF_CLASSES),
         *worth_section(data, DISPERSION),
         *errors_section(data),
     ]
@@ -253,7 +273,7 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Play what is missing, and report; return 1 if something failed."""
     parser = study_parser(__doc__, quick="two queries, two seeds")
-    sets = [*REGRESSION, *CLASSES]
+    sets = [*REGRESSION, *CLASSES, "mnist"]
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args(argv)
@@ -261,8 +281,10 @@ def main(argv: list[str] | None = None) -> int:
     seeds, most = (2, 2) if args.quick else (args.seeds, 999)
     n_failed = 0
     if not args.report_only:
-        of_regression = [name for name in args.sets if name in REGRESSION]
-        others = [name for name in args.sets if name not in REGRESSION]
+        needed = {name for part in args.parts for name in PARTS[part][1]}
+        chosen = [name for name in args.sets if name in needed]
+        of_regression = [name for name in chosen if name in REGRESSION]
+        others = [name for name in chosen if name not in REGRESSION]
         if not (can_load(load_small, of_regression) and can_load(load, others)):
             return 1
         tasks = [

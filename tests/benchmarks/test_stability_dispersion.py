@@ -47,6 +47,7 @@ def test_a_quick_run_reports_and_resumes(tables, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "EPOCHS_READ", few_epochs)
     for part, sets, names in (
         (study.STABILITY, ("yacht",), ["Random", *few]),
+        (study.OF_CLASSES, ("digits",), ["Random", "Margin", *few]),
         (study.DISPERSION, ("digits",), ["Random", "Margin", *epochs]),
         (study.ERRORS, ("digits",), ["Margin", *epochs]),
     ):
@@ -57,6 +58,7 @@ def test_a_quick_run_reports_and_resumes(tables, tmp_path, monkeypatch, capsys):
     kept = (tmp_path / "stability_dispersion_quick.csv").read_text()
     text = (out / "stability_dispersion.md").read_text()
     assert "## Noise stability: 1 sets, 2 seeds" in text
+    assert "## Noise stability for classes: 1 sets, 2 seeds" in text
     assert "## Label dispersion: 1 sets, 2 seeds" in text
     assert "| digits | last 30 |" in text
     assert study.main(arguments) == 0
