@@ -172,8 +172,7 @@ class Draws:
             merged = np.unique(np.concatenate(labels))
             self.classes = labels[0] if self._alike else merged
             self.task, self.n_outputs = "classification", len(self.classes)
-            for member in pool.members:
-                member.warn_if_overridden()
+            pool.warn_if_overridden()
         else:
             sizes = sorted({reader.n_outputs for reader in self._readers})
             if len(sizes) > 1:

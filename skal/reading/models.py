@@ -41,7 +41,7 @@ from skal.reading.unwrapping import (
 from skal.rows import Rows, array_if_tensor, as_dense, take_slice
 from skal.shared_copy import copy_to_read
 
-__all__ = ["Member"]
+__all__ = ["N_COMPARED", "Member", "warn_if_different"]
 
 _VOTING = (VotingClassifier, VotingRegressor)
 #: scikit-learn's ensembles that fit their parts on arrays.
@@ -52,6 +52,8 @@ _FIT_ON_ARRAYS = (
 )
 #: By how much the sum of a row of probabilities may differ from 1.
 _TOLERANCE = 1e-3
+#: Rows of which `warn_if_different` is given the probabilities.
+N_COMPARED = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,25 +144,16 @@ class Member:
 
     def warn_if_overridden(self) -> None:
         """Warn if a class of the user's predicts other probabilities than are read."""
-        asked, n = self.asked("predict_proba"), 16
+        asked = self.asked("predict_proba")
         if asked is self or not hasattr(self.estimator, "predict_proba"):
             return
-        within = replace(self, rows=self.rows.first(n), whole=None).proba()
-        own = replace(asked, rows=asked.rows.first(n))._predicted_proba()
-        if len(own) == len(within) and all(
-            a.shape == b.shape and np.allclose(a, b.cpu(), atol=_TOLERANCE)
-            for a, b in zip(own, within, strict=True)
-        ):
-            return
+        rows = self.rows.first(N_COMPARED), asked.rows.first(N_COMPARED)
+        within = replace(self, rows=rows[0], whole=None).proba()
+        own = replace(asked, rows=rows[1])._predicted_proba()
         (first, *_) = self.overriding("predict_proba")
-        inner = type(self.estimator).__name__
-        read = "its module" if first is self.estimator else f"the {inner} within it"
-        warnings.warn(
-            f"{type(first).__name__}.predict_proba returns other probabilities than "
-            f"{read}, of which several models are read here. Margin, Entropy and "
-            "LeastConfident ask predict_proba.",
-            stacklevel=2,
-        )
+        inner = f"the {type(self.estimator).__name__} within it"
+        read = "its module" if first is self.estimator else inner
+        warn_if_different(own, within, first, read)
 
     # -- parts ----------------------------------------------------------------------
 
@@ -373,6 +366,32 @@ class _AsArray:
             X = take_columns(X, list(self.names))
         X = X if sparse.issparse(X) else as_dense(X)
         return X if self.columns is None else X[:, self.columns]
+
+
+def warn_if_different(
+    own: list[torch.Tensor], within: list[torch.Tensor], asked: Any, read: str
+) -> None:
+    """Warn if a model predicts other probabilities than what is read of it.
+
+    Parameters
+    ----------
+    own, within : list of Tensor of shape (m, C)
+        Probabilities of a few rows, by the model and by what is read.
+    asked : estimator or learner
+        The model.
+    read : str
+        What is read, as the warning calls it.
+    """
+    if len(own) == len(within) and all(
+        a.shape == b.shape and np.allclose(a.cpu(), b.cpu(), atol=_TOLERANCE)
+        for a, b in zip(own, within, strict=True)
+    ):
+        return
+    warnings.warn(
+        f"{type(asked).__name__}.predict_proba returns other probabilities than {read},"
+        " which is read here. Margin, Entropy and LeastConfident ask predict_proba.",
+        stacklevel=2,
+    )
 
 
 def _sums_differ(proba: np.ndarray) -> bool:

@@ -21,10 +21,12 @@ from skal.contexts import hiding
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets.copying import copy_to
 from skal.reading.access import NetAccess
-from skal.reading.models import Member
+from skal.reading.models import N_COMPARED, Member, warn_if_different
 from skal.reading.untrained import check_finite_untrained
 from skal.reading.unwrapping import (
+    accepts_nan,
     as_input,
+    defines,
     estimator_of,
     innermost,
     is_net,
@@ -234,25 +236,37 @@ class Pool:
         -----
         The probabilities of a committee are the mean over its members, with columns
         matched by class; a member assigns probability 0 to a class that it has not
-        seen.
+        seen.  A committee whose class has a `predict_proba` of the user's is asked.
         """
-        members = self.members
+        members = self.members if self._committee is None else [self._committee]
         if labeled:
             members = [m.on_labeled() for m in members if m.labeled]
-        if len(members) == 1:
-            return members[0].proba()
-        probas = [member.proba() for member in members]
-        columns = [m.classes(p) for m, p in zip(members, probas, strict=True)]
-        classes = [
-            np.unique(np.concatenate(seen)) for seen in zip(*columns, strict=True)
-        ]
-        m = len(members[0].rows)
-        total = [torch.zeros((m, len(c)), dtype=torch.float64) for c in classes]
-        for member, own in zip(probas, columns, strict=True):
-            for k, (proba, seen) in enumerate(zip(member, own, strict=True)):
-                places = torch.from_numpy(np.searchsorted(classes[k], seen))
-                total[k][:, places] += proba.cpu()
-        return [proba / len(members) for proba in total]
+        return _mean_proba(members)
+
+    @cached_property
+    def _committee(self) -> Member | None:
+        """The committee, if it predicts probabilities in a way of the user's."""
+        members = learners_of(self.learner)
+        if members == [self.learner] or not defines(self.learner, "predict_proba"):
+            return None
+        first = self.members[0].whole
+        assert first is not None  # of a whole learner
+        nan = all(accepts_nan(estimator_of(member), True) for member in members)
+        rows = first.rows.through((), allow_nan=nan)
+        return replace(first, estimator=self.learner, rows=rows)
+
+    def warn_if_overridden(self) -> None:
+        """Warn if a class of the user's predicts other probabilities than are read.
+
+        For strategies that read outputs of models otherwise than by `proba`.
+        """
+        for member in self.members:
+            member.warn_if_overridden()
+        if self._committee is None:
+            return
+        few = self.take(torch.arange(min(N_COMPARED, len(self))))
+        mean = _mean_proba(few.members)
+        warn_if_different(few.proba(), mean, self.learner, "the mean of its members")
 
     def nets(self, head: str | None = None) -> Iterator[tuple[Member, NetAccess]]:
         """Yield every net of the learners and their ensembles, with access to it.
@@ -339,6 +353,22 @@ def _joined_labels(parts: list[Any]) -> np.ndarray:
 
 def _is_text(X: Any) -> bool:
     return getattr(getattr(X, "dtype", None), "kind", "") in "OUST"
+
+
+def _mean_proba(members: list[Member]) -> list[torch.Tensor]:
+    """Mean probabilities of models, one ``(m, C)`` for each output."""
+    if len(members) == 1:
+        return members[0].proba()
+    probas = [member.proba() for member in members]
+    columns = [m.classes(p) for m, p in zip(members, probas, strict=True)]
+    classes = [np.unique(np.concatenate(seen)) for seen in zip(*columns, strict=True)]
+    m = len(members[0].rows)
+    total = [torch.zeros((m, len(c)), dtype=torch.float64) for c in classes]
+    for member, own in zip(probas, columns, strict=True):
+        for k, (proba, seen) in enumerate(zip(member, own, strict=True)):
+            places = torch.from_numpy(np.searchsorted(classes[k], seen))
+            total[k][:, places] += proba.cpu()
+    return [proba / len(members) for proba in total]
 
 
 def _check_fitted(estimator: Any) -> None:

@@ -65,6 +65,7 @@ class BADGE(QueryStrategy):
         self.random_state = random_state
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
+        pool.warn_if_overridden()
         gradients = [
             per_row_gradients(
                 access, member.rows, "last_layer", loss_directions(access)

@@ -77,6 +77,7 @@ class CAL(ScoreStrategy):
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_int("n_neighbors", self.n_neighbors)
+        pool.warn_if_overridden()
         scores = [
             _contrasts(access, member, member.labeled, self.n_neighbors).cpu()
             for member, access in pool.nets(self.head)

@@ -95,6 +95,7 @@ class EGL(ScoreStrategy):
 
     def _score(self, pool: Pool, rng: torch.Generator) -> Tensor:
         check_option("space", self.space, ["last_layer", "gradients"])
+        pool.warn_if_overridden()
         scores = [
             access.collect(
                 member.rows, _expected_length(access, self.space), access.chunk_size

@@ -30,6 +30,7 @@ def _read(
     check_int("n_reference", strategy.n_reference)
     check_int("n_unchanged", strategy.n_unchanged)
     check_option("stop", strategy.stop, ["reference", "pool", "row"])
+    pool.warn_if_overridden()
     metrics: list[Tensor] = []
     features: list[Tensor] = []
     for member, access in pool.nets(strategy.head):

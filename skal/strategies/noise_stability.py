@@ -131,6 +131,8 @@ class NoiseStability(QueryStrategy):
 
     def _select(self, pool: Pool, n: int, rng: torch.Generator) -> Picks:
         self._check_parameters()
+        if self.outputs in ("auto", "probabilities"):
+            pool.warn_if_overridden()
         nets = list(pool.nets(self.head))
         centers = self.centers
         if centers == "auto":

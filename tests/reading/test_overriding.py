@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import BayesianRidge, LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -20,12 +21,18 @@ from skal.nets import NetClassifier
 from skal.posteriors import WeightNoise
 from skal.reading.pool import Pool
 from skal.strategies import (
+    BADGE,
     BALD,
+    CAL,
+    EGL,
     LCMD,
+    LDM,
     ConsensusEntropy,
     Entropy,
+    LDMSeeding,
     LeastConfident,
     Margin,
+    NoiseStability,
     PredictiveVariance,
 )
 from tests.models import make_data, make_net, with_labeled
@@ -118,6 +125,56 @@ def test_committees_average_own_probabilities() -> None:
     assert_allclose(scores, -(p * np.log(p)).sum(axis=1), rtol=1e-6)
     with pytest.warns(UserWarning, match="OwnPipeline.predict_proba .* within it"):
         ConsensusEntropy().select(committee, POOL, 2)
+
+
+@pytest.mark.parametrize("base", [Committee, modAL.models.Committee])
+def test_own_probabilities_of_a_committee_are_asked(base: Any) -> None:
+    class OwnCommittee(base):
+        predict_proba = own
+
+    models = [LogisticRegression(), GaussianNB()]
+    learners = [with_labeled(model.fit(X, Y), X, Y) for model in models]
+    p = np.sort(own(None, POOL), axis=1)
+    scores = Margin().score_samples(OwnCommittee(learners), POOL)
+    assert_allclose(scores, p[:, 1] - p[:, 2], rtol=1e-6)
+    (labeled,) = Pool(OwnCommittee(learners), POOL).proba(labeled=True)
+    assert_allclose(labeled.numpy(), own(None, X), rtol=1e-6)
+    with pytest.warns(UserWarning, match="OwnCommittee.predict_proba .* mean of its"):
+        ConsensusEntropy().select(OwnCommittee(learners), POOL, 2)
+
+
+def test_a_committee_that_averages_as_usual_is_not_warned_of() -> None:
+    class Weighted(Committee):
+        weights = 0.5, 0.5
+
+        def predict_proba(self, X: Any, **kwargs: Any) -> np.ndarray:
+            return np.average(
+                self.vote_proba(X, **kwargs), axis=1, weights=self.weights
+            )
+
+    models = [LogisticRegression(), GaussianNB()]
+    learners = [with_labeled(model.fit(X, Y), X, Y) for model in models]
+    committee = Weighted(learners)
+    assert len(ConsensusEntropy().select(committee, POOL, 2).indices) == 2
+    committee.weights = 1.0, 0.0
+    with pytest.warns(UserWarning, match="Weighted.predict_proba"):
+        ConsensusEntropy().select(committee, POOL, 2)
+    want = Margin().score_samples(learners[0], POOL)
+    assert_allclose(Margin().score_samples(committee, POOL), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [BADGE(), EGL(), LDM(), LDMSeeding(), CAL(), NoiseStability()],
+    ids=lambda s: type(s).__name__,
+)
+def test_outputs_of_a_net_with_own_probabilities_are_warned_of(strategy: Any) -> None:
+    learner = with_labeled(own_net().fit(X, Y), X, Y)
+    with pytest.warns(UserWarning, match="OwnNet.predict_proba .* its module"):
+        strategy.select(learner, POOL, 2)
+    committee = Committee([learner, with_labeled(own_net().fit(X, Y), X, Y)])
+    with pytest.warns(UserWarning, match="OwnNet.predict_proba"):
+        strategy.select(committee, POOL, 2)
 
 
 def test_several_models_of_a_net_are_warned_of_unless_they_predict_the_same() -> None:
