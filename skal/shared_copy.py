@@ -440,8 +440,17 @@ def _net(net: NeuralNet, memo: dict[int, Any]) -> NeuralNet:
         if isinstance(value, nn.Module) and name.endswith("_"):
             own = _n_bytes(value) <= _MOST_COPIED
             value = shared_copy(value, own_tensors=own, memo=memo).eval()
+        elif name == "callbacks_":
+            value = [(label, _callback(callback, net)) for label, callback in value]
         copied.__dict__[name] = value
     return copied
+
+
+def _callback(callback: Any, net: NeuralNet) -> Any:
+    """Copy a callback that refers to the module of its net, without the reference."""
+    owner = getattr(callback, "owner_", None)
+    own = isinstance(owner, weakref.ref) and owner() is net.module_
+    return copy.copy(callback) if own else callback
 
 
 def _n_bytes(module: nn.Module) -> int:

@@ -16,7 +16,7 @@ from torch import nn
 
 from skal.exceptions import UnsuitableLearnerError
 from skal.nets import NetClassifier, NetRegressor, WeightSnapshots
-from skal.posteriors import Snapshots
+from skal.posteriors import PredictiveDistribution, Snapshots, predictive_std
 from tests.posteriors.helpers import (
     TARGET,
     Dropped,
@@ -140,3 +140,22 @@ def test_a_module_that_was_made_anew_is_told():
 def test_bad_n_draws(n_draws):
     with pytest.raises(ValueError, match="n_draws must be an int of at least 2"):
         collect(Snapshots(n_draws=n_draws), make_net(3).fit(X, Y))
+
+
+def test_standard_deviations_of_a_net_are_read_from_its_snapshots():
+    target = X[:, 0]
+    settings = {"max_epochs": 6, "lr": 0.05, "random_state": 0}
+    net = NetRegressor(callbacks=[WeightSnapshots(last=4)], **settings).fit(X, target)
+    _, std = net.predict(X, return_std=True)
+    found = predictive_std(net, X, PredictiveDistribution())[:, 0]
+    np.testing.assert_allclose(found, std.ravel(), rtol=1e-5)
+
+
+def test_a_copy_of_a_net_does_not_read_the_snapshots_of_another():
+    shared, settings = WeightSnapshots(), {"max_epochs": 3, "random_state": 0}
+    one, two = (
+        NetRegressor(callbacks=[shared], **settings).fit(X, X[:, k]) for k in (0, 1)
+    )
+    assert predictive_std(two, X, PredictiveDistribution()).shape == (60, 1)
+    with pytest.raises(UnsuitableLearnerError, match="another net used the same"):
+        predictive_std(one, X, PredictiveDistribution())
