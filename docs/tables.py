@@ -113,23 +113,24 @@ def strategies(name: str) -> list[str]:
 
 
 #: Tables of results with a column of gains: file, part, and what the gain is called.
+#: A part is read for strategies that no part before it has under the same words.
 _GAINS = (
     ("tabular_small", "## Average", "regression: {} in log RMSE"),
     ("tabular_small_newer", "## Average", "regression: {} in log RMSE"),
-    (
-        "tabular_classification",
-        "## Net",
-        "classification with a net: {} percentage points",
-    ),
-    (
-        "tabular_classification",
-        "## Logistic regression",
-        "classification with logistic regression: {} percentage points",
-    ),
-    (
-        "tabular_classification",
-        "## Random forest",
-        "classification with a forest: {} percentage points",
+    *(
+        ("tabular_classification", f"## {part}", f"{words}: {{}} percentage points")
+        for words, parts in {
+            "classification with a net": ("Net", "All strategies, net"),
+            "classification with logistic regression": (
+                "Logistic regression",
+                "All strategies, logistic regression",
+            ),
+            "classification with a forest": (
+                "Random forest",
+                "All strategies, random forest",
+            ),
+        }.items()
+        for part in parts
     ),
 )
 
@@ -152,15 +153,13 @@ def results(file: str, part: str) -> dict[str, dict[str, str]]:
 
 def gains(strategy: str) -> str:
     """Say what a strategy gained over random sampling, and on how many sets."""
-    found: list[str] = []
+    found: dict[str, str] = {}
     for file, part, words in _GAINS:
         row = results(file, part).get(strategy)
-        again = file == "tabular_small_newer" and found
-        if row is not None and row["gain"] and not again:
-            found.append(
-                f"{words.format(row['gain'])} (better on {row['sets better']})"
-            )
-    return "; ".join(found)
+        if row is not None and row["gain"] and words not in found:
+            gain = words.format(row["gain"])
+            found[words] = f"{gain} (better on {row['sets better']})"
+    return "; ".join(found.values())
 
 
 def decision(_: str = "") -> list[str]:
