@@ -80,6 +80,23 @@ def test_z_is_the_difference_over_the_error_of_both():
     assert row["z"] == pytest.approx(0.15 / (0.3 * np.sqrt(1 / 2 + 1 / 100)))
 
 
+def test_the_gain_is_compared_by_paired_seeds():
+    shift = np.array([0.02, -0.01, 0.03])
+    rows = [("heart", "Random", k, 0.7 + 0.1 * k) for k in range(3)]
+    rows += [("heart", binary26.US_C, k, 0.7 + 0.1 * k + shift[k]) for k in range(3)]
+    rows.append(("heart", "Random", 3, 0.1))  # not paired
+    data = pd.DataFrame(rows, columns=[*binary26.KEYS[:2], "seed", "aubc"])
+    published = pd.DataFrame(
+        {"set": "heart", "strategy": ["random", "US-C"], "mean_aubc": [0.8, 0.81]}
+    )
+    found = binary26.gain_agreement(data, published).loc["heart"]
+    assert found["seeds"] == 3
+    assert found["ours"] == pytest.approx(100 * shift.mean())
+    assert found["published"] == pytest.approx(1)
+    error = shift.std(ddof=1) * np.sqrt(1 / 3 + 1 / 100)
+    assert found["z"] == pytest.approx((shift.mean() - 0.01) / error)
+
+
 def test_a_quick_run_reports_and_resumes(folder, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--quick", "--sets", "heart", "--strategies", "Random"]
