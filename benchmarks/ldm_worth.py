@@ -59,6 +59,7 @@ from benchmarks.ldm_campaigns import (
     play,
 )
 from benchmarks.report import markdown, mean_text, write_report
+from benchmarks.tabular_ranks import shared_ratio
 
 #: Seeds by which a part is behind that in batches of 20 from a clean pool.
 BEHIND = {"spoiled": 3, "mnist": 3, "other batches": 4}
@@ -96,13 +97,8 @@ def played_most(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def ratio(name: str) -> float:
-    """Correct an interval for the rows that splits share.
-
-    Test rows over pool rows, as by Nadeau and Bengio, times the share of the set that a
-    split uses, because splits of a large set have few rows in common.
-    """
-    n_test = min(TEST, N_ROWS[name] - POOL)
-    return n_test / POOL * (POOL + n_test) / N_ROWS[name]
+    """Correct an interval for the rows that splits of a set share."""
+    return shared_ratio(N_ROWS[name], POOL, min(TEST, N_ROWS[name] - POOL))
 
 
 def contrast(table: pd.DataFrame, strategy: str, reference: str) -> str:

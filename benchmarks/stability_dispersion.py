@@ -40,8 +40,17 @@ from benchmarks.campaigns import (
     work_file,
 )
 from benchmarks.label_dispersion import EDGES, NAMES
-from benchmarks.ldm_campaigns import CLEAN, NET, SIZES, first_rows, load, problem
+from benchmarks.ldm_campaigns import (
+    CLEAN,
+    N_ROWS,
+    NET,
+    SIZES,
+    first_rows,
+    load,
+    problem,
+)
 from benchmarks.ldm_campaigns import campaign as campaign_of_classes
+from benchmarks.ldm_worth import ratio
 from benchmarks.report import markdown, mean_text, write_report
 from benchmarks.sets import load_small
 from benchmarks.tabular_ranks import average_table, gains_table
@@ -199,8 +208,15 @@ def worth_section(data: pd.DataFrame, part: str) -> list[str]:
         f"## {part.capitalize()}: {len(seeds)} sets, {seeds.min()} seeds",
         markdown(average),
         "Gain over Random by set:",
-        markdown(gains_table(table, digits=digits)),
+        markdown(gains_table(table, ratio=_ratios(part), digits=digits)),
     ]
+
+
+def _ratios(part: str) -> dict[str, float]:
+    """Correct intervals for the rows that the splits of each set share."""
+    if part == STABILITY:
+        return tabular_small.ratios(MOST_ROWS)
+    return {name: ratio(name) for name in N_ROWS}
 
 
 def errors_section(data: pd.DataFrame) -> list[str]:
@@ -256,9 +272,9 @@ def report(data: pd.DataFrame, command: str, folder: Path) -> str:
         "Gain: Random's loss minus the strategy's, mean over the steps after the "
         "start, on the same splits, starts and weights, in log RMSE or in percentage "
         "points of error; positive is better.  A gain over another setting is the "
-        "mean over sets and seeds, with the half width of its 95 % interval, as by "
-        "set; a star: the interval leaves out 0.  These intervals are not corrected "
-        "for the rows that splits share.",
+        "mean over sets and seeds, with the half width of its 95 % interval.  By set, "
+        "intervals are paired by seed and corrected for the rows that splits share; a "
+        "star: the interval leaves out 0.",
         *worth_section(data, STABILITY),
         *worth_section(data, OF_CLASSES),
         *worth_section(data, DISPERSION),

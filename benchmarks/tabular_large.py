@@ -64,7 +64,7 @@ STRATEGIES: dict[str, Any] = {
     "CoreSet": MaxDist(space="last_layer", mode="TP"),
     "BAIT-F-grad": BAIT(space="gradients", n_components=512, condition_on_labels=True),
     "BAIT-FB-ll": BAIT(space="last_layer", condition_on_labels=True, backward=True),
-    "NoiseStability": Subsample(NoiseStability(**PROGRAM), max_rows=10_000),
+    "NoiseStability (program)": Subsample(NoiseStability(**PROGRAM), max_rows=10_000),
     "TESSAR": Subsample(TESSAR(), max_rows=10_000),
 }
 

@@ -7,6 +7,7 @@ difference which pairs of strategies do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = [
     "cliques",
     "draw_ranks",
     "gains_table",
+    "shared_ratio",
 ]
 
 
@@ -156,6 +158,7 @@ def average_table(
         if name != reference:
             lines[name] |= {
                 "gain": f"{gains.mean():+.{digits}f}",
+                "median gain": f"{gains.median():+.{digits}f}",
                 "95 % over sets": interval(gains, digits),
                 "sets better": f"{int((gains > 0).sum())} of {len(gains)}",
             }
@@ -166,7 +169,7 @@ def gains_table(
     losses: pd.DataFrame,
     *,
     reference: str = "Random",
-    ratio: float | None = None,
+    ratio: float | Mapping[str, float] | None = None,
     digits: int = 3,
 ) -> pd.DataFrame:
     """Gain over a reference on every set, with the half width of its 95 % interval.
@@ -178,19 +181,33 @@ def gains_table(
     losses : DataFrame
         A row a campaign, with a level ``set`` of its index, a column a strategy.
     reference : str
-    ratio : float, optional
-        Rows of the test over rows of the pool, by which intervals are corrected for
-        the rows that splits share.
+    ratio : float or mapping from sets to float, optional
+        Rows of the test over rows of the pool, or `shared_ratio`, by which intervals
+        are corrected for the rows that splits share.
     digits : int
     """
     lines: dict[Any, dict[str, Any]] = {}
     for strategy in losses.columns.drop(reference):
         pairs = losses[[reference, strategy]].dropna()
         lines[strategy] = {
-            name: _gain(part[reference], part[strategy], ratio, digits)
+            name: _gain(
+                part[reference],
+                part[strategy],
+                ratio[name] if isinstance(ratio, Mapping) else ratio,
+                digits,
+            )
             for name, part in pairs.groupby("set", observed=True)
         }
     return as_table(lines)
+
+
+def shared_ratio(n_rows: int, n_pool: int, n_test: int) -> float:
+    """Ratio by which intervals are corrected for the rows that splits share.
+
+    Test rows over pool rows, as by Nadeau and Bengio, times the share of the set that a
+    split uses, because splits of a large set have few rows in common.
+    """
+    return n_test / n_pool * (n_pool + n_test) / n_rows
 
 
 def _gain(

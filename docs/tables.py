@@ -116,6 +116,7 @@ def strategies(name: str) -> list[str]:
 #: A part is read for strategies that no part before it has under the same words.
 _GAINS = (
     ("tabular_small", "## Average", "regression: {} in log RMSE"),
+    ("noise_stability", "## Average", "regression: {} in log RMSE"),
     ("tabular_small_newer", "## Average", "regression: {} in log RMSE"),
     *(
         ("tabular_classification", f"## {part}", f"{words}: {{}} percentage points")
@@ -195,6 +196,7 @@ def ranks(argument: str) -> list[str]:
     named = {
         "rank": ("rank", "10"),
         "gain": ("gain", "14"),
+        "median gain": ("median gain", "14"),
         "95 % over sets": ("95 % interval over sets", "26"),
         "sets better": ("sets improved", "18"),
     }
