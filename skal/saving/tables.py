@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from skal.saving.dtypes import check_kept, note_types, restore_types
 from skal.saving.tree import Codec, Reader, Writer
 
 __all__ = ["TABLES"]
@@ -35,8 +36,10 @@ def _write_pandas(value: Any, writer: Writer) -> dict[str, Any]:
     stream = io.BytesIO()
     try:
         numbered.to_parquet(stream, engine="pyarrow")
-        again = _read_frame(stream.getvalue()).set_axis(names, axis=1)
-        _assert_equal(again, frame)
+        read = _read_frame(stream.getvalue())
+        notes = note_types(numbered, read)
+        _check_names(names)
+        check_kept(restore_types(read, notes).set_axis(names, axis=1), frame)
     # What pyarrow raises depends on the values that it cannot write.
     except Exception as error:
         raise writer.refusal(
@@ -46,7 +49,9 @@ def _write_pandas(value: Any, writer: Writer) -> dict[str, Any]:
     return {
         "type": type(value).__name__,
         "file": writer.add_file("tables", "parquet", stream.getvalue()),
-        "columns": writer.write(list(names), "columns"),
+        "types": writer.write(notes, "types"),
+        "columns": writer.write(_names_to_write(names), "columns"),
+        "object_columns": names.dtype == object,
         "columns_name": writer.write(names.name, "columns"),
         "name": None if frame is value else writer.write(value.name, "name"),
     }
@@ -59,34 +64,40 @@ def _read_frame(content: bytes) -> pd.DataFrame:
 def _as_frame(value: Any) -> pd.DataFrame:
     """Make a DataFrame of a Series or an Index."""
     if isinstance(value, pd.Index):
-        return pd.DataFrame({0: value.to_series(index=range(len(value)))})
+        # Of a MultiIndex, its tuples, which Parquet does not keep.
+        values = list(value) if isinstance(value, pd.MultiIndex) else value
+        return pd.Series(values, dtype=value.dtype).to_frame(0)
     return value.to_frame(0) if isinstance(value, pd.Series) else value
 
 
-def _assert_equal(again: pd.DataFrame, frame: pd.DataFrame) -> None:
-    again.columns.name = frame.columns.name
-    if isinstance(frame.columns, pd.MultiIndex):
+def _check_names(names: pd.Index) -> None:
+    if isinstance(names, pd.MultiIndex):
         raise ValueError("columns of several levels")
-    pd.testing.assert_frame_equal(again, frame, check_exact=True, check_freq=False)
-    for name in range(frame.shape[1]):
-        if frame.dtypes.iloc[name].kind == "O":
-            kinds = [[type(v) for v in table.iloc[:, name]] for table in (again, frame)]
-            if kinds[0] != kinds[1]:
-                raise ValueError(f"column {frame.columns[name]!r} has mixed values")
+
+
+def _names_to_write(names: pd.Index) -> Any:
+    """Prefer a list of names, unless it would become another Index."""
+    listed = list(names)
+    if names.dtype == object or pd.Index(listed).dtype == names.dtype:
+        return listed
+    return names
 
 
 def _read_pandas(node: dict[str, Any], reader: Reader) -> Any:
-    frame = _read_frame(reader.members[node["file"]])
+    notes = reader.read(node.get("types")) or {}
+    frame = restore_types(_read_frame(reader.members[node["file"]]), notes)
     if node["type"] == "DataFrame":
         names = pd.Index(
-            reader.read(node["columns"]), name=reader.read(node["columns_name"])
+            reader.read(node["columns"]),
+            dtype=object if node.get("object_columns") else None,
+            name=reader.read(node["columns_name"]),
         )
         return frame.set_axis(names, axis=1)
     column = frame.iloc[:, 0]
     if node["type"] == "Series":
         return column.rename(reader.read(node["name"]))
     # By its argument, None would be taken for the name of the column.
-    return pd.Index(column).rename(reader.read(node["name"]))
+    return pd.Index(column, dtype=column.dtype).rename(reader.read(node["name"]))
 
 
 # -- times ----------------------------------------------------------------------------

@@ -54,7 +54,7 @@ from skal.nets import (
     SplitHeadEnsembleRegressor,
 )
 from skal.strategies import BADGE, BALD, LCMD, LossPrediction, Mixture
-from skal.tabular import make_tabular_regressor
+from skal.tabular import make_tabular_classifier, make_tabular_regressor
 from tests.models import make_data, make_net
 
 pytest.importorskip("safetensors", reason="needs the extra `save`")
@@ -274,6 +274,78 @@ def _polars_frame() -> pl.DataFrame:
     return frame if keeps else frame.drop("e")
 
 
+def _objects(*values: Any, dtype: Any = object) -> pd.Series:
+    return pd.Series([*values], dtype=dtype)
+
+
+def _categories(values: Any, labels: Any, dtype: Any = object) -> pd.Series:
+    kind = pd.CategoricalDtype(pd.Index(labels, dtype=dtype), ordered=True)
+    return pd.Series(pd.Categorical(values, dtype=kind))
+
+
+def _labels(*values: Any, dtype: Any = object, name: Any = "id") -> pd.Index:
+    return pd.Index([*values], dtype=dtype, name=name)
+
+
+def _typed() -> dict[str, Any]:
+    """Tables and columns of texts and objects, which Parquet reads as other types."""
+    nan, n_rows = float("nan"), {"n": [1.0, 2.0, 3.0]}
+    texts = _labels("b", "a", "c")
+    with_none = _labels("b", None, "c")
+    return {
+        "texts": _objects("a", "b", "nan", ""),
+        "a text is None": _objects("a", None, "c"),
+        "a text is NaN": _objects("a", nan, "c"),
+        "texts of every kind of missing": _objects("a", nan, None, pd.NA, pd.NaT, nan),
+        "all None": _objects(None, None),
+        "all NaN": _objects(nan, nan),
+        "all missing": _objects(None, nan, pd.NA),
+        "no rows": _objects(),
+        "int": _objects(1, 2**62 + 1),
+        "float": _objects(-0.0, None, nan),
+        "bool": _objects(True, None, nan),
+        "bytes": _objects(b"a", None),
+        "string": _objects("a", None, dtype="string"),
+        "string[python]": _objects("a", None, dtype="string[python]"),
+        "string[pyarrow]": _objects("a", None, dtype="string[pyarrow]"),
+        "str": _objects("a", "b", dtype="str"),
+        "of arrow": _objects("a", None, dtype=pd.ArrowDtype(pa.string())),
+        "large, of arrow": _objects("a", None, dtype=pd.ArrowDtype(pa.large_string())),
+        "categories": _categories(["a", "b", None], ["b", "a", "z"]),
+        "string categories": _categories(["a", None], ["b", "a"], "string[python]"),
+        "int categories": _categories([1, 2, None], [2, 1]),
+        "missing categories": _categories([None, None], ["a"]),
+        "no categories": _categories([None, None], []),
+        "index": pd.DataFrame(n_rows, index=texts),
+        "index with None": pd.DataFrame(n_rows, index=with_none),
+        "int index": pd.DataFrame(n_rows, index=_labels(1, 2, 3)),
+        "string index": pd.DataFrame(
+            n_rows, index=_labels(*"abc", dtype="string[python]")
+        ),
+        "category index": pd.DataFrame(
+            n_rows,
+            index=pd.CategoricalIndex(_categories([*"aba"], ["b", "a"]), name="id"),
+        ),
+        "levels of an index": pd.DataFrame(
+            n_rows, index=pd.MultiIndex.from_arrays([texts, [1, 2, 3], with_none])
+        ),
+        "columns": pd.DataFrame(np.zeros((2, 3)), columns=texts),
+        "mixed columns": pd.DataFrame(np.zeros((2, 2)), columns=_labels("a", 1)),
+        "int32 columns": pd.DataFrame(
+            np.zeros((2, 2)), columns=_labels(2, 1, dtype="int32")
+        ),
+        "string columns": pd.DataFrame(
+            np.zeros((2, 2)), columns=_labels("a", "b", dtype="string[python]")
+        ),
+        "category columns": pd.DataFrame(
+            np.zeros((2, 2)), columns=pd.CategoricalIndex(["a", "b"])
+        ),
+        "index alone": with_none,
+        "category index alone": pd.CategoricalIndex(_categories(["a"], ["b", "a"])),
+        "index of a series": pd.Series([1, 2, 3], index=texts, name="y"),
+    }
+
+
 class Pair(NamedTuple):
     """Two fields."""
 
@@ -364,6 +436,52 @@ def test_rows_of_every_kind(round_trip: RoundTrip, name: str) -> None:
     learner.X_training = _rows()[name]
     loaded = round_trip(learner, module=Pair)
     _assert_same(loaded.X_training, learner.X_training)
+
+
+@pytest.mark.parametrize("name", _typed())
+def test_types_that_parquet_reads_as_others(round_trip: RoundTrip, name: str) -> None:
+    learner = ActiveLearner(Ridge())
+    learner.X_training, learner.y_training = _typed()[name], _objects("u", None)
+    loaded = round_trip(learner)
+    _assert_same(loaded.X_training, learner.X_training)
+    _assert_same(loaded.y_training, learner.y_training)
+    for one, other in zip(
+        *map(_cells, (loaded.X_training, learner.X_training)), strict=True
+    ):
+        assert _kind(one.dtype) == _kind(other.dtype)
+        assert [*map(type, one)] == [*map(type, other)]
+
+
+def _cells(table: Any) -> list[Any]:
+    """List columns, index levels and names of columns."""
+    if isinstance(table, pd.Index):
+        return [table]
+    frame = table.to_frame(0) if isinstance(table, pd.Series) else table
+    columns = [frame.iloc[:, k] for k in range(frame.shape[1])]
+    levels = [frame.index.get_level_values(k) for k in range(frame.index.nlevels)]
+    return [*columns, *levels, frame.columns]
+
+
+def _kind(dtype: Any) -> Any:
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _kind(dtype.categories.dtype), [*dtype.categories], dtype.ordered
+    if isinstance(dtype, pd.StringDtype):
+        return dtype.storage, repr(dtype.na_value)
+    return dtype
+
+
+def test_a_table_of_objects(round_trip: RoundTrip) -> None:
+    frame = _frame().astype({"text": object})
+    y = pd.Series(["dear", "cheap"] * 30, index=frame.index, dtype=object)
+    learner = ActiveLearner(
+        make_tabular_classifier(LogisticRegression()), None, frame[:30], y[:30]
+    )
+    loaded = round_trip(learner)
+    pd.testing.assert_frame_equal(loaded.X_training, frame[:30])
+    pd.testing.assert_series_equal(loaded.y_training, y[:30])
+    np.testing.assert_array_equal(loaded.predict(frame), learner.predict(frame))
+    loaded.teach(frame[30:], y[30:])
+    pd.testing.assert_frame_equal(loaded.X_training, frame)
 
 
 def test_an_object_that_contains_itself(round_trip: RoundTrip) -> None:
