@@ -21,7 +21,7 @@ import torch
 from sklearn.model_selection import KFold
 
 from benchmarks.campaigns import collect, command_of, kept, study_parser, work_file
-from benchmarks.labels_saved_report import BASELINE, ON_PICKS, report
+from benchmarks.labels_saved_report import BASELINE, ON_PICKS, OWN_NAME, report
 from benchmarks.learners_models import LEARNERS, fixed_gp
 from benchmarks.sets import TABLES
 from benchmarks.sets import draw_table as draw
@@ -104,7 +104,7 @@ def play(plan: Plan, name: str, seed: int, part: str, player: str) -> pd.DataFra
     name, seed : str, int
         Of the draw.
     part : str
-        "campaign", or "random 50" and so on.
+        "campaign", or "random 50", and "own 50" for skal's own model on random labels.
     player : str
         Learner, its version, and the strategy of a campaign, by `player_of`.
     """
@@ -113,7 +113,8 @@ def play(plan: Plan, name: str, seed: int, part: str, player: str) -> pd.DataFra
         warnings.simplefilter("ignore")
         if part == "campaign":
             return _campaign(player, plan, name, seed)
-        return _random(player, name, seed, int(part.split()[1]))
+        whose, n = part.split()
+        return _random(player, name, seed, int(n), own=whose == "own")
 
 
 def player_of(learner: str, strategy: str | None = None) -> str:
@@ -128,7 +129,7 @@ def _campaign(player: str, plan: Plan, name: str, seed: int) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
 
     def note(step: Any) -> None:
-        row = {"n": step.n_labeled, "learner": "skal", "rows": "picked"}
+        row = {"n": step.n_labeled, "learner": OWN_NAME, "rows": "picked"}
         row["loss"] = loss(step.estimator.predict(X_test), y_test, task)
         rows.append(row | {"seconds": step.fit_time + np.nan_to_num(step.query_time)})
 
@@ -160,17 +161,17 @@ def _campaign(player: str, plan: Plan, name: str, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _random(player: str, name: str, seed: int, n: int) -> pd.DataFrame:
+def _random(player: str, name: str, seed: int, n: int, own: bool) -> pd.DataFrame:
     learner = player.split(", ")[0]
     X, y, X_test, y_test, task = draw(name, seed)
     X, y = X[:n], y[:n]
     begin = process_time()
     model = fit(learner, seed, X, y, task)
-    row = {"n": n, "learner": learner, "rows": "random"}
+    row = {"n": n, "learner": OWN_NAME if own else learner, "rows": "random"}
     row["loss"] = loss(model.predict(X_test), y_test, task)
-    held_out = held_out_loss(learner, model, seed, X, y, task)
-    seconds = process_time() - begin
-    row |= {"held_out": held_out, "seconds": seconds}
+    if not own:  # it is not chosen from
+        row["held_out"] = held_out_loss(learner, model, seed, X, y, task)
+    row["seconds"] = process_time() - begin
     return pd.DataFrame([row], columns=COLUMNS)
 
 
@@ -189,6 +190,9 @@ def tasks_of(
         default = "LCMD" if task == "regression" else "Margin"
         found.append((name, seed, "campaign", player_of(own, strategy or default)))
         most = len(draw(name, seed)[0])
+        found += [
+            (name, seed, f"own {n}", player_of(own)) for n in plan.sizes if n <= most
+        ]
         found += [
             (name, seed, f"random {n}", player_of(learner))
             for n, learner in product(plan.sizes, baseline)

@@ -25,6 +25,8 @@ BASELINE = (
     "extra trees",
     "ridge / logistic regression",
 )
+#: skal's model, in the column of learners.
+OWN_NAME = "skal"
 #: Learners that are also fitted to skal's picks.
 ON_PICKS = BASELINE[:3]
 #: Labels of skal at which the ratio is taken.
@@ -54,7 +56,7 @@ class Ratio(NamedTuple):
 
 def chosen(data: pd.DataFrame) -> pd.DataFrame:
     """Of the fits to random rows, those with the least held-out loss."""
-    random = data[data["rows"] == "random"]
+    random = data[(data["rows"] == "random") & (data["learner"] != OWN_NAME)]
     best = random.groupby(["set", "seed", "n"])["held_out"].idxmin()
     return random.loc[best]
 
@@ -87,16 +89,21 @@ def label_ratio(own: pd.Series, baseline: pd.Series, n: int) -> Ratio:
     return Ratio(float(needed) / n)
 
 
-def ratios(data: pd.DataFrame) -> pd.DataFrame:
-    """Label ratios: a row a set, a column a target."""
-    best, lines = chosen(data), {}
-    for name, rows in data[data["learner"] == "skal"].groupby("set", sort=False):
-        seeds = set(rows["seed"]) & set(best["seed"][best["set"] == name])
+def own_rows(data: pd.DataFrame, rows: str = "picked") -> pd.DataFrame:
+    """Select the losses of skal's model, fitted to rows of a kind."""
+    return data[(data["learner"] == OWN_NAME) & (data["rows"] == rows)]
+
+
+def ratios(own: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Label ratios of two curves for each set: a row a set, a column a target."""
+    lines = {}
+    for name, rows in own.groupby("set", sort=False):
+        seeds = set(rows["seed"]) & set(other["seed"][other["set"] == name])
         if not seeds:
             continue
-        random = best[(best["set"] == name) & best["seed"].isin(seeds)]
-        own = curve(rows[rows["seed"].isin(seeds)])
-        lines[name] = {n: label_ratio(own, curve(random), n) for n in TARGETS}
+        others = other[(other["set"] == name) & other["seed"].isin(seeds)]
+        falling = curve(rows[rows["seed"].isin(seeds)])
+        lines[name] = {n: label_ratio(falling, curve(others), n) for n in TARGETS}
     return pd.DataFrame.from_dict(lines, orient="index", columns=list(TARGETS))
 
 
@@ -121,11 +128,28 @@ def _geometric(logs: np.ndarray) -> str:
     return f"{mean:.2f}" + (f" ({low:.2f} to {high:.2f})" if len(logs) > 1 else "")
 
 
+def split_text(data: pd.DataFrame) -> list[str]:
+    """Write which part of the ratios is due to the model, and which to the picks."""
+    random = own_rows(data, "random")
+    if random.empty:
+        return []
+    return [
+        "## By the model: the same with random labels for both",
+        "Labels that the baseline needs for the loss that skal's model has with n "
+        "random labels, over n.",
+        markdown(mean_table(ratios(random, chosen(data)))),
+        "## By the picks: the same model for both",
+        "Random labels that skal's model needs for the loss that it has with n picked "
+        "ones, over n.",
+        markdown(mean_table(ratios(own_rows(data), random))),
+    ]
+
+
 def set_table(data: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Losses, ratios and the baseline's choices: a row a set."""
     best, lines = chosen(data), {}
     for name in table.index:
-        own = curve(data[(data["set"] == name) & (data["learner"] == "skal")])
+        own = curve(own_rows(data[data["set"] == name]))
         random = best[best["set"] == name]
         other = curve(random)
         line: dict[str, Any] = {}
@@ -172,8 +196,15 @@ def draw_curves(data: pd.DataFrame, names: Sequence[str], file: Path) -> None:
         n_rows, 4, figsize=(13, 2.8 * n_rows), layout="constrained", squeeze=False
     )
     for ax, name in zip(axes.flat, names, strict=False):
-        own = data[(data["set"] == name) & (data["learner"] == "skal")]
-        for label, rows in {"skal": own, "baseline": best[best["set"] == name]}.items():
+        part = data[data["set"] == name]
+        shown = {
+            "skal, picked": own_rows(part),
+            "skal, random": own_rows(part, "random"),
+            "baseline, random": best[best["set"] == name],
+        }
+        for label, rows in shown.items():
+            if rows.empty:
+                continue
             means = rows.groupby("n")["loss"].mean()
             ax.plot(means.index, means, marker="o", ms=3, label=label)
         ax.set(xscale="log", title=name)
@@ -192,7 +223,7 @@ def report(data: pd.DataFrame, command: str, text: str, folder: Path) -> str:
     """Write CSV, picture and Markdown; return the last."""
     folder.mkdir(parents=True, exist_ok=True)
     data.to_csv(folder / "labels_saved.csv", index=False, float_format="%.5g")
-    table = ratios(data)
+    table = ratios(own_rows(data), chosen(data))
     parts = ["# Labels that another learner needs", f"`{command}`", text]
     if len(table):
         draw_curves(data, list(table.index), folder / "labels_saved.png")
@@ -204,6 +235,7 @@ def report(data: pd.DataFrame, command: str, text: str, folder: Path) -> str:
             "it. Loss: log RMSE of targets at unit variance, or share of errors.",
             f"## Geometric mean over sets, {data['seed'].nunique()} seeds",
             markdown(mean_table(table)),
+            *split_text(data),
             "## Each set",
             markdown(set_table(data, table)),
             "![curves](labels_saved.png)",

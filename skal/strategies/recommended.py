@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
-from skal.contexts import own_modes
+from skal.contexts import hiding, own_modes
 from skal.exceptions import UnsuitableLearnerError
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import innermost, learners_of
@@ -18,12 +18,21 @@ from skal.strategies.centers import LCMD
 from skal.strategies.covariance import BAIT
 from skal.strategies.disagreement import VoteEntropy
 from skal.strategies.random import Random
-from skal.strategies.suitable import FEW, trial_error
 from skal.strategies.uncertainty import Margin
 from skal.validation import check_int
 
-__all__ = ["CHOICES", "Choice", "Facts", "recommended_strategy"]
+__all__ = [
+    "CHOICES",
+    "FEW",
+    "Choice",
+    "Facts",
+    "choice_for",
+    "recommended_strategy",
+    "trial_error",
+]
 
+#: Rows that a strategy is tried on.
+FEW = 8
 _FORESTS = (RandomForestRegressor, ExtraTreesRegressor)
 
 
@@ -86,10 +95,11 @@ CHOICES = (
         "logistic regression, and committees of these",
         Margin,
         lambda facts: facts.task == "classification" and facts.has_proba,
-        "margin sampling is the best of the compared strategies or close to it, with "
-        "nets and with other classifiers, in batches of 1 to 100 rows. With a net and "
-        "few labels, LDMSeeding is better in batches of 20, but its queries take a "
-        "hundred times as long.",
+        "margin sampling is among the best of the compared strategies, with nets and "
+        "with other classifiers, in batches of 1 to 100 rows. With a net and few "
+        "labels, LDMSeeding is better in batches of 20 on four sets of letters and "
+        "digits, but not significantly on 17 tables; its queries take 25 to 90 times "
+        "as long.",
         (
             *("posteriors_worth", "tabular_classification", "any_learner", "binary26"),
             "ldm_worth",
@@ -103,7 +113,8 @@ CHOICES = (
             facts.task == "classification" and facts.decides and facts.n_models == 1
         ),
         "the rows nearest to the decision boundary of the model are better than random "
-        "sampling, and no compared strategy is clearly better.",
+        "sampling on eleven of eleven binary tables with an SVM, and better on average "
+        "than every other compared strategy.",
         ("binary26", "any_learner"),
     ),
     Choice(
@@ -126,8 +137,9 @@ CHOICES = (
         "forests: `RandomForestRegressor`, `ExtraTreesRegressor`",
         BAIT,
         lambda facts: facts.task == "regression" and facts.is_forest,
-        "with extra trees, it is better than random sampling on six of six tables; "
-        "LCMD is not, since trees that saw all labeled rows agree on these rows.",
+        "with extra trees, it is better than random sampling on six of six tables, by "
+        "0.06 in log RMSE (95 % interval -0.01 to 0.13); LCMD is not, since trees that "
+        "saw all labeled rows agree on these rows. Random forests were not studied.",
         ("any_learner",),
     ),
     Choice(
@@ -136,9 +148,10 @@ CHOICES = (
         LCMD,
         lambda facts: facts.task == "regression",
         "it has the best average rank of the compared strategies with nets on tables, "
-        "is better than random sampling on all of these tables, and also has the best "
-        "rank with ridge regression, SVR and nearest neighbors. With boosted trees and "
-        "Gaussian processes, it is better than random sampling on average.",
+        "closely followed by BAIT, and is better than random sampling on all of these "
+        "tables. It also has the best rank with ridge regression, SVR and nearest "
+        "neighbors. With CatBoost and Gaussian processes, it is better than random "
+        "sampling on average, but not significantly.",
         ("tabular_small", "tabular", "plain_regressors", "any_learner"),
     ),
     Choice(
@@ -205,8 +218,7 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
     """
     if n_instances is not None:
         check_int("n_instances", n_instances)
-    facts = _facts(learner, n_instances)
-    choice = next(c for c in CHOICES if c.applies(facts))
+    choice = choice_for(learner, n_instances)
     strategy = choice.strategy()
     reason = _reason(choice)
     pool = _labeled_pool(learner)
@@ -224,6 +236,24 @@ def recommended_strategy(learner: Any, n_instances: int | None = None) -> QueryS
                     warnings.warn(reason, UserWarning, stacklevel=2)
     strategy.reason = reason
     return strategy
+
+
+def choice_for(learner: Any, n_instances: int | None = None) -> Choice:
+    """Find the line of `CHOICES` that applies to a learner."""
+    facts = _facts(learner, n_instances)
+    return next(c for c in CHOICES if c.applies(facts))
+
+
+def trial_error(strategy: QueryStrategy, pool: Pool) -> Exception | None:
+    """Let a strategy pick a row of a pool, and return what it raises."""
+    try:
+        with hiding():
+            strategy._check_learner(pool)
+            strategy._query(pool, 1)
+    # What a strategy raises depends on the models of the user.
+    except Exception as error:
+        return error
+    return None
 
 
 def _facts(learner: Any, n_instances: int | None) -> Facts:

@@ -10,29 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from skal.contexts import hiding, own_modes
+from skal.contexts import own_modes
 from skal.reading.pool import Pool
 from skal.reading.unwrapping import estimator_of
 from skal.rows import n_rows, take_slice
 from skal.strategies.base import QueryStrategy, all_strategies
+from skal.strategies.recommended import FEW, choice_for, trial_error
 from skal.strategies.wrapping import WrappingStrategy
 
-__all__ = ["FEW", "suggestion", "suitable_strategies", "summary", "trial_error"]
+__all__ = ["suggestion", "suitable_strategies", "summary"]
 
-#: The strategies to try first, by the results of comparisons on tables and images; the
-#: very first is that of `recommended_strategy`.
+#: The strategies to try after that of `recommended_strategy`, by the results of
+#: comparisons on tables and images.
 _FIRST = {
     "classification": (
-        *("Margin", "BADGE", "BALD", "Entropy", "LeastConfident", "LCMD", "BAIT"),
-        *("EPIG", "ConsensusEntropy", "VoteEntropy", "TypiClust", "CoreSet", "Random"),
+        *("Margin", "LDMSeeding", "LCMD", "BADGE", "LeastConfident", "VoteEntropy"),
+        *("BAIT", "Entropy", "CoreSet", "ConsensusEntropy"),
     ),
     "regression": (
-        *("LCMD", "BAIT", "KMeansPP", "GreedySampling", "PredictiveVariance", "EPIG"),
-        *("MaxDet", "TypiClust", "CoreSet", "Random"),
+        *("LCMD", "BAIT", "KMeansPP", "FrankWolfe", "WiGS", "CoreSet", "TESSAR"),
+        *("GreedySampling", "MaxDet", "KMedoids"),
     ),
 }
-#: Rows that a strategy is tried on, and names in an error.
-FEW, _NAMES = 8, 6
+#: Names in an error.
+_NAMES = 6
 
 
 def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
@@ -50,8 +51,8 @@ def suitable_strategies(learner: Any, X: Any = None) -> dict[str, str]:
     Returns
     -------
     strategies : dict of str to str
-        Names and one-line summaries: first the strategies that are recommended for the
-        task of the learner, then the others by name.
+        Names and one-line summaries: first that of `recommended_strategy`, then others
+        that are among the best for the task in our studies, then the rest by name.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def suggestion(pool: Pool) -> str:
 
 def _suitable(pool: Pool) -> Iterator[type[QueryStrategy]]:
     """Yield the strategies that pick a row of the pool, best first."""
-    first = _FIRST.get(pool.task, ("Random",))
+    chosen = choice_for(pool.learner).strategy.__name__
+    first = (chosen, *_FIRST.get(pool.task, ()))
     known = {cls.__name__: cls for cls in all_strategies()}
     for name in dict.fromkeys((*first, "Random", *known)):
         if name in known and _runs(known[name], pool):
@@ -116,18 +118,6 @@ def _runs(cls: type[QueryStrategy], pool: Pool) -> bool:
     quick = {"random_state": 0, "max_epochs": 1, "temperature": 1.0}
     strategy = cls(**{key: value for key, value in quick.items() if key in known})
     return trial_error(strategy, pool) is None
-
-
-def trial_error(strategy: QueryStrategy, pool: Pool) -> Exception | None:
-    """Let a strategy pick a row of a pool, and return what it raises."""
-    try:
-        with hiding():
-            strategy._check_learner(pool)
-            strategy._query(pool, 1)
-    # What a strategy raises depends on the models of the user.
-    except Exception as error:
-        return error
-    return None
 
 
 def _few_rows(learner: Any, X: Any) -> Any:

@@ -46,6 +46,33 @@ def test_baseline_is_chosen_by_held_out_loss():
     assert best["loss"].tolist() == [0.5, 0.2]
 
 
+def test_ratios_are_split_into_those_of_the_model_and_of_the_picks():
+    sizes, power = [50, 110, 200, 320, 500, 1000], {"picked": -1.0, "random": -0.95}
+    rows = [
+        ("yacht", 0, n, "skal", kind, np.log(n) * k, np.nan)
+        for kind, k in power.items()
+        for n in sizes
+    ]
+    rows += [("yacht", 0, n, RIDGE, "random", np.log(n) * -0.9, 0.1) for n in sizes]
+    data = pd.DataFrame(
+        rows, columns=["set", "seed", "n", "learner", "rows", "loss", "held_out"]
+    )
+    own, random = (labels_saved_report.own_rows(data, kind) for kind in power)
+    best = labels_saved_report.chosen(data)
+    assert set(best["learner"]) == {RIDGE}
+    both, model, picks = (
+        labels_saved_report.ratios(*pair).loc["yacht", 100].value
+        for pair in ((own, best), (random, best), (own, random))
+    )
+    assert both == pytest.approx(100 ** (1 / 0.9 - 1))
+    assert model == pytest.approx(100 ** (0.95 / 0.9 - 1))
+    assert picks == pytest.approx(100 ** (1 / 0.95 - 1))
+    text = "".join(labels_saved_report.split_text(data))
+    assert f"{model:.2f}" in text
+    assert f"{picks:.2f}" in text
+    assert labels_saved_report.split_text(data[data["rows"] == "picked"]) == []
+
+
 def test_sizes_that_a_learner_lacks_are_left_out():
     keys = labels_saved.KEYS
     asked = pd.DataFrame(
@@ -74,9 +101,10 @@ def test_quick_run_plays_both_sides_and_continues(tables, monkeypatch, capsys):
     for name in ("yacht", "glass"):
         part = data[data["set"] == name]
         own = part[part["learner"] == "skal"]
-        assert own["n"].tolist() == [20, 35, 50]
+        for rows in ("picked", "random"):
+            assert own["n"][own["rows"] == rows].tolist() == [20, 35, 50]
         assert own["loss"].notna().all()
-        random = part[part["rows"] == "random"]
+        random = part[(part["rows"] == "random") & (part["learner"] == RIDGE)]
         assert random["n"].tolist() == [20, 35, 50]
         picked = part[(part["rows"] == "picked") & (part["learner"] == RIDGE)]
         assert picked["n"].tolist() == [50]
@@ -86,7 +114,7 @@ def test_quick_run_plays_both_sides_and_continues(tables, monkeypatch, capsys):
     from benchmarks import learners
 
     row = learners.fit_and_score("yacht", 0, 50, RIDGE).iloc[0]
-    there = data[(data["set"] == "yacht") & (data["rows"] == "random")]
+    there = data[(data["set"] == "yacht") & (data["part"] == "random 50")]
     assert there["loss"].iloc[-1] == pytest.approx(np.log(row["rmse"]))
 
     monkeypatch.setattr(labels_saved, "play", lambda *_: pytest.fail("played again"))

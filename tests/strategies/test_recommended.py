@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import warnings
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from modAL.models import ActiveLearner as ModALActiveLearner
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingRegressor,
+    ExtraTreesRegressor,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
@@ -37,9 +39,11 @@ from torch import nn
 
 import skal
 from skal import ActiveLearner, Committee, NetClassifier, NetRegressor
+from skal.exceptions import UnsuitableLearnerError
 from skal.learners import CommitteeRegressor
 from skal.nets import DeepEnsembleRegressor, FoldEnsembleClassifier
 from skal.strategies import (
+    BADGE,
     BAIT,
     LCMD,
     Margin,
@@ -49,7 +53,6 @@ from skal.strategies import (
     suitable_strategies,
 )
 from skal.strategies.recommended import CHOICES
-from skal.strategies.suitable import _FIRST
 from tests.models import make_data
 
 X, TARGET = make_data("regression")
@@ -247,11 +250,22 @@ def test_learners_of_modal_and_wrong_numbers():
             recommended_strategy(SVC(), wrong)
 
 
-def test_suitable_strategies_begin_with_it():
-    for task, names in _FIRST.items():
-        chosen = [c.strategy.__name__ for c in CHOICES if c.task == task]
-        assert names[0] == chosen[-1 if task == "regression" else 0]  # not of forests
-    assert next(iter(suitable_strategies(fitted("svc")))) == "Margin"
+@pytest.mark.parametrize(
+    "model",
+    [
+        SVC(),
+        LogisticRegression(),
+        Ridge(),
+        scaled(ExtraTreesRegressor(5, random_state=0)),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+def test_suitable_strategies_and_errors_begin_with_it(model: Any) -> None:
+    model = clone(model).fit(X, TARGET if is_regressor(model) else CLASSES)
+    chosen = type(recommended_strategy(model)).__name__
+    assert next(iter(suitable_strategies(model, X))) == chosen
+    with pytest.raises(UnsuitableLearnerError, match=f"this learner: {chosen}, "):
+        BADGE().select(model, X, 1)
 
 
 def test_a_choice_changes_neither_the_learner_nor_global_generators():

@@ -75,7 +75,10 @@ def test_those_named_run_and_the_others_refuse(name):
 
 
 def test_the_best_come_first():
-    assert list(suitable_strategies(LEARNERS["net"](), POOL))[:2] == ["Margin", "BADGE"]
+    assert list(suitable_strategies(LEARNERS["net"](), POOL))[:2] == [
+        "Margin",
+        "LDMSeeding",
+    ]
     assert list(suitable_strategies(LEARNERS["dropout"](), POOL))[:2] == [
         "LCMD",
         "BAIT",
