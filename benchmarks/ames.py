@@ -13,8 +13,6 @@ of 200 rows drawn from the pool; the test in batches of 64.
 ``honest``: De Cock's 2930 sales in random splits, 70 % pool and 30 % test;
 imputation, levels and scales learned from the labeled rows alone, inside the
 pipeline; log price, scaled; 50 labels, then 12 times 25 more out of all of the pool.
-The results in `benchmarks/results` are of a former preprocessor, which standardized
-numbers, then 5 tanh(x / 5).
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ from skal.datasets import load_ames, load_house_prices
 from skal.nets import MLP, NetRegressor
 from skal.simulation import StrategyComparison
 from skal.simulation.result import ScoreLabel
-from skal.strategies import CoreSet, NoiseStability, Random
+from skal.strategies import BAIT, LCMD, CoreSet, NoiseStability, Random
 from skal.tabular import make_tabular_preprocessor
 
 mpl.use("Agg")
@@ -65,7 +63,10 @@ PAPER: dict[str, Any] = {
 }
 STRATEGIES: dict[str, Any] = {
     "Random": Random(),
+    "LCMD": LCMD(),
+    "BAIT": BAIT(),
     "NoiseStability": NoiseStability(),
+    "NoiseStability (clusters)": NoiseStability(selection="lcmd"),
     "NoiseStability (program)": NoiseStability(**PROGRAM),
     "NoiseStability (paper)": NoiseStability(**PAPER),
     "CoreSet": CoreSet(),
@@ -281,6 +282,9 @@ def main(argv: list[str] | None = None) -> int:
         "--trials", "--seeds", type=int, help="100 (program), 10 (honest) by default"
     )
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument(
+        "--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES)
+    )
     parser.add_argument("--work", type=Path, default=Path("benchmarks/.work"))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     args = parser.parse_args(argv)
@@ -293,7 +297,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     file = args.work / f"ames_{how.name}.csv"
     # Trial by trial, so that an early end leaves whole trials.
-    tasks = [(how.name, s, trial) for trial in range(trials) for s in STRATEGIES]
+    tasks = [(how.name, s, trial) for trial in range(trials) for s in args.strategies]
     failed = collect(play, tasks, ["protocol", "strategy", "fold"], args.n_jobs, file)
     data = in_order(pd.read_csv(file), trials)
     command = (
