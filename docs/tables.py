@@ -130,6 +130,7 @@ _GAINS = (
                 "Random forest",
                 "All strategies, random forest",
             ),
+            "classification with CatBoost": ("CatBoost",),
         }.items()
         for part in parts
     ),

@@ -266,7 +266,7 @@ def test_every_strategy_has_its_claim_and_results_that_name_it() -> None:
     assert set(CLAIMS) == {cls.__name__ for cls in all_strategies()}
     for name, claim in CLAIMS.items():
         assert claim.verdict in VERDICTS
-        assert (claim.verdict == "not studied") == (not claim.results), name
+        assert claim.results or claim.verdict == "not studied", name
         for file in claim.results:
             text = (tables.RESULTS / f"{file}.md").read_text()
             # KMeansPP on gradients is called BADGE in the large protocol.
@@ -293,7 +293,10 @@ def test_the_recommended_strategies_are_the_best_of_the_tables() -> None:
         assert next(iter(found)) == FIRST["regression"], (file, part)
 
 
-@pytest.mark.parametrize("part", ["## Net", "## Logistic", "## Random forest"])
+@pytest.mark.parametrize(
+    "part",
+    ["## Net", "## All strategies, net", "## Logistic", "## Random forest", "## CatB"],
+)
 def test_the_recommended_strategy_for_classes_is_not_clearly_worse(part: str) -> None:
     text = (tables.RESULTS / "tabular_classification.md").read_text()
     found = tables.results("tabular_classification", part)
