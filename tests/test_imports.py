@@ -71,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "evaluation": {"_tables", "rows"},
     "stopping": {"rows"},
-    "tabular": {"_tables", "nets"},
+    "tabular": {"_tables", "nets", "posteriors", "reading"},
     "datasets": {"_tables"},
 }
 #: Parts that import torch and nothing else from outside.

@@ -27,7 +27,7 @@ class BayesianOptimizer(ActiveLearner, ModALBayesianOptimizer):
     estimator : regressor
         Its ``predict`` must accept ``return_std=True``, as
         ``GaussianProcessRegressor`` and ``BayesianRidge`` do; or a Pipeline that ends
-        in such a regressor.
+        in such a regressor, or :func:`skal.tabular.make_tabular_regressor` of it.
     query_strategy : callable, default=max_EI of modAL
         ``max_PI`` and ``max_UCB`` are others.
     X_training, y_training, bootstrap_init, on_transformed, force_all_finite, \
@@ -136,6 +136,6 @@ random_state, on_duplicate, **fit_kwargs
 
 
 def _gives_std(estimator: Any) -> bool:
-    # Pipelines alone pass on the arguments of `predict`.
-    inner = next(e for e in walk(estimator) if not isinstance(e, Pipeline))
-    return "return_std" in inspect.signature(inner.predict).parameters
+    # Pipelines pass on the arguments of `predict`; other wrappers must know this one.
+    parts = [part for part in walk(estimator) if not isinstance(part, Pipeline)]
+    return all("return_std" in inspect.signature(p.predict).parameters for p in parts)

@@ -292,7 +292,8 @@ def spread(
         ):
             raise UnsuitableLearnerError(
                 "The target transformer mixes the targets, so their standard "
-                "deviations cannot be transformed one by one. Use posterior=Bagged()."
+                "deviations cannot be transformed one by one. Transform each target "
+                "alone, or use posterior=Bagged()."
             )
         scale[:, t] = change[:, t] / step[:, t]
     return undo(mean), scale

@@ -44,7 +44,10 @@ def make_tabular_regressor(
     model : TransformedTargetRegressor or Pipeline
         Unfitted: a Pipeline of two steps, ``preprocessor`` and ``estimator``, in a
         :class:`sklearn.compose.TransformedTargetRegressor` that refuses masked targets,
-        unless `scale_target` is False.
+        unless `scale_target` is False.  If the estimator offers them, as the default
+        does, ``model.predict(X, return_std=True)`` returns standard deviations as well,
+        and ``model.predict_interval(X, coverage=0.9)`` prediction intervals, in the
+        units of the target.
 
     Raises
     ------

@@ -18,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetRegressor
 
 from skal.learners import ActiveLearner, BayesianOptimizer
+from skal.tabular import make_tabular_regressor
+from skal.tabular.targets import ScaledTargetRegressor
 from tests.learners.conftest import convert, same_kind
 
 X = np.linspace(0, 6, 40)[:, None] * np.ones(3)
@@ -82,6 +84,8 @@ def test_query_before_fit():
         Ridge(),
         make_pipeline(StandardScaler(), Ridge()),
         TransformedTargetRegressor(BayesianRidge()),
+        ScaledTargetRegressor(Ridge()),
+        ScaledTargetRegressor(TransformedTargetRegressor(BayesianRidge())),
         NeuralNetRegressor(
             torch.nn.Linear,
             module__in_features=3,
@@ -102,6 +106,18 @@ def test_regressor_without_std_is_named(estimator):
         TypeError, match=rf"return_std=True.*{type(estimator).__name__}"
     ):
         optimizer.query(rows)
+
+
+def test_scaled_target_gives_std_in_its_units():
+    few, scaled = y[:20], (y[:20] - y[:20].mean()) / y[:20].std()
+    model = make_tabular_regressor(BayesianRidge(), preprocessor=StandardScaler())
+    optimizer = BayesianOptimizer(model, max_UCB, X[:20], few, random_state=0)
+    plain = make_pipeline(StandardScaler(), BayesianRidge())
+    plain = BayesianOptimizer(plain, max_UCB, X[:20], scaled, random_state=0)
+    mean, std = plain.predict(X, return_std=True)
+    found = optimizer.predict(X, return_std=True)
+    np.testing.assert_allclose(found[0], few.mean() + few.std() * mean)
+    np.testing.assert_allclose(found[1], few.std() * std)
 
 
 def test_as_estimator():
