@@ -97,6 +97,7 @@ def make_tabular_classifier(
     estimator: Any = None,
     *,
     preprocessor: Any = None,
+    class_weight: Any = None,
     random_state: Any = None,
     device: str = "cpu",
 ) -> Pipeline:
@@ -109,6 +110,9 @@ def make_tabular_classifier(
         :class:`skal.nets.FoldEnsembleClassifier`.
     preprocessor : transformer, optional
         ``make_tabular_preprocessor()`` by default.
+    class_weight : dict or "balanced", optional
+        Weights of the classes for the default estimator. "balanced" gives each class
+        the same total weight, which helps if one is rare.
     random_state : int, numpy RandomState or Generator, optional
         Seeds the default estimator. None draws a new seed for each `fit`.
     device : str, default="cpu"
@@ -122,8 +126,8 @@ def make_tabular_classifier(
     Raises
     ------
     ValueError
-        If `random_state` or `device` is set beside an estimator of your own, which has
-        its own.
+        If `class_weight`, `random_state` or `device` is set beside an estimator of your
+        own, which has its own.
 
     See Also
     --------
@@ -147,9 +151,11 @@ def make_tabular_classifier(
     (4, 2)
     """
     if estimator is None:
-        estimator = FoldEnsembleClassifier(device=device, random_state=random_state)
+        estimator = FoldEnsembleClassifier(
+            class_weight=class_weight, device=device, random_state=random_state
+        )
     else:
-        _check_default_only(random_state, device)
+        _check_default_only(random_state, device, class_weight=class_weight)
     return _pipeline(preprocessor, estimator)
 
 
@@ -159,9 +165,10 @@ def _pipeline(preprocessor: Any, estimator: Any) -> Pipeline:
     return Pipeline([("preprocessor", preprocessor), ("estimator", estimator)])
 
 
-def _check_default_only(random_state: Any, device: str) -> None:
-    if random_state is not None or device != "cpu":
+def _check_default_only(random_state: Any, device: str, **others: Any) -> None:
+    names = [*others, "random_state", "device"]
+    if device != "cpu" or any(v is not None for v in (random_state, *others.values())):
         raise ValueError(
-            "random_state and device belong to the default estimator. Set them on the "
-            "estimator that you pass."
+            f"{', '.join(names[:-1])} and {names[-1]} belong to the default estimator. "
+            "Set them on the estimator that you pass."
         )

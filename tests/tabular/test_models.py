@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import make_classification
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import recall_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import Pipeline
 
@@ -240,3 +242,33 @@ def test_constant_targets_are_predicted() -> None:
     np.testing.assert_allclose(model.predict(X), 7.0)
     several = make_tabular_regressor(Ridge()).fit(X, np.column_stack([y, -y]))
     assert several.predict(X).shape == (N, 2)
+
+
+def test_class_weights_reach_every_model_of_the_default() -> None:
+    X, y = make_classification(
+        600, 5, n_redundant=0, weights=[0.9], class_sep=0.7, random_state=0
+    )
+    found = {}
+    for weights in (None, "balanced"):
+        model = make_tabular_classifier(class_weight=weights, random_state=0)
+        model.named_steps["estimator"].set_params(
+            n_estimators=3, hidden_sizes=(16,), max_steps=100
+        )
+        ensemble = model.fit(X[:200], y[:200])[-1]
+        rows = model[:-1].transform(X[200:])
+        models = [*ensemble.estimators_, *ensemble.others_]
+        rare = np.stack([part.predict_proba(rows)[:, 1] for part in models])
+        found[weights] = rare.mean(axis=1), model.predict(X[200:])
+    means = {name: mean for name, (mean, _) in found.items()}
+    assert (means["balanced"] > 1.2 * means[None]).all()
+    recalls = [recall_score(y[200:], labels) for _, labels in found.values()]
+    assert recalls[1] > recalls[0] + 0.1
+
+
+def test_class_weights_belong_to_the_default_estimator() -> None:
+    with pytest.raises(
+        ValueError, match="class_weight, random_state and device belong"
+    ):
+        make_tabular_classifier(LogisticRegression(), class_weight="balanced")
+    model = make_tabular_classifier(class_weight={"a": 1, "b": 2})
+    assert model["estimator"].class_weight == {"a": 1, "b": 2}
