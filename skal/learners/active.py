@@ -43,8 +43,12 @@ class QueryMixin:
 
     query_strategy: Any
 
+    @property
+    def query_strategy_(self) -> Any:
+        """Strategy of the next query: `query_strategy`, or the default in its place."""
+        return self._strategy()
+
     def _strategy(self) -> Any:
-        """Return the strategy that a query calls."""
         return self.query_strategy
 
     def query(
@@ -118,7 +122,8 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
         ``skal.strategies``, one of modAL's functions, or any callable that returns
         indices or (indices, metrics). By default, modAL's ``uncertainty_sampling`` for
         a classifier with ``predict_proba`` and one label a row, as in modAL; otherwise
-        what `skal.recommended_strategy` chooses, with `random_state`.
+        what `skal.recommended_strategy` chooses, with `random_state`. The parameter
+        stays None; ``query_strategy_`` is the choice.
     X_training : rows of shape (n, ...), optional
         The first labeled rows; the estimator is fitted on them immediately.
     y_training : array-like of shape (n,) or (n, n_outputs), optional
@@ -145,6 +150,10 @@ class ActiveLearner(QueryMixin, EstimatorMethods, DiagramMixin, ModALActiveLearn
     ----------
     X_training, y_training : as given, or None
         All labeled rows so far.
+    query_strategy_ : callable
+        The strategy of the next query: `query_strategy` or, if it is None, the default,
+        which is chosen anew at each access. If `skal.recommended_strategy` chose it,
+        its attribute ``reason`` says why.
     classes_, n_features_in_, feature_names_in_
         Those of the fitted estimator, if it has them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import warnings
 from importlib.util import find_spec
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from modAL.models import ActiveLearner as ModALActiveLearner
+from modAL.uncertainty import uncertainty_sampling
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor
@@ -329,3 +331,30 @@ def test_a_classifier_that_modals_default_refuses_queries_by_margin(model, y):
     expected = Margin().select(learner, POOL, 3).indices
     assert learner.query(POOL, n_instances=3)[0].tolist() == expected.tolist()
     assert "Margin()" in learner._repr_mimebundle_()["text/html"]
+
+
+def test_the_strategy_in_use_is_an_attribute():
+    learner = ActiveLearner(Ridge(), None, X, TARGET, random_state=3)
+    strategy = learner.query_strategy_
+    assert repr(strategy) == "LCMD(random_state=3)"
+    assert strategy.reason == recommended_strategy(learner).reason
+    positions, _ = learner.query(POOL, n_instances=4)
+    table = learner.query_strategy_.explain(learner, POOL, 4)
+    assert table.index.tolist() == positions.tolist()
+    assert learner.query_strategy is None
+    assert learner.get_params()["query_strategy"] is None
+    assert clone(learner).query_strategy is None
+    assert pickle.loads(pickle.dumps(learner)).query_strategy is None
+
+
+def test_the_strategy_in_use_follows_the_learner():
+    learner = ActiveLearner(LogisticRegression())
+    assert learner.query_strategy_ is uncertainty_sampling
+    learner.set_params(estimator=SVC(), random_state=5)
+    assert repr(learner.query_strategy_) == "Margin(random_state=5)"
+    given = Random()
+    assert learner.set_params(query_strategy=given).query_strategy_ is given
+    committee = Committee([learner], given)
+    assert committee.query_strategy_ is committee.query_strategy is given
+    with pytest.raises(AttributeError):
+        learner.query_strategy_ = Random()
