@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
+import numpy as np
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skal.reading.models import Member
 from skal.reading.pool import Pool
+from skal.reading.unwrapping import innermost, is_net
+from skal.rows import array_if_tensor
 
 __all__ = ["tell_nothing_apart", "warn_if_alike", "warn_if_one_point"]
 
 _ALIKE = "To this model the rows of the pool are alike, or like those that are labeled."
+#: Parameters of trees by which few labels are not split, by default or on request.
+_LEAST_IN_LEAF = ("min_samples_leaf", "min_child_samples", "min_data_in_leaf")
+_METHODS = ("predict_proba", "decision_function", "predict")
 
 
 def warn_if_alike(
@@ -32,7 +40,7 @@ def warn_if_alike(
     if len(scores) > 0 and bool((scores == scores[0]).all()):
         found = _cause(pool)
         if found is None and cause is None:
-            found = _ALIKE
+            found = _of_constant_models(pool) or _ALIKE
         start = f"{name} gives all rows the same score, {float(scores[0]):.4g}"
         warnings.warn(
             f"{start}. {cause}"
@@ -92,4 +100,48 @@ def _cause(pool: Pool) -> str | None:
             "The net is saturated: all its probabilities are 0 or 1 (scaled inputs, "
             "fewer epochs and weight decay help)."
         )
+    return None
+
+
+def _of_constant_models(pool: Pool) -> str | None:
+    """Say so if no model tells the rows apart, and what may help."""
+    if not (pool.is_fitted and all(_is_constant(m) for m in pool.members)):
+        return None
+    estimator = pool.members[0].estimator
+    helps = _least_in_leaf(estimator)
+    return (
+        f"{type(estimator).__name__} predicts the same for all rows: it may have too "
+        "few labels"
+        + (f" (then lower {helps})" if helps else "")
+        + " or too strong a penalty, or the rows are equal."
+    )
+
+
+def _is_constant(member: Member) -> bool:
+    """Whether a model predicts the same for all rows of the pool."""
+    method = next((m for m in _METHODS if hasattr(member.estimator, m)), None)
+    if method is None:
+        return False
+    asked = member.asked(method)
+    predict = getattr(asked.to_read, method)
+    as_given = is_net(innermost(asked.estimator))
+    first = None
+    for _, block in asked.rows.blocks():
+        found = predict(block if as_given else array_if_tensor(block))
+        # Of several outputs, a list of probabilities.
+        outputs = found if isinstance(found, list) else [found]
+        rows = [np.asarray(part).reshape(len(part), -1) for part in outputs]
+        values = np.concatenate(rows, axis=1)
+        first = values[:1] if first is None else first
+        if not (values == first).all():
+            return False
+    return first is not None
+
+
+def _least_in_leaf(estimator: Any) -> str | None:
+    """Name the parameter that keeps the trees of a model from splitting few rows."""
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    for name, value in params.items():
+        if name.endswith(_LEAST_IN_LEAF) and isinstance(value, int) and value > 1:
+            return f"{name}={value}"
     return None

@@ -7,7 +7,18 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import Lasso, RidgeClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from skal.nets import MLP
@@ -22,6 +33,7 @@ from skal.strategies import (
     DiverseMiniBatch,
     Entropy,
     FrankWolfe,
+    GreedySampling,
     KMeansPP,
     LDMSeeding,
     Margin,
@@ -104,6 +116,65 @@ def test_covariances_of_rows_that_are_all_alike(cls, space, n):
     told = [w for w in caught if w.category is UserWarning]
     assert len(told) == 1
     assert len(set(picks.indices.tolist())) == n
+
+
+HISTOGRAM = HistGradientBoostingClassifier()
+LOWER = r"too few labels \(then lower {}\)"
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy", "message"),
+    [
+        (HISTOGRAM, Margin(), LOWER.format("min_samples_leaf=20")),
+        (HISTOGRAM, Entropy(), LOWER.format("min_samples_leaf=20")),
+        (
+            make_pipeline(StandardScaler(), HISTOGRAM),
+            Margin(),
+            "HistGradientBoostingClassifier predicts the same for all rows",
+        ),
+        (
+            BaggingClassifier(HISTOGRAM, 3, random_state=0),
+            Margin(),
+            LOWER.format("estimator__min_samples_leaf=20"),
+        ),
+        (
+            RandomForestClassifier(5, min_samples_leaf=30, random_state=0),
+            LCMD(),
+            LOWER.format("min_samples_leaf=30"),
+        ),
+        (MultiOutputClassifier(HISTOGRAM), Margin(), "predicts the same for all"),
+        (DummyClassifier(), Margin(), "too few labels or too strong a penalty"),
+        (
+            HistGradientBoostingRegressor(),
+            GreedySampling("outputs"),
+            LOWER.format("min_samples_leaf=20"),
+        ),
+        (Lasso(1e6), GreedySampling("outputs"), "Lasso predicts the same for all rows"),
+    ],
+    ids=str,
+)
+def test_a_model_that_predicts_the_same_for_all_rows_is_named(model, strategy, message):
+    task = "regression" if isinstance(strategy, GreedySampling) else "classification"
+    X, y = make_data(task, 30)
+    y = np.stack([y, y[::-1]], axis=1) if "Multi" in str(model) else y
+    asked = with_labeled(model.fit(X, y), X, y)
+    with pytest.warns(UserWarning, match=message) as caught:
+        strategy.select(asked, POOL, 4)
+    assert len(caught) == 1
+    assert "are alike" not in str(caught[0].message)
+
+
+def test_a_model_that_tells_rows_apart_is_not_said_to_be_constant():
+    X, y = make_data("classification", 30)
+    asked = with_labeled(RidgeClassifier().fit(X, y), X, y)
+    with pytest.warns(UserWarning, match="the rows of the pool are alike"):
+        Constant().select(asked, POOL, 4)
+    with pytest.warns(UserWarning, match="predicts the same .* or the rows are equal"):
+        Constant().select(asked, np.repeat(POOL[:1], 5, axis=0), 4)
+    histogram = HistGradientBoostingClassifier(min_samples_leaf=3).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Margin().select(with_labeled(histogram, X, y), POOL, 4)
 
 
 class Constant(ScoreStrategy):
