@@ -15,10 +15,14 @@ import skal
 
 ROOT = Path(skal.__file__).parent
 
-_ANYWHERE = {"contexts", "exceptions", "rng", "shared_copy", "validation"}
+_ANYWHERE = {
+    *("_extras", "contexts", "exceptions", "rng", "shared_copy"),
+    "validation",
+}
 #: What each part of skal may import of skal, itself and `_ANYWHERE` aside. A new part
 #: needs a line here.
 ALLOWED: dict[str, set[str]] = {
+    "_extras": set(),
     "_files": set(),
     "_version": set(),
     "contexts": set(),

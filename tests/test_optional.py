@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import configparser
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from sklearn.linear_model import BayesianRidge, Ridge
 
 import skal
 
+ROOT = Path(__file__).parents[1]
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 4.0], "y": [1.0, 2.0, 3.0]})
 
 
@@ -61,12 +64,12 @@ def _page(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "call", "words"),
     [
-        ("safetensors", _save, r"safetensors, .*'skal-learn\[save\]'"),
-        ("pyarrow", _save_table, r"X_training is a table, .*'skal-learn\[save\]'"),
-        ("sqlalchemy", _campaign, r"SQLAlchemy, .*'skal-learn\[campaign\]'"),
-        ("openpyxl", _excel, r"openpyxl, .*'skal-learn\[campaign\]'"),
-        ("starlette", _page, r"needs starlette, .*pip install"),
-        ("uvicorn", _page, r"needs uvicorn, .*pip install"),
+        ("safetensors", _save, r"safetensors, .*'\.\[save\]'"),
+        ("pyarrow", _save_table, r"X_training is a table, .*'\.\[save\]'"),
+        ("sqlalchemy", _campaign, r"SQLAlchemy, .*'\.\[campaign\]'"),
+        ("openpyxl", _excel, r"openpyxl, .*'\.\[campaign\]'"),
+        ("starlette", _page, r"needs starlette, .*'\.\[label\]'"),
+        ("uvicorn", _page, r"needs uvicorn, .*'\.\[label\]'"),
         ("pyarrow", _parquet, "as the command says"),
     ],
 )
@@ -101,3 +104,29 @@ def test_missing_packages_are_named_with_what_to_install(
         said = capsys.readouterr().err
         assert said.startswith("skal: error: Parquet files need pyarrow")
     assert not list(tmp_path.glob("*.skal"))
+
+
+EXTRAS = configparser.ConfigParser()
+EXTRAS.read(ROOT / "setup.cfg")
+
+
+def test_messages_name_an_extra_that_exists() -> None:
+    named = set()
+    for path in (ROOT / "skal").rglob("*.py"):
+        text = path.read_text()
+        assert "pip install" not in text or path.name == "_extras.py", path
+        named |= set(re.findall(r"how_to_install\([\"'](\w+)[\"']\)", text))
+    assert {"plot", "save", "campaign", "label"} <= named
+    assert named <= set(EXTRAS["options.extras_require"])
+
+
+def test_pages_name_extras_that_exist_and_one_page_lists_all() -> None:
+    pages = [*(ROOT / "docs").glob("*.rst"), ROOT / "README.md"]
+    for page in pages:
+        text = page.read_text()
+        assert "skal-learn[" not in text, page
+        named = set(re.findall(r"'\.\[(\w+)\]'", text))
+        assert named <= set(EXTRAS["options.extras_require"]), page
+    text = (ROOT / "docs" / "getting_started.rst").read_text()
+    listed = re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)
+    assert listed == list(EXTRAS["options.extras_require"])

@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
+from skal._extras import how_to_install
 from skal._files import write_whole
 from skal.campaign.cells import LONGEST, escaped
 from skal.campaign.labels import CANNOT
@@ -171,7 +172,7 @@ def load_openpyxl() -> Any:
     except ImportError as error:
         raise ImportError(
             "Excel files need openpyxl, which is not installed: "
-            "pip install 'skal-learn[campaign]'. CSV files need nothing."
+            f"{how_to_install('campaign')}. CSV files need nothing."
         ) from error
     return openpyxl
 

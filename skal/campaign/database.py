@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from skal._extras import how_to_install
 from skal.campaign.ledger import KINDS, Event
 from skal.exceptions import CampaignDatabaseError
 
@@ -88,7 +89,7 @@ def _sqlalchemy() -> Any:
     except ImportError as error:
         raise ImportError(
             "Campaigns are stored by SQLAlchemy, which is not installed: "
-            "pip install 'skal-learn[campaign]'."
+            f"{how_to_install('campaign')}."
         ) from error
     return sqlalchemy
 

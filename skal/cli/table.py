@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skal._extras import how_to_install
 from skal.campaign.batch import cell_text, load_openpyxl
 from skal.cli.cells import read_cells
 
@@ -118,8 +119,8 @@ def read_table(
             values = pd.read_parquet(path)
         except ImportError as error:
             raise ImportError(
-                "Parquet files need pyarrow, which is not installed: pip install "
-                "pyarrow."
+                "Parquet files need pyarrow, which is not installed: "
+                f"{how_to_install('save')}."
             ) from error
         texts = _as_texts(values)
     else:

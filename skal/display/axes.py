@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skal._extras import how_to_install
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -18,7 +20,6 @@ def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 4.4) -> Axe
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            "Plots need matplotlib. Install it, or install skal with its extra: "
-            "skal-learn[plot]."
+            f"Plots need matplotlib, which is not installed: {how_to_install('plot')}."
         ) from error
     return plt.subplots(figsize=(width, height), layout="constrained")[1]

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qsl
 
+from skal._extras import how_to_install
 from skal.campaign import Campaign
 from skal.campaign.watching import stable_predictions
 from skal.exceptions import CampaignDatabaseError
@@ -89,8 +90,8 @@ def check_options(annotator: str | None, images: Any) -> tuple[str, Images]:
     for package in ("starlette", "uvicorn"):
         if find_spec(package) is None:
             raise ImportError(
-                f"The page needs {package}, which is not installed: pip install "
-                "'skal-learn[label]'."
+                f"The page needs {package}, which is not installed: "
+                f"{how_to_install('label')}."
             )
     return "" if annotator is None else check_name(annotator), Images(images)
 

@@ -15,6 +15,7 @@ import sklearn
 import skorch
 import torch
 
+from skal._extras import how_to_install
 from skal._version import __version__
 from skal.exceptions import LearnerFileError
 from skal.nets.validation import check_device
@@ -206,6 +207,6 @@ def _safetensors() -> Any:
     except ImportError as error:
         raise ImportError(
             "Learners are saved and loaded with safetensors, which is not installed: "
-            "pip install 'skal-learn[save]'."
+            f"{how_to_install('save')}."
         ) from error
     return safetensors.torch, SafetensorError

@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from skal._extras import how_to_install
 from skal.saving.dtypes import check_kept, note_types, restore_types
 from skal.saving.tree import Codec, Reader, Writer
 
@@ -22,7 +23,7 @@ def _parquet(writer: Writer) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{writer.path()} is a table, which is saved as Parquet, and needs "
-            "pyarrow: pip install 'skal-learn[save]'."
+            f"pyarrow: {how_to_install('save')}."
         ) from error
     return pyarrow.parquet
 

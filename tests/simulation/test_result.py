@@ -313,5 +313,5 @@ def test_from_simulation(regression: Data) -> None:
 def test_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     display = LearningCurveDisplay(N_LABELED, SCORES, ScoreLabel("R²"))
-    with pytest.raises(ImportError, match=r"need matplotlib.*skal-learn\[plot\]"):
+    with pytest.raises(ImportError, match=r"need matplotlib.*'\.\[plot\]'"):
         display.plot()
