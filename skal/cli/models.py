@@ -42,10 +42,8 @@ MODELS: dict[str, dict[str, Any]] = {
 
 def make_model(name: str, task: str) -> Any:
     """Make the model of a task by its name."""
-    make = {
-        "classification": make_tabular_classifier,
-        "regression": make_tabular_regressor,
-    }[task]
+    is_classification = task == "classification"
+    make = make_tabular_classifier if is_classification else make_tabular_regressor
     estimator = MODELS[name][task]
     return make() if estimator is None else make(estimator())
 

@@ -32,7 +32,7 @@ class DiagramMixin:
         return bundle
 
     def _diagram(self) -> str:
-        called = self.query_strategy_
+        called = self._strategy()
         strategy = getattr(called, "__name__", repr(called))
         counts = [
             0 if member.X_training is None else n_rows(member.X_training)
