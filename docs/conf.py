@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import matplotlib
 import torch
 
 import skal
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from docs.building import fetch_inventories
 
 matplotlib.use("Agg")
 torch.set_num_threads(1)  # the nets of the examples are too small to gain from more
@@ -32,17 +36,21 @@ extensions = [
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 myst_heading_anchors = 3
-# The inventories of other projects are on the network, which a build does not need.
-if os.environ.get("SKAL_INTERSPHINX"):
+# Links to other projects.  Without a network, these are left out, in silence: a build
+# needs no more than a package index.  SKAL_INTERSPHINX=0 does not even try.
+if os.environ.get("SKAL_INTERSPHINX") != "0":
     extensions.append("sphinx.ext.intersphinx")
-    intersphinx_mapping = {
-        "python": ("https://docs.python.org/3", None),
-        "numpy": ("https://numpy.org/doc/stable", None),
-        "pandas": ("https://pandas.pydata.org/docs", None),
-        "sklearn": ("https://scikit-learn.org/stable", None),
-        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
-        "torch": ("https://docs.pytorch.org/docs/stable", None),
-    }
+    intersphinx_mapping = fetch_inventories(
+        {
+            "python": "https://docs.python.org/3",
+            "numpy": "https://numpy.org/doc/stable",
+            "pandas": "https://pandas.pydata.org/docs",
+            "sklearn": "https://scikit-learn.org/stable",
+            "skorch": "https://skorch.readthedocs.io/en/stable",
+            "torch": "https://docs.pytorch.org/docs/stable",
+        },
+        Path(__file__).parent / "_build" / "inventories",
+    )
 exclude_patterns = ["_build", "examples/README.rst"]
 templates_path = ["_templates"]
 default_role = "code"
@@ -61,8 +69,9 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
-    "write_computation_times": False,  # a page of docs, which is not in the contents
-    "min_reported_time": 1e9,
+    "capture_repr": ("_repr_html_",),  # tables, but not what matplotlib returns
+    "reset_modules": ("matplotlib", "docs.building.refuse_warnings"),
+    "reset_modules_order": "both",
     "show_signature": False,
     "remove_config_comments": True,
 }
@@ -78,7 +87,8 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"api": []}
+# Pages without others below them.
+html_sidebars = {"api": [], "changelog": [], "index": []}
 
 
 def _unlink_inherited(

@@ -5,7 +5,8 @@ Write your own strategy
 A strategy defines three things: what it needs from the model, how valuable a row is,
 and how a batch is chosen.  It is a class that stores parameters and combines a few
 functions.  Its base class does the rest: it checks the input, handles random states,
-looks inside pipelines, and returns what modAL expects.
+looks inside pipelines, and returns what modAL expects.  :doc:`/write_a_strategy` is the
+reference of what a strategy may define and read.
 """
 
 # %%
@@ -51,7 +52,7 @@ class TemperedEntropy(ScoreStrategy):
 
 X, y = make_moons(300, noise=0.2, random_state=0)
 model = LogisticRegression().fit(X[:20], y[:20])
-TemperedEntropy(power=3.0).select(model, X[20:], 3)
+print(TemperedEntropy(power=3.0).select(model, X[20:], 3))
 
 # %%
 # The strategy is already a scikit-learn object.

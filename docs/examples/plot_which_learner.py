@@ -98,8 +98,8 @@ scores.round(3)
 # The comparison
 # --------------
 # Three splits of a small data set are too few for small differences, and the order is
-# different on other data: :doc:`/results/learners` compares eleven learners on 30
-# tables, and :ref:`which-learner` summarizes the results.
+# different on other data: :doc:`/results/learners` compares these and other learners on
+# 30 tables, and :ref:`which-learner` summarizes the results.
 
 order = ["20 random", "60 random", "60, of which 40 queried"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
