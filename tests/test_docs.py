@@ -7,7 +7,12 @@ import importlib
 import itertools
 import re
 import runpy
+import threading
+import time
+import warnings
+from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -18,6 +23,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from docs import tables
+from docs.building import fetch_inventories, refuse_warnings
 from docs.claims import CLAIMS, VERDICTS
 from skal.strategies import (
     BADGE,
@@ -195,22 +201,97 @@ def _headers(page: str) -> str:
         ("Reproducibility", "reproducibility"),
         ("Large pools", "large_pools"),
         ("Pipelines", "data"),
+        ("resume", "campaign"),
+        ("resume", "simulation"),
     ],
 )
 def test_a_search_for_a_word_finds_a_header(word: str, page: str) -> None:
     """Search ranks titles and headers first; the index links the page."""
     assert re.search(rf"\b{word}\b", _headers(page))
     index = (DOCS / "index.rst").read_text()
-    questions, pages = index.split("By question\n", 1)[1].split(":caption:", 1)
-    assert f"   {page}\n" in pages
+    questions = index.split("By question\n", 1)[1].split(".. toctree::", 1)[0]
     links = set(re.findall(r":(?:doc|ref):`([\w-]+)`", questions))
     assert page in links
 
 
-def test_every_page_is_in_the_contents() -> None:
-    text = (DOCS / "index.rst").read_text()
-    listed = set(re.findall(r"^   ([a-z_]+)$", text, re.M)) | {"index"}
-    assert {page.stem for page in PAGES} - listed == set()
+def _contents(page: str) -> list[str]:
+    """Pages in the contents of a page."""
+    text = (DOCS / f"{page}.rst").read_text().split(".. toctree::", 1)[1]
+    return re.findall(r"^   ([a-z_]+(?:/index)?)$", text, re.MULTILINE)
+
+
+def test_every_page_is_in_the_contents_once() -> None:
+    """The sidebar of a page shows the other pages of its part."""
+    listed = ["index", *_contents("index"), *_contents("user_guide")]
+    assert len(listed) == len(set(listed))
+    assert {page.stem for page in PAGES} - set(listed) == set()
+
+
+def test_the_header_has_few_entries() -> None:
+    """The theme hides further ones in a menu."""
+    assert 4 <= len(_contents("index")) <= 6
+
+
+def test_names_for_subclasses_are_those_of_the_base_class() -> None:
+    text = (DOCS / "write_a_strategy.rst").read_text()
+    table = text.split("\nClass attributes\n")[1].split("\nWhat a strategy reads\n")[0]
+    listed = re.findall(r"^   \* - `(_\w+)`$", table, re.MULTILINE)
+    declared = [name for name in QueryStrategy.__annotations__ if name[0] == "_"]
+    assert sorted(listed) == sorted(declared)
+
+
+# -- the build -------------------------------------------------------------------------
+
+
+class _Inventories(BaseHTTPRequestHandler):
+    """Projects on a server: a good one, the page of a proxy, a slow one, none."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/slow"):
+            time.sleep(3)
+        known = self.path.startswith(("/good", "/slow", "/page"))
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        page = self.path.startswith("/page")
+        self.wfile.write(b"<html>" if page else b"# Sphinx inventory version 2\n")
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Inventories) as httpd:
+        httpd.daemon_threads = True
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+def test_inventories_that_cannot_be_read_are_left_out(
+    server: str, tmp_path: Path
+) -> None:
+    names = ["good", "page", "missing", "slow"]
+    projects = {name: f"{server}/{name}" for name in names}
+    projects["no_host"] = "http://nowhere.invalid"
+    found = fetch_inventories(projects, tmp_path, timeout=1.0)
+    assert found == {"good": (f"{server}/good", str(tmp_path / "good.inv"))}
+    assert (tmp_path / "good.inv").read_bytes().startswith(b"# Sphinx inventory")
+    offline = {"good": "http://nowhere.invalid", "page": "http://nowhere.invalid"}
+    assert list(fetch_inventories(offline, tmp_path, timeout=1.0)) == ["good"]
+
+
+def test_a_warning_of_an_example_is_an_error() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refuse_warnings({}, "plot_some.py", "before")
+        with pytest.raises(UserWarning, match="too little"):
+            warnings.warn("too little training", stacklevel=1)
+        warnings.warn("changed", DeprecationWarning, stacklevel=1)
+        refuse_warnings({}, "plot_some.py", "after")
+        warnings.warn("too little training", stacklevel=1)
 
 
 # -- which strategy --------------------------------------------------------------------
@@ -331,6 +412,20 @@ def test_classes_of_other_pages_exist() -> None:
     for name in re.findall(r":class:`~(skal[\w.]+)`", text):
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_coverage_on_tables_is_that_of_the_results() -> None:
+    part = (tables.RESULTS / "learners.md").read_text().split("## Coverage of 90 %")[1]
+    rows = re.findall(r"^\| (?!learner|---)(.+?) \|(.+)\|$", part, re.MULTILINE)
+    found = {name: [round(100 * float(x)) for x in c.split("|")] for name, c in rows}
+    text = (DOCS / "uncertainty.rst").read_text()
+    table = re.findall(r"^   \* - (.+)\n((?:     - \d+ %\n){5})", text, re.MULTILINE)
+    assert [[int(x) for x in re.findall(r"\d+", c)] for _, c in table] == [
+        found["skal: make_tabular"],
+        found["skal: fold ensemble"],
+        found["Gaussian process"],
+        found["skal: NetRegressor / NetClassifier"],
+    ]
 
 
 @pytest.mark.slow

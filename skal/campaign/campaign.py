@@ -360,7 +360,7 @@ class Campaign(Asker):
         return pd.Series(predicted, index=index, name=self.target)
 
     def explain(self, batch: Any) -> pd.DataFrame:
-        """Tabulate what tells the rows of a batch from others.
+        """Tabulate why the rows of a batch were picked.
 
         Parameters
         ----------
@@ -373,7 +373,7 @@ class Campaign(Asker):
             ``rank`` in the batch and, of a `Batch`, ``score``; and by the model of now
             ``prediction``, ``uncertainty``, ``distance`` and ``nearest_labeled`` as in
             `skal.strategies.QueryStrategy.explain`, if there are enough labels to fit
-            it. Annotators had better not see the prediction, which sways them.
+            it. Do not show annotators the prediction, which could bias them.
 
         Raises
         ------

@@ -121,7 +121,7 @@ def make_app(
         Rows that are picked at a time, before which the model is fitted.
     explain : bool, default=False
         Whether to show why a row was picked, as in `skal.campaign.Campaign.explain` but
-        for the prediction. It may still sway who labels. Of rows that were picked
+        for the prediction. It may still bias annotators. Of rows that were picked
         before the server started, nothing is shown.
     host : str, default="127.0.0.1"
         Name or address by which browsers reach the server; other names are refused.

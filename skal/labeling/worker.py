@@ -21,7 +21,7 @@ __all__ = ["Progress", "Worker"]
 _log = logging.getLogger(__name__)
 #: Folds of the learning curve: each is a fit, for which those who wait for rows wait.
 _FOLDS = 3
-#: Columns of `Campaign.explain` that are shown; the prediction would sway annotators.
+#: Columns of `Campaign.explain` that are shown; the prediction could bias annotators.
 _REASONS = {
     "rank": "rank in its batch",
     "score": "score of the strategy",

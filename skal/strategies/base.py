@@ -79,8 +79,10 @@ class QueryStrategy(BaseEstimator, ABC):
     Notes
     -----
     A new strategy implements ``_select(pool, n, rng)``, or derives from `ScoreStrategy`
-    and implements ``_score(pool, rng)``.  Three class attributes state what the
-    strategy needs from a learner, which is checked before each query:
+    and implements ``_score(pool, rng)``.  These names, and those of the class
+    attributes below, are the stable interface of subclasses, in spite of the
+    underscore.  Three class attributes state what the strategy needs from a learner,
+    which is checked before each query:
 
     ``_task``
         ``"any"``, ``"classification"`` or ``"regression"``.
@@ -177,7 +179,7 @@ class QueryStrategy(BaseEstimator, ABC):
         return Selection(picks.indices.numpy(), picks.scores.numpy())
 
     def explain(self, learner: Any, X_pool: Any, n_instances: int = 1) -> pd.DataFrame:
-        """Pick rows of the pool, and tabulate what tells them from others.
+        """Pick rows of the pool, and tabulate why they were picked.
 
         Parameters
         ----------
