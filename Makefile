@@ -105,4 +105,5 @@ test-learners: .venv-learners/.ready  ## strategies with XGBoost, LightGBM, CatB
 		tests/matrix tests/reading tests/posteriors
 
 clean:  ## remove what the targets created
-	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated docs/results demo_output
+	rm -rf .venv .venv-* docs/_build docs/auto_examples docs/generated docs/results \
+		docs/sg_execution_times.rst demo_output

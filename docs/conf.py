@@ -51,7 +51,8 @@ if os.environ.get("SKAL_INTERSPHINX") != "0":
         },
         Path(__file__).parent / "_build" / "inventories",
     )
-exclude_patterns = ["_build", "examples/README.rst"]
+# sphinx-gallery writes its times twice, once for several galleries.
+exclude_patterns = ["_build", "examples/README.rst", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 default_role = "code"
 nitpicky = False

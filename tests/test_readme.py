@@ -130,6 +130,24 @@ def test_links_and_targets_exist(name: str) -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)(?=`|\s+#)", text)) <= targets
 
 
-def test_citation_has_the_version() -> None:
+def test_citation_has_the_version_and_the_words_of_the_readme() -> None:
     text = (ROOT / "CITATION.cff").read_text()
     assert f"version: {skal.__version__}\n" in text
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    abstract = text.split("abstract: >-\n")[1].split("\ntype:")[0]
+    assert " ".join(abstract.split()) in readme
+    title = re.findall(r'^title: "skal: (.*)"$', text, re.MULTILINE)
+    assert title[0].lower() in readme.lower()
+
+
+def test_badges_are_true() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert re.findall(r"!\[[^]]*\]\((http[^)]*)\)", text) == []  # needs no service
+    setup = (ROOT / "setup.cfg").read_text()
+    versions = re.findall(r"Python :: (3\.\d+)$", setup, re.MULTILINE)
+    python = (ROOT / "docs" / "images" / "badge_python.svg").read_text()
+    assert f"<title>python: {' | '.join(versions)}</title>" in python
+    assert f"python {versions[0]} to {versions[-1]}]" in text
+    license_ = re.findall(r"^license = (.*)$", setup, re.MULTILINE)[0]
+    badge = (ROOT / "docs" / "images" / "badge_license.svg").read_text()
+    assert f"<title>license: {license_}</title>" in badge
