@@ -50,7 +50,7 @@ else:
 # boosting are fitted on bootstrap samples (:class:`~skal.posteriors.Bagged`).
 #
 # With the Gaussian process, all three strategies are better than random sampling.  With
-# trees, the gains are smaller, and their intervals include 0 or nearly do.  One
+# trees, the gains are less certain, and several of the intervals include 0.  One
 # generated function proves little in any case: by the results on real tables in
 # :doc:`/which_strategy`, BAIT is recommended for forests, and LCMD for the other two.
 
