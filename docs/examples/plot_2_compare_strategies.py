@@ -72,6 +72,8 @@ comparison.plot()
 # with its 95 % interval, by the number of labels.  Since it is the mean of paired
 # differences, it is more precise than the curves above.
 
+# sphinx_gallery_thumbnail_number = 2
+
 model.set_params(netclassifier__random_state=0)
 learner = ActiveLearner(model, Margin(random_state=0), X[:60], y[:60])
 positions, _ = learner.query(X[60:], n_instances=20)

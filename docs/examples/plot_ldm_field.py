@@ -1,6 +1,6 @@
 """
-The least disagree metric beside entropy and margin
-===================================================
+The least disagree metric, entropy and margin
+=============================================
 
 The least disagree metric (LDM) of a row is the smallest change of the model that
 changes the prediction of the row, measured by the share of rows whose predictions
