@@ -35,6 +35,8 @@ quick: lint  ## style, and the unit tests of the pure packages and of reading
 fuzz: $(VENV)/.ready  ## thousands of random problems; goes on where it was stopped
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --n $(FUZZ)
 
+# The result must not depend on the network: no links to the sites of other projects.
+test: export SKAL_INTERSPHINX := 0
 test: lint types unit docs  ## everything that CI runs
 
 kill: $(VENV)/.ready  ## kill processes that label; no label may be lost or doubled

@@ -178,7 +178,8 @@ def test_those_that_need_probabilities_name_margin():
     with pytest.raises(UnsuitableLearnerError, match="read its decision_function"):
         Entropy().select(SVC().fit(X, Y), POOL)
     names = list(suitable_strategies(SVC().fit(X, Y), POOL))
-    assert names[:2] == ["Margin", "LeastConfident"]
+    assert names[0] == "Margin"
+    assert "LeastConfident" in names
     picks = Prefilter(factor=2, random_state=0).select(SVC().fit(X, Y), POOL, 3)
     assert len(picks.indices) == 3  # by Margin, its default
 
