@@ -105,7 +105,12 @@ def _cause(pool: Pool) -> str | None:
 
 def _of_constant_models(pool: Pool) -> str | None:
     """Say so if no model tells the rows apart, and what may help."""
-    if not (pool.is_fitted and all(_is_constant(m) for m in pool.members)):
+    try:
+        constant = pool.is_fitted and all(_is_constant(m) for m in pool.members)
+    # Of the model, which need not predict what a strategy reads: its picks stand.
+    except Exception:
+        return None
+    if not constant:
         return None
     estimator = pool.members[0].estimator
     helps = _least_in_leaf(estimator)
