@@ -327,7 +327,11 @@ def _typed() -> dict[str, Any]:
             index=pd.CategoricalIndex(_categories([*"aba"], ["b", "a"]), name="id"),
         ),
         "levels of an index": pd.DataFrame(
-            n_rows, index=pd.MultiIndex.from_arrays([texts, [1, 2, 3], with_none])
+            n_rows,
+            # Older versions of pyarrow cannot read two levels of one name.
+            index=pd.MultiIndex.from_arrays(
+                [texts, [1, 2, 3], with_none], names=["id", "number", "gaps"]
+            ),
         ),
         "columns": pd.DataFrame(np.zeros((2, 3)), columns=texts),
         "mixed columns": pd.DataFrame(np.zeros((2, 2)), columns=_labels("a", 1)),
