@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ LIMIT = 200 * 2**20 / 50_000
 WIDE = 8 * 512
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
-    """A process that measures, free of what other tests have left behind."""
+@contextmanager
+def measuring() -> Iterator[subprocess.Popen[str]]:
+    """Start a process that measures, free of what other tests have left behind."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.memory"],
         stdin=subprocess.PIPE,
@@ -41,6 +42,12 @@ def server() -> Iterator[subprocess.Popen[str]]:
     ) as process:
         yield process
         process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    with measuring() as process:
+        yield process
 
 
 def added(server: Any, cls: Any, task: str, held: int = 0) -> float:
@@ -56,8 +63,11 @@ def added(server: Any, cls: Any, task: str, held: int = 0) -> float:
 @pytest.mark.parametrize(("cls", "task"), CASES)
 def test_added_memory(cls, task, server):
     # The peak includes what the allocator has not yet returned: that only adds.
-    tries = (added(server, cls, task) for _ in range(3))
-    assert any(found < LIMIT for found in tries)
+    found = min(added(server, cls, task) for _ in range(2))
+    if found >= LIMIT:  # or what strategies before have left in pieces
+        with measuring() as process:
+            found = added(process, cls, task)
+    assert found < LIMIT
 
 
 @pytest.mark.parametrize("cls", [MaxDet, PredictiveVariance])
